@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+# GNU make. `make` builds, `make run` shows the main job, `make test` tests.
+
+B ?= build
+CC ?= gcc
+OPT ?= -O2 -g
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wundef -Wvla \
+	-Wwrite-strings -Wformat=2
+ALL_CFLAGS := -std=c17 -D_GNU_SOURCE $(WARN) $(OPT) -Iinclude -Isrc \
+	-fno-strict-aliasing -pthread $(SAN) $(CFLAGS)
+LIBS := -lcrypto -lm -pthread
+
+objects = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
+
+BASE_OBJ := $(call objects,src/base/*.c)
+PERSIST_OBJ := $(BASE_OBJ) \
+	$(call objects,src/os/*.c src/engine/*.c src/store/*.c)
+SX_OBJ := $(BASE_OBJ) $(call objects,src/sx/*.c)
+HOST_OBJ := $(call objects,src/host/*.c)
+TESTLIB_OBJ := $(call objects,test/lib/*.c)
+
+LIBPERSIST := $(B)/libpersist.a
+LIBSX := $(B)/libsx.a
+LIBHOST := $(B)/libhost.a
+LIBTEST := $(B)/libtest.a
+
+UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*.c))
+CRASH := $(patsubst test/crash/%.c,$(B)/crash/%,$(wildcard test/crash/*.c))
+BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+
+.PHONY: all programs libs tests bench run test quick asan tidy format \
+	conformance deps check-long clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: deps
+	@$(MAKE) --no-print-directory programs
+
+programs: $(B)/sx_server $(B)/persist
+
+libs: $(LIBPERSIST) $(LIBSX)
+
+tests: programs $(UNIT) $(CRASH) $(B)/sx_run
+
+deps:
+	@scripts/deps build
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIBPERSIST): $(PERSIST_OBJ)
+$(LIBSX): $(SX_OBJ)
+$(LIBHOST): $(HOST_OBJ)
+$(LIBTEST): $(TESTLIB_OBJ)
+$(B)/%.a:
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/sx_server: $(call objects,src/server/*.c) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/persist: $(call objects,src/cli/*.c) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+
+# The language alone: runs .sx files, for its own test suite.
+$(B)/sx_run: $(call objects,test/sx/*.c) $(LIBSX)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/unit/%: $(B)/test/unit/%.o $(LIBTEST) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
+$(B)/crash/%: $(B)/test/crash/%.o $(LIBTEST) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/bench/%: $(B)/bench/%.o $(LIBHOST) $(LIBSX) $(LIBPERSIST)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* The store: event streams, key-values and blobs in one durable commit.
+ *
+ * A store is a directory (or lives in memory). All writing goes through one
+ * function, persist_commit: a list of edits that is applied whole or refused
+ * whole. A commit is *visible* when persist_commit returns and *durable* when
+ * persist_wait_durable says so for its lsn: then it survives kill, crash and
+ * power loss. After a crash a store equals the state after some prefix of its
+ * commits, no shorter than the last one that was waited for.
+ *
+ * Event data, values and keys are bytes to the store. Slices passed in are
+ * copied before the function returns. Slices handed out live as long as the
+ * function that returns them says, never longer than the store.
+ *
+ * Threads: a store may be used from any number of threads at once; a cursor
+ * or a blob handle from one thread at a time. One process opens a store
+ * directory at a time; the next one gets PERSIST_LOCKED.
+ *
+ * Errors: every function that can fail returns a persist_status and fills the
+ * persist_error, when one is given, with a message and what is known of the
+ * place. Any function may also return PERSIST_IO (the system refused),
+ * PERSIST_CORRUPT (stored bytes are damaged: the error names path and offset)
+ * and PERSIST_LIMIT (out of memory); these are not listed again below. */
+#ifndef PERSIST_H
+#define PERSIST_H
+
+#include <stdbool.h>
+
+#include "persist_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct persist_store persist_store;
+typedef struct persist_cursor persist_cursor;
+typedef struct persist_blob_writer persist_blob_writer;
+typedef struct persist_blob_reader persist_blob_reader;
+
+/* The number of a commit: 1 for the first, then without gaps. 0: none. */
+typedef uint64_t persist_lsn;
+
+#define PERSIST_NAME_SIZE_MAX 65535u           /* stream or key, bytes */
+#define PERSIST_VALUE_SIZE_MAX (16u << 20)     /* value or event, bytes */
+#define PERSIST_COMMIT_SIZE_MAX (64u << 20)    /* all edits of one, bytes */
+#define PERSIST_SEQ_MAX ((uint64_t)INT64_MAX)  /* the highest event number */
+#define PERSIST_CID_SIZE 59u                   /* characters of a cid */
+
+/* ---- opening ---------------------------------------------------------- */
+
+/* Compares a stored value with an expected one (PERSIST_EXPECT_KEY) when
+ * their bytes differ: returns true if they mean the same. Called with locks
+ * of the store held: it must not call the store. */
+typedef bool (*persist_equal_fn)(void *context, persist_slice stored,
+                                 persist_slice expected);
+
+typedef struct persist_options {
+    const char *path;      /* store directory; NULL: a store in memory */
+    bool create;           /* make the directory if it is missing or empty */
+    bool background;       /* run a thread that preallocates segments */
+    uint32_t segment_size; /* bytes of a log segment; 0: the default, 4 MiB */
+    persist_equal_fn equal;  /* NULL: values are equal when their bytes are */
+    void *equal_context;
+    const struct os *os;     /* NULL: the real operating system */
+} persist_options;
+
+/* Opens a store and takes its lock. On success *out is a handle that
+ * persist_close releases. Strings and pointers in options must live until
+ * persist_close. Errors: PERSIST_LOCKED (the error's holder_pid says who),
+ * PERSIST_BAD_STORE (not a store, an older host's directory, a newer format),
+ * PERSIST_NO_SPACE. */
+persist_status persist_open(const persist_options *options,
+                            persist_store **out, persist_error *error);
+
+/* Makes everything durable, marks the store cleanly closed, releases the lock
+ * and the handle. The handle is gone even when an error is returned; what was
+ * not durable may then be lost. Cursors and blob handles of the store must
+ * have been closed before. NULL is fine. */
+persist_status persist_close(persist_store *store, persist_error *error);
+
+/* ---- writing ---------------------------------------------------------- */
+
+typedef enum persist_edit_kind {
+    PERSIST_APPEND,    /* name = stream, data = event; the store numbers it */
+    PERSIST_APPEND_AT, /* the same with the number given: seq > mark */
+    PERSIST_TRUNCATE,  /* name = stream, seq: drop the events up to it */
+    PERSIST_PUT,       /* name = key, data = value */
+    PERSIST_DELETE,    /* name = key; absent is fine */
+    PERSIST_SET_MARK,  /* name = stream, seq: raise the mark (never lowers);
+                          creates the stream */
+    PERSIST_SET_POSITION,  /* seq: the next event gets this position or a
+                              higher one (never lowers) */
+    PERSIST_EXPECT_SEQ,    /* name = stream: its mark is seq */
+    PERSIST_EXPECT_KEY,    /* name = key: its value equals data */
+    PERSIST_EXPECT_ABSENT, /* name = key: it is absent */
+} persist_edit_kind;
+
+typedef struct persist_edit {
+    persist_edit_kind kind;
+    persist_slice name; /* stream or key, at most PERSIST_NAME_SIZE_MAX */
+    persist_slice data; /* event or value, at most PERSIST_VALUE_SIZE_MAX */
+    uint64_t seq;
+} persist_edit;
+
+enum { PERSIST_FINGERPRINT_SIZE = 32 };
+
+/* A command id: the commit that carries it happens once, ever. The
+ * fingerprint is the caller's hash of what the command asks for. */
+typedef struct persist_once {
+    persist_slice id; /* at most PERSIST_NAME_SIZE_MAX bytes */
+    uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE];
+} persist_once;
+
+typedef enum persist_outcome_kind {
+    PERSIST_COMMITTED,
+    PERSIST_CONFLICT, /* an expectation failed: nothing was written */
+    PERSIST_REPEATED, /* the command id was there: nothing was written */
+} persist_outcome_kind;
+
+/* What became of a commit. */
+typedef struct persist_outcome {
+    persist_outcome_kind kind;
+    persist_lsn lsn; /* wait for this one: of the commit, of the first commit
+                        of a repeated command, or the last one that the
+                        conflict saw */
+    /* one number for each PERSIST_APPEND or PERSIST_APPEND_AT edit, in order:
+     * the event's seq; for a repeated command those of the first time */
+    uint64_t *seqs;
+    size_t seq_count;
+    /* a conflict: index of the failed edit, and what was there instead */
+    size_t edit;
+    uint64_t actual_seq;        /* PERSIST_EXPECT_SEQ: the mark */
+    bool actual_present;        /* the other two: is the key there */
+    persist_slice actual_value; /* and if so its value */
+} persist_outcome;
+
+/* Applies the edits in order, all or nothing. The command id, if any, is
+ * looked up first; then every expectation is checked against the state before
+ * the commit; then the edits apply. A commit without writing edits and
+ * without id writes nothing.
+ * outcome: owned by the caller, who calls persist_outcome_release after a
+ * PERSIST_OK; it may be NULL when there are no expectations and no id.
+ * Errors, with nothing written: PERSIST_SEQ_CONFLICT (the error's expected
+ * holds the number given, actual the mark), PERSIST_TOO_LARGE,
+ * PERSIST_BAD_REQUEST (a seq over PERSIST_SEQ_MAX, or a command id that was
+ * used with another fingerprint), PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
+persist_status persist_commit(persist_store *store, const persist_edit *edits,
+                              size_t edit_count, const persist_once *once,
+                              persist_outcome *outcome, persist_error *error);
+
+/* Releases what an outcome holds, not the struct. Safe on a zeroed one. */
+void persist_outcome_release(persist_outcome *outcome);
+
+/* Looks a command id up. PERSIST_NONE if it was never committed; else fills
+ * the fingerprint and the outcome (kind PERSIST_REPEATED) as persist_commit
+ * does; the caller releases it. */
+persist_status persist_once_find(persist_store *store, persist_slice id,
+                                 uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE],
+                                 persist_outcome *outcome,
+                                 persist_error *error);
+
+/* Waits until every commit up to lsn is durable, syncing if nobody else is.
+ * lsn 0 returns at once. Errors: PERSIST_READ_ONLY once a sync has failed. */
+persist_status persist_wait_durable(persist_store *store, persist_lsn lsn,
+                                    persist_error *error);
+
+/* Returns the lsn of the newest visible commit. Never fails. */
+persist_lsn persist_latest(persist_store *store);
+
+/* Returns the lsn up to which everything is durable. Never fails. */
+persist_lsn persist_durable(persist_store *store);
+
+/* ---- reading ---------------------------------------------------------- */
+
+/* What a read sees: only what is durable, or everything committed. After a
+ * failed sync both see what was durable last. A read sees one state of the
+ * store: commits that come later do not show in an open cursor. */
+typedef enum persist_view { PERSIST_DURABLE, PERSIST_LATEST } persist_view;
+
+typedef struct persist_event {
+    persist_slice stream;
+    persist_slice data;
+    uint64_t seq;
+    uint64_t position; /* in the order of all events, from 1 */
+} persist_event;
+
+typedef struct persist_stream_info {
+    uint64_t mark;  /* the highest number ever assigned; 0: none */
+    uint64_t first; /* of the events stored; 0: none is */
+    uint64_t count; /* of events stored */
+    uint64_t bytes; /* sum of their data sizes */
+} persist_stream_info;
+
+#define PERSIST_NO_LIMIT UINT64_MAX
+
+/* Opens a cursor over the events of one stream with seq >= from, at most
+ * limit of them, in append order. An unknown stream gives an empty cursor. */
+persist_status persist_read(persist_store *store, persist_slice stream,
+                            uint64_t from, uint64_t limit, persist_view view,
+                            persist_cursor **out, persist_error *error);
+
+/* The same backwards: events with seq <= from, the newest first. */
+persist_status persist_read_back(persist_store *store, persist_slice stream,
+                                 uint64_t from, uint64_t limit,
+                                 persist_view view, persist_cursor **out,
+                                 persist_error *error);
+
+/* Opens a cursor over the events of all streams with position >= from, at
+ * most limit of them, in commit order. */
+persist_status persist_read_all(persist_store *store, uint64_t from,
+                                uint64_t limit, persist_view view,
+                                persist_cursor **out, persist_error *error);
+
+/* Moves a cursor of persist_read, persist_read_back or persist_read_all to
+ * its next event; PERSIST_NONE at the end. The slices live until the next
+ * call on the cursor. */
+persist_status persist_next_event(persist_cursor *cursor, persist_event *out,
+                                  persist_error *error);
+
+/* Fills info for a stream; all 0 for an unknown one. *known, unless NULL,
+ * tells whether the stream was ever appended to. */
+persist_status persist_info(persist_store *store, persist_slice stream,
+                            persist_view view, persist_stream_info *info,
+                            bool *known, persist_error *error);
+
+/* Opens a cursor over the names of all streams ever appended to, in byte
+ * order, greater than after (a NULL pointer: from the start). */
+persist_status persist_streams(persist_store *store,
+                               const persist_slice *after, persist_view view,
+                               persist_cursor **out, persist_error *error);
+
+/* Opens a cursor over the keys that begin with prefix and are greater than
+ * after (a NULL pointer: from the start), at most limit, in byte order. */
+persist_status persist_scan(persist_store *store, persist_slice prefix,
+                            const persist_slice *after, uint64_t limit,
+                            persist_view view, persist_cursor **out,
+                            persist_error *error);
+
+/* Moves a cursor of persist_streams or persist_scan to its next name; value
+ * is the key's value, empty for a stream; either may be NULL. PERSIST_NONE at
+ * the end. The slices live until the next call on the cursor. */
+persist_status persist_next_key(persist_cursor *cursor, persist_slice *name,
+                                persist_slice *value, persist_error *error);
+
+/* Closes a cursor. NULL is fine. */
+void persist_cursor_close(persist_cursor *cursor);
+
+/* Reads the value of a key; PERSIST_NONE if it is absent. On PERSIST_OK *out
+ * is a copy that the caller releases with persist_free(out->data). */
+persist_status persist_get(persist_store *store, persist_slice key,
+                           persist_view view, persist_slice *out,
+                           persist_error *error);
+
+/* Tells whether a key is there: PERSIST_OK if so, PERSIST_NONE if not. */
+persist_status persist_has(persist_store *store, persist_slice key,
+                           persist_view view, persist_error *error);
+
+/* Releases memory that a function of this header handed over. NULL is fine. */
+void persist_free(const void *memory);
+
+/* ---- blobs ------------------------------------------------------------ */
+
+/* A blob is addressed by its content: a CIDv1, multibase base32 lower case,
+ * codec raw, multihash sha2-256 (github.com/multiformats/cid). A cid as text
+ * is PERSIST_CID_SIZE characters and a NUL. */
+typedef char persist_cid[PERSIST_CID_SIZE + 1];
+
+/* Computes the cid of bytes. Never fails. */
+void persist_cid_of(persist_slice bytes, persist_cid out);
+
+/* Tells whether text is a well-formed cid of this kind. Never fails. */
+bool persist_cid_valid(persist_slice text);
+
+/* Stores a blob and makes it durable; a repeat costs a hash and a look-up.
+ * Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
+persist_status persist_blob_put(persist_store *store, persist_slice bytes,
+                                persist_cid out, persist_error *error);
+
+/* Tells whether a blob is there: PERSIST_OK if so, PERSIST_NONE if not.
+ * Errors: PERSIST_BAD_CID. */
+persist_status persist_blob_has(persist_store *store, persist_slice cid,
+                                persist_error *error);
+
+/* Begins a blob of unknown size; write it in pieces, then finish or abort.
+ * Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
+persist_status persist_blob_create(persist_store *store,
+                                   persist_blob_writer **out,
+                                   persist_error *error);
+
+/* Adds bytes to a blob in the making. After an error only abort is left.
+ * Errors: PERSIST_NO_SPACE. */
+persist_status persist_blob_write(persist_blob_writer *writer,
+                                  persist_slice bytes, persist_error *error);
+
+/* Makes the blob durable under its cid and releases the writer, also when an
+ * error is returned. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
+persist_status persist_blob_finish(persist_blob_writer *writer,
+                                   persist_cid out, persist_error *error);
+
+/* Drops a blob in the making and releases the writer. NULL is fine. */
+void persist_blob_abort(persist_blob_writer *writer);
+
+/* Opens a blob for reading; *size, unless NULL, is its size in bytes.
+ * PERSIST_NONE if it is absent. Errors: PERSIST_BAD_CID. */
+persist_status persist_blob_open(persist_store *store, persist_slice cid,
+                                 uint64_t *size, persist_blob_reader **out,
+                                 persist_error *error);
+
+/* Reads the next bytes, at most size of them; *got is 0 only at the end. The
+ * hash is verified as the end is reached: a PERSIST_CORRUPT there takes back
+ * everything that was read before. */
+persist_status persist_blob_read(persist_blob_reader *reader, void *buffer,
+                                 size_t size, size_t *got,
+                                 persist_error *error);
+
+/* Closes a reader. NULL is fine. */
+void persist_blob_close(persist_blob_reader *reader);
+
+/* ---- figures ---------------------------------------------------------- */
+
+/* Counters since the store was opened, and sizes now. */
+typedef struct persist_stats {
+    uint64_t commits, syncs, bytes_logged; /* bytes_logged: log records */
+    uint64_t streams, keys, events;        /* visible now, LATEST */
+    uint64_t segments, segments_spare;     /* log files in use, and ready */
+    uint64_t memory;                       /* bytes of the memtable */
+    uint64_t replayed;                     /* log bytes read at opening */
+} persist_stats;
+
+/* Fills the figures. Never fails. */
+void persist_get_stats(persist_store *store, persist_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Assertions on our own mistakes; they stay on in release builds. */
+#ifndef BASE_CHECK_H
+#define BASE_CHECK_H
+
+#include <assert.h>
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* Ends the process with place and text when the condition does not hold. Never
+ * used on bytes from outside. */
+#define CHECK(cond)                                                            \
+    (LIKELY(cond) ? (void)0 : check_failed(#cond, __FILE__, __LINE__))
+
+/* The same at compile time. */
+#define CHECK_STATIC(cond, why) static_assert(cond, why)
+
+_Noreturn void check_failed(const char *text, const char *file, int line);
+
+#endif

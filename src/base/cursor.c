@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* Bounds-checked decoding of bytes from outside. */
+#include "base/cursor.h"
+
+static uint64_t get_le(cursor *c, size_t size)
+{
+    if (c->failed || cursor_left(c) < size) {
+        c->failed = true;
+        return 0;
+    }
+    uint64_t value = 0;
+    for (size_t i = 0; i < size; i++)
+        value |= (uint64_t)c->at[i] << (8 * i);
+    c->at += size;
+    return value;
+}
+
+uint8_t cursor_u8(cursor *c)
+{
+    return (uint8_t)get_le(c, 1);
+}
+
+uint16_t cursor_u16(cursor *c)
+{
+    return (uint16_t)get_le(c, 2);
+}
+
+uint32_t cursor_u32(cursor *c)
+{
+    return (uint32_t)get_le(c, 4);
+}
+
+uint64_t cursor_u64(cursor *c)
+{
+    return get_le(c, 8);
+}
+
+uint64_t cursor_varint(cursor *c)
+{
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        uint8_t byte = cursor_u8(c);
+        if (c->failed)
+            return 0;
+        uint64_t bits = byte & 0x7f;
+        if ((shift == 63 && bits > 1) || (shift > 0 && byte == 0))
+            break;
+        value |= bits << shift;
+        if (byte < 0x80)
+            return value;
+    }
+    c->failed = true;
+    return 0;
+}
+
+slice cursor_bytes(cursor *c, uint64_t size)
+{
+    if (c->failed || cursor_left(c) < size) {
+        c->failed = true;
+        return slice_of(NULL, 0);
+    }
+    slice s = slice_of(c->at, (size_t)size);
+    c->at += size;
+    return s;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Checksums and SHA-256. */
+#include "base/hash.h"
+
+#include <openssl/evp.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/check.h"
+
+uint64_t hash_xxh64(slice bytes)
+{
+    return XXH3_64bits(bytes.data, bytes.size);
+}
+
+hash_sha256_state *hash_sha256_begin(void)
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    if (context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1) {
+        EVP_MD_CTX_free(context);
+        context = NULL;
+    }
+    return (hash_sha256_state *)context;
+}
+
+void hash_sha256_add(hash_sha256_state *state, slice bytes)
+{
+    int ok = EVP_DigestUpdate((EVP_MD_CTX *)state, bytes.data, bytes.size);
+    CHECK(ok == 1);
+}
+
+void hash_sha256_end(hash_sha256_state *state, uint8_t out[HASH_SHA256_SIZE])
+{
+    int ok = EVP_DigestFinal_ex((EVP_MD_CTX *)state, out, NULL);
+    CHECK(ok == 1);
+    EVP_MD_CTX_free((EVP_MD_CTX *)state);
+}
+
+void hash_sha256(slice bytes, uint8_t out[HASH_SHA256_SIZE])
+{
+    int ok = EVP_Digest(bytes.data, bytes.size, out, NULL, EVP_sha256(), NULL);
+    CHECK(ok == 1);
+}

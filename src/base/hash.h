@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Checksums of stored bytes (XXH3, 64 bits: github.com/Cyan4973/xxHash) and
+ * SHA-256 (FIPS 180-4, by libcrypto). */
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+enum { HASH_SHA256_SIZE = 32 };
+
+uint64_t hash_xxh64(slice bytes);
+void hash_sha256(slice bytes, uint8_t out[HASH_SHA256_SIZE]);
+
+/* SHA-256 in pieces. begin returns NULL when memory is out; end releases. */
+typedef struct hash_sha256_state hash_sha256_state;
+hash_sha256_state *hash_sha256_begin(void);
+void hash_sha256_add(hash_sha256_state *, slice bytes);
+void hash_sha256_end(hash_sha256_state *, uint8_t out[HASH_SHA256_SIZE]);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* The one door to malloc. */
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+
+static mem_fail_fn fail_fn;
+static void *fail_context;
+
+void mem_set_fail(mem_fail_fn fail, void *context)
+{
+    fail_fn = fail;
+    fail_context = context;
+}
+
+static int must_fail(void)
+{
+    return UNLIKELY(fail_fn != NULL) && fail_fn(fail_context);
+}
+
+void *mem_alloc(size_t size)
+{
+    return must_fail() ? NULL : malloc(size == 0 ? 1 : size);
+}
+
+void *mem_alloc_zero(size_t size)
+{
+    return must_fail() ? NULL : calloc(1, size == 0 ? 1 : size);
+}
+
+void *mem_realloc(void *old, size_t size)
+{
+    return must_fail() ? NULL : realloc(old, size == 0 ? 1 : size);
+}
+
+void mem_free(void *memory)
+{
+    free(memory);
+}

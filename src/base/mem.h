@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* The one door to malloc, so that tests can make any allocation fail. */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stddef.h>
+
+/* Return NULL when memory is out (or a test says so); callers handle it. */
+void *mem_alloc(size_t size);
+void *mem_alloc_zero(size_t size);
+void *mem_realloc(void *old, size_t size); /* old stays valid on NULL */
+void mem_free(void *memory);               /* NULL is fine */
+
+/* Test seam: called before each allocation; when it returns nonzero, that
+ * allocation fails. NULL: none. Set it while no other thread runs. */
+typedef int (*mem_fail_fn)(void *context);
+void mem_set_fail(mem_fail_fn fail, void *context);
+
+#endif

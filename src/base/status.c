@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* The one table of status codes, and filling a persist_error. */
+#include "base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+
+static const struct {
+    const char *code;
+    const char *hint;
+} table[] = {
+    [PERSIST_OK] = {"ok", "no error"},
+    [PERSIST_NONE] = {"none", "nothing there"},
+#define ROW(name, code, hint) [PERSIST_##name] = {code, hint},
+    PERSIST_STATUS_LIST(ROW)
+#undef ROW
+};
+
+const char *persist_status_code(persist_status status)
+{
+    CHECK((unsigned)status < PERSIST_STATUS_COUNT);
+    return table[status].code;
+}
+
+const char *persist_status_hint(persist_status status)
+{
+    CHECK((unsigned)status < PERSIST_STATUS_COUNT);
+    return table[status].hint;
+}
+
+persist_status status_set(persist_error *error, persist_status status,
+                          const char *format, ...)
+{
+    CHECK(status > PERSIST_NONE && status < PERSIST_STATUS_COUNT);
+    if (error == NULL)
+        return status;
+    error->status = status;
+    error->has = 0;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(error->message, sizeof error->message, format, args);
+    va_end(args);
+    return status;
+}
+
+void status_wrap(persist_error *error, const char *text)
+{
+    if (error == NULL)
+        return;
+    char old[PERSIST_MESSAGE_MAX];
+    memcpy(old, error->message, sizeof old);
+    size_t used = (size_t)snprintf(error->message, sizeof error->message,
+                                   "%s: ", text);
+    if (used >= sizeof error->message)
+        return;
+    size_t size = strnlen(old, sizeof old - 1);
+    if (size > sizeof error->message - used - 1)
+        size = sizeof error->message - used - 1;
+    memcpy(error->message + used, old, size);
+    error->message[used + size] = '\0';
+}
+
+void status_at(persist_error *error, const char *path, uint64_t offset)
+{
+    if (error == NULL)
+        return;
+    snprintf(error->path, sizeof error->path, "%s", path);
+    error->has |= PERSIST_HAS_PATH;
+    if (offset == STATUS_NO_OFFSET)
+        return;
+    error->offset = offset;
+    error->has |= PERSIST_HAS_OFFSET;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Filling a persist_error. */
+#ifndef BASE_STATUS_H
+#define BASE_STATUS_H
+
+#include "persist_base.h"
+
+/* Sets status and message (printf format) and clears the rest; returns the
+ * status, so that `return status_set(...)` reads well. error may be NULL. */
+persist_status status_set(persist_error *error, persist_status status,
+                          const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Puts "text: " in front of the message, for the layer above. */
+void status_wrap(persist_error *error, const char *text);
+
+/* Adds the place: a path, and an offset in bytes unless it is
+ * STATUS_NO_OFFSET. */
+#define STATUS_NO_OFFSET UINT64_MAX
+void status_at(persist_error *error, const char *path, uint64_t offset);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* Every outside effect of the engine: one small table of functions.
+ *
+ * os_posix.c is the real one; test/lib/os_sim.c its twin, which keeps apart
+ * what is written from what is durable. Calls behave like their POSIX
+ * namesakes, so that the simulation can do what a real system may do: they
+ * return 0 (or a count) or a negative errno; reads and writes may be short or
+ * fail with -EINTR. The os_*_all helpers below loop until done.
+ *
+ * What is durable: file bytes and size after file_sync; a name (create,
+ * rename, unlink, mkdir) after dir_sync of the directory that holds it. */
+#ifndef OS_OS_H
+#define OS_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct os os;
+typedef struct os_file os_file; /* opaque; each os defines its own */
+
+enum {
+    OS_READ = 1,
+    OS_WRITE = 2,
+    OS_CREATE = 4,    /* make the file if it is missing */
+    OS_EXCLUSIVE = 8, /* with OS_CREATE: fail with -EEXIST if it is there */
+};
+
+typedef struct os_stat {
+    uint64_t size; /* bytes */
+    bool is_dir;
+} os_stat;
+
+/* Called with each name in a directory, without "." and ".."; a value other
+ * than 0 ends the listing and is returned by it. */
+typedef int (*os_list_fn)(void *context, const char *name);
+
+/* Version of the table; os_check asserts it. */
+enum { OS_VERSION = 1 };
+
+struct os {
+    int version;
+    void *context; /* of the implementation */
+
+    int (*file_open)(const os *, const char *path, int flags, os_file **out);
+    /* Releases the handle even when it returns an error. */
+    int (*file_close)(const os *, os_file *);
+    ssize_t (*file_read)(const os *, os_file *, void *, size_t, uint64_t at);
+    ssize_t (*file_write)(const os *, os_file *, const void *, size_t,
+                          uint64_t at);
+    int (*file_sync)(const os *, os_file *);
+    /* Reserves blocks for [0, size) and grows the file to size; the new bytes
+     * read as zeros. -ENOSPC when the disk is full. */
+    int (*file_allocate)(const os *, os_file *, uint64_t size);
+    int (*file_truncate)(const os *, os_file *, uint64_t size);
+    int (*file_size)(const os *, os_file *, uint64_t *size);
+    /* Takes an exclusive lock on the file without waiting: -EWOULDBLOCK if
+     * another process (or handle) has it, *holder is then its pid or 0. The
+     * lock goes with the handle or the process. */
+    int (*file_lock)(const os *, os_file *, int64_t *holder);
+
+    int (*stat)(const os *, const char *path, os_stat *out);
+    int (*rename)(const os *, const char *from, const char *to);
+    int (*unlink)(const os *, const char *path);
+    int (*dir_make)(const os *, const char *path); /* -EEXIST if there */
+    int (*dir_sync)(const os *, const char *path);
+    int (*dir_list)(const os *, const char *path, os_list_fn, void *);
+
+    uint64_t (*clock_ms)(const os *); /* monotonic, milliseconds */
+    int (*random)(const os *, void *, size_t);
+};
+
+/* The real operating system. The table is static. */
+const os *os_posix(void);
+
+/* Reads exactly size bytes at an offset; *got is less only at the end of the
+ * file. Repeats short reads and -EINTR. Returns 0 or a negative errno. */
+int os_read_all(const os *, os_file *, void *, size_t size, uint64_t at,
+                size_t *got);
+
+/* Writes exactly size bytes at an offset. Repeats short writes and -EINTR.
+ * Returns 0 or a negative errno; then some of the bytes may be written. */
+int os_write_all(const os *, os_file *, const void *, size_t size,
+                 uint64_t at);
+
+/* Joins directory and name with a slash into out, of size bytes. Returns 0 or
+ * -ENAMETOOLONG. */
+int os_join(char *out, size_t size, const char *dir, const char *name);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* What a backend of the store implements: the table behind persist.h.
+ *
+ * store.c checks sizes and arguments once, for all backends, and calls the
+ * table; each backend is one file with one static table. The meaning of every
+ * row is that of the public function of the same name. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/slice.h"
+#include "persist.h"
+
+typedef enum read_kind {
+    READ_STREAM,      /* name, from, limit */
+    READ_STREAM_BACK, /* name, from, limit */
+    READ_ALL,         /* from = position, limit */
+    READ_STREAMS,     /* after */
+    READ_KEYS,        /* name = prefix, after, limit */
+} read_kind;
+
+typedef struct read_request {
+    read_kind kind;
+    slice name;
+    const slice *after; /* NULL: from the start */
+    uint64_t from;
+    uint64_t limit;
+    persist_view view;
+} read_request;
+
+typedef struct store_backend {
+    persist_status (*close)(persist_store *, persist_error *);
+    persist_status (*commit)(persist_store *, const persist_edit *, size_t,
+                             const persist_once *, persist_outcome *,
+                             persist_error *);
+    persist_status (*once_find)(persist_store *, slice id,
+                                uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE],
+                                persist_outcome *, persist_error *);
+    persist_status (*wait_durable)(persist_store *, persist_lsn,
+                                   persist_error *);
+    persist_lsn (*latest)(persist_store *);
+    persist_lsn (*durable)(persist_store *);
+
+    persist_status (*read)(persist_store *, const read_request *,
+                           persist_cursor **, persist_error *);
+    persist_status (*next_event)(persist_cursor *, persist_event *,
+                                 persist_error *);
+    persist_status (*next_key)(persist_cursor *, slice *name, slice *value,
+                               persist_error *);
+    void (*cursor_close)(persist_cursor *);
+    persist_status (*info)(persist_store *, slice stream, persist_view,
+                           persist_stream_info *, bool *known,
+                           persist_error *);
+    /* *out NULL: only tell whether it is there. */
+    persist_status (*get)(persist_store *, slice key, persist_view, slice *out,
+                          persist_error *);
+
+    persist_status (*blob_has)(persist_store *, slice cid, persist_error *);
+    persist_status (*blob_create)(persist_store *, persist_blob_writer **,
+                                  persist_error *);
+    persist_status (*blob_write)(persist_blob_writer *, slice,
+                                 persist_error *);
+    persist_status (*blob_finish)(persist_blob_writer *, persist_cid,
+                                  persist_error *);
+    void (*blob_abort)(persist_blob_writer *);
+    persist_status (*blob_open)(persist_store *, slice cid, uint64_t *size,
+                                persist_blob_reader **, persist_error *);
+    persist_status (*blob_read)(persist_blob_reader *, void *, size_t,
+                                size_t *got, persist_error *);
+    void (*blob_close)(persist_blob_reader *);
+    void (*stats)(persist_store *, persist_stats *);
+} store_backend;
+
+/* Every handle of a backend begins with its table. */
+struct persist_store {
+    const store_backend *backend;
+};
+struct persist_cursor {
+    const store_backend *backend;
+};
+struct persist_blob_writer {
+    const store_backend *backend;
+};
+struct persist_blob_reader {
+    const store_backend *backend;
+};
+
+persist_status store_memory_open(const persist_options *, persist_store **,
+                                 persist_error *);
+persist_status store_disk_open(const persist_options *, persist_store **,
+                               persist_error *);
+
+#endif
