@@ -40,11 +40,11 @@ typedef struct persist_blob_reader persist_blob_reader;
 /* The number of a commit: 1 for the first, then without gaps. 0: none. */
 typedef uint64_t persist_lsn;
 
-#define PERSIST_NAME_SIZE_MAX 65535u           /* stream or key, bytes */
-#define PERSIST_VALUE_SIZE_MAX (16u << 20)     /* value or event, bytes */
-#define PERSIST_COMMIT_SIZE_MAX (64u << 20)    /* all edits of one, bytes */
-#define PERSIST_SEQ_MAX ((uint64_t)INT64_MAX)  /* the highest event number */
-#define PERSIST_CID_SIZE 59u                   /* characters of a cid */
+#define PERSIST_NAME_SIZE_MAX 65535u          /* stream or key, bytes */
+#define PERSIST_VALUE_SIZE_MAX (16u << 20)    /* value or event, bytes */
+#define PERSIST_COMMIT_SIZE_MAX (64u << 20)   /* all edits of one, bytes */
+#define PERSIST_SEQ_MAX ((uint64_t)INT64_MAX) /* the highest event number */
+#define PERSIST_CID_SIZE 59u                  /* characters of a cid */
 
 /* ---- opening ---------------------------------------------------------- */
 
@@ -55,13 +55,13 @@ typedef bool (*persist_equal_fn)(void *context, persist_slice stored,
                                  persist_slice expected);
 
 typedef struct persist_options {
-    const char *path;      /* store directory; NULL: a store in memory */
-    bool create;           /* make the directory if it is missing or empty */
-    bool background;       /* run a thread that preallocates segments */
-    uint32_t segment_size; /* bytes of a log segment; 0: the default, 4 MiB */
-    persist_equal_fn equal;  /* NULL: values are equal when their bytes are */
+    const char *path;       /* store directory; NULL: a store in memory */
+    bool create;            /* make the directory if it is missing or empty */
+    bool background;        /* run a thread that preallocates segments */
+    uint32_t segment_size;  /* bytes of a log segment; 0: the default, 4 MiB */
+    persist_equal_fn equal; /* NULL: values are equal when their bytes are */
     void *equal_context;
-    const struct os *os;     /* NULL: the real operating system */
+    const struct os *os; /* NULL: the real operating system */
 } persist_options;
 
 /* Opens a store and takes its lock. On success *out is a handle that
@@ -69,8 +69,8 @@ typedef struct persist_options {
  * persist_close. Errors: PERSIST_LOCKED (the error's holder_pid says who),
  * PERSIST_BAD_STORE (not a store, an older host's directory, a newer format),
  * PERSIST_NO_SPACE. */
-persist_status persist_open(const persist_options *options,
-                            persist_store **out, persist_error *error);
+persist_status persist_open(const persist_options *options, persist_store **out,
+                            persist_error *error);
 
 /* Makes everything durable, marks the store cleanly closed, releases the lock
  * and the handle. The handle is gone even when an error is returned; what was
@@ -225,9 +225,9 @@ persist_status persist_info(persist_store *store, persist_slice stream,
 
 /* Opens a cursor over the names of all streams ever appended to, in byte
  * order, greater than after (a NULL pointer: from the start). */
-persist_status persist_streams(persist_store *store,
-                               const persist_slice *after, persist_view view,
-                               persist_cursor **out, persist_error *error);
+persist_status persist_streams(persist_store *store, const persist_slice *after,
+                               persist_view view, persist_cursor **out,
+                               persist_error *error);
 
 /* Opens a cursor over the keys that begin with prefix and are greater than
  * after (a NULL pointer: from the start), at most limit, in byte order. */
@@ -294,8 +294,8 @@ persist_status persist_blob_write(persist_blob_writer *writer,
 
 /* Makes the blob durable under its cid and releases the writer, also when an
  * error is returned. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
-persist_status persist_blob_finish(persist_blob_writer *writer,
-                                   persist_cid out, persist_error *error);
+persist_status persist_blob_finish(persist_blob_writer *writer, persist_cid out,
+                                   persist_error *error);
 
 /* Drops a blob in the making and releases the writer. NULL is fine. */
 void persist_blob_abort(persist_blob_writer *writer);

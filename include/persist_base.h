@@ -70,12 +70,12 @@ enum { PERSIST_MESSAGE_MAX = 512, PERSIST_PATH_MAX = 512 };
 
 /* Which fields of a persist_error beyond the message hold something. */
 enum {
-    PERSIST_HAS_PATH = 1,      /* path */
-    PERSIST_HAS_OFFSET = 2,    /* offset */
-    PERSIST_HAS_NUMBERS = 4,   /* expected, actual */
-    PERSIST_HAS_STREAM = 8,    /* stream */
-    PERSIST_HAS_SEQ = 16,      /* seq */
-    PERSIST_HAS_HOLDER = 32    /* holder_pid */
+    PERSIST_HAS_PATH = 1,    /* path */
+    PERSIST_HAS_OFFSET = 2,  /* offset */
+    PERSIST_HAS_NUMBERS = 4, /* expected, actual */
+    PERSIST_HAS_STREAM = 8,  /* stream */
+    PERSIST_HAS_SEQ = 16,    /* seq */
+    PERSIST_HAS_HOLDER = 32  /* holder_pid */
 };
 
 /* An error with its context. The caller owns the struct; it holds no pointers

@@ -69,6 +69,7 @@ sx_state sx_load(sx *, persist_slice text);
  * (SX_READY); 0: no such bound. */
 sx_state sx_run(sx *, uint64_t steps);
 
+/* Tells where the machine is. Never fails. */
 sx_state sx_get_state(const sx *);
 
 /* SX_SUSPENDED: the value that perform was given. */
@@ -112,6 +113,7 @@ typedef enum sx_type {
     SX_FUNCTION, /* lambda, primitive, continuation, macro */
 } sx_type;
 
+/* Tells the type of any value. Never fails. */
 sx_type sx_type_of(sx_value);
 bool sx_is_true(sx_value); /* all but nil and false */
 
@@ -134,6 +136,8 @@ bool sx_equal(sx *, sx_value, sx_value);
 
 /* ---- making values ---------------------------------------------------- */
 
+/* Each gives the value, or sets *out to it and returns true; false when the
+ * limit is reached. Bytes are copied. */
 sx_value sx_nil(void);
 sx_value sx_boolean(bool);
 bool sx_make_integer(sx *, int64_t, sx_value *out);
@@ -149,8 +153,7 @@ bool sx_make_dict(sx *, sx_value *out);
 bool sx_dict_set(sx *, sx_value dict, persist_slice key, sx_value value);
 /* The dict {:error code :message text} that guard binds for errors of the
  * host; add more keys with sx_dict_set. */
-bool sx_make_error(sx *, persist_status, persist_slice message,
-                   sx_value *out);
+bool sx_make_error(sx *, persist_status, persist_slice message, sx_value *out);
 
 /* ---- text ------------------------------------------------------------- */
 

@@ -34,8 +34,8 @@ bool buf_grow(buf *b, size_t more)
         return false;
     }
     size_t need = b->size + more;
-    size_t capacity = b->capacity < BUF_FIRST_CAPACITY ? BUF_FIRST_CAPACITY
-                                                       : b->capacity * 2;
+    size_t capacity =
+        b->capacity < BUF_FIRST_CAPACITY ? BUF_FIRST_CAPACITY : b->capacity * 2;
     if (capacity < need)
         capacity = need;
     uint8_t *data = mem_realloc(b->data, capacity);

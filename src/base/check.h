@@ -16,6 +16,7 @@
 /* The same at compile time. */
 #define CHECK_STATIC(cond, why) static_assert(cond, why)
 
+/* Prints the place and the text to standard error and ends the process. */
 _Noreturn void check_failed(const char *text, const char *file, int line);
 
 #endif

@@ -32,6 +32,7 @@ static inline bool cursor_done(const cursor *c)
     return !c->failed && c->at == c->end;
 }
 
+/* Little-endian integers. */
 uint8_t cursor_u8(cursor *);
 uint16_t cursor_u16(cursor *);
 uint32_t cursor_u32(cursor *);

@@ -17,7 +17,8 @@ uint64_t hash_xxh64(slice bytes)
 hash_sha256_state *hash_sha256_begin(void)
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    if (context != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1) {
+    if (context != NULL &&
+        EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1) {
         EVP_MD_CTX_free(context);
         context = NULL;
     }

@@ -11,6 +11,7 @@
 
 enum { HASH_SHA256_SIZE = 32 };
 
+/* Both take any bytes and never fail. */
 uint64_t hash_xxh64(slice bytes);
 void hash_sha256(slice bytes, uint8_t out[HASH_SHA256_SIZE]);
 

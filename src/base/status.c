@@ -11,11 +11,10 @@
 static const struct {
     const char *code;
     const char *hint;
-} table[] = {
-    [PERSIST_OK] = {"ok", "no error"},
-    [PERSIST_NONE] = {"none", "nothing there"},
+} table[] = {[PERSIST_OK] = {"ok", "no error"},
+             [PERSIST_NONE] = {"none", "nothing there"},
 #define ROW(name, code, hint) [PERSIST_##name] = {code, hint},
-    PERSIST_STATUS_LIST(ROW)
+             PERSIST_STATUS_LIST(ROW)
 #undef ROW
 };
 
@@ -52,8 +51,8 @@ void status_wrap(persist_error *error, const char *text)
         return;
     char old[PERSIST_MESSAGE_MAX];
     memcpy(old, error->message, sizeof old);
-    size_t used = (size_t)snprintf(error->message, sizeof error->message,
-                                   "%s: ", text);
+    size_t used =
+        (size_t)snprintf(error->message, sizeof error->message, "%s: ", text);
     if (used >= sizeof error->message)
         return;
     size_t size = strnlen(old, sizeof old - 1);

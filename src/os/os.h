@@ -81,8 +81,7 @@ int os_read_all(const os *, os_file *, void *, size_t size, uint64_t at,
 
 /* Writes exactly size bytes at an offset. Repeats short writes and -EINTR.
  * Returns 0 or a negative errno; then some of the bytes may be written. */
-int os_write_all(const os *, os_file *, const void *, size_t size,
-                 uint64_t at);
+int os_write_all(const os *, os_file *, const void *, size_t size, uint64_t at);
 
 /* Joins directory and name with a slash into out, of size bytes. Returns 0 or
  * -ENAMETOOLONG. */

@@ -48,8 +48,7 @@ typedef struct store_backend {
                                persist_error *);
     void (*cursor_close)(persist_cursor *);
     persist_status (*info)(persist_store *, slice stream, persist_view,
-                           persist_stream_info *, bool *known,
-                           persist_error *);
+                           persist_stream_info *, bool *known, persist_error *);
     /* *out NULL: only tell whether it is there. */
     persist_status (*get)(persist_store *, slice key, persist_view, slice *out,
                           persist_error *);
@@ -57,8 +56,7 @@ typedef struct store_backend {
     persist_status (*blob_has)(persist_store *, slice cid, persist_error *);
     persist_status (*blob_create)(persist_store *, persist_blob_writer **,
                                   persist_error *);
-    persist_status (*blob_write)(persist_blob_writer *, slice,
-                                 persist_error *);
+    persist_status (*blob_write)(persist_blob_writer *, slice, persist_error *);
     persist_status (*blob_finish)(persist_blob_writer *, persist_cid,
                                   persist_error *);
     void (*blob_abort)(persist_blob_writer *);
@@ -76,6 +74,7 @@ struct persist_store {
 };
 struct persist_cursor {
     const store_backend *backend;
+    read_kind kind; /* set by store.c, which checks it */
 };
 struct persist_blob_writer {
     const store_backend *backend;
@@ -84,6 +83,7 @@ struct persist_blob_reader {
     const store_backend *backend;
 };
 
+/* What persist_open calls: without a path, and with one. */
 persist_status store_memory_open(const persist_options *, persist_store **,
                                  persist_error *);
 persist_status store_disk_open(const persist_options *, persist_store **,
