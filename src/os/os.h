@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "persist_base.h"
+
 typedef struct os os;
 typedef struct os_file os_file; /* opaque; each os defines its own */
 
@@ -83,8 +85,16 @@ int os_read_all(const os *, os_file *, void *, size_t size, uint64_t at,
  * Returns 0 or a negative errno; then some of the bytes may be written. */
 int os_write_all(const os *, os_file *, const void *, size_t size, uint64_t at);
 
+/* Syncs a file; repeats -EINTR. Returns 0 or a negative errno. */
+int os_sync(const os *, os_file *);
+
 /* Joins directory and name with a slash into out, of size bytes. Returns 0 or
  * -ENAMETOOLONG. */
 int os_join(char *out, size_t size, const char *dir, const char *name);
+
+/* Turns a negative errno into a status and an error "cannot <what> <path>:
+ * ...": PERSIST_NO_SPACE, PERSIST_LIMIT for no memory, else PERSIST_IO. */
+persist_status os_failed(persist_error *, int code, const char *what,
+                         const char *path);
 
 #endif

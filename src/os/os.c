@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* What every os shares: loops over short calls, paths, errno to status. */
+#include "os/os.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/status.h"
+
+int os_read_all(const os *sys, os_file *file, void *data, size_t size,
+                uint64_t at, size_t *got)
+{
+    CHECK(sys->version == OS_VERSION);
+    *got = 0;
+    while (*got < size) {
+        ssize_t n = sys->file_read(sys, file, (uint8_t *)data + *got,
+                                   size - *got, at + *got);
+        if (n == 0)
+            break;
+        if (n < 0 && n != -EINTR)
+            return (int)n;
+        if (n > 0)
+            *got += (size_t)n;
+    }
+    return 0;
+}
+
+int os_write_all(const os *sys, os_file *file, const void *data, size_t size,
+                 uint64_t at)
+{
+    CHECK(sys->version == OS_VERSION);
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = sys->file_write(sys, file, (const uint8_t *)data + done,
+                                    size - done, at + done);
+        if (n == 0)
+            return -EIO;
+        if (n < 0 && n != -EINTR)
+            return (int)n;
+        if (n > 0)
+            done += (size_t)n;
+    }
+    return 0;
+}
+
+int os_sync(const os *sys, os_file *file)
+{
+    CHECK(sys->version == OS_VERSION);
+    int code;
+    do {
+        code = sys->file_sync(sys, file);
+    } while (code == -EINTR);
+    return code;
+}
+
+int os_join(char *out, size_t size, const char *dir, const char *name)
+{
+    CHECK(size > 0);
+    int n = snprintf(out, size, "%s/%s", dir, name);
+    return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+persist_status os_failed(persist_error *error, int code, const char *what,
+                         const char *path)
+{
+    CHECK(code < 0);
+    persist_status status = PERSIST_IO;
+    const char *hint = "check the disk and the permissions";
+    if (code == -ENOSPC || code == -EDQUOT) {
+        status = PERSIST_NO_SPACE;
+        hint = "free some space; writing goes on by itself";
+    } else if (code == -ENOMEM) {
+        status = PERSIST_LIMIT;
+        hint = "free some memory and try again";
+    } else if (code == -EMFILE || code == -ENFILE) {
+        hint = "raise the limit of open files (ulimit -n)";
+    }
+    status_set(error, status, "cannot %s %s: %s; %s", what, path,
+               strerror(-code), hint);
+    status_at(error, path, STATUS_NO_OFFSET);
+    return status;
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/* The os table over POSIX and Linux calls. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "os/os.h"
+
+enum {
+    FILE_MODE = 0644,
+    DIR_MODE = 0755,
+    LOCK_TEXT_SIZE = 21, /* a pid, right-aligned, and a newline */
+    ZEROS_SIZE = 1 << 16,
+};
+
+struct os_file {
+    int fd;
+};
+
+static int result(int returned)
+{
+    return returned < 0 ? -errno : 0;
+}
+
+static int open_retry(const char *path, int flags)
+{
+    int fd;
+    do {
+        fd = open(path, flags | O_CLOEXEC, FILE_MODE);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static int file_open(const os *sys, const char *path, int flags, os_file **out)
+{
+    (void)sys;
+    CHECK((flags & (OS_READ | OS_WRITE)) != 0);
+    int mode = (flags & OS_WRITE) == 0  ? O_RDONLY
+               : (flags & OS_READ) == 0 ? O_WRONLY
+                                        : O_RDWR;
+    if (flags & OS_CREATE)
+        mode |= O_CREAT;
+    if (flags & OS_EXCLUSIVE)
+        mode |= O_EXCL;
+    os_file *file = mem_alloc(sizeof *file);
+    if (file == NULL)
+        return -ENOMEM;
+    file->fd = open_retry(path, mode);
+    if (file->fd < 0) {
+        int code = -errno;
+        mem_free(file);
+        return code;
+    }
+    *out = file;
+    return 0;
+}
+
+/* After EINTR the descriptor is gone on Linux: never closed twice. */
+static int file_close(const os *sys, os_file *file)
+{
+    (void)sys;
+    int code = result(close(file->fd));
+    mem_free(file);
+    return code == -EINTR ? 0 : code;
+}
+
+static ssize_t file_read(const os *sys, os_file *file, void *data, size_t size,
+                         uint64_t at)
+{
+    (void)sys;
+    ssize_t n = pread(file->fd, data, size, (off_t)at);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t file_write(const os *sys, os_file *file, const void *data,
+                          size_t size, uint64_t at)
+{
+    (void)sys;
+    ssize_t n = pwrite(file->fd, data, size, (off_t)at);
+    return n < 0 ? -errno : n;
+}
+
+static int file_sync(const os *sys, os_file *file)
+{
+    (void)sys;
+    return result(fdatasync(file->fd));
+}
+
+/* Blocks that hold written zeros, not unwritten extents: a sync of what is
+ * put there later then moves data only, no file metadata. */
+static int file_allocate(const os *sys, os_file *file, uint64_t size)
+{
+    static const char zeros[ZEROS_SIZE];
+    uint64_t at = 0;
+    struct stat info;
+    if (fstat(file->fd, &info) < 0)
+        return -errno;
+    at = (uint64_t)info.st_size;
+    int code = 0;
+    if (at < size)
+        code = result(fallocate(file->fd, 0, (off_t)at, (off_t)(size - at)));
+    if (code != 0 && code != -EOPNOTSUPP)
+        return code;
+    for (code = 0; code == 0 && at < size;) {
+        uint64_t n = size - at < ZEROS_SIZE ? size - at : ZEROS_SIZE;
+        code = os_write_all(sys, file, zeros, (size_t)n, at);
+        at += n;
+    }
+    return code;
+}
+
+static int file_truncate(const os *sys, os_file *file, uint64_t size)
+{
+    (void)sys;
+    int code;
+    do {
+        code = result(ftruncate(file->fd, (off_t)size));
+    } while (code == -EINTR);
+    return code;
+}
+
+static int file_size(const os *sys, os_file *file, uint64_t *size)
+{
+    (void)sys;
+    struct stat info;
+    if (fstat(file->fd, &info) < 0)
+        return -errno;
+    *size = (uint64_t)info.st_size;
+    return 0;
+}
+
+/* The lock belongs to the open file, so a second handle of this process is
+ * refused too. It does not tell who holds it: the holder's pid stands in the
+ * file, for this function and for people. */
+static int file_lock(const os *sys, os_file *file, int64_t *holder)
+{
+    (void)sys;
+    char text[LOCK_TEXT_SIZE + 1] = "";
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    *holder = 0;
+    if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0) {
+        int size = snprintf(text, sizeof text, "%20lld\n", (long long)getpid());
+        CHECK(size == LOCK_TEXT_SIZE);
+        /* A full disk only costs the name of the holder. */
+        (void)os_write_all(sys, file, text, LOCK_TEXT_SIZE, 0);
+        return 0;
+    }
+    if (errno != EAGAIN && errno != EACCES)
+        return -errno;
+    ssize_t n = pread(file->fd, text, LOCK_TEXT_SIZE, 0);
+    if (n == LOCK_TEXT_SIZE)
+        *holder = strtoll(text, NULL, 10);
+    return -EWOULDBLOCK;
+}
+
+static int path_stat(const os *sys, const char *path, os_stat *out)
+{
+    (void)sys;
+    struct stat info;
+    if (stat(path, &info) < 0)
+        return -errno;
+    out->size = (uint64_t)info.st_size;
+    out->is_dir = S_ISDIR(info.st_mode);
+    return 0;
+}
+
+static int path_rename(const os *sys, const char *from, const char *to)
+{
+    (void)sys;
+    return result(rename(from, to));
+}
+
+static int path_unlink(const os *sys, const char *path)
+{
+    (void)sys;
+    return result(unlink(path));
+}
+
+static int dir_make(const os *sys, const char *path)
+{
+    (void)sys;
+    return result(mkdir(path, DIR_MODE));
+}
+
+static int dir_sync(const os *sys, const char *path)
+{
+    (void)sys;
+    int fd = open_retry(path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0)
+        return -errno;
+    int code = result(fsync(fd));
+    close(fd);
+    return code;
+}
+
+static int dir_list(const os *sys, const char *path, os_list_fn each,
+                    void *context)
+{
+    (void)sys;
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return -errno;
+    int code = 0;
+    while (code == 0) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (entry == NULL) {
+            code = -errno;
+            break;
+        }
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
+            code = each(context, name);
+    }
+    closedir(dir);
+    return code;
+}
+
+static uint64_t clock_ms(const os *sys)
+{
+    (void)sys;
+    struct timespec now;
+    int code = clock_gettime(CLOCK_MONOTONIC, &now);
+    CHECK(code == 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int random_bytes(const os *sys, void *data, size_t size)
+{
+    (void)sys;
+    for (uint8_t *at = data; size > 0;) {
+        ssize_t n = getrandom(at, size, 0);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0) {
+            at += n;
+            size -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+const os *os_posix(void)
+{
+    static const os table = {
+        .version = OS_VERSION,
+        .file_open = file_open,
+        .file_close = file_close,
+        .file_read = file_read,
+        .file_write = file_write,
+        .file_sync = file_sync,
+        .file_allocate = file_allocate,
+        .file_truncate = file_truncate,
+        .file_size = file_size,
+        .file_lock = file_lock,
+        .stat = path_stat,
+        .rename = path_rename,
+        .unlink = path_unlink,
+        .dir_make = dir_make,
+        .dir_sync = dir_sync,
+        .dir_list = dir_list,
+        .clock_ms = clock_ms,
+        .random = random_bytes,
+    };
+    return &table;
+}
