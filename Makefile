@@ -4,6 +4,8 @@
 B ?= build
 CC ?= gcc
 OPT ?= -O2 -g
+JOBS ?= $(shell nproc)
+BUDGET ?= 3600
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wundef -Wvla \
 	-Wwrite-strings -Wformat=2
@@ -29,8 +31,12 @@ UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*.c))
 CRASH := $(patsubst test/crash/%.c,$(B)/crash/%,$(wildcard test/crash/*.c))
 BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
-.PHONY: all programs libs tests bench run test quick asan tidy format \
-	conformance deps check-long clean
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+SUBMAKE = $(MAKE) --no-print-directory
+
+.PHONY: all programs libs tests bench run test asan tidy format \
+	conformance deps deps-test everything check-long clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -79,6 +85,48 @@ $(B)/crash/%: $(B)/test/crash/%.o $(LIBTEST) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 $(B)/bench/%: $(B)/bench/%.o $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+
+# The same with a collection at every step of the machine.
+.PHONY: $(B)/stress/sx_run
+$(B)/stress/sx_run:
+	@$(SUBMAKE) B=$(B)/stress CFLAGS="$(CFLAGS) -DSX_GC_STRESS" \
+		$(B)/stress/sx_run
+
+everything: tests $(BENCH)
+
+deps-test:
+	@scripts/deps test
+
+run: all
+	@scripts/demo $(B)/sx_server
+
+test: deps-test
+	@$(SUBMAKE) -j$(JOBS) tests $(B)/stress/sx_run
+	@test/run -B $(B)
+
+# The quick suite again, with the address and undefined behaviour sanitizers.
+asan: deps-test
+	@$(SUBMAKE) -j$(JOBS) B=$(B)/asan SAN="$(SANITIZE)" OPT="-O1 -g" \
+		tests $(B)/asan/stress/sx_run
+	@test/run -B $(B)/asan --sanitized
+
+tidy: deps-test
+	@tools/tidy.py
+
+format: deps-test
+	@clang-format -i $$(git ls-files '*.c' '*.h')
+
+conformance: programs
+	@test/conformance.py --server $(B)/sx_server
+
+# The long part of the tests, within BUDGET seconds.
+check-long: deps-test
+	@$(SUBMAKE) -j$(JOBS) tests
+	@scripts/check-long $(B) $(BUDGET)
+
+bench: deps
+	@$(SUBMAKE) -j$(JOBS) programs $(BENCH)
+	@scripts/bench $(B)
 
 clean:
 	rm -rf $(B)

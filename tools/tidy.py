@@ -385,9 +385,12 @@ def documented(tree):
 
 
 def declared(tree):
-    """What is not static stands in a header."""
+    """What is not static stands in a header, or as a row of a table."""
     known = {name for s in tree.c if s.path.endswith(".h")
              for _, _, name in prototypes(s)}
+    for s in tree.c:
+        if s.path.endswith(".def"):
+            known.update(re.findall(r"\w+", s.code))
     for s in tree.c:
         if not s.in_tree("src") or not s.path.endswith(".c"):
             continue

@@ -33,7 +33,9 @@ SUM = ['#include "base/sum.h"', "", '#include "base/check.h"', "",
        "    return a + b;", "}"]
 ENGINE = ['#include "engine/log.h"', "", '#include "base/sum.h"', "",
           "int log_next(int at)", "{", "    CHECK(at >= 0);",
-          "    CHECK(at < 100);", "    return sum(at, 1);", "}"]
+          "    CHECK(at < 100);", "    return sum(at, 1);", "}", "",
+          "int log_row(int at)", "{", "    CHECK(at >= 0);",
+          "    CHECK(at < 100);", "    return at;", "}"]
 CLEAN = {
     "src/base/sum.h": HEADER,
     "src/base/sum.c": c_file("Sums.", *SUM),
@@ -41,6 +43,7 @@ CLEAN = {
         "A log.", "#ifndef ENGINE_LOG_H", "#define ENGINE_LOG_H", "",
         "/* The number after at. */", "int log_next(int at);", "", "#endif"),
     "src/engine/log.c": c_file("A log.", *ENGINE),
+    "src/engine/log.def": c_file("Rows of a table.", "ROW(log_row)"),
     "include/persist.h": c_file(
         "The store.", "#ifndef PERSIST_H", "#define PERSIST_H", "",
         "/* Opens it; returns 0 or an error. */", "int persist_open(void);",
@@ -70,8 +73,8 @@ def swap(path, old, new):
     return path, CLEAN[path].replace(old, new, 1)
 
 
-TWO_MORE = ["", "static int one(void)", "{", "    return sum(0, 1);", "}",
-            "", "static int two(void)", "{", "    return one() + 1;", "}"]
+THREE_MORE = [line for name in ("one", "two", "three") for line in
+              ("", "static int %s(void)" % name, "{", "    return 1;", "}")]
 
 # (rule, (changed file, its new text)[, path that the message names])
 CANARIES = [
@@ -123,7 +126,7 @@ CANARIES = [
     ("declared", swap("src/engine/log.c", "log_next", "log_other")),
     ("check_average", swap("src/engine/log.c",
                            "    CHECK(at >= 0);\n", ""), "src/engine"),
-    ("check_average", add("src/base/sum.c", *TWO_MORE), "src"),
+    ("check_average", add("src/base/sum.c", *THREE_MORE), "src"),
     ("clang_format", swap("src/base/sum.c", "    return a + b;",
                           "  return a+b;")),
 ]
