@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the memory backend share. */
+#ifndef STORE_MEMORY_H
+#define STORE_MEMORY_H
+
+#include <pthread.h>
+
+#include "store/map.h"
+#include "store/store.h"
+
+/* A stored event of a stream. */
+typedef struct memory_event {
+    cell *data; /* owned */
+    uint64_t seq;
+    uint64_t position;
+} memory_event;
+
+typedef struct memory_stream {
+    cell *name; /* of the map node */
+    bool known; /* false only inside the commit that creates it */
+    uint64_t mark;
+    uint64_t bytes;       /* sum of the data sizes of what is stored */
+    memory_event *events; /* by seq: events[first] to events[end - 1] */
+    size_t first, end, capacity;
+    /* what the commit in hand is about to do */
+    uint64_t staged_mark;
+    size_t staged_events;
+} memory_stream;
+
+/* A command id that was committed. */
+typedef struct memory_once {
+    uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE];
+    persist_lsn lsn;
+    size_t seq_count;
+    uint64_t seqs[];
+} memory_once;
+
+/* An entry of the order of all events. The event may have been truncated. */
+typedef struct memory_entry {
+    memory_stream *stream;
+    uint64_t seq;
+    uint64_t position;
+} memory_entry;
+
+typedef struct memory_store {
+    persist_store head;
+    pthread_mutex_t lock;
+    persist_equal_fn equal;
+    void *equal_context;
+    map streams;         /* of memory_stream */
+    map keys;            /* of cell */
+    map onces;           /* of memory_once */
+    map blobs;           /* of cell */
+    memory_entry *order; /* by position */
+    size_t order_count, order_capacity;
+    uint64_t position; /* the highest given */
+    uint64_t events;   /* stored now */
+    uint64_t bytes;    /* of their data, and of the values of keys */
+    persist_lsn latest;
+    unsigned handles; /* cursors and blob handles that are open */
+} memory_store;
+
+extern const store_backend memory_backend;
+
+/* The rows of the table that are not in memory.c. */
+persist_status memory_commit(persist_store *, const persist_edit *, size_t,
+                             const persist_once *, persist_outcome *,
+                             persist_error *);
+persist_status memory_read(persist_store *, const read_request *,
+                           persist_cursor **, persist_error *);
+persist_status memory_next_event(persist_cursor *, persist_event *,
+                                 persist_error *);
+persist_status memory_next_key(persist_cursor *, slice *name, slice *value,
+                               persist_error *);
+void memory_cursor_close(persist_cursor *);
+persist_status memory_info(persist_store *, slice stream, persist_view,
+                           persist_stream_info *, bool *known, persist_error *);
+persist_status memory_get(persist_store *, slice key, persist_view, slice *out,
+                          persist_error *);
+
+persist_status memory_blob_has(persist_store *, slice cid, persist_error *);
+persist_status memory_blob_create(persist_store *, persist_blob_writer **,
+                                  persist_error *);
+persist_status memory_blob_write(persist_blob_writer *, slice, persist_error *);
+persist_status memory_blob_finish(persist_blob_writer *, persist_cid,
+                                  persist_error *);
+void memory_blob_abort(persist_blob_writer *);
+persist_status memory_blob_open(persist_store *, slice cid, uint64_t *size,
+                                persist_blob_reader **, persist_error *);
+persist_status memory_blob_read(persist_blob_reader *, void *, size_t,
+                                size_t *got, persist_error *);
+void memory_blob_close(persist_blob_reader *);
+
+/* PERSIST_LIMIT: memory is out. */
+persist_status memory_out(persist_error *);
+
+/* Copies bytes for the caller of a public function (persist_free). */
+persist_status memory_copy(slice bytes, slice *out, persist_error *);
+
+/* Fills the outcome of a command that is repeated. */
+persist_status memory_report_once(const memory_once *, persist_outcome *,
+                                  persist_error *);
+
+/* Frees a memory_stream. NULL is fine. */
+void memory_stream_free(void *stream);
+
+/* Returns the index in [first, end) of the stream's first event whose number
+ * is seq or higher. */
+size_t memory_stream_seek(const memory_stream *, uint64_t seq);
+
+/* Takes the lock of a store, and gives it back. */
+memory_store *memory_enter(persist_store *);
+void memory_leave(memory_store *);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory backend: blobs. */
+#include "base/buf.h"
+#include "base/status.h"
+#include "store/memory.h"
+
+typedef struct memory_writer {
+    persist_blob_writer head;
+    memory_store *store;
+    buf bytes;
+} memory_writer;
+
+typedef struct memory_reader {
+    persist_blob_reader head;
+    memory_store *store;
+    cell *bytes; /* a reference */
+    size_t next;
+} memory_reader;
+
+persist_status memory_blob_has(persist_store *store, slice cid,
+                               persist_error *error)
+{
+    (void)error;
+    memory_store *m = memory_enter(store);
+    bool there = map_find(&m->blobs, cid) != NULL;
+    memory_leave(m);
+    return there ? PERSIST_OK : PERSIST_NONE;
+}
+
+persist_status memory_blob_create(persist_store *store,
+                                  persist_blob_writer **out,
+                                  persist_error *error)
+{
+    memory_writer *w = mem_alloc_zero(sizeof *w);
+    if (w == NULL)
+        return memory_out(error);
+    w->head.backend = store->backend;
+    w->store = memory_enter(store);
+    w->store->handles++;
+    memory_leave(w->store);
+    *out = &w->head;
+    return PERSIST_OK;
+}
+
+persist_status memory_blob_write(persist_blob_writer *writer, slice bytes,
+                                 persist_error *error)
+{
+    memory_writer *w = (memory_writer *)writer;
+    buf_put_slice(&w->bytes, bytes);
+    return w->bytes.failed ? memory_out(error) : PERSIST_OK;
+}
+
+void memory_blob_abort(persist_blob_writer *writer)
+{
+    memory_writer *w = (memory_writer *)writer;
+    memory_store *m = memory_enter(&w->store->head);
+    CHECK(m->handles > 0);
+    m->handles--;
+    memory_leave(m);
+    buf_release(&w->bytes);
+    mem_free(w);
+}
+
+static bool add_blob(memory_store *m, slice cid, slice bytes)
+{
+    map_node *node = map_add(&m->blobs, cid);
+    if (node != NULL && node->value == NULL)
+        node->value = cell_new(bytes);
+    if (node != NULL && node->value != NULL)
+        return true;
+    map_remove(&m->blobs, cid);
+    return false;
+}
+
+persist_status memory_blob_finish(persist_blob_writer *writer, persist_cid out,
+                                  persist_error *error)
+{
+    memory_writer *w = (memory_writer *)writer;
+    bool done = false;
+    if (!w->bytes.failed) {
+        persist_cid_of(buf_slice(&w->bytes), out);
+        memory_store *m = memory_enter(&w->store->head);
+        done = add_blob(m, slice_str(out), buf_slice(&w->bytes));
+        memory_leave(m);
+    }
+    memory_blob_abort(writer);
+    return done ? PERSIST_OK : memory_out(error);
+}
+
+persist_status memory_blob_open(persist_store *store, slice cid, uint64_t *size,
+                                persist_blob_reader **out, persist_error *error)
+{
+    memory_reader *r = mem_alloc_zero(sizeof *r);
+    if (r == NULL)
+        return memory_out(error);
+    r->head.backend = store->backend;
+    r->store = memory_enter(store);
+    const map_node *node = map_find(&r->store->blobs, cid);
+    if (node != NULL) {
+        r->bytes = cell_ref(node->value);
+        r->store->handles++;
+    }
+    memory_leave(r->store);
+    if (node == NULL) {
+        mem_free(r);
+        return PERSIST_NONE;
+    }
+    *size = r->bytes->size;
+    *out = &r->head;
+    return PERSIST_OK;
+}
+
+persist_status memory_blob_read(persist_blob_reader *reader, void *buffer,
+                                size_t size, size_t *got, persist_error *error)
+{
+    (void)error;
+    memory_reader *r = (memory_reader *)reader;
+    size_t left = r->bytes->size - r->next;
+    *got = size < left ? size : left;
+    if (*got > 0)
+        memcpy(buffer, r->bytes->bytes + r->next, *got);
+    r->next += *got;
+    CHECK(r->next <= r->bytes->size);
+    return PERSIST_OK;
+}
+
+void memory_blob_close(persist_blob_reader *reader)
+{
+    memory_reader *r = (memory_reader *)reader;
+    memory_store *m = memory_enter(&r->store->head);
+    CHECK(m->handles > 0);
+    m->handles--;
+    memory_leave(m);
+    cell_unref(r->bytes);
+    mem_free(r);
+}

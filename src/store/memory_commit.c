@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory backend: committing.
+ *
+ * A commit goes in three steps: check what can be refused, stage everything
+ * that can fail (memory), apply what cannot. Staging may leave entries that
+ * mean nothing yet (a stream not known, a key without value); sweeping takes
+ * them away at the end of every commit. */
+#include "store/memory.h"
+
+#include "base/status.h"
+
+/* What staging prepared for one edit. */
+typedef struct staged {
+    memory_stream *stream;
+    map_node *key;
+    cell *data; /* owned until applied */
+    uint64_t seq;
+} staged;
+
+/* A commit in hand. */
+typedef struct batch {
+    memory_store *store;
+    const persist_edit *edits;
+    size_t count;
+    const persist_once *once;
+    staged *staged;
+    size_t appends;
+    uint64_t position;
+    uint64_t *seqs;          /* for the outcome, one an append */
+    memory_once *once_value; /* owned until applied */
+} batch;
+
+/* ---- expectations ----------------------------------------------------- */
+
+static uint64_t mark_of(const memory_store *m, slice name)
+{
+    const map_node *node = map_find(&m->streams, name);
+    return node == NULL ? 0 : ((const memory_stream *)node->value)->mark;
+}
+
+static bool holds(const memory_store *m, const persist_edit *edit)
+{
+    if (edit->kind == PERSIST_EXPECT_SEQ)
+        return mark_of(m, edit->name) == edit->seq;
+    const map_node *node = map_find(&m->keys, edit->name);
+    if (edit->kind == PERSIST_EXPECT_ABSENT)
+        return node == NULL;
+    if (node == NULL)
+        return false;
+    slice stored = cell_slice(node->value);
+    return slice_equal(stored, edit->data) ||
+           (m->equal != NULL && m->equal(m->equal_context, stored, edit->data));
+}
+
+static persist_status report_conflict(const memory_store *m,
+                                      const persist_edit *edit, size_t index,
+                                      persist_outcome *out,
+                                      persist_error *error)
+{
+    out->kind = PERSIST_CONFLICT;
+    out->lsn = m->latest;
+    out->edit = index;
+    if (edit->kind == PERSIST_EXPECT_SEQ) {
+        out->actual_seq = mark_of(m, edit->name);
+        return PERSIST_OK;
+    }
+    const map_node *node = map_find(&m->keys, edit->name);
+    out->actual_present = node != NULL;
+    if (node == NULL)
+        return PERSIST_OK;
+    return memory_copy(cell_slice(node->value), &out->actual_value, error);
+}
+
+/* Sets *refused when an expectation does not hold, with the outcome. */
+static persist_status check_expectations(const batch *b, bool *refused,
+                                         persist_outcome *outcome,
+                                         persist_error *error)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        const persist_edit *edit = &b->edits[i];
+        if (edit->kind < PERSIST_EXPECT_SEQ || holds(b->store, edit))
+            continue;
+        CHECK(outcome != NULL);
+        *refused = true;
+        return report_conflict(b->store, edit, i, outcome, error);
+    }
+    return PERSIST_OK;
+}
+
+/* ---- command ids ------------------------------------------------------ */
+
+static persist_status copy_seqs(const uint64_t *seqs, size_t count,
+                                persist_outcome *outcome, persist_error *error)
+{
+    if (count == 0)
+        return PERSIST_OK;
+    slice copy;
+    persist_status status =
+        memory_copy(slice_of(seqs, count * sizeof *seqs), &copy, error);
+    if (status != PERSIST_OK)
+        return status;
+    outcome->seqs = (uint64_t *)(uintptr_t)copy.data;
+    outcome->seq_count = count;
+    return PERSIST_OK;
+}
+
+persist_status memory_report_once(const memory_once *once,
+                                  persist_outcome *outcome,
+                                  persist_error *error)
+{
+    outcome->kind = PERSIST_REPEATED;
+    outcome->lsn = once->lsn;
+    return copy_seqs(once->seqs, once->seq_count, outcome, error);
+}
+
+static persist_status check_once(const batch *b, bool *repeated,
+                                 persist_outcome *outcome, persist_error *error)
+{
+    const map_node *node =
+        b->once == NULL ? NULL : map_find(&b->store->onces, b->once->id);
+    if (node == NULL)
+        return PERSIST_OK;
+    const memory_once *once = node->value;
+    if (memcmp(once->fingerprint, b->once->fingerprint,
+               PERSIST_FINGERPRINT_SIZE) != 0)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "the command id was used for another command");
+    *repeated = true;
+    return memory_report_once(once, outcome, error);
+}
+
+/* ---- staging: all that can fail --------------------------------------- */
+
+/* Makes room in an array of items of item_size bytes. */
+static bool reserve(void **items, size_t *capacity, size_t need,
+                    size_t item_size)
+{
+    if (need <= *capacity)
+        return true;
+    size_t grown = need < 8 ? 8 : need * 2;
+    void *moved = mem_realloc(*items, grown * item_size);
+    if (moved == NULL)
+        return false;
+    *items = moved;
+    *capacity = grown;
+    return true;
+}
+
+static memory_stream *add_stream(memory_store *m, slice name)
+{
+    map_node *node = map_add(&m->streams, name);
+    if (node == NULL || node->value != NULL)
+        return node == NULL ? NULL : node->value;
+    memory_stream *stream = mem_alloc_zero(sizeof *stream);
+    if (stream == NULL) {
+        map_remove(&m->streams, name);
+        return NULL;
+    }
+    stream->name = node->name;
+    node->value = stream;
+    return stream;
+}
+
+/* Room for what the commit appends; dropped events at the front give theirs
+ * back when that is half of the array. */
+static bool reserve_events(memory_stream *stream)
+{
+    size_t kept = stream->end - stream->first;
+    if (stream->first > kept) {
+        memmove(stream->events, stream->events + stream->first,
+                kept * sizeof *stream->events);
+        stream->first = 0;
+        stream->end = kept;
+    }
+    void *events = stream->events;
+    bool ok =
+        reserve(&events, &stream->capacity, stream->end + stream->staged_events,
+                sizeof *stream->events);
+    stream->events = events;
+    return ok;
+}
+
+static persist_status conflict(const memory_stream *stream, uint64_t seq,
+                               persist_error *error)
+{
+    uint64_t mark = stream->staged_mark;
+    status_set(error, PERSIST_SEQ_CONFLICT,
+               "number %llu is taken: the stream is at %llu",
+               (unsigned long long)seq, (unsigned long long)mark);
+    if (error == NULL)
+        return PERSIST_SEQ_CONFLICT;
+    error->has |= PERSIST_HAS_NUMBERS | PERSIST_HAS_STREAM;
+    error->expected = seq;
+    error->actual = mark;
+    error->stream_size = stream->name->size < sizeof error->stream
+                             ? stream->name->size
+                             : sizeof error->stream;
+    memcpy(error->stream, stream->name->bytes, error->stream_size);
+    return PERSIST_SEQ_CONFLICT;
+}
+
+static persist_status stage_append(batch *b, const persist_edit *edit,
+                                   staged *st, persist_error *error)
+{
+    memory_stream *stream = st->stream;
+    st->seq =
+        edit->kind == PERSIST_APPEND ? stream->staged_mark + 1 : edit->seq;
+    if (st->seq <= stream->staged_mark)
+        return conflict(stream, st->seq, error);
+    if (st->seq > PERSIST_SEQ_MAX || b->position >= PERSIST_SEQ_MAX)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "the numbers of the stream are used up");
+    st->data = cell_new(edit->data);
+    if (st->data == NULL)
+        return memory_out(error);
+    stream->staged_mark = st->seq;
+    stream->staged_events++;
+    b->position++;
+    b->appends++;
+    return reserve_events(stream) ? PERSIST_OK : memory_out(error);
+}
+
+static persist_status stage_edit(batch *b, size_t i, persist_error *error)
+{
+    const persist_edit *edit = &b->edits[i];
+    staged *st = &b->staged[i];
+    switch (edit->kind) {
+    case PERSIST_APPEND:
+    case PERSIST_APPEND_AT:
+        return stage_append(b, edit, st, error);
+    case PERSIST_SET_MARK:
+        if (edit->seq > st->stream->staged_mark)
+            st->stream->staged_mark = edit->seq;
+        return PERSIST_OK;
+    case PERSIST_SET_POSITION:
+        if (edit->seq > b->position + 1)
+            b->position = edit->seq - 1;
+        return PERSIST_OK;
+    case PERSIST_PUT:
+        st->key = map_add(&b->store->keys, edit->name);
+        st->data = cell_new(edit->data);
+        return st->key == NULL || st->data == NULL ? memory_out(error)
+                                                   : PERSIST_OK;
+    default:
+        return PERSIST_OK;
+    }
+}
+
+static bool is_append(persist_edit_kind kind)
+{
+    return kind == PERSIST_APPEND || kind == PERSIST_APPEND_AT;
+}
+
+/* Finds or makes the streams that are written, with their marks as staging
+ * begins. */
+static bool stage_streams(batch *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        persist_edit_kind kind = b->edits[i].kind;
+        if (!is_append(kind) && kind != PERSIST_SET_MARK)
+            continue;
+        memory_stream *stream = add_stream(b->store, b->edits[i].name);
+        if (stream == NULL)
+            return false;
+        stream->staged_mark = stream->mark;
+        stream->staged_events = 0;
+        b->staged[i].stream = stream;
+    }
+    return true;
+}
+
+static bool stage_seqs(batch *b)
+{
+    b->seqs = mem_alloc(b->appends * sizeof *b->seqs);
+    if (b->seqs == NULL)
+        return false;
+    size_t appends = 0;
+    for (size_t i = 0; i < b->count; i++)
+        if (is_append(b->edits[i].kind))
+            b->seqs[appends++] = b->staged[i].seq;
+    CHECK(appends == b->appends);
+    return true;
+}
+
+static bool stage_once(batch *b)
+{
+    if (b->once == NULL)
+        return true;
+    b->once_value =
+        mem_alloc_zero(sizeof *b->once_value + b->appends * sizeof(uint64_t));
+    if (b->once_value == NULL)
+        return false;
+    memcpy(b->once_value->fingerprint, b->once->fingerprint,
+           PERSIST_FINGERPRINT_SIZE);
+    return map_add(&b->store->onces, b->once->id) != NULL;
+}
+
+static persist_status stage(batch *b, persist_error *error)
+{
+    memory_store *m = b->store;
+    b->position = m->position;
+    b->staged = mem_alloc_zero(b->count * sizeof *b->staged);
+    if (b->staged == NULL || !stage_streams(b))
+        return memory_out(error);
+    for (size_t i = 0; i < b->count; i++) {
+        persist_status status = stage_edit(b, i, error);
+        if (status != PERSIST_OK)
+            return status;
+    }
+    void *order = m->order;
+    bool ok = reserve(&order, &m->order_capacity, m->order_count + b->appends,
+                      sizeof *m->order);
+    m->order = order;
+    return ok && stage_seqs(b) && stage_once(b) ? PERSIST_OK
+                                                : memory_out(error);
+}
+
+/* ---- applying: cannot fail -------------------------------------------- */
+
+static void apply_append(memory_store *m, staged *st)
+{
+    memory_stream *stream = st->stream;
+    CHECK(st->seq > stream->mark && stream->end < stream->capacity);
+    m->position++;
+    m->events++;
+    stream->events[stream->end++] =
+        (memory_event){st->data, st->seq, m->position};
+    m->order[m->order_count++] = (memory_entry){stream, st->seq, m->position};
+    stream->known = true;
+    stream->mark = st->seq;
+    stream->bytes += st->data->size;
+    m->bytes += st->data->size;
+    st->data = NULL;
+}
+
+/* Forgets the places of truncated events once they are the most. */
+static void trim_order(memory_store *m)
+{
+    if (m->order_count < 16 || m->order_count / 2 < m->events)
+        return;
+    size_t kept = 0;
+    for (size_t i = 0; i < m->order_count; i++) {
+        const memory_stream *stream = m->order[i].stream;
+        if (stream->first < stream->end &&
+            m->order[i].seq >= stream->events[stream->first].seq)
+            m->order[kept++] = m->order[i];
+    }
+    CHECK(kept == m->events);
+    m->order_count = kept;
+}
+
+static void apply_truncate(memory_store *m, const persist_edit *edit)
+{
+    map_node *node = map_find(&m->streams, edit->name);
+    if (node == NULL)
+        return;
+    memory_stream *stream = node->value;
+    while (stream->first < stream->end &&
+           stream->events[stream->first].seq <= edit->seq) {
+        cell *data = stream->events[stream->first++].data;
+        stream->bytes -= data->size;
+        m->bytes -= data->size;
+        m->events--;
+        cell_unref(data);
+    }
+}
+
+/* Gives a key a new value; NULL: none. */
+static void set_value(memory_store *m, map_node *key, cell *value)
+{
+    cell *old = key->value;
+    m->bytes -= old == NULL ? 0 : old->size;
+    m->bytes += value == NULL ? 0 : value->size;
+    cell_unref(old);
+    key->value = value;
+}
+
+static void apply_delete(memory_store *m, const persist_edit *edit)
+{
+    map_node *node = map_find(&m->keys, edit->name);
+    if (node != NULL)
+        set_value(m, node, NULL);
+}
+
+static void apply_edit(memory_store *m, const persist_edit *edit, staged *st)
+{
+    switch (edit->kind) {
+    case PERSIST_APPEND:
+    case PERSIST_APPEND_AT:
+        apply_append(m, st);
+        break;
+    case PERSIST_TRUNCATE:
+        apply_truncate(m, edit);
+        break;
+    case PERSIST_PUT:
+        set_value(m, st->key, st->data);
+        st->data = NULL;
+        break;
+    case PERSIST_DELETE:
+        apply_delete(m, edit);
+        break;
+    case PERSIST_SET_MARK:
+        st->stream->known = true;
+        if (edit->seq > st->stream->mark)
+            st->stream->mark = edit->seq;
+        break;
+    case PERSIST_SET_POSITION:
+        if (edit->seq > m->position + 1)
+            m->position = edit->seq - 1;
+        break;
+    default:
+        break;
+    }
+}
+
+static void apply(batch *b)
+{
+    memory_store *m = b->store;
+    m->latest++;
+    for (size_t i = 0; i < b->count; i++)
+        apply_edit(m, &b->edits[i], &b->staged[i]);
+    CHECK(m->position == b->position);
+    if (b->once != NULL) {
+        b->once_value->lsn = m->latest;
+        b->once_value->seq_count = b->appends;
+        memcpy(b->once_value->seqs, b->seqs, b->appends * sizeof *b->seqs);
+        map_find(&m->onces, b->once->id)->value = b->once_value;
+        b->once_value = NULL;
+    }
+    trim_order(m);
+}
+
+/* ---- the commit ------------------------------------------------------- */
+
+/* Takes away what staging made and applying did not fill, and what deleting
+ * left empty. */
+static void sweep(const batch *b)
+{
+    memory_store *m = b->store;
+    for (size_t i = 0; i < b->count; i++) {
+        slice name = b->edits[i].name;
+        const map_node *key = map_find(&m->keys, name);
+        if (key != NULL && key->value == NULL)
+            map_remove(&m->keys, name);
+        const map_node *node = map_find(&m->streams, name);
+        if (node != NULL && !((memory_stream *)node->value)->known) {
+            memory_stream_free(node->value);
+            map_remove(&m->streams, name);
+        }
+    }
+    const map_node *once =
+        b->once == NULL ? NULL : map_find(&m->onces, b->once->id);
+    if (once != NULL && once->value == NULL)
+        map_remove(&m->onces, b->once->id);
+}
+
+static void release_batch(batch *b)
+{
+    for (size_t i = 0; b->staged != NULL && i < b->count; i++)
+        cell_unref(b->staged[i].data);
+    mem_free(b->staged);
+    mem_free(b->seqs);
+    mem_free(b->once_value);
+}
+
+static bool writes(const batch *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (b->edits[i].kind < PERSIST_EXPECT_SEQ)
+            return true;
+    return b->once != NULL;
+}
+
+static persist_status commit_batch(batch *b, persist_outcome *outcome,
+                                   persist_error *error)
+{
+    bool settled = false;
+    persist_status status = check_once(b, &settled, outcome, error);
+    if (status == PERSIST_OK && !settled)
+        status = check_expectations(b, &settled, outcome, error);
+    if (status != PERSIST_OK || settled)
+        return status;
+    if (writes(b)) {
+        status = stage(b, error);
+        if (status == PERSIST_OK && outcome != NULL)
+            status = copy_seqs(b->seqs, b->appends, outcome, error);
+        if (status == PERSIST_OK)
+            apply(b);
+        sweep(b);
+    }
+    if (outcome != NULL)
+        outcome->lsn = b->store->latest;
+    return status;
+}
+
+persist_status memory_commit(persist_store *store, const persist_edit *edits,
+                             size_t count, const persist_once *once,
+                             persist_outcome *outcome, persist_error *error)
+{
+    memory_store *m = memory_enter(store);
+    batch b = {.store = m, .edits = edits, .count = count, .once = once};
+    persist_status status = commit_batch(&b, outcome, error);
+    release_batch(&b);
+    memory_leave(m);
+    return status;
+}
