@@ -11,6 +11,8 @@
 extern "C" {
 #endif
 
+#define PERSIST_VERSION "0.1.0"
+
 /* A run of bytes that somebody else owns. Any bytes may occur, NUL included;
  * data may be NULL when size is 0. How long the bytes live is said by the
  * function that takes or returns the slice. */

@@ -157,9 +157,10 @@ bool sx_make_error(sx *, persist_status, persist_slice message, sx_value *out);
 
 /* ---- text ------------------------------------------------------------- */
 
-/* Reads one value from text; white space and comments may follow it.
- * PERSIST_SYNTAX with line and column in the message, PERSIST_LIMIT,
- * PERSIST_OVERFLOW never. Nothing is evaluated. */
+/* Reads one value from text; white space and comments may stand around it.
+ * PERSIST_NONE if nothing else is there; PERSIST_SYNTAX, with line and column
+ * in the message, if the text is no or more than one value; PERSIST_LIMIT.
+ * Nothing is evaluated. */
 persist_status sx_read(sx *, persist_slice text, sx_value *out,
                        persist_error *error);
 

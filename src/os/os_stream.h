@@ -29,7 +29,8 @@ int os_stream_wait(int stream, int timeout_ms);
  * Returns a count or a negative errno, -EINTR after a signal to end. */
 ssize_t os_stream_read(int stream, void *buffer, size_t size);
 
-/* Writes all bytes. Returns 0 or a negative errno. */
+/* Writes all bytes. Returns 0 or a negative errno; -EINTR if a signal to end
+ * has come and nobody reads. */
 int os_stream_write(int stream, const void *bytes, size_t size);
 
 /* Tells whether a stream is a terminal. */

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* From a request to its handler: the table, argument checks, typed errors. */
+#include "base/check.h"
+#include "base/status.h"
+#include "host/host_private.h"
+
+static const op_row rows[] = {
+#define OP(name, run, ...) {{name, sizeof name - 1}, run, {__VA_ARGS__}},
+#include "host/ops.def"
+#undef OP
+};
+
+const op_row *op_find(slice name)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (slice_equal(name, rows[i].name))
+            return &rows[i];
+    return NULL;
+}
+
+#define TYPE(type) (1u << (type))
+
+static const struct {
+    unsigned types; /* the TYPE bits it takes */
+    const char *wants;
+} kinds[ARG_KIND_COUNT] = {
+    [ARG_STREAM] = {TYPE(SX_STRING), "a stream name, a string"},
+    [ARG_KEY] = {TYPE(SX_STRING), "a key, a string"},
+    [ARG_PREFIX] = {TYPE(SX_STRING), "a key prefix, a string"},
+    [ARG_BYTES] = {TYPE(SX_STRING), "a string"},
+    [ARG_BYTES_OR_NIL] = {TYPE(SX_STRING) | TYPE(SX_NIL), "a string or nil"},
+    [ARG_INTEGER] = {TYPE(SX_INTEGER), "an integer"},
+    [ARG_INTEGER_OR_NIL] = {TYPE(SX_INTEGER) | TYPE(SX_NIL),
+                            "an integer or nil"},
+    [ARG_DICT] = {TYPE(SX_DICT), "a dict"},
+    [ARG_LIST] = {TYPE(SX_LIST), "a list"},
+    [ARG_VALUE] = {~0u, "a value"},
+};
+
+static size_t arity(const op_row *row)
+{
+    size_t n = 0;
+    while (row->args[n] != ARG_END)
+        n++;
+    return n;
+}
+
+static persist_status check_arg(op_call *call, size_t i)
+{
+    arg_kind kind = call->row->args[i];
+    if ((kinds[kind].types & TYPE(sx_type_of(call->args[i]))) == 0)
+        return status_set(
+            &call->error, PERSIST_BAD_REQUEST, "%s: argument %zu must be %s",
+            (const char *)call->row->name.data, i + 1, kinds[kind].wants);
+    bool named = kind == ARG_STREAM || kind == ARG_KEY;
+    size_t size = named ? sx_bytes(call->args[i]).size : 0;
+    if (size > PERSIST_NAME_SIZE_MAX)
+        return status_set(&call->error, PERSIST_TOO_LARGE,
+                          "%s: a name of %zu bytes is over the limit of %u",
+                          (const char *)call->row->name.data, size,
+                          PERSIST_NAME_SIZE_MAX);
+    return PERSIST_OK;
+}
+
+/* An absent :args is the empty list, any other non-list a list of itself. */
+static persist_status unpack(op_call *call, sx_value args)
+{
+    size_t given = 1, wanted = arity(call->row);
+    if (sx_type_of(args) == SX_LIST)
+        given = sx_list_size(args);
+    else if (sx_type_of(args) == SX_NIL)
+        given = 0;
+    if (given != wanted)
+        return status_set(&call->error, PERSIST_BAD_REQUEST,
+                          "%s wants %zu argument%s, got %zu",
+                          (const char *)call->row->name.data, wanted,
+                          wanted == 1 ? "" : "s", given);
+    for (size_t i = 0; i < given; i++) {
+        bool list = sx_type_of(args) == SX_LIST;
+        call->args[i] = list ? sx_list_at(args, i) : args;
+        persist_status status = check_arg(call, i);
+        if (status != PERSIST_OK)
+            return status;
+        call->given = i + 1;
+    }
+    return PERSIST_OK;
+}
+
+static persist_status run(op_call *call, sx_value args)
+{
+    host *h = call->host;
+    persist_status status = unpack(call, args);
+    if (status == PERSIST_OK)
+        status = host_store(h, &call->store, &call->error);
+    if (status != PERSIST_OK)
+        return status;
+    status = call->row->run(call);
+    if (status != PERSIST_LIMIT)
+        return status;
+    /* Nothing has changed yet; the request is a root of the machine. */
+    sx_collect(h->machine, NULL, 0);
+    return call->row->run(call);
+}
+
+void op_dispatch(host *h, const op_row *row, sx_value args)
+{
+    op_call call = {.host = h, .machine = h->machine, .row = row};
+    call.answer = sx_nil();
+    persist_status status = run(&call, args);
+    CHECK(status == PERSIST_OK || status > PERSIST_NONE);
+    if (status == PERSIST_OK) {
+        sx_resume(h->machine, call.answer);
+        return;
+    }
+    CHECK(call.error.status == status);
+    op_raise(&call);
+}
+
+/* ---- errors ----------------------------------------------------------- */
+
+static bool put_bytes(op_call *call, sx_value dict, const char *key,
+                      slice bytes)
+{
+    sx_value v;
+    return sx_make_string(call->machine, bytes, &v) &&
+           sx_dict_set(call->machine, dict, slice_str(key), v);
+}
+
+static bool put_number(op_call *call, sx_value dict, const char *key,
+                       uint64_t number)
+{
+    sx_value v;
+    int64_t shown = number > PERSIST_SEQ_MAX ? INT64_MAX : (int64_t)number;
+    return sx_make_integer(call->machine, shown, &v) &&
+           sx_dict_set(call->machine, dict, slice_str(key), v);
+}
+
+/* The stream or key that the op was about, from its own arguments. */
+static bool put_names(op_call *call, sx_value dict)
+{
+    const op_row *row = call->row;
+    if (row == NULL)
+        return true;
+    bool ok = put_bytes(call, dict, "op", row->name);
+    for (size_t i = 0; i < call->given; i++) {
+        if (row->args[i] == ARG_STREAM)
+            ok = ok && put_bytes(call, dict, "stream", op_bytes(call, i));
+        if (row->args[i] == ARG_KEY)
+            ok = ok && put_bytes(call, dict, "key", op_bytes(call, i));
+    }
+    return ok;
+}
+
+static bool put_context(op_call *call, sx_value dict)
+{
+    const persist_error *e = &call->error;
+    bool ok = true;
+    if (e->has & PERSIST_HAS_STREAM)
+        ok = ok && put_bytes(call, dict, "stream",
+                             slice_of(e->stream, e->stream_size));
+    if (e->has & PERSIST_HAS_SEQ)
+        ok = ok && put_number(call, dict, "seq", e->seq);
+    if (e->has & PERSIST_HAS_NUMBERS) {
+        ok = ok && put_number(call, dict, "expected", e->expected);
+        ok = ok && put_number(call, dict, "actual", e->actual);
+    }
+    if (e->has & PERSIST_HAS_PATH)
+        ok = ok && put_bytes(call, dict, "path", slice_str(e->path));
+    if (e->has & PERSIST_HAS_OFFSET)
+        ok = ok && put_number(call, dict, "offset", e->offset);
+    if (e->has & PERSIST_HAS_HOLDER)
+        ok = ok && put_number(call, dict, "holder", (uint64_t)e->holder_pid);
+    return ok;
+}
+
+static bool make_error(op_call *call, sx_value *out)
+{
+    return sx_make_error(call->machine, call->error.status,
+                         slice_str(call->error.message), out) &&
+           put_context(call, *out) && put_names(call, *out);
+}
+
+/* An error that does not fit in the heap any more is raised as its code
+ * alone, which costs nothing. */
+void op_raise(op_call *call)
+{
+    sx_value error;
+    if (!make_error(call, &error)) {
+        sx_collect(call->machine, NULL, 0);
+        if (!make_error(call, &error) &&
+            !sx_make_error(call->machine, call->error.status, slice_str(""),
+                           &error))
+            error = sx_nil();
+    }
+    sx_raise(call->machine, error);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* The drive loop: run the machine, answer its requests, run it again. */
+#include "host/host_private.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/status.h"
+
+host *host_open(const host_options *options)
+{
+    CHECK(options->store_dir != NULL);
+    host *h = mem_alloc_zero(sizeof *h);
+    if (h == NULL)
+        return NULL;
+    h->options = *options;
+    h->machine = sx_open(&options->machine);
+    if (h->machine == NULL) {
+        mem_free(h);
+        return NULL;
+    }
+    return h;
+}
+
+persist_status host_close(host *h, persist_error *error)
+{
+    if (h == NULL)
+        return PERSIST_OK;
+    persist_status status = persist_close(h->store, error);
+    sx_close(h->machine);
+    sx_out_release(&h->text);
+    mem_free(h);
+    return status;
+}
+
+persist_status host_store(host *h, persist_store **out, persist_error *error)
+{
+    if (h->store == NULL) {
+        persist_options options = {
+            .path = h->options.store_dir,
+            .create = true,
+            .background = true,
+            .equal = op_equal_texts,
+            .equal_context = h,
+        };
+        persist_status status = persist_open(&options, &h->store, error);
+        if (status != PERSIST_OK)
+            return status;
+    }
+    *out = h->store;
+    return PERSIST_OK;
+}
+
+void host_load(host *h, slice text)
+{
+    sx_load(h->machine, text);
+    h->state = HOST_RUNNING;
+}
+
+static void refuse(host *h, persist_status status, const char *message,
+                   slice detail)
+{
+    op_call call = {.host = h, .machine = h->machine};
+    int size = detail.size < 100 ? (int)detail.size : 100;
+    status_set(&call.error, status, "%s%.*s", message, size,
+               (const char *)detail.data);
+    op_raise(&call);
+}
+
+/* Answers the suspended request; false when it is for somebody outside. */
+static bool answer(host *h)
+{
+    sx *m = h->machine;
+    sx_value request = sx_request(m);
+    sx_value op, args = sx_nil();
+    if (sx_type_of(request) != SX_DICT ||
+        !sx_dict_find(m, request, slice_str("op"), &op) ||
+        sx_type_of(op) != SX_STRING) {
+        refuse(h, PERSIST_BAD_REQUEST,
+               "perform wants a dict {:op \"name\" :args (...)}",
+               slice_str(""));
+        return true;
+    }
+    const op_row *row = op_find(sx_bytes(op));
+    if (row != NULL) {
+        (void)sx_dict_find(m, request, slice_str("args"), &args);
+        op_dispatch(h, row, args);
+    } else if (h->options.unknown == HOST_UNKNOWN_NIL) {
+        sx_resume(m, sx_nil());
+    } else if (h->options.unknown == HOST_UNKNOWN_BRIDGE) {
+        return false;
+    } else {
+        refuse(h, PERSIST_UNKNOWN_OP, "this host does not own the op ",
+               sx_bytes(op));
+    }
+    return true;
+}
+
+host_state host_run(host *h, uint64_t steps)
+{
+    CHECK(h->state == HOST_RUNNING);
+    for (;;) {
+        switch (sx_run(h->machine, steps)) {
+        case SX_SUSPENDED:
+            if (answer(h))
+                break;
+            return h->state = HOST_BRIDGE;
+        case SX_DONE:
+            return h->state = HOST_DONE;
+        case SX_FAILED:
+            return h->state = HOST_FAILED;
+        case SX_READY:
+            return HOST_RUNNING;
+        case SX_IDLE:
+            return h->state = HOST_IDLE;
+        }
+    }
+}
+
+sx_value host_value(const host *h)
+{
+    switch (h->state) {
+    case HOST_DONE:
+        return sx_result(h->machine);
+    case HOST_FAILED:
+        return sx_failure(h->machine);
+    case HOST_BRIDGE:
+        return sx_request(h->machine);
+    default:
+        return sx_nil();
+    }
+}
+
+void host_answer(host *h, sx_value value)
+{
+    CHECK(h->state == HOST_BRIDGE);
+    sx_resume(h->machine, value);
+    h->state = HOST_RUNNING;
+}
+
+void host_refuse(host *h, const persist_error *error)
+{
+    CHECK(h->state == HOST_BRIDGE);
+    op_call call = {.host = h, .machine = h->machine, .error = *error};
+    op_raise(&call);
+    h->state = HOST_RUNNING;
+}
+
+persist_lsn host_latest(const host *h)
+{
+    return h->store == NULL ? 0 : persist_latest(h->store);
+}
+
+persist_lsn host_durable(const host *h)
+{
+    return h->store == NULL ? 0 : persist_durable(h->store);
+}
+
+persist_status host_sync(host *h, persist_lsn lsn, persist_error *error)
+{
+    if (h->store == NULL)
+        return PERSIST_OK;
+    return persist_wait_durable(h->store, lsn, error);
+}
+
+sx *host_machine(host *h)
+{
+    return h->machine;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* The host: one SX machine, one store, and the drive loop between them.
+ *
+ * host_load a text, host_run it until it is done, failed, or (with
+ * HOST_UNKNOWN_BRIDGE) asks for an op that somebody outside must answer. Every
+ * op that the store owns is answered inside host_run. Answers may rest on
+ * commits that are not durable yet: before anything leaves the process, call
+ * host_sync. */
+#ifndef HOST_HOST_H
+#define HOST_HOST_H
+
+#include "base/slice.h"
+#include "persist.h"
+#include "sx.h"
+
+typedef struct host host;
+
+/* What becomes of an op that nobody owns. */
+typedef enum host_unknown {
+    HOST_UNKNOWN_ERROR,  /* it is raised as unknown-op */
+    HOST_UNKNOWN_NIL,    /* it returns nil: the old hosts' silent loss */
+    HOST_UNKNOWN_BRIDGE, /* host_run returns HOST_BRIDGE */
+} host_unknown;
+
+typedef struct host_options {
+    const char *store_dir; /* opened by the first op that needs it */
+    host_unknown unknown;
+    sx_options machine;
+} host_options;
+
+typedef enum host_state {
+    HOST_IDLE,    /* nothing is loaded */
+    HOST_RUNNING, /* the step bound was reached: call host_run again */
+    HOST_DONE,    /* host_value is the value of the last form */
+    HOST_FAILED,  /* host_value is what was raised */
+    HOST_BRIDGE,  /* host_value is the request {:op :args}; host_answer it */
+} host_state;
+
+/* Makes a host; strings in options must live as long as it does. Returns NULL
+ * when memory is out. */
+host *host_open(const host_options *);
+
+/* Closes machine and store: what was committed is durable when this returns
+ * PERSIST_OK. The handle is gone in any case. NULL is fine. */
+persist_status host_close(host *, persist_error *);
+
+/* Loads a text; what was loaded or waiting before is dropped. */
+void host_load(host *, slice text);
+
+/* Runs at most steps machine steps (0: no bound). */
+host_state host_run(host *, uint64_t steps);
+
+/* See host_state; valid until the next host_run. */
+sx_value host_value(const host *);
+
+/* Gives the value that a HOST_BRIDGE waits for. */
+void host_answer(host *, sx_value);
+
+/* Raises an error in place of the value that a HOST_BRIDGE waits for. */
+void host_refuse(host *, const persist_error *);
+
+/* Returns the commit that everything said so far may rest on; 0: none. */
+persist_lsn host_latest(const host *);
+
+/* Makes every commit up to lsn durable. After an error nothing that rests on
+ * commits after host_durable may be shown. */
+persist_status host_sync(host *, persist_lsn lsn, persist_error *);
+
+/* Returns the commit up to which everything is durable; 0: none. */
+persist_lsn host_durable(const host *);
+
+/* The machine, for reading and printing values. Lives as long as the host. */
+sx *host_machine(host *);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* One op: its row in the table, the call, and what the handlers share.
+ *
+ * A handler makes every SX value of its answer before it changes the store:
+ * when the heap limit is reached it returns PERSIST_LIMIT, dispatch collects
+ * and calls it once more. */
+#ifndef HOST_OPS_H
+#define HOST_OPS_H
+
+#include "base/buf.h"
+#include "host/host.h"
+
+typedef struct op_call op_call;
+typedef persist_status (*op_fn)(op_call *);
+
+/* What an op wants as an argument; dispatch checks it before the handler. */
+typedef enum arg_kind {
+    ARG_END,
+    ARG_STREAM,         /* string of at most PERSIST_NAME_SIZE_MAX bytes */
+    ARG_KEY,            /* the same */
+    ARG_PREFIX,         /* string */
+    ARG_BYTES,          /* string */
+    ARG_BYTES_OR_NIL,   /* string or nil */
+    ARG_INTEGER,        /* integer */
+    ARG_INTEGER_OR_NIL, /* integer or nil */
+    ARG_DICT,           /* dict */
+    ARG_LIST,           /* list */
+    ARG_VALUE,          /* anything */
+    ARG_KIND_COUNT
+} arg_kind;
+
+enum { OP_ARGS_MAX = 3 };
+
+typedef struct op_row {
+    slice name; /* NUL-terminated, too */
+    op_fn run;
+    arg_kind args[OP_ARGS_MAX + 1]; /* ARG_END behind the last */
+} op_row;
+
+struct op_call {
+    host *host;
+    sx *machine;
+    persist_store *store;
+    const op_row *row;
+    sx_value args[OP_ARGS_MAX];
+    size_t given;        /* arguments checked and filled in so far */
+    sx_value answer;     /* set by the handler on PERSIST_OK */
+    persist_error error; /* set by whoever returns an error */
+};
+
+/* Finds the row of an op; NULL if nobody owns it. */
+const op_row *op_find(slice name);
+
+/* Answers a request value by its row: resumes the machine or raises. */
+void op_dispatch(host *, const op_row *, sx_value args);
+
+/* Raises {:error :message :op ...} into the suspended machine. */
+void op_raise(op_call *);
+
+/* Opens the store if no op did so before. */
+persist_status host_store(host *, persist_store **, persist_error *);
+
+/* The handlers, one a row of ops.def. */
+#define OP(name, run, ...) persist_status run(op_call *);
+#include "host/ops.def"
+#undef OP
+
+/* ---- what handlers share (op_value.c) --------------------------------- */
+
+/* The bytes of a string argument; they live as long as the request. */
+slice op_bytes(const op_call *, size_t index);
+
+/* Appends the stored form of a value to text. Errors: not-storable, too-large,
+ * limit. */
+persist_status op_print(op_call *, sx_value, sx_out *text);
+
+/* Reads a stored text back; a text that does not read is corrupt. */
+persist_status op_parse(op_call *, slice text, sx_value *out);
+
+/* Set a key of a dict that is being made; PERSIST_LIMIT when memory is out. */
+persist_status op_set(op_call *, sx_value dict, const char *key, sx_value);
+persist_status op_set_integer(op_call *, sx_value dict, const char *key,
+                              uint64_t);
+
+/* The error of a heap that is full. */
+persist_status op_no_memory(op_call *);
+
+/* The text buffer of the host, emptied: one for each call, reused. */
+sx_out *op_text(op_call *);
+
+/* A limit argument: nil is no limit; *backward for a negative one. */
+uint64_t op_limit(sx_value, bool *backward);
+
+/* Answers with the names that a cursor yields, or with (name value) pairs, and
+ * closes it. */
+persist_status op_collect_keys(op_call *, persist_cursor *, bool values);
+
+/* Compares stored texts as values, for expectations; persist_equal_fn. */
+bool op_equal_texts(void *host, slice stored, slice expected);
+
+/* True once since the last call if op_equal_texts ran out of memory. */
+bool op_equal_failed(host *);
+
+#endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* The ops on streams. */
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "host/host_private.h"
+
+/* ---- writing ---------------------------------------------------------- */
+
+static persist_status bad_event(op_call *call, const char *what)
+{
+    return status_set(&call->error, PERSIST_BAD_REQUEST,
+                      "%s: the event must be a dict {:stream :seq :type :at "
+                      ":data}: %s",
+                      (const char *)call->row->name.data, what);
+}
+
+static persist_status check_event(op_call *call, sx_value event, slice stream,
+                                  int64_t *seq)
+{
+    static const char *const free_keys[] = {"type", "at", "data"};
+    sx_value v;
+    if (!sx_dict_find(call->machine, event, slice_str("stream"), &v) ||
+        sx_type_of(v) != SX_STRING || !slice_equal(sx_bytes(v), stream))
+        return bad_event(call, ":stream must equal the stream argument");
+    if (!sx_dict_find(call->machine, event, slice_str("seq"), &v) ||
+        sx_type_of(v) != SX_INTEGER)
+        return bad_event(call, ":seq must be an integer");
+    *seq = sx_integer(v);
+    for (size_t i = 0; i < sizeof free_keys / sizeof free_keys[0]; i++)
+        if (!sx_dict_find(call->machine, event, slice_str(free_keys[i]), &v)) {
+            char what[32];
+            snprintf(what, sizeof what, ":%s is missing", free_keys[i]);
+            return bad_event(call, what);
+        }
+    return PERSIST_OK;
+}
+
+/* No mark is below 0, so a number that is not positive is always taken. */
+static persist_status refuse_number(op_call *call, slice stream, int64_t seq)
+{
+    persist_stream_info info;
+    persist_status status = persist_info(call->store, stream, PERSIST_LATEST,
+                                         &info, NULL, &call->error);
+    if (status != PERSIST_OK)
+        return status;
+    status_set(&call->error, PERSIST_SEQ_CONFLICT,
+               "the number %lld is not greater than the mark %llu; read the "
+               "mark and try again",
+               (long long)seq, (unsigned long long)info.mark);
+    call->error.has = PERSIST_HAS_NUMBERS;
+    call->error.expected = 0;
+    call->error.actual = info.mark;
+    return PERSIST_SEQ_CONFLICT;
+}
+
+persist_status op_append(op_call *call)
+{
+    slice stream = op_bytes(call, 0);
+    int64_t seq;
+    persist_status status = check_event(call, call->args[1], stream, &seq);
+    if (status != PERSIST_OK)
+        return status;
+    sx_out *text = op_text(call);
+    status = op_print(call, call->args[1], text);
+    if (status != PERSIST_OK)
+        return status;
+    if (seq <= 0)
+        return refuse_number(call, stream, seq);
+    persist_edit edit = {
+        .kind = PERSIST_APPEND_AT,
+        .name = stream,
+        .data = slice_of(text->data, text->size),
+        .seq = (uint64_t)seq,
+    };
+    call->answer = call->args[1];
+    return persist_commit(call->store, &edit, 1, NULL, NULL, &call->error);
+}
+
+persist_status op_truncate(op_call *call)
+{
+    int64_t through = sx_integer(call->args[1]);
+    persist_edit edit = {
+        .kind = PERSIST_TRUNCATE,
+        .name = op_bytes(call, 0),
+        .seq = through < 0 ? 0 : (uint64_t)through,
+    };
+    return persist_commit(call->store, &edit, 1, NULL, NULL, &call->error);
+}
+
+/* ---- reading ---------------------------------------------------------- */
+
+static persist_status parse_event(op_call *call, const persist_event *event,
+                                  sx_value *out)
+{
+    persist_status status = op_parse(call, event->data, out);
+    if (status != PERSIST_CORRUPT)
+        return status;
+    persist_error *e = &call->error;
+    size_t room = sizeof e->stream;
+    e->stream_size = event->stream.size < room ? event->stream.size : room;
+    if (e->stream_size > 0)
+        memcpy(e->stream, event->stream.data, e->stream_size);
+    e->seq = event->seq;
+    e->has |= PERSIST_HAS_STREAM | PERSIST_HAS_SEQ;
+    return status;
+}
+
+/* {:position :event}, for read-all. */
+static persist_status with_position(op_call *call, uint64_t position,
+                                    sx_value *value)
+{
+    sx_value dict;
+    if (!sx_make_dict(call->machine, &dict))
+        return op_no_memory(call);
+    persist_status status = op_set_integer(call, dict, "position", position);
+    if (status == PERSIST_OK)
+        status = op_set(call, dict, "event", *value);
+    *value = dict;
+    return status;
+}
+
+/* Answers with what a cursor yields, and closes it. */
+static persist_status collect_events(op_call *call, persist_cursor *cursor,
+                                     bool positions)
+{
+    persist_event event;
+    persist_status status = PERSIST_OK;
+    if (!sx_make_list(call->machine, 0, &call->answer))
+        status = op_no_memory(call);
+    while (status == PERSIST_OK) {
+        sx_value value;
+        status = persist_next_event(cursor, &event, &call->error);
+        if (status != PERSIST_OK)
+            break;
+        status = parse_event(call, &event, &value);
+        if (status == PERSIST_OK && positions)
+            status = with_position(call, event.position, &value);
+        if (status == PERSIST_OK &&
+            !sx_list_push(call->machine, call->answer, value))
+            status = op_no_memory(call);
+    }
+    persist_cursor_close(cursor);
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
+persist_status op_read(op_call *call)
+{
+    persist_cursor *cursor;
+    persist_status status =
+        persist_read(call->store, op_bytes(call, 0), 0, PERSIST_NO_LIMIT,
+                     PERSIST_LATEST, &cursor, &call->error);
+    if (status != PERSIST_OK)
+        return status;
+    return collect_events(call, cursor, false);
+}
+
+persist_status op_read_range(op_call *call)
+{
+    bool backward, from_end = sx_type_of(call->args[1]) == SX_NIL;
+    uint64_t limit = op_limit(call->args[2], &backward);
+    int64_t given = from_end ? 0 : sx_integer(call->args[1]);
+    uint64_t from = given < 0 ? 0 : (uint64_t)given;
+    slice stream = op_bytes(call, 0);
+    persist_cursor *cursor;
+    persist_status status;
+    if (backward)
+        status = persist_read_back(call->store, stream,
+                                   from_end ? PERSIST_SEQ_MAX : from, limit,
+                                   PERSIST_LATEST, &cursor, &call->error);
+    else
+        status = persist_read(call->store, stream, from, limit, PERSIST_LATEST,
+                              &cursor, &call->error);
+    if (status != PERSIST_OK)
+        return status;
+    return collect_events(call, cursor, false);
+}
+
+persist_status op_read_all(op_call *call)
+{
+    bool backward, from_start = sx_type_of(call->args[0]) == SX_NIL;
+    uint64_t limit = op_limit(call->args[1], &backward);
+    int64_t given = from_start ? 0 : sx_integer(call->args[0]);
+    persist_cursor *cursor;
+    if (backward)
+        return status_set(&call->error, PERSIST_BAD_REQUEST,
+                          "persist/read-all: the limit must not be negative");
+    persist_status status =
+        persist_read_all(call->store, given < 0 ? 0 : (uint64_t)given, limit,
+                         PERSIST_LATEST, &cursor, &call->error);
+    if (status != PERSIST_OK)
+        return status;
+    return collect_events(call, cursor, true);
+}
+
+persist_status op_last_seq(op_call *call)
+{
+    persist_stream_info info;
+    persist_status status =
+        persist_info(call->store, op_bytes(call, 0), PERSIST_LATEST, &info,
+                     NULL, &call->error);
+    if (status != PERSIST_OK)
+        return status;
+    CHECK(info.mark <= PERSIST_SEQ_MAX);
+    if (!sx_make_integer(call->machine, (int64_t)info.mark, &call->answer))
+        return op_no_memory(call);
+    return PERSIST_OK;
+}
+
+persist_status op_stream_info(op_call *call)
+{
+    persist_stream_info info;
+    persist_status status =
+        persist_info(call->store, op_bytes(call, 0), PERSIST_LATEST, &info,
+                     NULL, &call->error);
+    if (status != PERSIST_OK)
+        return status;
+    if (!sx_make_dict(call->machine, &call->answer))
+        return op_no_memory(call);
+    const struct {
+        const char *key;
+        uint64_t number;
+    } pairs[] = {{"last-seq", info.mark},
+                 {"first-seq", info.first},
+                 {"count", info.count},
+                 {"bytes", info.bytes}};
+    for (size_t i = 0; i < 4 && status == PERSIST_OK; i++)
+        status =
+            op_set_integer(call, call->answer, pairs[i].key, pairs[i].number);
+    return status;
+}
+
+persist_status op_streams(op_call *call)
+{
+    persist_cursor *cursor;
+    persist_status status = persist_streams(call->store, NULL, PERSIST_LATEST,
+                                            &cursor, &call->error);
+    if (status != PERSIST_OK)
+        return status;
+    return op_collect_keys(call, cursor, false);
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/* The commands of the epoch protocol. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "os/os_stream.h"
+#include "server/session.h"
+
+enum {
+    STEPS_AT_ONCE = 1 << 16, /* a few milliseconds between looks around */
+    BACKLOG_SIZE_MAX = 64 << 20,
+};
+
+/* ---- replies ---------------------------------------------------------- */
+
+static void reply_status(session *s, int64_t epoch, const persist_error *error)
+{
+    char text[PERSIST_MESSAGE_MAX + 32];
+    int n = snprintf(text, sizeof text, "%s: %s",
+                     persist_status_code(error->status), error->message);
+    CHECK(n > 0 && (size_t)n < sizeof text);
+    replies_error(&s->replies, epoch, slice_of(text, (size_t)n));
+}
+
+static void bad_command(session *s, persist_status status, const char *message)
+{
+    persist_error error;
+    status_set(&error, status, "%s", message);
+    reply_status(s, s->epoch, &error);
+}
+
+static void reply_done(session *s)
+{
+    persist_error error;
+    if (s->loading) {
+        replies_ok(&s->replies, s->runs_in);
+        return;
+    }
+    s->text.size = 0;
+    if (sx_print(host_machine(s->host), host_value(s->host), 0, &s->text,
+                 &error) == PERSIST_OK)
+        replies_value(&s->replies, s->runs_in,
+                      slice_of(s->text.data, s->text.size));
+    else
+        reply_status(s, s->runs_in, &error);
+}
+
+static void reply_failed(session *s)
+{
+    persist_error error;
+    s->text.size = 0;
+    if (sx_print_failure(host_machine(s->host), host_value(s->host), &s->text,
+                         &error) == PERSIST_OK)
+        replies_error(&s->replies, s->runs_in,
+                      slice_of(s->text.data, s->text.size));
+    else
+        reply_status(s, s->runs_in, &error);
+}
+
+/* ---- the bridge ------------------------------------------------------- */
+
+static persist_status print_request(session *s, persist_error *error)
+{
+    sx *m = host_machine(s->host);
+    sx_value request = host_value(s->host), op, args = sx_nil();
+    char head[64];
+    int n =
+        snprintf(head, sizeof head, "(io-request %lld ", (long long)s->runs_in);
+    buf_clear(&s->line);
+    buf_put(&s->line, head, (size_t)n);
+    s->text.size = 0;
+    bool found = sx_dict_find(m, request, slice_str("op"), &op);
+    CHECK(found);
+    (void)sx_dict_find(m, request, slice_str("args"), &args);
+    persist_status status = sx_print(m, op, SX_PRINT_STORABLE, &s->text, error);
+    bool list = sx_type_of(args) == SX_LIST;
+    size_t count = list ? sx_list_size(args) : 1;
+    if (sx_type_of(args) == SX_NIL)
+        count = 0;
+    for (size_t i = 0; i < count && status == PERSIST_OK; i++) {
+        buf_put(&s->line, s->text.data, s->text.size);
+        buf_put_byte(&s->line, ' ');
+        s->text.size = 0;
+        status = sx_print(m, list ? sx_list_at(args, i) : args,
+                          SX_PRINT_STORABLE, &s->text, error);
+    }
+    buf_put(&s->line, s->text.data, s->text.size);
+    buf_put_str(&s->line, ")\n");
+    if (status == PERSIST_OK && s->line.failed)
+        status = status_set(error, PERSIST_LIMIT, "out of memory");
+    return status;
+}
+
+/* Sends the request out, or raises why it cannot be sent. */
+static void ask_outside(session *s)
+{
+    persist_error error;
+    persist_status status = print_request(s, &error);
+    if (status == PERSIST_OK)
+        status = replies_send_line(&s->replies, buf_slice(&s->line), &error);
+    if (status != PERSIST_OK) {
+        host_refuse(s->host, &error);
+        return;
+    }
+    s->bridging = true;
+    s->asked_in = s->runs_in;
+}
+
+/* ---- running ---------------------------------------------------------- */
+
+/* Runs the loaded text as far as it goes. Replies that wait leave while a long
+ * evaluation runs; a signal to end leaves it where it is. */
+static void run(session *s)
+{
+    for (;;) {
+        switch (host_run(s->host, STEPS_AT_ONCE)) {
+        case HOST_RUNNING:
+            if (os_stream_stopped() || !replies_flush(&s->replies))
+                return;
+            break;
+        case HOST_BRIDGE:
+            ask_outside(s);
+            if (s->bridging)
+                return;
+            break;
+        case HOST_FAILED:
+            reply_failed(s);
+            return;
+        case HOST_DONE:
+        case HOST_IDLE:
+            reply_done(s);
+            return;
+        }
+    }
+}
+
+static void start(session *s, bool loading)
+{
+    s->loading = loading;
+    s->runs_in = s->epoch;
+    host_load(s->host, buf_slice(&s->source));
+    run(s);
+}
+
+/* ---- commands --------------------------------------------------------- */
+
+static void do_epoch(session *s, sx_value command)
+{
+    s->epoch = sx_integer(sx_list_at(command, 1));
+}
+
+static void do_ping(session *s, sx_value command)
+{
+    (void)command;
+    replies_free_ok(&s->replies, s->epoch);
+}
+
+static void do_eval(session *s, sx_value command)
+{
+    buf_clear(&s->source);
+    buf_put_slice(&s->source, sx_bytes(sx_list_at(command, 1)));
+    if (s->source.failed)
+        bad_command(s, PERSIST_LIMIT, "out of memory for the source text");
+    else
+        start(s, false);
+}
+
+static void do_load(session *s, sx_value command)
+{
+    char path[PERSIST_PATH_MAX];
+    persist_error error;
+    slice given = sx_bytes(sx_list_at(command, 1));
+    if (given.size >= sizeof path ||
+        (given.size > 0 && memchr(given.data, '\0', given.size) != NULL)) {
+        bad_command(s, PERSIST_BAD_REQUEST, "load: not a path");
+        return;
+    }
+    snprintf(path, sizeof path, "%.*s", (int)given.size,
+             (const char *)given.data);
+    buf_clear(&s->source);
+    int result =
+        os_file_slurp(path, sx_heap_max(host_machine(s->host)), &s->source);
+    if (result == 0) {
+        start(s, true);
+        return;
+    }
+    status_set(&error, PERSIST_IO,
+               "cannot load %s: %s; the path is relative to the directory "
+               "that the server was started in",
+               path, strerror(-result));
+    reply_status(s, s->epoch, &error);
+}
+
+static void do_stray_response(session *s, sx_value command)
+{
+    (void)s; /* nobody waits for it: dropped */
+    (void)command;
+}
+
+static const struct command {
+    const char *name, *usage;
+    size_t args_min, args_max;
+    sx_type type; /* of the first argument; SX_NIL: any */
+    void (*run)(session *, sx_value);
+} commands[] = {
+    {"epoch", "(epoch N)", 1, 1, SX_INTEGER, do_epoch},
+    {"load", "(load \"path\")", 1, 1, SX_STRING, do_load},
+    {"eval", "(eval \"source text\")", 1, 1, SX_STRING, do_eval},
+    {"ping", "(ping)", 0, 0, SX_NIL, do_ping},
+    {"io-response", "(io-response V) or (io-response N V)", 1, 2, SX_NIL,
+     do_stray_response},
+};
+
+static void run_command(session *s, sx_value line)
+{
+    char message[128];
+    const struct command *c = NULL;
+    size_t given = 0;
+    if (sx_type_of(line) == SX_LIST && sx_list_size(line) > 0 &&
+        sx_type_of(sx_list_at(line, 0)) == SX_SYMBOL) {
+        slice name = sx_bytes(sx_list_at(line, 0));
+        given = sx_list_size(line) - 1;
+        for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+            if (slice_equal(name, slice_str(commands[i].name)))
+                c = &commands[i];
+    }
+    if (c == NULL) {
+        bad_command(s, PERSIST_BAD_REQUEST,
+                    "not a command; the commands are (epoch N) (load "
+                    "\"path\") (eval \"source\") (ping) (io-response V)");
+        return;
+    }
+    if (given < c->args_min || given > c->args_max ||
+        (c->type != SX_NIL && sx_type_of(sx_list_at(line, 1)) != c->type)) {
+        snprintf(message, sizeof message, "the command is written %s",
+                 c->usage);
+        bad_command(s, PERSIST_BAD_REQUEST, message);
+        return;
+    }
+    c->run(s, line);
+}
+
+/* ---- while an io-request waits ---------------------------------------- */
+
+static bool is_response(sx_value line)
+{
+    return sx_type_of(line) == SX_LIST && sx_list_size(line) >= 2 &&
+           sx_list_size(line) <= 3 &&
+           sx_type_of(sx_list_at(line, 0)) == SX_SYMBOL &&
+           slice_equal(sx_bytes(sx_list_at(line, 0)), slice_str("io-response"));
+}
+
+/* (io-response N V) must name the epoch that asked. */
+static bool is_stale(const session *s, sx_value line)
+{
+    if (sx_list_size(line) == 2)
+        return false;
+    sx_value n = sx_list_at(line, 1);
+    return sx_type_of(n) != SX_INTEGER || sx_integer(n) != s->asked_in;
+}
+
+/* Other commands keep their place behind the one that waits. */
+static void keep_for_later(session *s, slice text)
+{
+    persist_error error;
+    if (s->backlog.size + text.size <= BACKLOG_SIZE_MAX) {
+        buf_put_slice(&s->backlog, text);
+        buf_put_byte(&s->backlog, '\n');
+        if (!s->backlog.failed)
+            return;
+    }
+    status_set(&error, PERSIST_LIMIT,
+               "too many commands came before the io-response; answer the "
+               "io-request first");
+    s->bridging = false;
+    host_refuse(s->host, &error);
+    run(s);
+}
+
+static void line_while_bridging(session *s, slice text, persist_status read,
+                                sx_value line)
+{
+    if (read != PERSIST_OK || !is_response(line)) {
+        keep_for_later(s, text);
+        return;
+    }
+    if (is_stale(s, line))
+        return;
+    s->bridging = false;
+    host_answer(s->host, sx_list_at(line, sx_list_size(line) - 1));
+    run(s);
+}
+
+void session_line(session *s, slice text)
+{
+    sx *m = host_machine(s->host);
+    persist_error error;
+    sx_value line;
+    persist_status status = sx_read(m, text, &line, &error);
+    if (status == PERSIST_LIMIT) {
+        sx_collect(m, NULL, 0);
+        status = sx_read(m, text, &line, &error);
+    }
+    if (status == PERSIST_NONE)
+        return;
+    if (s->bridging)
+        line_while_bridging(s, text, status, line);
+    else if (status == PERSIST_OK)
+        run_command(s, line);
+    else
+        reply_status(s, s->epoch, &error);
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* sx_server: runs SX programs sent over standard input, and keeps what they
+ * store. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "os/os_stream.h"
+#include "server/session.h"
+
+static const char help[] =
+    "sx_server " PERSIST_VERSION
+    ": runs SX programs and keeps what they store\n"
+    "\n"
+    "usage: sx_server [options]\n"
+    "\n"
+    "It reads commands from standard input, one s-expression a line, and\n"
+    "writes replies to standard output. Try it: type (eval \"(+ 1 2)\").\n"
+    "\n"
+    "options:\n"
+    "  --store DIR        where the data is kept; made when the first op\n"
+    "                     needs it. Default: $SX_PERSIST_DIR if that is not\n"
+    "                     empty, else persist-data in this directory\n"
+    "  --unknown-op=WHAT  an op that this host does not own:\n"
+    "                     error   raises unknown-op (the default)\n"
+    "                     nil     returns nil: the write is lost silently\n"
+    "                     bridge  asks you: prints (io-request N \"op\" args)\n"
+    "                             and waits for (io-response N value)\n"
+    "  --heap-max SIZE    memory for values, such as 512M or 2G; default 1G\n"
+    "  --depth-max N      frames, or levels of nested data; default 1000000\n"
+    "  --help, --version  this text; the version\n"
+    "\n"
+    "commands:\n"
+    "  (eval \"text\")      runs a text: (ok-len N L) and L bytes, the value\n"
+    "                     of its last form, printed\n"
+    "  (load \"file\")      runs a file: (ok N)\n"
+    "  (epoch N)          later replies carry N\n"
+    "  (ping)             (ok N)\n"
+    "  what fails         (error N \"code: message\")\n"
+    "\n"
+    "A reply leaves when everything it rests on is on disk. To end: close\n"
+    "the input (control-D) or send SIGTERM; nothing accepted is lost.\n";
+
+static void say(int stream, const char *text)
+{
+    (void)os_stream_write(stream, text, strlen(text));
+}
+
+static int usage_error(const char *what, const char *value)
+{
+    char text[256];
+    snprintf(text, sizeof text, "sx_server: %s%s; see sx_server --help\n", what,
+             value);
+    say(OS_STDERR, text);
+    return 2;
+}
+
+static bool parse_unknown(const char *text, host_unknown *out)
+{
+    static const char *const names[] = {"error", "nil", "bridge"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (host_unknown)i;
+            return true;
+        }
+    return false;
+}
+
+/* A positive number with an optional K, M or G. */
+static bool parse_size(const char *text, size_t *out)
+{
+    static const char units[] = "KMG";
+    size_t value = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        if (value > SIZE_MAX / 20)
+            return false;
+        value = value * 10 + (size_t)(*at - '0');
+    }
+    const char *unit = *at == '\0' ? NULL : strchr(units, *at);
+    if (at == text || value == 0 || (*at != '\0' && unit == NULL) ||
+        (unit != NULL && at[1] != '\0'))
+        return false;
+    unsigned shift = unit == NULL ? 0 : 10 * (unsigned)(unit - units + 1);
+    if (value > SIZE_MAX >> shift)
+        return false;
+    *out = value << shift;
+    return true;
+}
+
+static void print_to_stderr(void *context, slice text)
+{
+    (void)context;
+    (void)os_stream_write(OS_STDERR, text.data, text.size);
+}
+
+/* Returns -1 to go on, else the exit code. */
+static int parse_options(int argc, char **argv, host_options *options)
+{
+    static const struct option table[] = {
+        {"store", required_argument, NULL, 's'},
+        {"unknown-op", required_argument, NULL, 'u'},
+        {"heap-max", required_argument, NULL, 'm'},
+        {"depth-max", required_argument, NULL, 'd'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
+    };
+    opterr = 0;
+    for (int c; (c = getopt_long(argc, argv, "h", table, NULL)) != -1;) {
+        if (c == 's') {
+            if (*optarg == '\0')
+                return usage_error("--store wants a directory", "");
+            options->store_dir = optarg;
+        } else if (c == 'u') {
+            if (!parse_unknown(optarg, &options->unknown))
+                return usage_error("--unknown-op wants error, nil or bridge, "
+                                   "not ",
+                                   optarg);
+        } else if (c == 'm' || c == 'd') {
+            sx_options *m = &options->machine;
+            if (!parse_size(optarg, c == 'm' ? &m->heap_max : &m->depth_max))
+                return usage_error("not a size: ", optarg);
+        } else if (c == 'h' || c == 'v') {
+            say(OS_STDOUT, c == 'h' ? help : "sx_server " PERSIST_VERSION "\n");
+            return 0;
+        } else {
+            return usage_error("unknown or incomplete option ",
+                               argv[optind - 1]);
+        }
+    }
+    if (optind < argc)
+        return usage_error("unexpected argument ", argv[optind]);
+    return -1;
+}
+
+static int serve(const host_options *options)
+{
+    persist_error error = {.message = "out of memory"}, closing;
+    session s = {.host = host_open(options)};
+    if (s.host == NULL) {
+        say(OS_STDERR, "sx_server: out of memory; free some and try again\n");
+        return 1;
+    }
+    persist_status status = session_serve(&s, &error);
+    if (host_close(s.host, &closing) != PERSIST_OK && status == PERSIST_OK) {
+        status = closing.status;
+        error = closing;
+    }
+    session_release(&s);
+    if (status == PERSIST_OK)
+        return 0;
+    char text[PERSIST_MESSAGE_MAX + 64];
+    snprintf(text, sizeof text,
+             "sx_server: not all could be made durable: "
+             "%s: %s\n",
+             persist_status_code(status), error.message);
+    say(OS_STDERR, text);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *place = os_env("SX_PERSIST_DIR");
+    host_options options = {
+        .store_dir = place != NULL && *place != '\0' ? place : "persist-data",
+        .machine.write = print_to_stderr,
+    };
+    int code = parse_options(argc, argv, &options);
+    if (code >= 0)
+        return code;
+    os_stream_begin();
+    return serve(&options);
+}

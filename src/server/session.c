@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* From bytes to lines: reading ahead, sharing syncs, ending well. */
+#include "server/session.h"
+
+#include <errno.h>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "os/os_stream.h"
+
+enum { READ_SIZE = 64 * 1024 };
+
+static void consume(session *s, size_t to)
+{
+    CHECK(to <= s->input.size);
+    s->input_at = to;
+    if (to < s->input.size && to < s->input.size / 2)
+        return;
+    size_t left = s->input.size - to;
+    if (left > 0)
+        memmove(s->input.data, s->input.data + to, left);
+    s->input.size = left;
+    s->searched -= to < s->searched ? to : s->searched;
+    s->input_at = 0;
+}
+
+/* Finds the end of the next line; false if it is not there yet. */
+static bool find_line(session *s, size_t *end)
+{
+    size_t from = s->searched > s->input_at ? s->searched : s->input_at;
+    const uint8_t *at = s->input.data;
+    const uint8_t *newline =
+        from == s->input.size ? NULL
+                              : memchr(at + from, '\n', s->input.size - from);
+    s->searched = s->input.size;
+    if (newline == NULL)
+        return false;
+    *end = (size_t)(newline - at);
+    s->searched = *end + 1;
+    return true;
+}
+
+static void refuse_long_line(session *s)
+{
+    static const char text[] =
+        "too-large: the line is longer than the machine's heap; raise "
+        "--heap-max, or send less at once";
+    if (!s->skipping)
+        replies_error(&s->replies, s->epoch, slice_str(text));
+    s->skipping = true;
+    consume(s, s->input.size);
+}
+
+/* Lines that waited for an io-response come first again. */
+static void take_backlog(session *s)
+{
+    if (s->bridging || s->backlog.size == 0)
+        return;
+    buf_put(&s->backlog, s->input.data + s->input_at,
+            s->input.size - s->input_at);
+    buf old = s->input;
+    s->input = s->backlog;
+    s->backlog = old;
+    buf_clear(&s->backlog);
+    s->input_at = s->searched = 0;
+}
+
+static bool going_on(const session *s)
+{
+    return !s->replies.closed && !os_stream_stopped();
+}
+
+/* The line is copied: handling it may change the input buffer's contents. */
+static void handle_lines(session *s)
+{
+    size_t end;
+    while (going_on(s) && find_line(s, &end)) {
+        buf_clear(&s->line);
+        buf_put(&s->line, s->input.data + s->input_at, end - s->input_at);
+        consume(s, end + 1);
+        if (!s->skipping)
+            session_line(s, buf_slice(&s->line));
+        s->skipping = false;
+        take_backlog(s);
+        if (replies_full(&s->replies))
+            (void)replies_flush(&s->replies);
+    }
+    if (s->input.size - s->input_at > sx_heap_max(host_machine(s->host)))
+        refuse_long_line(s);
+    else if (s->skipping)
+        consume(s, s->input.size);
+}
+
+/* Reads more; nobody who waits for a reply waits for input that is not
+ * there. */
+static bool read_more(session *s)
+{
+    if (os_stream_wait(OS_STDIN, 0) != 1 && !replies_flush(&s->replies))
+        return false;
+    if (!buf_reserve(&s->input, READ_SIZE))
+        return false;
+    ssize_t n =
+        os_stream_read(OS_STDIN, s->input.data + s->input.size, READ_SIZE);
+    if (n <= 0)
+        return false;
+    s->input.size += (size_t)n;
+    return true;
+}
+
+persist_status session_serve(session *s, persist_error *error)
+{
+    static const char greeting[] = "(ready)\n";
+    s->replies.host = s->host;
+    if (os_stream_write(OS_STDOUT, greeting, sizeof greeting - 1) != 0)
+        s->replies.closed = true;
+    while (going_on(s) && read_more(s))
+        handle_lines(s);
+    (void)replies_flush(&s->replies);
+    persist_lsn latest = host_latest(s->host);
+    if (latest <= s->replies.lost)
+        latest = 0;
+    return host_sync(s->host, latest, error);
+}
+
+void session_release(session *s)
+{
+    replies_release(&s->replies);
+    buf_release(&s->input);
+    buf_release(&s->line);
+    buf_release(&s->backlog);
+    buf_release(&s->source);
+    sx_out_release(&s->text);
+}

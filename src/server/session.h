@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The epoch protocol: commands in, replies out. */
+#ifndef SERVER_SESSION_H
+#define SERVER_SESSION_H
+
+#include "base/buf.h"
+#include "host/host.h"
+#include "server/replies.h"
+
+typedef struct session {
+    host *host;
+    replies replies;
+    int64_t epoch;
+    buf input; /* bytes read, from input_at on not yet handled */
+    size_t input_at;
+    size_t searched;  /* no newline before this offset */
+    buf line;         /* the line at work */
+    bool skipping;    /* inside a line that is too long */
+    bool bridging;    /* an io-request waits for its io-response */
+    int64_t asked_in; /* epoch of the command that asked */
+    bool loading;     /* the command at work is a load, not an eval */
+    int64_t runs_in;  /* its epoch */
+    buf backlog;      /* lines that came while an io-request waits */
+    buf source;       /* text of the command at work */
+    sx_out text;      /* printed values */
+} session;
+
+/* Greets, then serves standard input until it ends, a signal to end comes, or
+ * standard output is closed. What was accepted is durable on PERSIST_OK. The
+ * session must be zeroed but for its host. */
+persist_status session_serve(session *, persist_error *);
+
+/* Handles one line without its newline. */
+void session_line(session *, slice line);
+
+void session_release(session *);
+
+#endif
