@@ -14,6 +14,11 @@ uint64_t hash_xxh64(slice bytes)
     return XXH3_64bits(bytes.data, bytes.size);
 }
 
+uint64_t hash_xxh64_seed(slice bytes, uint64_t seed)
+{
+    return XXH3_64bits_withSeed(bytes.data, bytes.size, seed);
+}
+
 hash_sha256_state *hash_sha256_begin(void)
 {
     EVP_MD_CTX *context = EVP_MD_CTX_new();
