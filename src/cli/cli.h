@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* The tool for people: its commands, and how they write. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "base/buf.h"
+#include "persist.h"
+
+/* What the command line said. */
+typedef struct cli {
+    const char *store; /* the directory */
+    bool json;
+    uint64_t from;              /* --from: a seq or position */
+    uint64_t limit;             /* --limit */
+    const char *after, *prefix; /* --after, --prefix; NULL: not given */
+    bool legacy;                /* --legacy */
+    const char *topic;          /* --help, --version; NULL: neither */
+    char **args;                /* what is left, without options */
+    int arg_count;
+    buf out;     /* standard output that is not written yet */
+    bool closed; /* standard output is gone */
+} cli;
+
+/* Each returns an exit code: 0 done, 1 failed, 2 wrong usage. */
+int cli_stat(cli *);
+int cli_streams(cli *);
+int cli_read(cli *);
+int cli_log(cli *);
+int cli_kv(cli *);
+int cli_import(cli *);
+
+/* Opens the store that the command line names; on failure says why and
+ * returns NULL. */
+persist_store *cli_open(const char *dir, bool create);
+
+/* Closes it; returns code, or 1 with a message if closing fails. */
+int cli_close(persist_store *, int code);
+
+/* Says on standard error what failed; returns 1. */
+int cli_fail(const persist_error *);
+
+/* Says on standard error how to type it; returns 2. */
+int cli_usage(const char *text);
+
+/* Append to cli->out. Quoted: as an SX string, or as a JSON string; bytes
+ * that are no UTF-8 become {"bytes":"hex"} in JSON. */
+void cli_put_quoted(cli *, slice);
+void cli_put_json(cli *, slice);
+
+/* Writes out when there is much of it, or all of it. Both return false when
+ * standard output is closed. */
+bool cli_flow(cli *);
+bool cli_flush(cli *);
+
+/* Writes a line of progress on standard error if that is a terminal. */
+void cli_progress(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* The commands that look into a store. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "cli/cli.h"
+
+/* A cursor's end is PERSIST_NONE; anything else but PERSIST_OK failed. */
+static int finish(cli *c, persist_store *store, persist_cursor *cursor,
+                  persist_status status, const persist_error *error)
+{
+    int code = 0;
+    persist_cursor_close(cursor);
+    if (!cli_flush(c))
+        code = 1;
+    if (status != PERSIST_OK && status != PERSIST_NONE)
+        code = cli_fail(error);
+    return cli_close(store, code);
+}
+
+/* ---- stat ------------------------------------------------------------- */
+
+int cli_stat(cli *c)
+{
+    persist_stats s;
+    persist_store *store = cli_open(c->store, false);
+    if (store == NULL)
+        return 1;
+    persist_get_stats(store, &s);
+    const struct {
+        const char *name, *key;
+        uint64_t value;
+    } rows[] = {
+        {"streams", "streams", s.streams},
+        {"events", "events", s.events},
+        {"keys", "keys", s.keys},
+        {"last commit", "last_commit", persist_latest(store)},
+        {"log files", "log_files", s.segments},
+        {"log files, spare", "log_files_spare", s.segments_spare},
+        {"log read at opening, bytes", "replayed_bytes", s.replayed},
+        {"memory of the index, bytes", "memory_bytes", s.memory},
+    };
+    size_t count = sizeof rows / sizeof rows[0];
+    if (c->json)
+        buf_put_byte(&c->out, '{');
+    for (size_t i = 0; i < count; i++)
+        if (c->json)
+            buf_printf(&c->out, "%s\"%s\":%" PRIu64, i == 0 ? "" : ",",
+                       rows[i].key, rows[i].value);
+        else
+            buf_printf(&c->out, "%-28s%15" PRIu64 "\n", rows[i].name,
+                       rows[i].value);
+    if (c->json)
+        buf_put_str(&c->out, "}\n");
+    return cli_close(store, cli_flush(c) ? 0 : 1);
+}
+
+/* ---- streams ---------------------------------------------------------- */
+
+static void put_stream(cli *c, slice name, const persist_stream_info *info)
+{
+    if (c->json) {
+        buf_put_str(&c->out, "{\"stream\":");
+        cli_put_json(c, name);
+        buf_printf(&c->out,
+                   ",\"last_seq\":%" PRIu64 ",\"first_seq\":%" PRIu64
+                   ",\"count\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n",
+                   info->mark, info->first, info->count, info->bytes);
+        return;
+    }
+    buf_printf(&c->out, "%12" PRIu64 " events to %-12" PRIu64 " ", info->count,
+               info->mark);
+    cli_put_quoted(c, name);
+    buf_put_byte(&c->out, '\n');
+}
+
+int cli_streams(cli *c)
+{
+    persist_error error;
+    persist_cursor *cursor = NULL;
+    slice name;
+    persist_store *store = cli_open(c->store, false);
+    if (store == NULL)
+        return 1;
+    slice after = c->after == NULL ? slice_of(NULL, 0) : slice_str(c->after);
+    persist_status status =
+        persist_streams(store, c->after == NULL ? NULL : &after,
+                        PERSIST_DURABLE, &cursor, &error);
+    for (uint64_t n = 0; status == PERSIST_OK && n < c->limit; n++) {
+        persist_stream_info info;
+        status = persist_next_key(cursor, &name, NULL, &error);
+        if (status == PERSIST_OK)
+            status =
+                persist_info(store, name, PERSIST_DURABLE, &info, NULL, &error);
+        if (status == PERSIST_OK)
+            put_stream(c, name, &info);
+        if (!cli_flow(c))
+            break;
+    }
+    return finish(c, store, cursor, status, &error);
+}
+
+/* ---- read, log -------------------------------------------------------- */
+
+static void put_event(cli *c, const persist_event *event)
+{
+    if (!c->json) {
+        buf_put_slice(&c->out, event->data);
+        buf_put_byte(&c->out, '\n');
+        return;
+    }
+    buf_put_str(&c->out, "{\"stream\":");
+    cli_put_json(c, event->stream);
+    buf_printf(&c->out, ",\"seq\":%" PRIu64 ",\"position\":%" PRIu64,
+               event->seq, event->position);
+    buf_put_str(&c->out, ",\"event\":");
+    cli_put_json(c, event->data);
+    buf_put_str(&c->out, "}\n");
+}
+
+static int put_events(cli *c, persist_store *store, persist_cursor *cursor,
+                      persist_status status, persist_error *error)
+{
+    persist_event event;
+    while (status == PERSIST_OK && cli_flow(c)) {
+        status = persist_next_event(cursor, &event, error);
+        if (status == PERSIST_OK)
+            put_event(c, &event);
+    }
+    return finish(c, store, cursor, status, error);
+}
+
+int cli_read(cli *c)
+{
+    persist_error error;
+    persist_cursor *cursor = NULL;
+    if (c->arg_count != 1)
+        return cli_usage("read STREAM [--from SEQ] [--limit N] [--json]");
+    persist_store *store = cli_open(c->store, false);
+    if (store == NULL)
+        return 1;
+    persist_status status =
+        persist_read(store, slice_str(c->args[0]), c->from, c->limit,
+                     PERSIST_DURABLE, &cursor, &error);
+    return put_events(c, store, cursor, status, &error);
+}
+
+int cli_log(cli *c)
+{
+    persist_error error;
+    persist_cursor *cursor = NULL;
+    persist_store *store = cli_open(c->store, false);
+    if (store == NULL)
+        return 1;
+    persist_status status = persist_read_all(store, c->from, c->limit,
+                                             PERSIST_DURABLE, &cursor, &error);
+    return put_events(c, store, cursor, status, &error);
+}
+
+/* ---- kv --------------------------------------------------------------- */
+
+static int kv_get(cli *c)
+{
+    persist_error error;
+    slice value;
+    persist_store *store = cli_open(c->store, false);
+    if (store == NULL)
+        return 1;
+    persist_status status = persist_get(store, slice_str(c->args[1]),
+                                        PERSIST_DURABLE, &value, &error);
+    if (status == PERSIST_NONE)
+        status = status_set(&error, PERSIST_ERROR,
+                            "there is no such key; persist kv keys lists them");
+    if (status == PERSIST_OK) {
+        if (c->json)
+            cli_put_json(c, value);
+        else
+            buf_put_slice(&c->out, value);
+        buf_put_byte(&c->out, '\n');
+        persist_free(value.data);
+    }
+    return finish(c, store, NULL, status, &error);
+}
+
+static int kv_keys(cli *c)
+{
+    persist_error error;
+    persist_cursor *cursor = NULL;
+    slice key;
+    persist_store *store = cli_open(c->store, false);
+    if (store == NULL)
+        return 1;
+    slice prefix = slice_str(c->prefix == NULL ? "" : c->prefix);
+    slice after = c->after == NULL ? slice_of(NULL, 0) : slice_str(c->after);
+    persist_status status =
+        persist_scan(store, prefix, c->after == NULL ? NULL : &after, c->limit,
+                     PERSIST_DURABLE, &cursor, &error);
+    while (status == PERSIST_OK && cli_flow(c)) {
+        status = persist_next_key(cursor, &key, NULL, &error);
+        if (status != PERSIST_OK)
+            break;
+        if (c->json)
+            cli_put_json(c, key);
+        else
+            cli_put_quoted(c, key);
+        buf_put_byte(&c->out, '\n');
+    }
+    return finish(c, store, cursor, status, &error);
+}
+
+int cli_kv(cli *c)
+{
+    if (c->arg_count == 2 && strcmp(c->args[0], "get") == 0)
+        return kv_get(c);
+    if (c->arg_count == 1 && strcmp(c->args[0], "keys") == 0)
+        return kv_keys(c);
+    return cli_usage("kv get KEY, or kv keys [--prefix P] [--after KEY]");
+}
