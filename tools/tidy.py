@@ -216,7 +216,7 @@ def white_space(tree):
 def workplace(tree):
     """The tree says nothing of the place where it was written."""
     place = re.compile("|".join(
-        ("/wor" + "k/", r"\.\./sha" + "red", r"\.libr" + "ary")))
+        ("/wor" + "k/", r"\.\./sha" + "red", r"(?<![\w)\]])\.libr" + "ary")))
     for s in tree.sources:
         for number, line in enumerate(s.lines, 1):
             if place.search(line):

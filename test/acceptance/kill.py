@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# kill -9 again and again on one directory, against a journal and a model.
+"""usage: test/acceptance/kill.py [--rounds N] [--seed N] [--dir DIR]
+
+Each round starts a server on the same directory, compares all that it finds
+with the model, sends commands, and kills it: in the middle of commands,
+between two, or while it opens. Op i is known to both sides, so that the state
+after a crash must be the model after some prefix of the ops, no shorter than
+the last acknowledged one and no longer than what was sent.
+"""
+
+import argparse
+import random
+import re
+import sys
+import tempfile
+import time
+
+from client import SANITIZED, Gone, Server, perform, quote
+
+STREAMS, KEYS, KEPT = 5, 13, 12
+PROGRAM = """
+(define (put k v) %s)
+(define (last s) %s)
+(define (add s i)
+  (let ((n (+ 1 (last s))))
+    %s))
+(define (blob text) %s)
+(define (step i)
+  (let ((s (str "s" (mod i %d))) (k (str "k" (mod i %d))))
+    (case (mod i 8)
+      0 (put k i)
+      1 (add "all" i)
+      2 %s
+      3 %s
+      4 (put "blob" (list i (blob (str "blob " i))))
+      :else (add s i))))
+(define (steps from to)
+  (let loop ((i from))
+    (if (= i to) to (begin (step i) (loop (+ i 1))))))
+(define (events s)
+  (map (fn (e) (list (get e :seq) (get e :data))) %s))
+(define (log s) (list s (last s) (events s)))
+(define (state)
+  (list (map log (filter (fn (s) (not (= s "all"))) %s))
+        (map (fn (k) (list k %s)) %s)
+        (last "all") (len (events "all"))))
+""" % (
+    perform("persist/kv-put", "k", "v"), perform("persist/last-seq", "s"),
+    perform("persist/append", "s",
+            '{:stream s :seq n :type "t" :at i :data i}'),
+    perform("blob/put", "text", '"text/plain"'), STREAMS, KEYS,
+    perform("persist/truncate-through", "s", "(- (last s) %d)" % KEPT),
+    perform("persist/kv-delete", "k"), perform("persist/read", "s"),
+    perform("persist/streams"), perform("persist/kv-get", "k"),
+    perform("persist/kv-keys"))
+
+
+class Model:
+    """The state after ops 1 .. at; grows one op at a time."""
+
+    def __init__(self):
+        self.at = 0
+        self.marks, self.rows, self.keys, self.all = {}, {}, {}, []
+
+    def step(self):
+        self.at += 1
+        i = self.at
+        stream, key, kind = "s%d" % (i % STREAMS), "k%d" % (i % KEYS), i % 8
+        if kind == 0:
+            self.keys[key] = i
+        elif kind == 1:
+            self.all.append(i)
+        elif kind == 2:
+            through = self.marks.get(stream, 0) - KEPT
+            self.rows[stream] = [row for row in self.rows.get(stream, [])
+                                 if row[0] > through]
+        elif kind == 3:
+            self.keys.pop(key, None)
+        elif kind == 4:
+            self.keys["blob"] = i
+        else:
+            self.marks[stream] = self.marks.get(stream, 0) + 1
+            self.rows.setdefault(stream, []).append((self.marks[stream], i))
+
+    def state(self):
+        def rows(stream):
+            return " ".join("(%d %d)" % row for row in self.rows[stream])
+        logs = " ".join('("%s" %d (%s))' % (s, self.marks[s], rows(s))
+                        for s in sorted(self.marks))
+        keys = " ".join('("%s" %d)' % (k, self.keys[k])
+                        for k in sorted(self.keys))
+        return "((%s) (%s) %d %d)" % (logs, keys, len(self.all),
+                                      len(self.all))
+
+
+class Killer:
+    def __init__(self, place, seed):
+        self.place, self.rng = place, random.Random(seed)
+        self.model = Model()
+        self.sent = self.acknowledged = 0
+        self.figures = dict.fromkeys(
+            ("kills", "kept beyond", "cut", "replies"), 0)
+
+    def verify(self, server):
+        """Finds the prefix that the server holds."""
+        blob = re.compile(r'\("blob" \((\d+) ("b[a-z2-7]+")\)\)')
+        found = server.eval("(state)")
+        cid = blob.search(found)
+        found = blob.sub(r'("blob" \1)', found)
+        while self.model.at < self.acknowledged:
+            self.model.step()
+        while self.model.state() != found:
+            if self.model.at >= self.sent:
+                raise AssertionError(
+                    "acknowledged %d, sent %d, found\n%s\nwanted\n%s" % (
+                        self.acknowledged, self.sent, found,
+                        self.model.state()))
+            self.model.step()
+        if cid:
+            text = server.perform("blob/get", cid[2])
+            if text != '"blob %s"' % cid[1]:
+                raise AssertionError("blob %s is %s" % (cid[1], text))
+        self.figures["kept beyond"] += self.model.at - self.acknowledged
+        self.figures["cut"] += self.sent - self.model.at
+        # what was shown must stay
+        self.sent = self.acknowledged = self.model.at
+
+    def verify_all(self, server):
+        """Every event of the stream that is never truncated."""
+        wanted = " ".join("(%d %d)" % row for row in
+                          enumerate(self.model.all, 1))
+        if server.eval('(events "all")') != "(%s)" % wanted:
+            raise AssertionError("the long stream differs")
+
+    def send(self, server):
+        """A few commands at once, without waiting."""
+        lines = []
+        for _ in range(self.rng.choice((1, 1, 2, 5, 20))):
+            first = self.sent + 1
+            self.sent += self.rng.choice((1, 1, 2, 7, 50))
+            lines.append("(epoch %d)\n(eval %s)" % (
+                self.sent, quote("(steps %d %d)" % (first, self.sent + 1))))
+        server.send("\n".join(lines))
+
+    def note(self, reply):
+        if reply.kind != "value":
+            raise AssertionError("%r" % (reply,))
+        self.acknowledged = reply.epoch
+        self.figures["replies"] += 1
+
+    def round(self, number):
+        server = Server(self.place, ready=False)
+        try:
+            if self.rng.random() < 0.1:  # while it opens
+                server.send("(eval %s)" % quote(PROGRAM + "(last \"s1\")"))
+                time.sleep(self.rng.random() * 0.01)
+                server.kill()
+                return
+            server.line()
+            server.eval(PROGRAM)
+            self.verify(server)
+            if number % 50 == 0:
+                self.verify_all(server)
+            try:
+                self.work(server)
+            except Gone:
+                raise AssertionError("the server ended by itself: "
+                                     + server.stderr()) from None
+            server.kill()
+            for reply in server.replies_left():
+                self.note(reply)
+        finally:
+            self.figures["kills"] += 1
+            server.release()
+
+    def work(self, server):
+        """Keeps the server busy until a seeded moment."""
+        self.send(server)
+        if self.rng.random() < 0.3:  # between two commands
+            for _ in range(self.rng.randrange(1, 4)):
+                self.note(server.reply())
+                self.send(server)
+            return
+        end = time.monotonic() + self.rng.random() * 0.02
+        while time.monotonic() < end:
+            try:
+                self.note(server.reply(end - time.monotonic()))
+            except TimeoutError:
+                return
+            if self.rng.random() < 0.3:
+                self.send(server)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int,
+                        default=100 if SANITIZED else 500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dir")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="sx-kill-") as place:
+        killer = Killer(arguments.dir or place + "/store", arguments.seed)
+        for number in range(1, arguments.rounds + 1):
+            try:
+                killer.round(number)
+            except AssertionError as error:
+                print("seed %d, round %d: %s" % (arguments.seed, number,
+                                                 error))
+                print("%d passed, 1 failed" % (number - 1))
+                return 1
+        server = Server(killer.place)
+        server.eval(PROGRAM)
+        killer.verify(server)
+        killer.verify_all(server)
+        server.close()
+        server.release()
+    print("figure: %d kills, %d ops acknowledged or read (%d replies), "
+          "0 lost, 0 doubled; in flight: %d kept, %d cut" % (
+              killer.figures["kills"], killer.acknowledged,
+              killer.figures["replies"], killer.figures["kept beyond"],
+              killer.figures["cut"]))
+    print("%d passed, 0 failed" % arguments.rounds)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

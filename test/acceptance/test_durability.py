@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# Output commit, seen from outside by strace: syncs counted, and their order.
+import os
+import re
+
+from client import SANITIZED, Case, append, main, perform, quote
+
+SYNC = re.compile(r"\b(fdatasync|fsync|sync_file_range|msync)\(")
+APPENDS = "(define (appends s from n) (let loop ((i 0)) (if (= i n) n " \
+    "(begin %s (loop (+ i 1))))))" % perform(
+        "persist/append", "s",
+        '{:stream s :seq (+ from i) :type "t" :at 0 :data i}')
+
+
+class Traced(Case):
+    def trace(self, calls, size=32):
+        """A server under strace; self.calls() are its calls so far."""
+        self.log = os.path.join(self.dir, "trace")
+        return self.serve(
+            wrap=["strace", "-f", "-s", str(size), "-o", self.log, "-e",
+                  "trace=" + calls], env={"ASAN_OPTIONS": "detect_leaks=0"})
+
+    def calls(self):
+        with open(self.log, encoding="latin-1") as f:
+            return f.read().split("\n")
+
+    def syncs(self):
+        return sum(1 for line in self.calls()
+                   if SYNC.search(line) and "resumed" not in line)
+
+    def test_one_evaluation_needs_a_handful_of_syncs(self):
+        s = self.trace("fdatasync,fsync,sync_file_range,msync")
+        s.eval(APPENDS + append("warm", 1))
+        before, count = self.syncs(), 10000 if SANITIZED else 100000
+        self.gives(s, '(appends "s" 1 %d)' % count, str(count))
+        used = self.syncs() - before
+        print("figure: %d syncs for %d appends in one evaluation"
+              % (used, count))
+        self.assertGreaterEqual(used, 1)
+        self.assertLessEqual(used, 16)
+        s.kill()
+        s = self.serve()
+        self.gives(s, perform("persist/last-seq", '"s"'), str(count))
+        self.gives(s, "(len %s)" % perform("persist/read", '"s"'),
+                   str(count))
+
+    def test_pipelined_commands_share_syncs(self):
+        s = self.trace("fdatasync,fsync,sync_file_range,msync")
+        s.eval(append("warm", 1))
+        before, count = self.syncs(), 2000
+        s.send("\n".join("(eval %s)" % quote(append("s", i))
+                         for i in range(1, count + 1)))
+        for _ in range(count):
+            self.assertEqual(s.reply().kind, "value")
+        used = self.syncs() - before
+        print("figure: %d syncs for %d pipelined appends" % (used, count))
+        self.assertGreaterEqual(used, 1)
+        self.assertLessEqual(used, count // 20)
+
+    def test_a_lonely_command_syncs_before_its_reply(self):
+        s = self.trace("fdatasync,fsync,sync_file_range,msync")
+        s.eval(append("warm", 1))
+        for i in range(1, 21):
+            before = self.syncs()
+            s.eval(append("s", i))
+            self.assertGreaterEqual(self.syncs() - before, 1)
+
+    def test_reading_what_is_durable_needs_no_sync(self):
+        s = self.trace("fdatasync,fsync,sync_file_range,msync")
+        s.eval(append("s", 1))
+        before = self.syncs()
+        for _ in range(50):
+            s.perform("persist/read", '"s"')
+            s.eval("(+ 1 2)")
+        self.assertLessEqual(self.syncs() - before, 2)
+
+    def order(self, source, marker, reply):
+        """Asserts write of marker < sync < write of reply to stdout."""
+        s = self.trace("write,writev,pwrite64,pwritev,fdatasync,fsync", 4096)
+        s.eval(append("warm", 1))
+        at = len(self.calls()) - 1
+        s.send("(eval %s)" % quote(source))
+        s.reply()
+        self.end(s)
+        lines = self.calls()[at:]
+        written = [i for i, line in enumerate(lines) if marker in line
+                   and not re.search(r"write\(1,", line)]
+        answered = [i for i, line in enumerate(lines)
+                    if re.search(r"write\(1, .*" + re.escape(reply), line)]
+        self.assertTrue(written, "the marker was never written")
+        self.assertEqual(len(answered), 1, lines[:40])
+        syncs = [i for i in self.whole_syncs(lines) if i[0] > written[0]]
+        self.assertTrue(any(end < answered[0] for _, end in syncs),
+                        "\n".join(lines))
+
+    def whole_syncs(self, lines):
+        """(start, end) of each successful sync, unfinished ones joined."""
+        open_at = {}
+        for i, line in enumerate(lines):
+            pid = line.split(" ")[0]
+            if "resumed" in line and re.search(r"f(data)?sync resumed", line):
+                if line.endswith("= 0") and pid in open_at:
+                    yield open_at.pop(pid), i
+            elif SYNC.search(line):
+                if "unfinished" in line:
+                    open_at[pid] = i
+                elif line.endswith("= 0"):
+                    yield i, i
+
+    def test_the_reply_comes_after_the_sync(self):
+        self.order(append("s", 1, quote("MARKER-EVENT")), "MARKER-EVENT",
+                   "(ok-len")
+
+    def test_an_error_waits_for_the_ops_before_it(self):
+        self.order("(do %s (/ 1 0))" % append("s", 1, quote("MARKER-ERR")),
+                   "MARKER-ERR", "(error")
+
+    def test_a_value_too(self):
+        self.order(perform("persist/kv-put", '"k"', quote("MARKER-KEY")),
+                   "MARKER-KEY", "(ok-len")
+
+    def test_what_was_read_is_durable_before_it_is_shown(self):
+        """A read of what an earlier pipelined command wrote is no earlier."""
+        s = self.serve()
+        for i in range(1, 200):
+            s.send("(eval %s)\n(eval %s)" % (
+                quote(append("s", i)),
+                quote(perform("persist/last-seq", '"s"'))), )
+        s.reply()
+        s.kill()
+        shown = [int(r.text) for r in s.replies_left() if r.kind == "value"
+                 and r.text.isdigit()]
+        s = self.serve()
+        mark = int(s.perform("persist/last-seq", '"s"'))
+        self.assertGreaterEqual(mark, max(shown, default=0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# Each error code once, what guard binds, and the limits; the server goes on.
+import glob
+import os
+import unittest
+
+from client import SANITIZED, Case, Failed, append, event, main, perform, \
+    quote
+
+LANGUAGE = [
+    ("error", '(error "text" 1)'), ("syntax", "(+ 1"), ("syntax", ")"),
+    ("syntax", "99999999999999999999"), ("syntax", '(sx-parse "(")'),
+    ("unbound", "no-such-name"), ("unbound", "(set! no-such-name 1)"),
+    ("not-callable", "(1 2)"), ("arity", "((fn (x) x))"),
+    ("arity", "((fn (x) x) 1 2)"), ("arity", "(nil? 1 2)"),
+    ("type", '(+ 1 "a")'), ("type", "(keys 5)"),
+    ("overflow", "(+ 9223372036854775807 1)"),
+    ("overflow", "(/ -9223372036854775808 -1)"), ("divide", "(/ 1 0)"),
+    ("divide", "(mod 1 0)"), ("assert", "(assert false)"),
+    ("limit", "(define (f n) (+ 1 (f n))) (f 1)"),
+]
+REFUSED = [
+    # arity
+    '(perform {:op "persist/append" :args (list "s")})',
+    '(perform {:op "persist/append"})',
+    '(perform {:op "persist/read" :args (list "s" 1)})',
+    '(perform {:op "persist/streams" :args (list 1)})',
+    '(perform {:op "persist/kv-put" :args (list "k")})',
+    '(perform {:op "blob/put" :args (list)})',
+    # types
+    '(perform {:op "persist/append" :args (list 1 {:seq 1})})',
+    '(perform {:op "persist/append" :args (list "s" 5)})',
+    '(perform {:op "persist/append" :args (list "s" nil)})',
+    '(perform {:op "persist/truncate" :args (list "s" "1")})',
+    '(perform {:op "persist/truncate" :args (list "s" 1.5)})',
+    "(perform {:op \"persist/read\" :args (list 'sym)})",
+    '(perform {:op "persist/kv-get" :args (list nil)})',
+    '(perform {:op "blob/put" :args (list 7 "x")})',
+    '(perform {:op "blob/get" :args (list 7)})',
+    # an event whose parts contradict the arguments
+    '(perform {:op "persist/append" :args (list "s" {:stream "t" :seq 1})})',
+    '(perform {:op "persist/append" :args (list "s" {:stream "s"})})',
+    '(perform {:op "persist/append" :args '
+    '(list "s" {:stream "s" :seq "1"})})',
+    '(perform {:op "persist/append" :args '
+    '(list "s" {:stream "s" :seq 1.0})})',
+    # no request at all
+    "(perform 5)", "(perform nil)", "(perform {})", "(perform {:op 5})",
+    "(perform (list 1))",
+]
+
+
+class Ops(Case):
+    def setUp(self):
+        super().setUp()
+        self.s = self.serve()
+
+    def nothing_stored(self):
+        self.gives(self.s, "(list %s %s)" % (
+            perform("persist/streams"), perform("persist/kv-keys")),
+            "(() ())")
+
+    def test_bad_request(self):
+        for source in REFUSED:
+            with self.subTest(source=source):
+                self.fails("bad-request", self.s, source)
+        self.nothing_stored()
+
+    def test_unknown_op(self):
+        for op in ("nope", "", "persist/", "persist/append2", "blob", "\x00"):
+            self.fails("unknown-op", self.s, perform(op, "1"))
+
+    def test_seq_conflict(self):
+        self.s.eval(append("s", 1))
+        self.fails("seq-conflict", self.s, append("s", 1))
+
+    def test_not_storable(self):
+        self.fails("not-storable", self.s,
+                   perform("persist/kv-put", '"k"', "len"))
+        self.nothing_stored()
+
+    def test_too_large(self):
+        literal = '(join "" (map (fn (i) "%s") (range 0 16385)))' % (
+            "x" * 1024)
+        self.fails("too-large", self.s,
+                   perform("persist/kv-put", '"k"', literal))
+        self.fails("too-large", self.s, append("s", 1, literal))
+        self.nothing_stored()
+
+    def test_bad_cid(self):
+        good = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
+        for cid in ("", "x", "../../etc/passwd", good[:-1], good + "a",
+                    good.upper(), "c" + good[1:], good[:-1] + "1",
+                    good[:-1] + "\x00", "/" * 59):
+            for op in ("blob/get", "blob/has?"):
+                self.fails("bad-cid", self.s, perform(op, quote(cid)))
+
+    def test_guard_binds_a_dict(self):
+        self.gives(self.s, "(guard (e (else (list (get e :error) "
+                   "(string? (get e :message)) (get e :op)))) %s)"
+                   % perform("persist/read"), '("bad-request" true '
+                   '"persist/read")')
+        self.gives(self.s, '(guard (e ((= (get e :error) "divide") "caught"))'
+                   ' (/ 1 0))', '"caught"')
+
+    def test_ops_before_an_error_stay(self):
+        self.fails("divide", self.s, "(do %s (/ 1 0))" % append("s", 1))
+        self.assertEqual(self.s.perform("persist/last-seq", '"s"'), "1")
+        self.s.kill()
+        self.s = self.serve()
+        self.assertEqual(self.s.perform("persist/last-seq", '"s"'), "1")
+
+
+class Language(Case):
+    def test_each_code(self):
+        s = self.serve(store=None, cwd=self.dir)
+        for code, source in LANGUAGE:
+            with self.subTest(source=source):
+                self.fails(code, s, source)
+                self.alive(s)
+
+    def test_limits_leave_the_server_whole(self):
+        s = self.serve()
+        s.eval(append("s", 1))
+        for source in (
+                "(define (f n) (+ 1 (f n))) (f 1)",
+                "(define (g l) (g (list l l l l))) (define (h l) "
+                "(h (cons l (append l l)))) (h (range 0 1000))",
+                "(define (d l) (d (list l))) (d nil)" if not SANITIZED else
+                "(define (f n) (cons 1 (f n))) (f 1)",
+                '(define (w t) (w (str t t))) (w "0123456789")',
+                "(sx-parse (join \"\" (map (fn (i) \"((((((((((\") "
+                "(range 0 200000))))"):
+            with self.subTest(source=source):
+                with self.assertRaises(Failed) as caught:
+                    s.eval(source, 300)
+                self.assertIn(caught.exception.code, ("limit", "syntax"))
+                self.gives(s, perform("persist/last-seq", '"s"'), "1")
+
+    def test_a_limit_can_be_guarded(self):
+        s = self.serve(store=None, cwd=self.dir)
+        self.gives(s, "(define (f n) (+ 1 (f n))) "
+                   "(guard (e (else (get e :error))) (f 1))", '"limit"')
+
+    def test_a_deep_program_below_the_limit(self):
+        s = self.serve(store=None, cwd=self.dir)
+        self.gives(s, "(define (f n) (if (= n 0) 0 (+ 1 (f (- n 1))))) "
+                   "(f 300000)", "300000")
+
+
+class Disk(Case):
+    """What a disk may do, by the system's own means."""
+
+    def test_no_space(self):
+        """A real full disk: a small file system in memory."""
+        os.mkdir(self.store)
+        if os.system("mount -t tmpfs -o size=24m none %s 2>/dev/null"
+                     % self.store):
+            raise unittest.SkipTest("needs the right to mount a tmpfs")
+        self.addCleanup(os.system, "umount -l %s" % self.store)
+        place = os.path.join(self.store, "in")
+        s = self.serve(store=place)
+        s.eval('(define mib (join "" (map (fn (i) "%s") (range 0 1024))))'
+               % ("x" * 1024))
+        s.eval('(define (put i) %s)' % perform(
+            "persist/kv-put", '(str "k" i)', "mib"))
+        stored = 0
+        with self.assertRaises(Failed) as caught:
+            while stored < 40:
+                s.eval("(len (put %d))" % stored)
+                stored += 1
+        self.assertEqual(caught.exception.code, "no-space")
+        self.assertGreater(stored, 0)
+        for _ in range(2):  # reads go on, now and after a restart
+            self.gives(s, "(len %s)" % perform("persist/kv-keys"),
+                       str(stored))
+            self.gives(s, "(len %s)" % perform("persist/kv-get", '"k0"'),
+                       str(1 << 20))
+            self.assertEqual(s.close(), 0, s.stderr())
+            s = self.serve(store=place)
+        os.system("mount -o remount,size=64m %s" % self.store)
+        s.eval("(len (put 999))")  # space is back: so is writing
+        self.gives(s, "(len %s)" % perform("persist/kv-keys"),
+                   str(stored + 1))
+
+    def inject(self, call, error, when):
+        """A server whose later calls of one kind fail."""
+        return self.serve(
+            wrap=["strace", "-f", "-o", "/dev/null", "-e", "trace=" + call,
+                  "-e", "inject=%s:error=%s:when=%s" % (call, error, when)],
+            env={"ASAN_OPTIONS": "detect_leaks=0"})
+
+    def test_a_failed_sync_ends_writing(self):
+        s = self.serve()
+        s.eval(append("s", 1))
+        self.end(s)
+        for first in (1, 2, 3, 4, 6, 9):
+            s = self.inject("fdatasync", "EIO", "%d+" % first)
+            codes, acknowledged = [], 1
+            for seq in range(2, 12):
+                try:
+                    s.eval("(do %s nil)" % append("x%d" % first, seq))
+                    self.assertEqual(codes, [], "acknowledged after a failure")
+                    acknowledged = seq
+                except Failed as failed:
+                    codes.append(failed.code)
+            self.assertTrue(set(codes) <= {"io", "read-only"}, codes)
+            self.assertEqual(codes[-1:], ["read-only"] if len(codes) > 1
+                             else codes)
+            if acknowledged > 1:
+                self.gives(s, perform("persist/last-seq", '"x%d"' % first),
+                           str(acknowledged))
+                self.gives(s, perform("persist/last-seq", '"s"'), "1")
+            s.kill()
+            s = self.serve()  # reopened: everything acknowledged is there
+            mark = int(s.perform("persist/last-seq", '"x%d"' % first))
+            self.assertGreaterEqual(mark, acknowledged - (acknowledged == 1))
+            s.eval(append("x%d" % first, mark + 1))
+            self.end(s)
+
+    def test_corrupt(self):
+        s = self.serve()
+        for seq in range(1, 50):
+            s.eval(append("s", seq, quote("needle %d" % seq)))
+        self.end(s)
+        hit = 0
+        for path in glob.glob(self.store + "/**", recursive=True):
+            if not os.path.isfile(path):
+                continue
+            with open(path, "r+b") as f:
+                data = f.read()
+                at = data.find(b"needle 20")
+                if at >= 0:
+                    hit += 1
+                    f.seek(at)
+                    f.write(b"N")
+        self.assertGreater(hit, 0, "the event is stored as text")
+        s = self.serve()
+        message = self.fails("corrupt", s, perform("persist/read", '"s"'))
+        self.assertIn(self.store, message)
+        self.fails("corrupt", s, append("s", 50))
+        self.alive(s)
+
+    def test_a_blob_that_rots(self):
+        s = self.serve()
+        cid = s.perform("blob/put", quote("rot" * 100000), "nil")
+        self.end(s)
+        files = [p for p in glob.glob(self.store + "/**", recursive=True)
+                 if os.path.isfile(p) and cid.strip('"') in p]
+        self.assertEqual(len(files), 1, "one file a blob")
+        with open(files[0], "r+b") as f:
+            f.seek(1000)
+            f.write(b"X")
+        s = self.serve()
+        self.fails("corrupt", s, perform("blob/get", cid))
+        s.eval(append("s", 1))
+
+    def test_the_event_of_a_message(self):
+        s = self.serve()
+        s.eval(append("s", 3))
+        message = self.fails("seq-conflict", s, append("s", 2))
+        self.assertRegex(message, r"\b2\b.*\b3\b|\b3\b.*\b2\b")
+        self.assertNotIn("\n", message)
+        self.assertIn(":seq 3", s.eval(
+            "(first %s)" % perform("persist/read", '"s"')))
+        self.assertIn(":type", event("s", 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# Where the store is, who may open it, and what is never taken for one.
+import hashlib
+import os
+import signal
+import time
+
+from client import Case, append, main, perform
+
+READ = perform("persist/last-seq", '"s"')
+
+
+def snapshot(root):
+    """Every path below root with its bytes and time of change."""
+    found = {}
+    for folder, _, names in os.walk(root):
+        found[folder] = sorted(os.listdir(folder))
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as f:
+                found[path] = (hashlib.sha256(f.read()).hexdigest(),
+                               os.stat(path).st_mtime_ns)
+    return found
+
+
+class Place(Case):
+    def test_the_flag(self):
+        s = self.serve(env={"SX_PERSIST_DIR": self.dir + "/other"},
+                       cwd=self.dir)
+        s.eval(append("s", 1))
+        self.assertEqual(os.listdir(self.dir), ["store"])
+
+    def test_the_flag_with_an_equals_sign(self):
+        s = self.serve(store=None, flags=["--store=" + self.store],
+                       cwd=self.dir)
+        s.eval(append("s", 1))
+        self.assertEqual(os.listdir(self.dir), ["store"])
+
+    def test_the_environment(self):
+        s = self.serve(store=None, env={"SX_PERSIST_DIR": self.dir + "/env"},
+                       cwd=self.dir)
+        s.eval(append("s", 1))
+        self.assertEqual(os.listdir(self.dir), ["env"])
+
+    def test_the_current_directory(self):
+        s = self.serve(store=None, env={"SX_PERSIST_DIR": ""}, cwd=self.dir)
+        s.eval(append("s", 1))
+        self.assertEqual(os.listdir(self.dir), ["persist-data"])
+
+    def test_a_relative_flag(self):
+        s = self.serve(store="rel", cwd=self.dir)
+        s.eval(append("s", 1))
+        self.assertEqual(os.listdir(self.dir), ["rel"])
+
+    def test_an_empty_directory_becomes_a_store(self):
+        os.mkdir(self.store)
+        s = self.serve()
+        s.eval(append("s", 1))
+        s = self.restart(s)
+        self.gives(s, READ, "1")
+
+    def test_a_program_without_io_makes_nothing(self):
+        s = self.serve(store=None, env={"SX_PERSIST_DIR": ""}, cwd=self.dir)
+        s.eval("(define x (map inc (range 0 10)))")
+        self.fails("unknown-op", s, perform("no/op"))
+        self.end(s)
+        self.assertEqual(os.listdir(self.dir), [])
+
+    def test_a_place_that_cannot_be(self):
+        s = self.serve(store="/proc/no/such/place")
+        for _ in range(2):
+            code = self.fails_in(("io", "bad-store"), s, READ)
+            self.alive(s)
+        self.assertTrue(code)
+        with open(self.store, "w") as f:
+            f.write("a file\n")
+        s = self.serve()
+        self.fails_in(("io", "bad-store"), s, READ)
+        self.end(s)
+        with open(self.store) as f:
+            self.assertEqual(f.read(), "a file\n")
+
+    def fails_in(self, codes, server, source):
+        reply = server.command('(eval "%s")' % source.replace('"', '\\"'))
+        self.assertEqual(reply.kind, "error")
+        code = reply.text.split(":")[0]
+        self.assertIn(code, codes, reply.text)
+        return code
+
+    def test_the_open_is_tried_again(self):
+        s = self.serve(store=self.dir + "/a")
+        with open(self.dir + "/a", "w"):
+            pass
+        self.fails_in(("io", "bad-store"), s, READ)
+        os.unlink(self.dir + "/a")
+        s.eval(append("s", 1))
+        self.gives(s, READ, "1")
+
+
+class Lock(Case):
+    def test_the_second_is_told_who_holds_it(self):
+        first = self.serve()
+        first.eval(append("s", 1))
+        second = self.serve()
+        message = self.fails("locked", second, READ)
+        self.assertRegex(message, r"\b%d\b" % first.pid)
+        self.gives(second, "(guard (e (else (list (get e :error) "
+                   "(get e :holder)))) %s)" % READ,
+                   '("locked" %d)' % first.pid)
+        first.eval(append("s", 2))
+        self.end(first)
+        self.gives(second, READ, "2")
+        second.eval(append("s", 3))
+
+    def test_a_dead_holder_is_no_obstacle(self):
+        for _ in range(5):
+            s = self.serve()
+            s.eval("(let ((n %s)) %s)" % (
+                READ, append("s", 0).replace(":seq 0", ":seq (+ n 1)")))
+            os.kill(s.pid, signal.SIGKILL)
+            s.wait()
+        s = self.serve()
+        self.gives(s, READ, "5")
+
+    def test_many_at_once(self):
+        servers = [self.serve() for _ in range(8)]
+        for s in servers:
+            s.send('(eval "%s")' % append("s", 1).replace('"', '\\"'))
+        kinds = [s.reply() for s in servers]
+        self.assertEqual([r.kind for r in kinds].count("value"), 1)
+        for r in kinds:
+            if r.kind == "error":
+                self.assertIn(r.text.split(":")[0], ("locked",), r.text)
+
+
+class Refused(Case):
+    def refuse(self, words):
+        before = snapshot(self.store)
+        s = self.serve()
+        for source in (READ, append("s", 1), perform("persist/streams")):
+            message = self.fails("bad-store", s, source)
+            for word in words:
+                self.assertIn(word, message)
+        self.alive(s)
+        self.end(s)
+        self.assertEqual(snapshot(self.store), before)
+
+    def write(self, path, text):
+        path = os.path.join(self.store, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(text)
+
+    def test_the_layout_of_the_old_host(self):
+        name = "s".encode().hex()
+        self.write("streams/%s.log" % name,
+                   b'{:stream "s" :seq 1 :type "t" :at 0 :data nil}\n')
+        self.write("streams/%s.seq" % name, b"1")
+        self.write("kv/%s" % "k".encode().hex(), b"42")
+        self.write("blobs/bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevt"
+                   "enxquvyku", b"")
+        self.refuse(["import --legacy"])
+
+    def test_parts_of_the_old_layout(self):
+        for part in ("streams", "kv", "blobs"):
+            self.store = os.path.join(self.dir, part + "-only")
+            os.makedirs(os.path.join(self.store, part))
+            self.refuse(["import --legacy"])
+
+    def test_a_foreign_directory(self):
+        self.write("letter.txt", b"Dear reader\n")
+        self.refuse([self.store])
+
+    def test_a_hidden_file_is_foreign_too(self):
+        self.write(".git/config", b"[core]\n")
+        self.refuse([self.store])
+
+    def test_a_store_without_its_manifest(self):
+        s = self.serve()
+        s.eval(append("s", 1))
+        self.end(s)
+        for name in os.listdir(self.store):
+            if name.lower().startswith("manifest"):
+                os.unlink(os.path.join(self.store, name))
+        before = snapshot(self.store)
+        s = self.serve()
+        reply = s.command('(eval "%s")' % READ.replace('"', '\\"'))
+        self.assertEqual(reply.kind, "error", reply)
+        self.assertIn(reply.text.split(":")[0], ("bad-store", "corrupt"))
+        self.end(s)
+        after = snapshot(self.store)
+        for path in before:
+            if "LOCK" not in path.upper() and path != self.store:
+                self.assertEqual(after.get(path), before[path])
+
+    def test_opening_a_store_leaves_time(self):
+        s = self.serve()
+        s.eval(append("s", 1))
+        start = time.monotonic()
+        s = self.restart(s)
+        self.gives(s, READ, "1")
+        self.assertLess(time.monotonic() - start, 5)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,392 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# The epoch protocol: commands, replies, epochs, and lines that are neither.
+import os
+import random
+import signal
+import subprocess
+import time
+
+from client import SERVER, Case, Failed, append, main, quote
+
+MALFORMED = [
+    ")", "(", "]", "(ping", "(ping))", "(ping]", "(eval", '(eval "1', "(eval)",
+    "(eval 1)", '(eval "1" "2")', "(eval nil)", "ping", "42", '"text"', "()",
+    "nil", "(nope)", "(ping) (ping)", '(ping) "x"', "(ping 1)", "(load)",
+    "(load 5)", "(epoch)", '(epoch "1")', "(epoch x)", "(epoch 1 2)",
+    "(epoch 1.5)", "(1 2)", '("eval" "1")', "((ping))", "{:a 1}", "(eval . 1)",
+    "#", "'", '(eval "1") trailing', "\x00", "\xff\xfe", "(ping\x00)",
+]
+
+
+class Commands(Case):
+    def setUp(self):
+        super().setUp()
+        self.s = self.serve()
+
+    def test_ping(self):
+        self.s.send("(ping)")
+        self.assertEqual(self.s.line(), "(ok 0)")
+
+    def test_eval_gives_the_last_value(self):
+        self.s.send('(eval "(+ 1 2) (* 6 7)")')
+        self.assertEqual(self.s.line(), "(ok-len 0 2)")
+        self.assertEqual(self.s.line(), "42")
+
+    def test_eval_of_nothing(self):
+        self.gives(self.s, "", "nil")
+        self.gives(self.s, "; only a comment", "nil")
+
+    def test_definitions_outlive_a_command(self):
+        self.s.eval("(define n 5)")
+        self.gives(self.s, "(+ n 1)", "6")
+
+    def test_forms_before_an_error_stay(self):
+        self.fails("unbound", self.s, "(define m 1) (no-such-name) "
+                                      "(define m 2)")
+        self.gives(self.s, "m", "1")
+
+    def test_length_counts_bytes(self):
+        self.s.send('(eval "\\"\xc3\xa9\xe2\x82\xac\\"")')
+        self.assertEqual(self.s.line(), "(ok-len 0 7)")
+        self.assertEqual(self.s.take(8), '"\xc3\xa9\xe2\x82\xac"\n')
+
+    def test_newlines_in_a_value_are_escaped(self):
+        self.s.send(r'(eval "\"a\nb\"")')
+        self.assertEqual(self.s.line(), "(ok-len 0 6)")
+        self.assertEqual(self.s.line(), r'"a\nb"')
+
+    def test_other_control_bytes_travel_raw(self):
+        plain = "".join(chr(i) for i in range(1, 32) if chr(i) not in "\n\t\r")
+        self.s.send('(eval "\\"%s\\"")' % plain)
+        self.assertEqual(self.s.reply().text, '"%s"' % plain)
+        self.gives(self.s, "(char-from-code 0)", '"\x00"')
+
+    def test_epoch(self):
+        self.s.send("(epoch 7)")
+        self.s.send("(ping)")
+        self.assertEqual(self.s.line(), "(ok 7)")
+        self.s.send('(eval "nil")')
+        self.assertEqual(self.s.line(), "(ok-len 7 3)")
+        self.assertEqual(self.s.line(), "nil")
+        self.s.send("(nope)")
+        self.assertRegex(self.s.line(), r'\A\(error 7 ".*"\)\Z')
+        self.s.send("(epoch 123456789012)\n(ping)")
+        self.assertEqual(self.s.line(), "(ok 123456789012)")
+
+    def test_epoch_of_a_reply_is_that_of_its_command(self):
+        self.s.send("(epoch 1)\n(ping)\n(epoch 2)\n(ping)\n(epoch 1)\n(ping)")
+        self.assertEqual([self.s.line() for _ in range(3)],
+                         ["(ok 1)", "(ok 2)", "(ok 1)"])
+
+    def test_blank_lines_and_comments(self):
+        self.s.send("\n\n   \n\t\n; a comment\n   ; another\n(ping) ; why\n"
+                    "  (ping)  \n;(ping)\n#;(ping)\n(ping)\r\n\r\n(epoch 3)")
+        self.s.send("(ping)")
+        self.assertEqual([self.s.line() for _ in range(4)],
+                         ["(ok 0)", "(ok 0)", "(ok 0)", "(ok 3)"])
+
+    def test_replies_keep_their_order(self):
+        lines = ['(eval "%d")' % i if i % 3 else "(nope)" for i in range(900)]
+        self.s.send("\n".join(lines))
+        for i in range(900):
+            reply = self.s.reply()
+            self.assertEqual(reply.kind, "value" if i % 3 else "error")
+            if i % 3:
+                self.assertEqual(reply.text, str(i))
+
+    def test_a_command_in_pieces(self):
+        for byte in '(eval "(+ 20 22)")\n':
+            self.s.send(byte, newline=False)
+            time.sleep(0.001)
+        self.assertEqual(self.s.reply().text, "42")
+
+    def test_print_goes_to_standard_error(self):
+        self.gives(self.s, '(print "to-") (println "stderr") 1', "1")
+        self.assertEqual(self.s.close(), 0)
+        self.assertEqual(bytes(self.s.buffer), b"")
+        self.assertIn("to-stderr\n", self.s.stderr())
+
+
+class Errors(Case):
+    def setUp(self):
+        super().setUp()
+        self.s = self.serve()
+
+    def test_escaping(self):
+        self.s.send(r'(eval "(error \"a\\\"b\\\\c\\nd\")")')
+        self.assertEqual(self.s.line(), r'(error 0 "error: a\"b\\c\nd")')
+
+    def test_raised_values_read_as_they_print(self):
+        for source, text in [("(raise {:a 1})", "{:a 1}"),
+                             ('(raise "x")', '"x"'), ("(raise nil)", "nil"),
+                             ("(raise (list 1 2.5))", "(1 2.5)"),
+                             ("(raise 'sym)", "sym")]:
+            reply = self.s.command("(eval %s)" % quote(source))
+            self.assertEqual((reply.kind, reply.text), ("error", text))
+
+    def test_malformed_lines_are_one_error_each(self):
+        for line in MALFORMED:
+            with self.subTest(line=line):
+                reply = self.s.command(line)
+                self.assertEqual(reply.kind, "error", line)
+                self.s.send("(ping)")
+                self.assertEqual(self.s.line(), "(ok 0)", line)
+
+    def test_syntax_errors_name_the_place(self):
+        message = self.fails("syntax", self.s, "(+ 1 2)\n(+ 1 ]")
+        self.assertRegex(message, r"2\D+6")
+
+    def test_binary_garbage(self):
+        rng, count = random.Random(20), 400
+        for _ in range(count):
+            body = bytes(rng.choice([b for b in range(256) if b != 10])
+                         for _ in range(rng.randrange(1, 80)))
+            self.s.send("\x01" + body.decode("latin-1"))
+        for _ in range(count):
+            self.assertEqual(self.s.reply().kind, "error")
+        self.s.send("(ping)")
+        self.assertEqual(self.s.line(), "(ok 0)")
+
+    def test_huge_garbage(self):
+        for line in ("(" * 3000000, "a" * 3000000, '(eval "' + "x" * 3000000,
+                     "(ping " + ")" * 3000000, "[" * 1000000 + "]" * 1000000):
+            self.assertEqual(self.s.command(line).kind, "error", line[:10])
+            self.alive(self.s)
+
+    def test_huge_commands(self):
+        size = 8 << 20
+        self.gives(self.s, '(len "%s")' % ("a" * size), str(size))
+        self.gives(self.s, "(+ %s)" % ("1 " * 100000), "100000")
+        text = self.s.eval('(join "" (map (fn (i) "abcdefgh") '
+                           '(range 0 500000)))')
+        self.assertEqual(len(text), 4000002)
+
+
+class Load(Case):
+    def write(self, name, text):
+        with open(os.path.join(self.dir, name), "w") as f:
+            f.write(text)
+
+    def test_relative_to_the_current_directory(self):
+        os.mkdir(os.path.join(self.dir, "sub"))
+        self.write("sub/a.sx", "(define loaded 1)\n; more\n(load-count)\n")
+        s = self.serve(cwd=self.dir)
+        s.eval("(define count 0) "
+               "(define (load-count) (set! count (+ count 1)))")
+        s.send('(load "sub/a.sx")')
+        self.assertEqual(s.line(), "(ok 0)")
+        self.gives(s, "(list loaded count)", "(1 1)")
+
+    def test_absolute(self):
+        self.write("b.sx", "(define b 2)")
+        s = self.serve(cwd="/")
+        s.load(os.path.join(self.dir, "b.sx"))
+        self.gives(s, "b", "2")
+
+    def test_missing(self):
+        s = self.serve(cwd=self.dir)
+        with self.assertRaises(Failed) as caught:
+            s.load("no-such-file.sx")
+        self.assertIn("no-such-file.sx", caught.exception.message)
+        with self.assertRaises(Failed):
+            s.load(".")
+        with self.assertRaises(Failed):
+            s.load("")
+        with self.assertRaises(Failed):
+            s.load("a\x00b")
+        self.alive(s)
+
+    def test_an_error_in_the_middle(self):
+        self.write("c.sx", "(define c 1)\n(no-such)\n(define c 2)\n")
+        s = self.serve(cwd=self.dir)
+        with self.assertRaises(Failed) as caught:
+            s.load("c.sx")
+        self.assertEqual(caught.exception.code, "unbound")
+        self.gives(s, "c", "1")
+
+    def test_a_file_may_perform(self):
+        self.write("d.sx", append("s", 1))
+        s = self.serve(cwd=self.dir)
+        s.load("d.sx")
+        self.assertEqual(s.perform("persist/last-seq", '"s"'), "1")
+
+
+class UnknownOps(Case):
+    ASK = '(list (perform {:op "x/y" :args (list 1 "two" :three)}))'
+
+    def test_error_is_the_default(self):
+        for flags in ((), ("--unknown-op=error",)):
+            s = self.serve(flags=flags)
+            message = self.fails("unknown-op", s, self.ASK)
+            self.assertIn("x/y", message)
+            self.gives(s, '(guard (e (else (list (get e :error) (get e :op))))'
+                          ' (perform {:op "x/y"}))', '("unknown-op" "x/y")')
+
+    def test_nil_restores_the_old_way(self):
+        s = self.serve(flags=["--unknown-op=nil"])
+        self.gives(s, self.ASK, "(nil)")
+
+    def bridged(self):
+        s = self.serve(flags=["--unknown-op=bridge"])
+        s.send("(epoch 4)\n(eval %s)" % quote(self.ASK))
+        self.assertEqual(s.line(), '(io-request 4 "x/y" 1 "two" "three")')
+        return s
+
+    def test_bridge(self):
+        s = self.bridged()
+        s.send("(io-response {:a (1 2)})")
+        self.assertEqual(s.reply()[1:], (4, "({:a (1 2)})"))
+        self.alive(s)
+
+    def test_bridge_with_the_epoch(self):
+        s = self.bridged()
+        s.send("(io-response 4 nil)")
+        self.assertEqual(s.reply()[1:], (4, "(nil)"))
+
+    def test_a_stale_response_is_dropped(self):
+        s = self.bridged()
+        s.send("(io-response 3 111)\n(io-response 5 222)\n(io-response 4 42)")
+        self.assertEqual(s.reply()[1:], (4, "(42)"))
+        s.send("(ping)")
+        self.assertEqual(s.line(), "(ok 4)")
+
+    def test_several_requests_of_one_evaluation(self):
+        s = self.serve(flags=["--unknown-op=bridge"])
+        s.send("(eval %s)" % quote(
+            '(map (fn (i) (perform {:op "ask" :args i})) (list 1 2 3))'))
+        for i in (1, 2, 3):
+            self.assertEqual(s.line(), '(io-request 0 "ask" %d)' % i)
+            s.send("(io-response %d)" % (i * 10))
+        self.assertEqual(s.reply().text, "(10 20 30)")
+
+    def test_own_ops_are_not_bridged(self):
+        s = self.serve(flags=["--unknown-op=bridge"])
+        s.eval(append("s", 1))
+        self.assertEqual(s.perform("persist/last-seq", '"s"'), "1")
+
+    def test_the_input_ends_while_a_request_is_pending(self):
+        s = self.bridged()
+        self.end(s)
+
+    def test_what_was_written_before_a_request_is_durable(self):
+        s = self.serve(flags=["--unknown-op=bridge"])
+        s.send("(eval %s)" % quote('(do %s (perform {:op "ask"}))'
+                                   % append("s", 1)))
+        self.assertEqual(s.line(), '(io-request 0 "ask")')
+        s.kill()
+        s = self.serve()
+        self.assertEqual(s.perform("persist/last-seq", '"s"'), "1")
+
+
+class Ends(Case):
+    def test_end_of_input(self):
+        s = self.serve()
+        self.end(s)
+        self.assertEqual(bytes(s.buffer), b"")
+
+    def test_what_came_before_the_end_is_answered(self):
+        s = self.serve()
+        s.send("\n".join("(eval %s)" % quote(append("s", i))
+                         for i in range(1, 101)))
+        self.end(s)
+        self.assertEqual([r.kind for r in s.replies_left()], ["value"] * 100)
+
+    def test_an_unfinished_line_is_no_command(self):
+        for text in ("(eval %s)" % quote(append("s", 1)), "(eval", "(pin"):
+            s = self.serve()
+            s.send(text, newline=False)
+            self.end(s)
+            self.assertEqual(bytes(s.buffer), b"")
+        s = self.serve()
+        self.assertEqual(s.perform("persist/streams"), "()")
+
+    def test_the_end_in_the_middle_of_a_command(self):
+        s = self.serve()
+        s.send("(eval %s)\n(eval \"(perf" % quote(append("s", 1)),
+               newline=False)
+        self.end(s)
+        self.assertEqual(len(s.replies_left()), 1)
+        s = self.serve()
+        self.assertEqual(s.perform("persist/last-seq", '"s"'), "1")
+
+    def test_sigterm(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            s = self.serve()
+            s.eval(append("s-%d" % number, 1))
+            os.kill(s.pid, number)
+            self.assertEqual(s.wait(), 0)
+        s = self.serve()
+        self.assertEqual(s.perform("persist/streams"), '("s-15" "s-2")')
+
+    def test_sigterm_while_commands_run(self):
+        s = self.serve()
+        s.send("\n".join("(eval %s)" % quote(append("s", i))
+                         for i in range(1, 2001)))
+        s.reply()
+        os.kill(s.pid, signal.SIGTERM)
+        self.assertEqual(s.wait(), 0)
+        acknowledged = 1 + len(s.replies_left())
+        s = self.serve()
+        self.assertGreaterEqual(
+            int(s.perform("persist/last-seq", '"s"')), acknowledged)
+
+    def test_sigterm_ends_an_endless_program(self):
+        s = self.serve()
+        s.send("(eval %s)" % quote(
+            "(define (f) (f)) %s (f)" % append("s", 1)))
+        time.sleep(0.3)
+        os.kill(s.pid, signal.SIGTERM)
+        self.assertEqual(s.wait(10), 0)
+        s = self.serve()
+        self.assertEqual(s.perform("persist/last-seq", '"s"'), "1")
+
+    def test_closed_output(self):
+        s = self.serve()
+        s.output.close()
+        s.send("(eval %s)" % quote(append("s", 1)))
+        s.input.close()
+        self.assertEqual(s.wait(), 0, s.stderr())
+        s = self.serve()
+        self.assertEqual(s.perform("persist/last-seq", '"s"'), "1")
+
+    def test_closed_output_ends_the_server(self):
+        s = self.serve()
+        s.output.close()
+        s.send("(eval %s)" % quote(append("s", 1)))
+        self.assertEqual(s.wait(), 0, s.stderr())
+
+
+class Flags(Case):
+    def run_server(self, *flags):
+        return subprocess.run([SERVER, *flags], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=30,
+                              cwd=self.dir)
+
+    def test_help(self):
+        run = self.run_server("--help")
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        for word in ("--store", "--unknown-op", "--version",
+                     "SX_PERSIST_DIR"):
+            self.assertIn(word, run.stdout)
+
+    def test_version(self):
+        run = self.run_server("--version")
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertRegex(run.stdout, r"\Asx_server \d+\.\d+\S*\n\Z")
+
+    def test_bad_flags(self):
+        for flags in (["--nope"], ["--store"], ["extra"], ["-x"], ["--store="],
+                      ["--unknown-op=maybe"], ["--unknown-op"]):
+            run = self.run_server(*flags)
+            self.assertEqual((run.returncode, run.stdout), (2, ""), flags)
+            self.assertIn("--help", run.stderr, flags)
+
+    def test_no_flag_leaves_a_trace(self):
+        for flags in (["--help"], ["--version"], ["--nope"], []):
+            self.run_server(*flags)
+        self.assertEqual(os.listdir(self.dir), [])
+
+
+if __name__ == "__main__":
+    main()
