@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: MIT */
+/* The simulated operating system: the calls of os.h, and their faults. */
+#include "os_sim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "os_sim_disk.h"
+
+/* A path is longer than any store needs. */
+enum { PATH_MAX_SIM = 1024, SIM_PID = 4711 };
+
+struct os_file {
+    unsigned inode;
+    int flags;
+};
+
+static os_sim *sim_of(const os *o)
+{
+    CHECK(o->version == OS_VERSION);
+    return o->context;
+}
+
+/* ---- faults and watching ---------------------------------------------- */
+
+static bool changes_something(sim_call call, int flags)
+{
+    switch (call) {
+    case SIM_OPEN:
+        return (flags & OS_CREATE) != 0;
+    case SIM_WRITE:
+    case SIM_SYNC:
+    case SIM_ALLOCATE:
+    case SIM_TRUNCATE:
+    case SIM_RENAME:
+    case SIM_UNLINK:
+    case SIM_MKDIR:
+    case SIM_DIR_SYNC:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Begins a call; true when the fault that was asked for hits it. */
+static bool begin(os_sim *s, sim_call call, int flags)
+{
+    s->clock_ms++;
+    s->calls[call]++;
+    s->calls[SIM_CALLS]++;
+    if (s->watch != NULL && changes_something(call, flags))
+        s->watch(s->watch_context, s, call);
+    const sim_fault *fault = &s->fault;
+    if (fault->nth == 0 || (fault->calls & (1u << call)) == 0)
+        return false;
+    uint64_t seen = ++s->fault_seen;
+    bool hit = seen == fault->nth || (fault->from_then_on && seen > fault->nth);
+    s->faults[call] += hit;
+    s->faults[SIM_CALLS] += hit;
+    return hit;
+}
+
+/* The same, for calls that a fault always refuses; 0 or a negative errno. */
+static int refuse(os_sim *s, sim_call call, int flags)
+{
+    return begin(s, call, flags) && s->fault.error != 0 ? -s->fault.error : 0;
+}
+
+static bool bug_every(os_sim *s, sim_bug bug, uint64_t period)
+{
+    return s->bug == bug && ++s->bug_seen % period == 0;
+}
+
+void os_sim_fail(os_sim *s, sim_fault fault)
+{
+    s->fault = fault;
+    s->fault_seen = 0;
+}
+
+void os_sim_limit_space(os_sim *s, uint64_t bytes)
+{
+    s->space = bytes;
+}
+
+void os_sim_set_bug(os_sim *s, sim_bug bug)
+{
+    s->bug = bug;
+    s->bug_seen = 0;
+}
+
+void os_sim_watch(os_sim *s, sim_watch_fn watch, void *context)
+{
+    s->watch = watch;
+    s->watch_context = context;
+}
+
+uint64_t os_sim_calls(const os_sim *s, sim_call call)
+{
+    return s->calls[call];
+}
+
+uint64_t os_sim_faults(const os_sim *s, sim_call call)
+{
+    return s->faults[call];
+}
+
+size_t os_sim_open_files(const os_sim *s)
+{
+    return s->open_files;
+}
+
+const char *os_sim_call_name(sim_call call)
+{
+    static const char *const names[] = {
+        "file_open", "file_close",    "file_read",     "file_write",
+        "file_sync", "file_allocate", "file_truncate", "file_size",
+        "file_lock", "stat",          "rename",        "unlink",
+        "dir_make",  "dir_sync",      "dir_list",      "random",
+    };
+    CHECK_STATIC(sizeof names / sizeof *names == SIM_CALLS, "a name each");
+    CHECK(call < SIM_CALLS);
+    return names[call];
+}
+
+/* ---- paths ------------------------------------------------------------ */
+
+/* Finds the directory that holds the last component, which goes to name. */
+static int find_parent(const os_sim *s, const char *path, unsigned *dir,
+                       char name[SIM_NAME_MAX])
+{
+    unsigned at = SIM_ROOT;
+    name[0] = '\0';
+    while (*path != '\0') {
+        size_t size = strcspn(path, "/");
+        if (size >= SIM_NAME_MAX)
+            return -ENAMETOOLONG;
+        if (size > 0 && !(size == 1 && *path == '.')) {
+            if (name[0] != '\0') {
+                const sim_entry *entry =
+                    sim_entry_find(&s->inodes[at].entries, name);
+                if (entry == NULL)
+                    return -ENOENT;
+                at = entry->inode;
+                if (!s->inodes[at].is_dir)
+                    return -ENOTDIR;
+            }
+            memcpy(name, path, size);
+            name[size] = '\0';
+        }
+        path += size;
+        path += *path == '/';
+    }
+    *dir = at;
+    return 0;
+}
+
+static int find(const os_sim *s, const char *path, unsigned *inode)
+{
+    char name[SIM_NAME_MAX];
+    unsigned dir;
+    int rc = find_parent(s, path, &dir, name);
+    if (rc != 0)
+        return rc;
+    *inode = dir;
+    if (name[0] == '\0')
+        return 0;
+    const sim_entry *entry = sim_entry_find(&s->inodes[dir].entries, name);
+    if (entry == NULL)
+        return -ENOENT;
+    *inode = entry->inode;
+    return 0;
+}
+
+/* ---- files ------------------------------------------------------------ */
+
+static int open_inode(os_sim *s, const char *path, int flags, unsigned *inode)
+{
+    char name[SIM_NAME_MAX];
+    unsigned dir;
+    int rc = find_parent(s, path, &dir, name);
+    if (rc != 0)
+        return rc;
+    rc = find(s, path, inode);
+    if (rc == 0 && (flags & OS_CREATE) && (flags & OS_EXCLUSIVE))
+        return -EEXIST;
+    if (rc == 0)
+        return s->inodes[*inode].is_dir ? -EISDIR : 0;
+    if (rc != -ENOENT || !(flags & OS_CREATE))
+        return rc;
+    if (s->space == 0)
+        return -ENOSPC;
+    *inode = sim_inode_new(s, false);
+    sim_disk_change(s, dir, "", name, *inode);
+    return 0;
+}
+
+static int file_open(const os *o, const char *path, int flags, os_file **out)
+{
+    os_sim *s = sim_of(o);
+    unsigned inode;
+    int rc = refuse(s, SIM_OPEN, flags);
+    if (rc == 0)
+        rc = open_inode(s, path, flags, &inode);
+    if (rc != 0)
+        return rc;
+    os_file *file = sim_alloc(sizeof *file);
+    *file = (os_file){inode, flags};
+    s->inodes[inode].opens++;
+    s->open_files++;
+    *out = file;
+    return 0;
+}
+
+static int file_close(const os *o, os_file *file)
+{
+    os_sim *s = sim_of(o);
+    int rc = refuse(s, SIM_CLOSE, 0);
+    sim_inode *inode = &s->inodes[file->inode];
+    CHECK(inode->opens > 0 && s->open_files > 0);
+    inode->opens--;
+    s->open_files--;
+    if (inode->locked_by == file)
+        inode->locked_by = NULL;
+    free(file);
+    return rc;
+}
+
+static ssize_t file_read(const os *o, os_file *file, void *bytes, size_t size,
+                         uint64_t at)
+{
+    os_sim *s = sim_of(o);
+    if (begin(s, SIM_READ, 0)) {
+        if (s->fault.error != 0)
+            return -s->fault.error;
+        size = (size + 1) / 2;
+    }
+    CHECK(file->flags & OS_READ);
+    const sim_bytes *now = s->inodes[file->inode].now;
+    if (at >= now->size)
+        return 0;
+    if (size > now->size - at)
+        size = now->size - at;
+    if (size > 0)
+        memcpy(bytes, now->data + at, size);
+    return (ssize_t)size;
+}
+
+uint64_t os_sim_space_used(const os_sim *s)
+{
+    uint64_t used = 0;
+    for (unsigned i = 0; i < s->inode_count; i++)
+        if (s->inodes[i].links > 0 || s->inodes[i].opens > 0)
+            used += s->inodes[i].now->size;
+    return used;
+}
+
+/* The highest size that the file may have, its present one at least. */
+static uint64_t size_allowed(const os_sim *s, unsigned inode)
+{
+    uint64_t size = s->inodes[inode].now->size;
+    if (s->space == UINT64_MAX)
+        return UINT64_MAX;
+    uint64_t used = os_sim_space_used(s);
+    return used >= s->space ? size : size + (s->space - used);
+}
+
+/* A write that an engine takes for done before it reached the disk. */
+static void delay_last_write(os_sim *s, unsigned number, size_t first)
+{
+    sim_inode *inode = &s->inodes[number];
+    for (size_t i = first; i < inode->version_count; i++)
+        inode->versions[i].dropped = true;
+}
+
+static void end_delay(os_sim *s, unsigned number)
+{
+    sim_inode *inode = &s->inodes[number];
+    for (size_t i = 0; i < inode->version_count; i++)
+        inode->versions[i].dropped = false;
+}
+
+static ssize_t file_write(const os *o, os_file *file, const void *bytes,
+                          size_t size, uint64_t at)
+{
+    os_sim *s = sim_of(o);
+    size_t asked = size;
+    int rc = 0;
+    if (begin(s, SIM_WRITE, 0)) {
+        rc = -s->fault.error;
+        size = rc == 0      ? (size + 1) / 2
+               : rc == -EIO ? sim_random(&s->random) % (size + 1)
+                            : 0;
+    }
+    CHECK(file->flags & OS_WRITE);
+    uint64_t allowed = size_allowed(s, file->inode);
+    if (rc == 0 && size > 0 && at >= allowed)
+        rc = s->bug == SIM_BUG_IGNORE_NOSPACE ? 0 : -ENOSPC;
+    if (at >= allowed)
+        size = 0;
+    else if (size > allowed - at)
+        size = (size_t)(allowed - at);
+    size_t versions = s->inodes[file->inode].version_count;
+    if (size > 0)
+        sim_disk_write(s, file->inode, bytes, size, at);
+    if (bug_every(s, SIM_BUG_SWAP_WRITES, 3))
+        delay_last_write(s, file->inode, versions);
+    if (rc != 0)
+        return rc;
+    bool lies =
+        s->bug == SIM_BUG_IGNORE_SHORT || s->bug == SIM_BUG_IGNORE_NOSPACE;
+    return (ssize_t)(lies ? asked : size);
+}
+
+static int file_sync(const os *o, os_file *file)
+{
+    os_sim *s = sim_of(o);
+    int rc = refuse(s, SIM_SYNC, 0);
+    if (rc != 0) {
+        if (!s->fault.keep_pages)
+            sim_disk_drop(s, file->inode, sim_random(&s->random) & 1);
+        return s->bug == SIM_BUG_IGNORE_EIO ? 0 : rc;
+    }
+    if (s->bug == SIM_BUG_SKIP_SYNC || bug_every(s, SIM_BUG_SKIP_NTH_SYNC, 5))
+        return 0;
+    sim_disk_sync(s, file->inode);
+    if (s->bug == SIM_BUG_SWAP_WRITES)
+        end_delay(s, file->inode);
+    return 0;
+}
+
+static int file_allocate(const os *o, os_file *file, uint64_t size)
+{
+    os_sim *s = sim_of(o);
+    int rc = refuse(s, SIM_ALLOCATE, 0);
+    if (rc != 0)
+        return rc;
+    CHECK(file->flags & OS_WRITE);
+    if (size <= s->inodes[file->inode].now->size)
+        return 0;
+    if (size > size_allowed(s, file->inode))
+        return -ENOSPC;
+    sim_disk_resize(s, file->inode, size);
+    return 0;
+}
+
+static int file_truncate(const os *o, os_file *file, uint64_t size)
+{
+    os_sim *s = sim_of(o);
+    int rc = refuse(s, SIM_TRUNCATE, 0);
+    if (rc != 0)
+        return rc;
+    CHECK(file->flags & OS_WRITE);
+    if (size > size_allowed(s, file->inode))
+        return -ENOSPC;
+    sim_disk_resize(s, file->inode, size);
+    return 0;
+}
+
+static int file_size(const os *o, os_file *file, uint64_t *size)
+{
+    os_sim *s = sim_of(o);
+    int rc = refuse(s, SIM_SIZE, 0);
+    if (rc == 0)
+        *size = s->inodes[file->inode].now->size;
+    return rc;
+}
+
+static int file_lock(const os *o, os_file *file, int64_t *holder)
+{
+    os_sim *s = sim_of(o);
+    int rc = refuse(s, SIM_LOCK, 0);
+    if (rc != 0)
+        return rc;
+    sim_inode *inode = &s->inodes[file->inode];
+    if (inode->locked_by != NULL && inode->locked_by != file &&
+        s->bug != SIM_BUG_IGNORE_LOCK) {
+        *holder = SIM_PID;
+        return -EWOULDBLOCK;
+    }
+    inode->locked_by = file;
+    return 0;
+}
+
+/* ---- names ------------------------------------------------------------ */
+
+static int sim_stat(const os *o, const char *path, os_stat *out)
+{
+    os_sim *s = sim_of(o);
+    unsigned inode;
+    int rc = refuse(s, SIM_STAT, 0);
+    if (rc == 0)
+        rc = find(s, path, &inode);
+    if (rc == 0)
+        *out = (os_stat){s->inodes[inode].now->size, s->inodes[inode].is_dir};
+    return rc;
+}
+
+static int sim_rename(const os *o, const char *from, const char *to)
+{
+    os_sim *s = sim_of(o);
+    char from_name[SIM_NAME_MAX], to_name[SIM_NAME_MAX];
+    unsigned from_dir, to_dir, inode;
+    int rc = refuse(s, SIM_RENAME, 0);
+    if (rc == 0)
+        rc = find(s, from, &inode);
+    if (rc == 0)
+        rc = find_parent(s, from, &from_dir, from_name);
+    if (rc == 0)
+        rc = find_parent(s, to, &to_dir, to_name);
+    if (rc != 0 || bug_every(s, SIM_BUG_DROP_RENAME, 3))
+        return rc;
+    CHECK(from_name[0] != '\0' && to_name[0] != '\0');
+    if (from_dir == to_dir) {
+        sim_disk_change(s, to_dir, from_name, to_name, inode);
+        return 0;
+    }
+    sim_disk_change(s, to_dir, "", to_name, inode);
+    sim_disk_change(s, from_dir, from_name, "", 0);
+    return 0;
+}
+
+static int sim_unlink(const os *o, const char *path)
+{
+    os_sim *s = sim_of(o);
+    char name[SIM_NAME_MAX];
+    unsigned dir, inode;
+    int rc = refuse(s, SIM_UNLINK, 0);
+    if (rc == 0)
+        rc = find(s, path, &inode);
+    if (rc == 0)
+        rc = s->inodes[inode].is_dir ? -EISDIR
+                                     : find_parent(s, path, &dir, name);
+    if (rc == 0)
+        sim_disk_change(s, dir, name, "", 0);
+    return rc;
+}
+
+static int dir_make(const os *o, const char *path)
+{
+    os_sim *s = sim_of(o);
+    char name[SIM_NAME_MAX];
+    unsigned dir;
+    int rc = refuse(s, SIM_MKDIR, 0);
+    if (rc == 0)
+        rc = find_parent(s, path, &dir, name);
+    if (rc != 0)
+        return rc;
+    if (name[0] == '\0' || sim_entry_find(&s->inodes[dir].entries, name))
+        return -EEXIST;
+    if (s->space == 0)
+        return -ENOSPC;
+    unsigned inode = sim_inode_new(s, true);
+    sim_disk_change(s, dir, "", name, inode);
+    return 0;
+}
+
+static int dir_sync(const os *o, const char *path)
+{
+    os_sim *s = sim_of(o);
+    unsigned inode;
+    int rc = refuse(s, SIM_DIR_SYNC, 0);
+    int found = find(s, path, &inode);
+    if (found != 0)
+        return found;
+    if (!s->inodes[inode].is_dir)
+        return -ENOTDIR;
+    if (rc != 0) {
+        sim_disk_drop(s, inode, false);
+        return s->bug == SIM_BUG_IGNORE_EIO ? 0 : rc;
+    }
+    if (s->bug != SIM_BUG_SKIP_DIR_SYNC)
+        sim_disk_sync(s, inode);
+    return 0;
+}
+
+static int dir_list(const os *o, const char *path, os_list_fn each,
+                    void *context)
+{
+    os_sim *s = sim_of(o);
+    unsigned inode;
+    int rc = refuse(s, SIM_LIST, 0);
+    if (rc == 0)
+        rc = find(s, path, &inode);
+    if (rc != 0)
+        return rc;
+    if (!s->inodes[inode].is_dir)
+        return -ENOTDIR;
+    /* The caller may change the directory while it is listed. */
+    size_t count = s->inodes[inode].entries.count;
+    sim_entry *names = sim_alloc(count * sizeof *names);
+    if (count > 0)
+        memcpy(names, s->inodes[inode].entries.items, count * sizeof *names);
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = each(context, names[i].name);
+    free(names);
+    return rc;
+}
+
+/* ---- clock and random ------------------------------------------------- */
+
+static uint64_t clock_ms(const os *o)
+{
+    return sim_of(o)->clock_ms++;
+}
+
+static int random_bytes(const os *o, void *bytes, size_t size)
+{
+    os_sim *s = sim_of(o);
+    int rc = refuse(s, SIM_RANDOM, 0);
+    for (size_t i = 0; rc == 0 && i < size; i++)
+        ((uint8_t *)bytes)[i] = (uint8_t)sim_random(&s->random);
+    return rc;
+}
+
+/* ---- the simulation --------------------------------------------------- */
+
+os_sim *os_sim_new(uint64_t seed)
+{
+    os_sim *s = sim_alloc(sizeof *s);
+    s->table = (os){
+        .version = OS_VERSION,
+        .context = s,
+        .file_open = file_open,
+        .file_close = file_close,
+        .file_read = file_read,
+        .file_write = file_write,
+        .file_sync = file_sync,
+        .file_allocate = file_allocate,
+        .file_truncate = file_truncate,
+        .file_size = file_size,
+        .file_lock = file_lock,
+        .stat = sim_stat,
+        .rename = sim_rename,
+        .unlink = sim_unlink,
+        .dir_make = dir_make,
+        .dir_sync = dir_sync,
+        .dir_list = dir_list,
+        .clock_ms = clock_ms,
+        .random = random_bytes,
+    };
+    s->random = seed;
+    s->space = UINT64_MAX;
+    unsigned root = sim_inode_new(s, true);
+    CHECK(root == SIM_ROOT);
+    s->inodes[root].links = 1;
+    return s;
+}
+
+void os_sim_free(os_sim *s)
+{
+    if (s == NULL)
+        return;
+    for (unsigned i = 0; i < s->inode_count; i++)
+        sim_inode_release(&s->inodes[i]);
+    free(s->inodes);
+    free(s);
+}
+
+const os *os_sim_os(os_sim *s)
+{
+    return &s->table;
+}

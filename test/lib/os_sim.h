@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* A simulated operating system: os.h in memory, with crashes and faults.
+ *
+ * It keeps apart what is written from what is durable. Of a file it knows the
+ * bytes as a reader sees them, the bytes as of the last sync, and every
+ * version of each 512-byte sector in between; of a directory likewise its
+ * entries and every change since the last dir_sync. A crash picks for each of
+ * these units on its own how much of it survived; the picks are a plan, so
+ * that all of them can be enumerated, or drawn from a seed.
+ *
+ * A crash does not touch the simulation it is taken from: it makes a new one,
+ * which can be opened, and crashed again. Nothing is random but by the seed;
+ * nothing here fails by itself (memory apart, which aborts). */
+#ifndef TEST_OS_SIM_H
+#define TEST_OS_SIM_H
+
+#include "os/os.h"
+
+typedef struct os_sim os_sim;
+
+typedef enum sim_call {
+    SIM_OPEN,
+    SIM_CLOSE,
+    SIM_READ,
+    SIM_WRITE,
+    SIM_SYNC,
+    SIM_ALLOCATE,
+    SIM_TRUNCATE,
+    SIM_SIZE,
+    SIM_LOCK,
+    SIM_STAT,
+    SIM_RENAME,
+    SIM_UNLINK,
+    SIM_MKDIR,
+    SIM_DIR_SYNC,
+    SIM_LIST,
+    SIM_RANDOM,
+    SIM_CALLS
+} sim_call;
+
+/* Makes an empty file system with a root directory. */
+os_sim *os_sim_new(uint64_t seed);
+void os_sim_free(os_sim *);
+
+/* The table to give to the engine; it lives as long as the simulation. */
+const os *os_sim_os(os_sim *);
+
+/* ---- crashes ---------------------------------------------------------- */
+
+typedef enum sim_keep {
+    SIM_KEEP_NONE,   /* only what was synced */
+    SIM_KEEP_ALL,    /* everything that was written */
+    SIM_KEEP_FILES,  /* file bytes and sizes, no change of a directory */
+    SIM_KEEP_NAMES,  /* changes of directories, no file bytes */
+    SIM_KEEP_ONE,    /* only the unit of that number */
+    SIM_KEEP_BUT,    /* all but the unit of that number */
+    SIM_KEEP_BITS,   /* bit i of unit: unit i */
+    SIM_KEEP_RANDOM, /* each unit any of its versions, by the seed */
+    SIM_KEEP_TORN,   /* all; of the last write only the first unit bytes */
+} sim_keep;
+
+/* What a grown file holds where its bytes did not survive. */
+typedef enum sim_fill {
+    SIM_FILL_ZEROS,
+    SIM_FILL_GARBAGE,
+    SIM_FILL_OLD, /* what another file held, also a deleted one */
+} sim_fill;
+
+typedef struct sim_plan {
+    sim_keep keep;
+    sim_fill fill;
+    uint64_t unit;
+    uint64_t seed;
+} sim_plan;
+
+/* Returns how many units a crash decides on: unsynced sectors, sizes, and
+ * changes of directories. */
+size_t os_sim_units(const os_sim *);
+
+/* Returns the size of the last write while it is not synced, else 0. */
+size_t os_sim_last_write(const os_sim *);
+
+/* The power fails: a new simulation of what the disk then holds. */
+os_sim *os_sim_crash(const os_sim *, const sim_plan *);
+
+/* The process is killed: a new simulation with all that was written; what was
+ * not synced can still be lost. */
+os_sim *os_sim_kill(const os_sim *);
+
+/* A hash of all names and bytes as they are durable. */
+uint64_t os_sim_hash(const os_sim *);
+
+/* ---- faults ----------------------------------------------------------- */
+
+typedef struct sim_fault {
+    unsigned calls; /* which: 1u << SIM_WRITE and so on; ~0u: all */
+    uint64_t nth;   /* the nth of those, from 1; 0: no fault */
+    bool from_then_on;
+    int error;       /* a positive errno; 0: the call transfers less */
+    bool keep_pages; /* a failed sync leaves the cache as it was */
+} sim_fault;
+
+/* Sets the fault to come, counting from now. A failed sync drops the pages it
+ * covered: a later sync that succeeds does not write them. */
+void os_sim_fail(os_sim *, sim_fault);
+
+/* Limits the bytes that all files together may hold; UINT64_MAX: no limit. */
+void os_sim_limit_space(os_sim *, uint64_t bytes);
+
+/* Returns the bytes that all files together hold. */
+uint64_t os_sim_space_used(const os_sim *);
+
+/* Bugs of an engine that can be played at this seam, to test the tests. */
+typedef enum sim_bug {
+    SIM_BUG_NONE,
+    SIM_BUG_SKIP_SYNC,     /* file_sync does nothing */
+    SIM_BUG_SKIP_NTH_SYNC, /* one of five does nothing */
+    SIM_BUG_SKIP_DIR_SYNC,
+    SIM_BUG_DROP_RENAME,    /* one of three is not done */
+    SIM_BUG_IGNORE_SHORT,   /* a short write is reported as a whole one */
+    SIM_BUG_SWAP_WRITES,    /* a write lands after the following sync */
+    SIM_BUG_IGNORE_LOCK,    /* every lock is granted */
+    SIM_BUG_IGNORE_EIO,     /* a failed sync is reported as done */
+    SIM_BUG_IGNORE_NOSPACE, /* a write that found no space as well */
+    SIM_BUGS
+} sim_bug;
+
+void os_sim_set_bug(os_sim *, sim_bug);
+
+/* ---- watching --------------------------------------------------------- */
+
+/* Called before each call that changes something. */
+typedef void (*sim_watch_fn)(void *context, const os_sim *, sim_call);
+void os_sim_watch(os_sim *, sim_watch_fn, void *context);
+
+/* Calls so far of a kind; of all kinds for SIM_CALLS. */
+uint64_t os_sim_calls(const os_sim *, sim_call);
+/* Faults injected so far into a kind; into all for SIM_CALLS. */
+uint64_t os_sim_faults(const os_sim *, sim_call);
+/* Handles that are open. */
+size_t os_sim_open_files(const os_sim *);
+/* The name of a kind of call, such as "file_sync". */
+const char *os_sim_call_name(sim_call);
+
+#endif
