@@ -2,10 +2,14 @@
 # GNU make. `make` builds, `make run` shows the main job, `make test` tests.
 
 B ?= build
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 OPT ?= -O2 -g
-JOBS ?= $(shell nproc)
 BUDGET ?= 3600
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wundef -Wvla \
 	-Wwrite-strings -Wformat=2
@@ -41,7 +45,7 @@ SUBMAKE = $(MAKE) --no-print-directory
 .SECONDARY:
 
 all: deps
-	@$(MAKE) --no-print-directory programs
+	@$(SUBMAKE) programs
 
 programs: $(B)/sx_server $(B)/persist
 
@@ -52,8 +56,14 @@ tests: programs $(UNIT) $(CRASH) $(B)/sx_run
 deps:
 	@scripts/deps build
 
+# Short lines for people; make V=1 shows the commands.
+ifndef V
+.SILENT:
+endif
+
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
+	@echo "cc $<"
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(LIBPERSIST): $(PERSIST_OBJ)
@@ -65,25 +75,31 @@ $(B)/%.a:
 	ar rcs $@ $^
 
 $(B)/sx_server: $(call objects,src/server/*.c) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
+	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/persist: $(call objects,src/cli/*.c) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
+	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 
 # The language alone: runs .sx files, for its own test suite.
 $(B)/sx_run: $(call objects,test/sx/*.c) $(LIBSX)
+	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/unit/%: $(B)/test/unit/%.o $(LIBTEST) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	@mkdir -p $(@D)
+	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 $(B)/crash/%: $(B)/test/crash/%.o $(LIBTEST) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	@mkdir -p $(@D)
+	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/bench/%: $(B)/bench/%.o $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	@mkdir -p $(@D)
+	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 
 # The same with a collection at every step of the machine.
@@ -101,12 +117,12 @@ run: all
 	@scripts/demo $(B)/sx_server
 
 test: deps-test
-	@$(SUBMAKE) -j$(JOBS) tests $(B)/stress/sx_run
+	@$(SUBMAKE) tests $(B)/stress/sx_run
 	@test/run -B $(B)
 
 # The quick suite again, with the address and undefined behaviour sanitizers.
 asan: deps-test
-	@$(SUBMAKE) -j$(JOBS) B=$(B)/asan SAN="$(SANITIZE)" OPT="-O1 -g" \
+	@$(SUBMAKE) B=$(B)/asan SAN="$(SANITIZE)" OPT="-O1 -g" \
 		tests $(B)/asan/stress/sx_run
 	@test/run -B $(B)/asan --sanitized
 
@@ -121,11 +137,11 @@ conformance: programs
 
 # The long part of the tests, within BUDGET seconds.
 check-long: deps-test
-	@$(SUBMAKE) -j$(JOBS) tests
+	@$(SUBMAKE) tests
 	@scripts/check-long $(B) $(BUDGET)
 
 bench: deps
-	@$(SUBMAKE) -j$(JOBS) programs $(BENCH)
+	@$(SUBMAKE) programs $(BENCH)
 	@scripts/bench $(B)
 
 clean:

@@ -301,7 +301,9 @@ def include_circle(tree):
 
 
 def calls(s, names):
-    """Yields (line, name) of plain calls, not of members of a struct."""
+    """Yields (line, name) of plain calls: not of members of a struct, and not
+    of the file's own static functions of that name."""
+    names = names - {name for name, _, _, static in s.functions() if static}
     for match in re.finditer(r"(?<![\w.>])(\w+)\s*\(", s.code):
         if match[1] in names:
             yield line_of(s.code, match.start()), match[1]

@@ -136,6 +136,8 @@ ALLOWED = [
     body("    /* open(a), malloc(1), strcpy(b) */"),
     body('    const char *a = "open(free(printf()))";', "    at += a[0];"),
     body("    os->open(at);", "    os.unlink(at);"),
+    add("src/engine/log.c", "", "static void send(int at)", "{",
+        "    CHECK(at >= 0);", "    CHECK(at < 100);", "    send(at);", "}"),
     swap("include/persist.h", "#endif",
          "int persist_close(void); /* Closes it. */\n\n#endif"),
     swap("src/base/sum.h", "/* Adds two",
