@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* UTF-8 (RFC 3629): a code point to bytes and back. */
+#ifndef SX_UTF8_H
+#define SX_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { UTF8_MAX = 4, UTF8_CODE_MAX = 0x10ffff };
+
+/* Neither a surrogate nor beyond the last code point. */
+bool utf8_valid_code(int64_t code);
+
+/* Writes the bytes of a valid code point; returns how many. */
+size_t utf8_encode(uint32_t code, char out[UTF8_MAX]);
+
+/* The length of the character that begins at data; 0 if it is not well-formed
+ * (cut short, longer than needed, a surrogate, too large). size > 0. */
+size_t utf8_length(const char *data, size_t size);
+
+#endif
