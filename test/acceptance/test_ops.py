@@ -56,7 +56,7 @@ class Streams(Case):
     def test_a_conflict_tells_the_numbers(self):
         self.s.eval(append("s", 7))
         self.gives(self.s, "(guard (e (else (list (get e :error) "
-                   "(get e :stream) (get e :seq) (get e :actual)))) %s)"
+                   "(get e :stream) (get e :expected) (get e :actual)))) %s)"
                    % append("s", 7), '("seq-conflict" "s" 7 7)')
 
     def test_numbers_survive_truncation_and_restart(self):

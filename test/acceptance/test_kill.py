@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# Canaries for kill.py: what it is there to notice, it notices.
+import shutil
+
+from client import Case, append, main, perform
+from kill import PROGRAM, Killer
+
+
+class Canaries(Case):
+    def setUp(self):
+        super().setUp()
+        self.killer = Killer(self.store, seed=3)
+        self.rounds(8)
+
+    def rounds(self, count):
+        """Rounds that acknowledge something; the moment is the kernel's."""
+        before, number = self.killer.acknowledged, 0
+        while number < count or self.killer.acknowledged == before:
+            number += 1
+            self.killer.round(number)
+
+    def noticed(self):
+        with self.assertRaises(AssertionError):
+            self.killer.verify(self.started())
+
+    def started(self):
+        s = self.serve()
+        s.eval(PROGRAM)
+        return s
+
+    def do(self, *sources):
+        s = self.started()
+        for source in sources:
+            s.eval(source)
+        self.end(s)
+
+    def test_what_is_right_passes(self):
+        self.killer.verify(self.started())
+
+    def test_lost_ops(self):
+        self.killer.verify(self.started())
+        saved = self.store + "-saved"
+        shutil.copytree(self.store, saved)
+        self.rounds(3)
+        shutil.rmtree(self.store)
+        shutil.move(saved, self.store)
+        self.noticed()
+
+    def test_a_doubled_event(self):
+        self.do('(add "s1" 9)')
+        self.noticed()
+
+    def test_a_lost_event_of_the_long_stream(self):
+        self.do(perform("persist/truncate-through", '"all"', "1"))
+        self.noticed()
+
+    def test_a_changed_key(self):
+        self.do('(put "k1" "other")')
+        self.noticed()
+
+    def test_a_stream_that_nobody_wrote(self):
+        self.do(append("ghost", 1))
+        self.noticed()
+
+
+if __name__ == "__main__":
+    main()
