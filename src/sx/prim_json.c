@@ -32,8 +32,7 @@ static bool put_text(json_writer *w, const char *text)
 
 static prim_status put_number(json_writer *w, value v)
 {
-    char text[FLOAT_TEXT_MAX];
-    CHECK_STATIC(FLOAT_TEXT_MAX >= INTEGER_TEXT_MAX, "room for either");
+    char text[FLOAT_TEXT_MAX + INTEGER_TEXT_MAX]; /* room for either */
     if (is_float(v) && !isfinite(float_of(v)))
         return fail(w->m, PERSIST_NOT_STORABLE,
                     "json-encode: JSON has no NaN and no infinity");
@@ -84,12 +83,12 @@ static prim_status put_string(json_writer *w, const string *s)
 {
     bool ok = text_put_byte(w->text, '"'), valid;
     for (size_t at = 0; ok && at < s->size;) {
-        size_t run = plain_run(s->bytes + at, s->size - at, &valid);
+        size_t plain = plain_run(s->bytes + at, s->size - at, &valid);
         if (!valid)
             return fail(w->m, PERSIST_NOT_STORABLE,
                         "json-encode: a string is not UTF-8");
-        ok = text_put(w->text, slice_of(s->bytes + at, run));
-        at += run;
+        ok = text_put(w->text, slice_of(s->bytes + at, plain));
+        at += plain;
         if (ok && at < s->size)
             ok = put_escaped(w, s->bytes[at++]);
     }
@@ -335,9 +334,9 @@ static prim_status get_bytes(json_reader *r, slice *out)
     sx_out *text = NULL;
     for (r->at++;;) {
         bool valid;
-        size_t run = plain_run(r->at, (size_t)(r->end - r->at), &valid);
-        slice plain = slice_of(r->at, run);
-        r->at += run;
+        size_t size = plain_run(r->at, (size_t)(r->end - r->at), &valid);
+        slice plain = slice_of(r->at, size);
+        r->at += size;
         if (!valid)
             return fail_syntax(r, "a string that is not UTF-8");
         if (text == NULL && peek(r) == '"')

@@ -2,6 +2,7 @@
 /* Lists. All but append! leave their arguments as they are. */
 #include <math.h>
 
+#include "sx/machine.h"
 #include "sx/prim_groups.h"
 
 static prim_status made(bool ok)
@@ -198,8 +199,21 @@ typedef struct place {
     size_t next;
 } place;
 
+static prim_status enter(sx *m, walk_stack *walk, const list *l)
+{
+    if (walk->count >= machine_depth_max(m))
+        return fail(m, PERSIST_LIMIT, "flatten: nested too deep");
+    if (!walk_grow(m, walk))
+        return PRIM_MEMORY;
+    ((place *)walk->items)[walk->count++] =
+        (place){{list_items(l), list_size(l)}, 0};
+    return PRIM_OK;
+}
+
 static prim_status flatten_into(sx *m, walk_stack *walk, list *all)
 {
+    /* More lists than the heap can hold: shared ones, seen again and again. */
+    size_t left = m->heap.max / sizeof(list);
     while (walk->count > 0) {
         place *top = (place *)walk->items + walk->count - 1;
         if (top->next == top->items.size) {
@@ -212,13 +226,11 @@ static prim_status flatten_into(sx *m, walk_stack *walk, list *all)
                 return PRIM_MEMORY;
             continue;
         }
-        if (walk->count >= machine_depth_max(m))
-            return fail(m, PERSIST_LIMIT, "flatten: nested too deep");
-        if (!walk_grow(m, walk))
-            return PRIM_MEMORY;
-        const list *inner = list_of(v);
-        ((place *)walk->items)[walk->count++] =
-            (place){{list_items(inner), list_size(inner)}, 0};
+        if (left-- == 0)
+            return fail(m, PERSIST_LIMIT, "flatten: too much shared data");
+        prim_status status = enter(m, walk, list_of(v));
+        if (status != PRIM_OK)
+            return status;
     }
     return PRIM_OK;
 }
