@@ -120,7 +120,7 @@ static persist_status finish_event(commit_build *b, sx_value stream,
 static persist_status add_event(commit_build *b, sx_value stream,
                                 sx_value given, sx_value done)
 {
-    uint64_t seq;
+    uint64_t seq = 0;
     sx_value event;
     size_t at;
     if (sx_type_of(given) != SX_DICT)

@@ -58,7 +58,7 @@ static persist_status refuse_number(op_call *call, slice stream, int64_t seq)
 persist_status op_append(op_call *call)
 {
     slice stream = op_bytes(call, 0);
-    int64_t seq;
+    int64_t seq = 0;
     persist_status status = check_event(call, call->args[1], stream, &seq);
     if (status != PERSIST_OK)
         return status;

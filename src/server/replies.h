@@ -21,6 +21,7 @@ typedef struct replies {
     persist_error last_error;
 } replies;
 
+/* Releases the queues, not the host. */
 void replies_release(replies *);
 
 /* Queue a reply to the command of an epoch. */

@@ -33,6 +33,7 @@ persist_status session_serve(session *, persist_error *);
 /* Handles one line without its newline. */
 void session_line(session *, slice line);
 
+/* Releases the buffers, not the host. */
 void session_release(session *);
 
 #endif
