@@ -5,7 +5,6 @@
  * as strings; what has no JSON form (functions, NaN, infinities, strings that
  * are not UTF-8) is not-storable. Of equal keys the last one wins. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "sx/number.h"
 #include "sx/prim_groups.h"
@@ -219,9 +218,8 @@ static bool skip_digits(json_reader *r)
 }
 
 /* Passes over a number by the grammar of the RFC. */
-static bool skip_number(json_reader *r, bool *integer)
+static bool skip_number(json_reader *r)
 {
-    *integer = true;
     if (peek(r) == '-')
         r->at++;
     if (peek(r) == '0')
@@ -229,13 +227,11 @@ static bool skip_number(json_reader *r, bool *integer)
     else if (!skip_digits(r))
         return false;
     if (peek(r) == '.') {
-        *integer = false;
         r->at++;
         if (!skip_digits(r))
             return false;
     }
     if (peek(r) == 'e' || peek(r) == 'E') {
-        *integer = false;
         r->at++;
         if (peek(r) == '+' || peek(r) == '-')
             r->at++;
@@ -244,36 +240,23 @@ static bool skip_number(json_reader *r, bool *integer)
     return true;
 }
 
-/* Of what skip_number passed over. */
-static bool integer_at(const char *at, const char *end, int64_t *out)
-{
-    bool negative = *at == '-';
-    *out = 0;
-    for (at += negative; at < end; at++)
-        if (__builtin_mul_overflow(*out, 10, out) ||
-            __builtin_sub_overflow(*out, *at - '0', out))
-            return false;
-    if (negative)
-        return true;
-    return !__builtin_sub_overflow(0, *out, out);
-}
-
 static prim_status get_number(json_reader *r, value *out)
 {
     const char *from = r->at;
-    bool integer;
     int64_t n;
-    if (!skip_number(r, &integer))
+    double d;
+    if (!skip_number(r))
         return fail_syntax(r, "a malformed number");
-    if (integer) {
-        if (!integer_at(from, r->at, &n))
-            return fail_syntax(r, "an integer beyond 64 bits");
+    switch (number_parse(slice_of(from, (size_t)(r->at - from)), &n, &d)) {
+    case NUMBER_INTEGER:
         return make_integer(r->m, n, out) ? PRIM_OK : PRIM_MEMORY;
+    case NUMBER_FLOAT:
+        return make_float(r->m, d, out) ? PRIM_OK : PRIM_MEMORY;
+    case NUMBER_MEMORY:
+        return PRIM_MEMORY;
+    default:
+        return fail_syntax(r, "a number out of range");
     }
-    double d = strtod(from, NULL); /* a NUL follows every string */
-    if (!isfinite(d))
-        return fail_syntax(r, "a number beyond the range of floats");
-    return make_float(r->m, d, out) ? PRIM_OK : PRIM_MEMORY;
 }
 
 /* ---- reading: strings ------------------------------------------------- */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Strings: bytes in, bytes out. Indexes count bytes; case is ASCII's. */
-#include <math.h>
-#include <stdlib.h>
-
 #include "sx/prim_groups.h"
 #include "sx/prim_text.h"
 #include "sx/utf8.h"
@@ -303,27 +300,6 @@ static prim_status prim_replace(sx *m, value *args, size_t count, value *out)
 
 /* ---- numbers, characters, names --------------------------------------- */
 
-/* Decimal digits with an optional sign, and nothing else. */
-static bool parse_integer(slice s, int64_t *out)
-{
-    const char *at = bytes_of(s), *end = at + s.size;
-    bool negative = s.size > 0 && *at == '-';
-    if (negative || (s.size > 0 && *at == '+'))
-        at++;
-    if (at == end)
-        return false;
-    for (*out = 0; at < end; at++) {
-        int digit = *at - '0';
-        if (digit < 0 || digit > 9 || __builtin_mul_overflow(*out, 10, out) ||
-            __builtin_sub_overflow(*out, digit, out))
-            return false;
-    }
-    if (!negative && *out == INT64_MIN)
-        return false;
-    *out = negative ? *out : -*out;
-    return true;
-}
-
 /* Args 0 and 1 of the parse functions: the text, empty for nil, and what to
  * return when it is no number. */
 static bool arg_text(sx *m, const value *args, size_t count, slice *text,
@@ -338,60 +314,43 @@ static prim_status prim_parse_int(sx *m, value *args, size_t count, value *out)
 {
     slice text;
     int64_t n;
+    double d;
     if (!arg_text(m, args, count, &text, out))
         return PRIM_FAILED;
-    if (!parse_integer(text, &n))
-        return PRIM_OK;
-    return make_integer(m, n, out) ? PRIM_OK : PRIM_MEMORY;
+    number_kind kind = number_parse(text, &n, &d);
+    if (kind == NUMBER_INTEGER)
+        return make_integer(m, n, out) ? PRIM_OK : PRIM_MEMORY;
+    return kind == NUMBER_MEMORY ? PRIM_MEMORY : PRIM_OK;
 }
 
-static size_t skip_digits(slice s, size_t at)
+/* An integer beyond 64 bits is a float all the same: an exponent says so. */
+static number_kind parse_float(sx *m, slice text, double *out)
 {
-    while (at < s.size && bytes_of(s)[at] >= '0' && bytes_of(s)[at] <= '9')
-        at++;
-    return at;
-}
-
-static bool is_one_of(slice s, size_t at, const char *two)
-{
-    return at < s.size &&
-           (bytes_of(s)[at] == two[0] || bytes_of(s)[at] == two[1]);
-}
-
-/* Decimal digits with optional sign, point and exponent: what strtod reads
- * besides (blanks, hexadecimal, names) is no number here. */
-static bool is_decimal(slice s)
-{
-    size_t start = is_one_of(s, 0, "+-") ? 1 : 0;
-    size_t at = skip_digits(s, start), digits = at - start;
-    if (is_one_of(s, at, "..")) {
-        size_t fraction = at + 1;
-        at = skip_digits(s, fraction);
-        digits += at - fraction;
+    int64_t n;
+    number_kind kind = number_parse(text, &n, out);
+    if (kind == NUMBER_INTEGER) {
+        *out = (double)n;
+        return NUMBER_FLOAT;
     }
-    if (digits == 0)
-        return false;
-    if (is_one_of(s, at, "eE")) {
-        size_t exponent = is_one_of(s, at + 1, "+-") ? at + 2 : at + 1;
-        at = skip_digits(s, exponent);
-        if (at == exponent)
-            return false;
-    }
-    return at == s.size;
+    if (kind != NUMBER_OUT_OF_RANGE)
+        return kind;
+    sx_out *copy = text_scratch(m);
+    if (!text_put(copy, text) || !text_put(copy, slice_str("e0")))
+        return NUMBER_MEMORY;
+    return number_parse(slice_of(copy->data, copy->size), &n, out);
 }
 
 static prim_status prim_parse_float(sx *m, value *args, size_t count,
                                     value *out)
 {
     slice text;
+    double d;
     if (!arg_text(m, args, count, &text, out))
         return PRIM_FAILED;
-    if (!is_decimal(text))
-        return PRIM_OK;
-    double d = strtod(text.data, NULL); /* a NUL follows every string */
-    if (!isfinite(d))
-        return PRIM_OK;
-    return make_float(m, d, out) ? PRIM_OK : PRIM_MEMORY;
+    number_kind kind = parse_float(m, text, &d);
+    if (kind == NUMBER_FLOAT)
+        return make_float(m, d, out) ? PRIM_OK : PRIM_MEMORY;
+    return kind == NUMBER_MEMORY ? PRIM_MEMORY : PRIM_OK;
 }
 
 static prim_status prim_char_from_code(sx *m, value *args, size_t count,

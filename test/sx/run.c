@@ -7,8 +7,9 @@
  * any failure and for a file without a check.
  *
  * Options: --harness FILE (default test/sx/harness.sx), --scale N (how large
- * the large tests are), --heap BYTES (default 256 MiB) and --depth N (limits of
- * the machine).
+ * the large tests are, default 1000000), --heap BYTES and --depth N (limits of
+ * the machine; by default they shrink with the scale, so that a build that
+ * collects at every step is not there all day).
  *
  * What a program may perform: test/echo (x) returns x; test/raise (x) raises
  * x; test/collect () collects; test/capture () begins to keep printed text and
@@ -351,13 +352,27 @@ static bool take_option(struct config *config, const char *name,
     return true;
 }
 
+static int64_t at_least(int64_t n, int64_t least)
+{
+    return n > least ? n : least;
+}
+
+static void set_limits(struct config *config)
+{
+    if (config->heap_max == 0)
+        config->heap_max = (size_t)at_least(config->scale * 256, 8 << 20);
+    if (config->depth_max == 0)
+        config->depth_max = (size_t)at_least(config->scale, 1000);
+}
+
 int main(int argc, char **argv)
 {
-    struct config config = {"test/sx/harness.sx", 1000000, 256u << 20, 0};
+    struct config config = {"test/sx/harness.sx", 1000000, 0, 0};
     int64_t passed = 0, failed = 0;
     int files = 0, i = 1;
     while (i + 1 < argc && take_option(&config, argv[i], argv[i + 1]))
         i += 2;
+    set_limits(&config);
     for (; i < argc; i++, files++)
         run_file(&config, argv[i], &passed, &failed);
     if (files == 0)
