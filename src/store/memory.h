@@ -62,33 +62,48 @@ typedef struct memory_store {
 
 extern const store_backend memory_backend;
 
-/* The rows of the table that are not in memory.c. */
+/* Rows of the table; the public function of the name says what they do. */
+
+/* See persist_commit. */
 persist_status memory_commit(persist_store *, const persist_edit *, size_t,
                              const persist_once *, persist_outcome *,
                              persist_error *);
+/* See read_request. */
 persist_status memory_read(persist_store *, const read_request *,
                            persist_cursor **, persist_error *);
+/* See persist_next_event. */
 persist_status memory_next_event(persist_cursor *, persist_event *,
                                  persist_error *);
+/* See persist_next_key. */
 persist_status memory_next_key(persist_cursor *, slice *name, slice *value,
                                persist_error *);
+/* See persist_cursor_close. */
 void memory_cursor_close(persist_cursor *);
+/* See persist_info. */
 persist_status memory_info(persist_store *, slice stream, persist_view,
                            persist_stream_info *, bool *known, persist_error *);
+/* See persist_get and persist_has. */
 persist_status memory_get(persist_store *, slice key, persist_view, slice *out,
                           persist_error *);
-
+/* See persist_blob_has. */
 persist_status memory_blob_has(persist_store *, slice cid, persist_error *);
+/* See persist_blob_create. */
 persist_status memory_blob_create(persist_store *, persist_blob_writer **,
                                   persist_error *);
+/* See persist_blob_write. */
 persist_status memory_blob_write(persist_blob_writer *, slice, persist_error *);
+/* See persist_blob_finish. */
 persist_status memory_blob_finish(persist_blob_writer *, persist_cid,
                                   persist_error *);
+/* See persist_blob_abort. */
 void memory_blob_abort(persist_blob_writer *);
+/* See persist_blob_open. */
 persist_status memory_blob_open(persist_store *, slice cid, uint64_t *size,
                                 persist_blob_reader **, persist_error *);
+/* See persist_blob_read. */
 persist_status memory_blob_read(persist_blob_reader *, void *, size_t,
                                 size_t *got, persist_error *);
+/* See persist_blob_close. */
 void memory_blob_close(persist_blob_reader *);
 
 /* PERSIST_LIMIT: memory is out. */

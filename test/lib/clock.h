@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* What the crash programs share: options, the time they may take, and a last
+ * word when the engine ends the process. */
+#ifndef TEST_CLOCK_H
+#define TEST_CLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct arguments {
+    uint64_t seed;
+    double budget;      /* seconds */
+    const char *replay; /* ops, or NULL */
+    bool wait_each;
+    int bug; /* a sim_bug */
+} arguments;
+
+/* Reads --seed N, --budget SECONDS, --replay OPS, --wait-each, --bug N; ends
+ * the process with a usage line on anything else. */
+arguments arguments_read(int argc, char **argv, double budget);
+
+/* Seconds since the first call. */
+double seconds(void);
+
+/* Prints this text when the process is ended by a signal, or when one step
+ * takes longer than a minute; call it before each step. The text must live
+ * until the next call. */
+void last_word(const char *text);
+
+/* Prints "N passed, N failed"; returns what main returns. */
+int verdict(uint64_t passed, uint64_t failed);
+
+#endif

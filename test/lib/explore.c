@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs a sequence of ops, and builds the crash states of every point. */
+#include "explore.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+
+/* Systematic plans take each unit alone up to this many units. */
+enum { SUBSET_UNITS_MAX = 4, SINGLE_UNITS_MAX = 8, TEARS = 4, SECTOR = 512 };
+
+void explore_release(explorer *x)
+{
+    free(x->seen);
+    x->seen = NULL;
+    buf_release(&x->report);
+}
+
+void explore_fail(explorer *x, const char *format, ...)
+{
+    if (x->failed)
+        return;
+    x->failed = true;
+    x->violations++;
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    buf_clear(&x->report);
+    buf_put_str(&x->report, text);
+    buf_put_byte(&x->report, '\n');
+}
+
+persist_status explore_open(const explorer *x, os_sim *sim, persist_store **out,
+                            persist_error *error)
+{
+    const persist_options options = {
+        .path = "store",
+        .create = true,
+        .segment_size = x->segment_size,
+        .os = os_sim_os(sim),
+    };
+    return persist_open(&options, out, error);
+}
+
+/* ---- the crash states of one point ------------------------------------ */
+
+static void try_plan(explorer *x, const os_sim *sim, sim_plan plan,
+                     const char *call)
+{
+    if (x->failed)
+        return;
+    char how[160];
+    snprintf(how, sizeof how,
+             "crash before %s, call %llu; keep %d fill %d unit %llu", call,
+             (unsigned long long)os_sim_calls(sim, SIM_CALLS), (int)plan.keep,
+             (int)plan.fill, (unsigned long long)plan.unit);
+    explore_check(x, os_sim_crash(sim, &plan), how);
+}
+
+static uint64_t next_random(explorer *x)
+{
+    uint64_t parts[2] = {x->seed, ++x->random};
+    return hash_xxh64(slice_of(parts, sizeof parts));
+}
+
+static void try_units(explorer *x, const os_sim *sim, const char *call)
+{
+    size_t units = os_sim_units(sim);
+    uint64_t subsets = units <= SUBSET_UNITS_MAX ? 1u << units : 0;
+    for (uint64_t i = 1; i + 1 < subsets; i++)
+        try_plan(x, sim, (sim_plan){SIM_KEEP_BITS, 0, i, 1}, call);
+    size_t singles = subsets > 0                ? 0
+                     : units < SINGLE_UNITS_MAX ? units
+                                                : SINGLE_UNITS_MAX;
+    for (size_t i = 0; i < singles; i++) {
+        uint64_t unit = units <= SINGLE_UNITS_MAX ? i : next_random(x) % units;
+        try_plan(x, sim, (sim_plan){SIM_KEEP_ONE, 0, unit, 1}, call);
+        try_plan(x, sim, (sim_plan){SIM_KEEP_BUT, 0, unit, 1}, call);
+    }
+}
+
+static void try_tears(explorer *x, const os_sim *sim, const char *call)
+{
+    size_t size = os_sim_last_write(sim);
+    if (size == 0)
+        return;
+    for (int i = 0; i < TEARS; i++) {
+        uint64_t any = next_random(x) % size;
+        sim_plan plan = {SIM_KEEP_TORN, (sim_fill)(i % 3), any, any};
+        try_plan(x, sim, plan, call);
+        plan.unit = any / SECTOR * SECTOR;
+        try_plan(x, sim, plan, call);
+    }
+}
+
+/* Called before each call that changes something. */
+static void at_call(void *context, const os_sim *sim, sim_call call)
+{
+    explorer *x = context;
+    const char *name = os_sim_call_name(call);
+    if (!x->watching || x->failed)
+        return;
+    x->points++;
+    for (sim_keep keep = SIM_KEEP_NONE; keep <= SIM_KEEP_NAMES; keep++)
+        try_plan(x, sim, (sim_plan){.keep = keep, .seed = 1}, name);
+    const sim_plan fills[] = {
+        {SIM_KEEP_ALL, SIM_FILL_GARBAGE, 0, next_random(x)},
+        {SIM_KEEP_ALL, SIM_FILL_OLD, 0, next_random(x)}};
+    try_plan(x, sim, fills[0], name);
+    try_plan(x, sim, fills[1], name);
+    try_units(x, sim, name);
+    try_tears(x, sim, name);
+    for (unsigned i = 0; i < x->random_plans; i++) {
+        uint64_t seed = next_random(x);
+        sim_plan plan = {SIM_KEEP_RANDOM, (sim_fill)(seed % 3), 0, seed};
+        try_plan(x, sim, plan, name);
+    }
+    if (!x->failed)
+        explore_check(x, os_sim_kill(sim), "process killed");
+}
+
+/* ---- the run ---------------------------------------------------------- */
+
+static void acknowledge(explorer *x, persist_lsn lsn)
+{
+    if (lsn > x->acknowledged)
+        x->acknowledged = lsn;
+}
+
+static void open_store(explorer *x)
+{
+    persist_error error;
+    if (explore_open(x, x->sim, &x->store, &error) != PERSIST_OK)
+        explore_fail(x, "opening: %s", error.message);
+}
+
+static void close_store(explorer *x)
+{
+    persist_error error;
+    persist_store *store = x->store;
+    x->store = NULL;
+    if (store == NULL)
+        return;
+    if (persist_close(store, &error) != PERSIST_OK)
+        explore_fail(x, "closing: %s", error.message);
+    acknowledge(x, x->model.latest);
+}
+
+static void check_open_store(explorer *x, const char *when)
+{
+    buf why = {0};
+    if (x->failed)
+        return;
+    persist_lsn latest = persist_latest(x->store);
+    if (latest < x->acknowledged || latest > x->model.latest)
+        explore_fail(x, "%s: commit %llu, acknowledged %llu, asked for %llu",
+                     when, (unsigned long long)latest,
+                     (unsigned long long)x->acknowledged,
+                     (unsigned long long)x->model.latest);
+    else if (!model_matches(&x->model, x->store, PERSIST_LATEST, &why))
+        explore_fail(x, "%s: %.*s", when, (int)why.size,
+                     (const char *)why.data);
+    buf_release(&why);
+}
+
+static void reopen(explorer *x)
+{
+    close_store(x);
+    if (!x->failed)
+        open_store(x);
+    check_open_store(x, "reopened");
+}
+
+/* The process ends without closing; what it had not yet written is gone. */
+static void kill_process(explorer *x)
+{
+    os_sim *next = os_sim_kill(x->sim);
+    os_sim_watch(x->sim, NULL, NULL);
+    persist_close(x->store, NULL);
+    os_sim_free(x->sim);
+    x->store = NULL;
+    x->sim = next;
+    os_sim_watch(next, at_call, x);
+    open_store(x);
+    check_open_store(x, "opened after a kill");
+    if (x->failed)
+        return;
+    model_roll_back(&x->model, persist_latest(x->store));
+    acknowledge(x, persist_latest(x->store));
+}
+
+static void wait(explorer *x)
+{
+    persist_error error;
+    persist_lsn latest = persist_latest(x->store);
+    if (x->ack_early)
+        acknowledge(x, latest);
+    if (persist_wait_durable(x->store, latest, &error) != PERSIST_OK)
+        explore_fail(x, "waiting: %s", error.message);
+    else if (persist_durable(x->store) < latest)
+        explore_fail(x, "waited, and yet not durable");
+    acknowledge(x, latest);
+}
+
+void explore_blob_begin(explorer *x, op o)
+{
+    if (x->blob_count < EXPLORE_BLOBS_MAX)
+        x->blobs[x->blob_count++] = (explore_blob){o, false};
+}
+
+void explore_blob_acknowledge(explorer *x)
+{
+    CHECK(x->blob_count > 0);
+    explore_blob *last = &x->blobs[x->blob_count - 1];
+    x->blobs_acknowledged += !last->acknowledged;
+    last->acknowledged = true;
+}
+
+static void apply(explorer *x, op o)
+{
+    buf expected = {0}, actual = {0};
+    persist_error error;
+    if (op_is_blob(o.kind))
+        explore_blob_begin(x, o);
+    persist_status wanted = model_apply(&x->model, o, &expected);
+    persist_status status = op_apply(x->store, o, &actual, &error);
+    if (status != wanted ||
+        !slice_equal(buf_slice(&expected), buf_slice(&actual)))
+        explore_fail(x, "%s answered%.*s expected%.*s%s", op_name(o.kind),
+                     (int)actual.size, (const char *)actual.data,
+                     (int)expected.size, (const char *)expected.data,
+                     status > PERSIST_NONE ? error.message : "");
+    if (op_is_blob(o.kind))
+        explore_blob_acknowledge(x);
+    buf_release(&expected);
+    buf_release(&actual);
+}
+
+static void step(explorer *x, op o)
+{
+    if (o.kind == OP_WAIT)
+        wait(x);
+    else if (o.kind == OP_REOPEN)
+        reopen(x);
+    else if (o.kind == OP_KILL)
+        kill_process(x);
+    else
+        apply(x, o);
+    if (x->wait_each && !x->failed && !op_is_control(o.kind))
+        wait(x);
+}
+
+static void finish(explorer *x)
+{
+    os_sim_watch(x->sim, x->failed ? NULL : at_call, x);
+    close_store(x);
+    if (!x->failed) {
+        const sim_plan none = {.keep = SIM_KEEP_NONE};
+        explore_check(x, os_sim_crash(x->sim, &none), "closed");
+    }
+    if (!x->failed && os_sim_open_files(x->sim) != 0)
+        explore_fail(x, "%zu files left open", os_sim_open_files(x->sim));
+    os_sim_free(x->sim);
+    x->sim = NULL;
+    model_end(&x->model);
+}
+
+void explore_begin(explorer *x)
+{
+    x->sequences++;
+    x->failed = false;
+    x->random = 0;
+    x->acknowledged = 0;
+    x->blob_count = x->blobs_acknowledged = 0;
+    model_begin(&x->model);
+    x->sim = os_sim_new(x->seed);
+    os_sim_set_bug(x->sim, x->bug);
+}
+
+bool explore_run(explorer *x, const op *ops, size_t count, size_t watch_from)
+{
+    x->ops = ops;
+    x->op_count = count;
+    explore_begin(x);
+    os_sim_watch(x->sim, at_call, x);
+    x->watching = watch_from == 0;
+    open_store(x);
+    for (size_t i = 0; i < count && !x->failed; i++) {
+        x->watching = i >= watch_from;
+        step(x, ops[i]);
+    }
+    x->watching = true;
+    finish(x);
+    return !x->failed;
+}
+
+size_t explore_shrink(explorer *x, op *ops, size_t count)
+{
+    uint64_t violations = x->violations;
+    for (size_t i = count; i-- > 0;) {
+        op removed = ops[i];
+        memmove(&ops[i], &ops[i + 1], (count - i - 1) * sizeof *ops);
+        x->seen_count = 0;
+        memset(x->seen, 0, x->seen_capacity * sizeof *x->seen);
+        if (!explore_run(x, ops, count - 1, 0)) {
+            count--;
+            continue;
+        }
+        memmove(&ops[i + 1], &ops[i], (count - i - 1) * sizeof *ops);
+        ops[i] = removed;
+    }
+    if (x->seen != NULL)
+        memset(x->seen, 0, x->seen_capacity * sizeof *x->seen);
+    x->seen_count = 0;
+    explore_run(x, ops, count, 0);
+    x->violations = violations;
+    return count;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs a sequence of ops on the real engine over the simulated operating
+ * system, stops at every call that changes something, builds what a crash
+ * there may leave, and checks the promise on each:
+ *
+ * - the store opens, and equals the model after some commit, no earlier than
+ *   the last one that was acknowledged;
+ * - blobs that were put are there, and any that is there is whole;
+ * - what was served after recovery survives the next crash, also one inside
+ *   the recovery;
+ * - the store goes on: new commits get the model's numbers and survive. */
+#ifndef TEST_EXPLORE_H
+#define TEST_EXPLORE_H
+
+#include "model.h"
+#include "os_sim.h"
+
+enum { EXPLORE_BLOBS_MAX = 64 };
+
+typedef struct explore_blob {
+    op op;
+    bool acknowledged;
+} explore_blob;
+
+typedef struct explorer {
+    /* what to do: set by the caller */
+    uint64_t seed;
+    uint32_t segment_size;
+    sim_bug bug;
+    unsigned random_plans; /* drawn at each point beside the systematic ones */
+    bool wait_each;        /* wait for every commit */
+    bool ack_early;        /* a bug: count a commit as acknowledged too soon */
+
+    /* figures */
+    uint64_t sequences, points, images, unique, nested, continued, checks;
+    uint64_t violations;
+
+    /* the run in hand */
+    const op *ops;
+    size_t op_count;
+    os_sim *sim;
+    persist_store *store;
+    model model;
+    persist_lsn acknowledged;
+    explore_blob blobs[EXPLORE_BLOBS_MAX]; /* put so far */
+    size_t blob_count, blobs_acknowledged;
+    bool watching, failed;
+    uint64_t random;
+    uint64_t *seen; /* hash set of states */
+    size_t seen_count, seen_capacity;
+    buf report; /* of the first violation of the run */
+} explorer;
+
+/* A zeroed explorer with its first fields set is ready. */
+void explore_release(explorer *);
+
+/* Runs one sequence; crash states are built from the op of index watch_from
+ * on. Returns false when the promise was broken: then report tells how. */
+bool explore_run(explorer *, const op *, size_t count, size_t watch_from);
+
+/* Takes ops away from a sequence that fails while it still fails. Returns the
+ * new count. */
+size_t explore_shrink(explorer *, op *, size_t count);
+
+/* Checks one state of the disk against the run in hand; `how` says where it
+ * comes from. Takes the image over. For explore.c. */
+void explore_check(explorer *, os_sim *image, const char *how);
+
+/* Makes an empty simulation and model for a run. */
+void explore_begin(explorer *);
+
+/* Notes a blob that is about to be put; then that it was. */
+void explore_blob_begin(explorer *, op);
+void explore_blob_acknowledge(explorer *);
+
+/* Opens the store of a simulation. */
+persist_status explore_open(const explorer *, os_sim *, persist_store **,
+                            persist_error *);
+
+/* Notes a violation. */
+void explore_fail(explorer *, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/* Checks one state of the disk: recovers it, compares it with the model,
+ * crashes it again, and goes on with it. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "explore.h"
+
+/* ---- the set of states ------------------------------------------------ */
+
+static bool insert(uint64_t *set, size_t capacity, uint64_t key)
+{
+    size_t at = key & (capacity - 1);
+    while (set[at] != 0 && set[at] != key)
+        at = (at + 1) & (capacity - 1);
+    bool fresh = set[at] == 0;
+    set[at] = key;
+    return fresh;
+}
+
+static void grow(explorer *x)
+{
+    size_t capacity = x->seen_capacity == 0 ? 1u << 16 : x->seen_capacity * 2;
+    uint64_t *set = calloc(capacity, sizeof *set);
+    CHECK(set != NULL);
+    for (size_t i = 0; i < x->seen_capacity; i++)
+        if (x->seen[i] != 0)
+            insert(set, capacity, x->seen[i]);
+    free(x->seen);
+    x->seen = set;
+    x->seen_capacity = capacity;
+}
+
+/* True when a state was not met before with the same past. */
+static bool is_new(explorer *x, uint64_t image, uint64_t kind)
+{
+    if (x->seen_count * 2 >= x->seen_capacity)
+        grow(x);
+    uint64_t parts[5] = {image, x->model.history, x->acknowledged,
+                         x->blobs_acknowledged, kind};
+    bool fresh = insert(x->seen, x->seen_capacity,
+                        hash_xxh64(slice_of(parts, sizeof parts)) | 1);
+    x->seen_count += fresh;
+    return fresh;
+}
+
+/* ---- one recovered store ---------------------------------------------- */
+
+/* A state in hand: where it comes from, what it must hold. */
+typedef struct state {
+    explorer *x;
+    const char *how;
+    persist_lsn lowest, highest;
+    uint64_t crash_at; /* call of the recovery to crash before; 0: none */
+    uint64_t calls;
+    os_sim *crashed; /* what that left */
+} state;
+
+static void fail(const state *s, const char *what, slice why)
+{
+    explore_fail(s->x, "%s\n%s\n%.*s", s->how, what, (int)why.size,
+                 why.size == 0 ? "" : (const char *)why.data);
+}
+
+static bool blob_is_whole(persist_store *store, op o, persist_slice cid)
+{
+    slice wanted = op_blob(o);
+    char bytes[8192];
+    size_t size = 0, got = 0;
+    persist_blob_reader *reader = NULL;
+    persist_status status = persist_blob_open(store, cid, NULL, &reader, NULL);
+    while (status == PERSIST_OK && size < sizeof bytes) {
+        status = persist_blob_read(reader, bytes + size, sizeof bytes - size,
+                                   &got, NULL);
+        size += got;
+        if (got == 0)
+            break;
+    }
+    persist_blob_close(reader);
+    return status == PERSIST_OK && slice_equal(wanted, slice_of(bytes, size));
+}
+
+static void check_blobs(const state *s, persist_store *store)
+{
+    const explorer *x = s->x;
+    for (size_t i = 0; i < x->blob_count; i++) {
+        persist_cid cid;
+        persist_cid_of(op_blob(x->blobs[i].op), cid);
+        persist_status status = persist_blob_has(store, slice_str(cid), NULL);
+        if (status == PERSIST_NONE && x->blobs[i].acknowledged)
+            fail(s, "a blob that was put is gone", slice_str(cid));
+        else if (status == PERSIST_OK &&
+                 !blob_is_whole(store, x->blobs[i].op, slice_str(cid)))
+            fail(s, "a blob that is there is not whole", slice_str(cid));
+        else if (status > PERSIST_NONE)
+            fail(s, "a blob cannot be looked up", slice_str(cid));
+    }
+}
+
+static void check_store(const state *s, persist_store *store)
+{
+    buf why = {0};
+    persist_lsn latest = persist_latest(store);
+    s->x->checks++;
+    buf_printf(&why, "commit %llu, acknowledged %llu, asked for %llu",
+               (unsigned long long)latest, (unsigned long long)s->lowest,
+               (unsigned long long)s->highest);
+    if (latest < s->lowest)
+        fail(s, "an acknowledged commit is lost", buf_slice(&why));
+    else if (latest > s->highest)
+        fail(s, "a commit from nowhere", buf_slice(&why));
+    else if (persist_durable(store) != latest)
+        fail(s, "served before it is durable again", buf_slice(&why));
+    buf_clear(&why);
+    if (!s->x->failed &&
+        !model_matches(&s->x->model, store, PERSIST_LATEST, &why))
+        fail(s, "not a prefix of what was done", buf_slice(&why));
+    buf_release(&why);
+    if (!s->x->failed)
+        check_blobs(s, store);
+}
+
+static void in_recovery(void *context, const os_sim *sim, sim_call call)
+{
+    state *s = context;
+    if (++s->calls != s->crash_at)
+        return;
+    uint64_t parts[2] = {s->crash_at, call};
+    uint64_t seed = hash_xxh64(slice_of(parts, sizeof parts));
+    const sim_keep keeps[] = {SIM_KEEP_NONE, SIM_KEEP_ALL, SIM_KEEP_RANDOM,
+                              SIM_KEEP_FILES, SIM_KEEP_NAMES};
+    const sim_plan plan = {keeps[seed % 5], (sim_fill)(seed / 5 % 3), 0, seed};
+    s->crashed = os_sim_crash(sim, &plan);
+}
+
+static persist_store *recover(state *s, os_sim *image)
+{
+    persist_store *store = NULL;
+    persist_error error;
+    os_sim_watch(image, in_recovery, s);
+    persist_status status = explore_open(s->x, image, &store, &error);
+    os_sim_watch(image, NULL, NULL);
+    if (status != PERSIST_OK) {
+        fail(s, persist_status_code(status), slice_str(error.message));
+        if (error.has & PERSIST_HAS_PATH)
+            buf_printf(&s->x->report, "at %s\n", error.path);
+        return NULL;
+    }
+    check_store(s, store);
+    return store;
+}
+
+/* Drops a store as a killed process does. */
+static void abandon(persist_store *store, os_sim *sim)
+{
+    persist_close(store, NULL);
+    os_sim_free(sim);
+}
+
+/* ---- what comes after recovery ---------------------------------------- */
+
+/* Checks what a second crash left. */
+static void check_again(state *s, os_sim *image, const char *how)
+{
+    s->how = how;
+    s->crash_at = 0;
+    persist_store *store = recover(s, image);
+    abandon(store, image);
+}
+
+/* Does a few ops more on a recovered store and on the model as of then. */
+static persist_lsn go_on(state *s, persist_store *store, persist_store *oracle)
+{
+    static const op ops[] = {{OP_APPEND_A, 1001},
+                             {OP_ONCE_APPEND, 1},
+                             {OP_BATCH, 1002},
+                             {OP_PUT_K, 1003}};
+    persist_error error;
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        buf expected = {0}, actual = {0};
+        op_apply(oracle, ops[i], &expected, &error);
+        persist_status status = op_apply(store, ops[i], &actual, &error);
+        if (!slice_equal(buf_slice(&expected), buf_slice(&actual)))
+            fail(s, status > PERSIST_NONE ? error.message : "going on",
+                 buf_slice(&actual));
+        buf_release(&expected);
+        buf_release(&actual);
+    }
+    persist_lsn latest = persist_latest(store);
+    if (persist_wait_durable(store, latest, &error) != PERSIST_OK)
+        fail(s, "going on", slice_str(error.message));
+    return latest;
+}
+
+/* The store after a crash that comes after going on equals the oracle. */
+static void check_went_on(state *s, os_sim *image, persist_store *oracle,
+                          persist_lsn latest)
+{
+    persist_store *store = NULL;
+    persist_error error;
+    if (explore_open(s->x, image, &store, &error) != PERSIST_OK) {
+        fail(s, "opening after going on", slice_str(error.message));
+    } else if (persist_latest(store) != latest) {
+        fail(s, "lost after going on", slice_of(NULL, 0));
+    } else {
+        buf want = {0}, got = {0}, why = {0};
+        store_dump(oracle, PERSIST_LATEST, &want, NULL);
+        store_dump(store, PERSIST_LATEST, &got, NULL);
+        if (!slice_equal(buf_slice(&want), buf_slice(&got))) {
+            dump_difference(buf_slice(&want), buf_slice(&got), &why);
+            fail(s, "changed after going on", buf_slice(&why));
+        }
+        buf_release(&want);
+        buf_release(&got);
+        buf_release(&why);
+    }
+    abandon(store, image);
+}
+
+static void continue_store(state *s, persist_store *store, const os_sim *image)
+{
+    persist_store *oracle = model_at(&s->x->model, persist_latest(store));
+    s->x->continued++;
+    persist_lsn latest = go_on(s, store, oracle);
+    const sim_plan plan = {.keep = latest % 2 == 0 ? SIM_KEEP_NONE
+                                                   : SIM_KEEP_RANDOM,
+                           .seed = latest};
+    if (!s->x->failed)
+        check_went_on(s, os_sim_crash(image, &plan), oracle, latest);
+    persist_close(oracle, NULL);
+}
+
+void explore_check(explorer *x, os_sim *image, const char *how)
+{
+    bool killed = os_sim_units(image) > 0;
+    uint64_t hash = os_sim_hash(image);
+    x->images++;
+    if (!is_new(x, hash, killed ? os_sim_units(image) : 0)) {
+        os_sim_free(image);
+        return;
+    }
+    x->unique++;
+    state s = {.x = x,
+               .how = how,
+               .lowest = x->acknowledged,
+               .highest = x->model.latest,
+               .crash_at = 1 + hash / 7 % 12};
+    persist_store *store = recover(&s, image);
+    persist_lsn shown = store == NULL ? 0 : persist_latest(store);
+    char again[256];
+    if (s.crashed != NULL && !x->failed &&
+        is_new(x, os_sim_hash(s.crashed), 1)) {
+        x->nested++;
+        state inner = s;
+        snprintf(again, sizeof again, "%s; then call %llu of recovery", how,
+                 (unsigned long long)s.crash_at);
+        check_again(&inner, s.crashed, again);
+    } else {
+        os_sim_free(s.crashed);
+    }
+    const sim_plan none = {.keep = SIM_KEEP_NONE};
+    if (!x->failed && (killed || hash % 3 == 0)) {
+        state inner = s;
+        snprintf(again, sizeof again, "%s; served, then power loss", how);
+        inner.lowest = inner.highest = shown;
+        check_again(&inner, os_sim_crash(image, &none), again);
+    }
+    if (!x->failed && hash / 3 % 3 == 0)
+        continue_store(&s, store, image);
+    abandon(store, image);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* The oracle: the memory backend, and the ops that made it. */
+#include "model.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "os_sim_disk.h"
+
+static persist_store *open_memory(void)
+{
+    persist_store *store = NULL;
+    persist_options options = {0};
+    persist_status status = persist_open(&options, &store, NULL);
+    CHECK(status == PERSIST_OK);
+    return store;
+}
+
+uint64_t model_digest(persist_store *store, persist_view view)
+{
+    buf text = {0};
+    persist_error error;
+    persist_status status = store_dump(store, view, &text, &error);
+    CHECK(status == PERSIST_OK);
+    uint64_t digest = hash_xxh64(buf_slice(&text));
+    buf_release(&text);
+    return digest;
+}
+
+void model_begin(model *m)
+{
+    *m = (model){.store = open_memory()};
+    m->digests = sim_more(NULL, 0, sizeof *m->digests);
+    m->digests[0] = model_digest(m->store, PERSIST_LATEST);
+}
+
+void model_end(model *m)
+{
+    persist_close(m->store, NULL);
+    free(m->steps);
+    free(m->digests);
+    *m = (model){0};
+}
+
+static void mix(uint64_t *hash, op o)
+{
+    uint64_t parts[3] = {*hash, o.kind, o.serial};
+    *hash = hash_xxh64(slice_of(parts, sizeof parts));
+}
+
+persist_status model_apply(model *m, op o, buf *answer)
+{
+    persist_error error;
+    persist_status status = op_apply(m->store, o, answer, &error);
+    persist_lsn lsn = persist_latest(m->store);
+    CHECK(lsn == m->latest || lsn == m->latest + 1);
+    m->steps = sim_more(m->steps, m->step_count, sizeof *m->steps);
+    m->steps[m->step_count++] = (model_step){o, lsn};
+    mix(&m->history, o);
+    if (lsn == m->latest)
+        return status;
+    m->latest = lsn;
+    m->digests = sim_more(m->digests, lsn, sizeof *m->digests);
+    m->digests[lsn] = model_digest(m->store, PERSIST_LATEST);
+    return status;
+}
+
+persist_store *model_at(const model *m, persist_lsn lsn)
+{
+    CHECK(lsn <= m->latest);
+    persist_store *store = open_memory();
+    buf ignored = {0};
+    persist_error error;
+    for (size_t i = 0; i < m->step_count && m->steps[i].lsn <= lsn; i++) {
+        op_apply(store, m->steps[i].op, &ignored, &error);
+        buf_clear(&ignored);
+    }
+    buf_release(&ignored);
+    CHECK(persist_latest(store) == lsn);
+    return store;
+}
+
+void model_roll_back(model *m, persist_lsn lsn)
+{
+    CHECK(lsn <= m->latest);
+    if (lsn == m->latest)
+        return;
+    persist_close(m->store, NULL);
+    m->store = model_at(m, lsn);
+    m->latest = lsn;
+    m->history = 0;
+    size_t kept = 0;
+    while (kept < m->step_count && m->steps[kept].lsn <= lsn)
+        mix(&m->history, m->steps[kept++].op);
+    m->step_count = kept;
+}
+
+static void explain(const model *m, persist_lsn lsn, slice actual, buf *why)
+{
+    persist_store *store = model_at(m, lsn);
+    buf expected = {0};
+    store_dump(store, PERSIST_LATEST, &expected, NULL);
+    dump_difference(buf_slice(&expected), actual, why);
+    buf_release(&expected);
+    persist_close(store, NULL);
+}
+
+/* Of the DURABLE view, which has no command ids, the dump is made anew. */
+static uint64_t digest_at(const model *m, persist_lsn lsn, persist_view view)
+{
+    if (view == PERSIST_LATEST)
+        return m->digests[lsn];
+    persist_store *store = model_at(m, lsn);
+    uint64_t digest = model_digest(store, view);
+    persist_close(store, NULL);
+    return digest;
+}
+
+bool model_matches(const model *m, persist_store *store, persist_view view,
+                   buf *why)
+{
+    persist_lsn lsn =
+        view == PERSIST_LATEST ? persist_latest(store) : persist_durable(store);
+    if (lsn > m->latest) {
+        buf_printf(why, "commit %llu was never asked for\n",
+                   (unsigned long long)lsn);
+        return false;
+    }
+    buf text = {0};
+    persist_error error;
+    persist_status status = store_dump(store, view, &text, &error);
+    bool same = status == PERSIST_OK && !text.failed &&
+                hash_xxh64(buf_slice(&text)) == digest_at(m, lsn, view);
+    if (status != PERSIST_OK)
+        buf_printf(why, "reading: %s: %s\n", persist_status_code(status),
+                   error.message);
+    else if (!same) {
+        buf_printf(why, "the state after commit %llu is not the model's\n",
+                   (unsigned long long)lsn);
+        explain(m, lsn, buf_slice(&text), why);
+    }
+    buf_release(&text);
+    return same;
+}

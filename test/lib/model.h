@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* The oracle: what a store must hold after each commit, told by the memory
+ * backend and the ops that made it. */
+#ifndef TEST_MODEL_H
+#define TEST_MODEL_H
+
+#include "ops.h"
+
+typedef struct model_step {
+    op op;
+    persist_lsn lsn; /* the latest one after the op */
+} model_step;
+
+typedef struct model {
+    persist_store *store;
+    model_step *steps;
+    size_t step_count;
+    uint64_t *digests; /* of the dump as of each lsn, from 0 */
+    persist_lsn latest;
+    uint64_t history; /* hash of all steps */
+} model;
+
+/* Makes the model of an empty store. */
+void model_begin(model *);
+void model_end(model *);
+
+/* Does an op to the model; the answer is as op_apply gives it. */
+persist_status model_apply(model *, op, buf *answer);
+
+/* Forgets all ops that came after a commit. */
+void model_roll_back(model *, persist_lsn);
+
+/* Makes a store in memory as it was after a commit. */
+persist_store *model_at(const model *, persist_lsn);
+
+/* Compares a store with the model as of the store's own latest commit. Returns
+ * true if they are the same; else appends to why what is not. */
+bool model_matches(const model *, persist_store *, persist_view, buf *why);
+
+/* The hash of a dump, as in digests. */
+uint64_t model_digest(persist_store *, persist_view);
+
+#endif

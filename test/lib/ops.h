@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* What tests do to a store: an alphabet of ops, sequences of them from a
+ * seed, as text, and what an op answers. */
+#ifndef TEST_OPS_H
+#define TEST_OPS_H
+
+#include "base/buf.h"
+#include "persist.h"
+
+/* X(NAME, "name", weight in random sequences) */
+#define OP_LIST(X)                                                             \
+    X(APPEND_A, "append-a", 8)                                                 \
+    X(APPEND_B, "append-b", 4)                                                 \
+    X(APPEND_LARGE, "append-large", 3)                                         \
+    X(APPEND_HUGE, "append-huge", 1)                                           \
+    X(APPEND_AT, "append-at", 2)                                               \
+    X(APPEND_TAKEN, "append-taken", 1)                                         \
+    X(BATCH, "batch", 4)                                                       \
+    X(BATCH_REFUSED, "batch-refused", 1)                                       \
+    X(PUT_K, "put-k", 4)                                                       \
+    X(PUT_LARGE, "put-large", 2)                                               \
+    X(DELETE_K, "delete-k", 2)                                                 \
+    X(PUT_DELETE, "put-delete", 1)                                             \
+    X(TRUNCATE_HALF, "truncate-half", 1)                                       \
+    X(TRUNCATE_ALL, "truncate-all", 1)                                         \
+    X(SET_MARK, "set-mark", 1)                                                 \
+    X(ONCE_APPEND, "once-append", 2)                                           \
+    X(ONCE_OTHER, "once-other", 1)                                             \
+    X(EXPECT_HOLDS, "expect-holds", 1)                                         \
+    X(EXPECT_FAILS, "expect-fails", 1)                                         \
+    X(EXPECT_KEY, "expect-key", 1)                                             \
+    X(BLOB_SMALL, "blob-small", 1)                                             \
+    X(BLOB_LARGE, "blob-large", 1)                                             \
+    X(WAIT, "wait", 5)                                                         \
+    X(REOPEN, "reopen", 1)                                                     \
+    X(KILL, "kill", 1)
+
+typedef enum op_kind {
+#define OP_ENUM(name, text, weight) OP_##name,
+    OP_LIST(OP_ENUM)
+#undef OP_ENUM
+        OP_KINDS
+} op_kind;
+
+/* One op. The serial makes its bytes its own; equal ops write equal bytes. */
+typedef struct op {
+    op_kind kind;
+    unsigned serial;
+} op;
+
+const char *op_name(op_kind);
+
+/* True for WAIT, REOPEN and KILL: what the one who runs the sequence does. */
+bool op_is_control(op_kind);
+
+/* True for the ops that put a blob. */
+bool op_is_blob(op_kind);
+
+/* Draws an op. */
+op op_random(uint64_t *random);
+
+/* Writes ops as "append-a:3 wait:4 ..."; reads them back, at most max. Returns
+ * the count; 0 when the text is none. */
+void ops_print(const op *, size_t count, buf *out);
+size_t ops_parse(const char *text, op *out, size_t max);
+
+/* Does an op that is no control op. Appends to answer, as text, all that the
+ * store said: status, error numbers, outcome. */
+persist_status op_apply(persist_store *, op, buf *answer, persist_error *error);
+
+/* The content of the blob that an op puts. */
+slice op_blob(op);
+
+/* Appends everything that reads can tell of a store, as text: streams, marks,
+ * events both ways and in commit order, keys, command ids. Checks that the
+ * reads agree with each other. */
+persist_status store_dump(persist_store *, persist_view, buf *out,
+                          persist_error *error);
+
+/* Appends the lines in which two dumps differ, a few of them. */
+void dump_difference(slice expected, slice actual, buf *out);
+
+#endif
