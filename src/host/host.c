@@ -38,7 +38,8 @@ persist_status host_store(host *h, persist_store **out, persist_error *error)
         persist_options options = {
             .path = h->options.store_dir,
             .create = true,
-            .background = true,
+            .background = h->options.os == NULL,
+            .os = h->options.os,
             .equal = op_equal_texts,
             .equal_context = h,
         };

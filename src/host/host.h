@@ -26,6 +26,7 @@ typedef struct host_options {
     const char *store_dir; /* opened by the first op that needs it */
     host_unknown unknown;
     sx_options machine;
+    const struct os *os; /* NULL: the real one; a simulation has no threads */
 } host_options;
 
 typedef enum host_state {
