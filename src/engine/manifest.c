@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* The manifest: encoding, and the two files that take turns. */
+#include "engine/manifest.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/cursor.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+enum {
+    ENTRY_SIZE = 40,
+    FIXED_SIZE = 64, /* all but the entries */
+    CHECKSUM_SIZE = 8,
+    CLEAN = 1,
+};
+
+static const char magic[8] = "manifst";
+static const char *const slots[2] = {"manifest.0", "manifest.1"};
+static const char temporary[] = "manifest.tmp";
+
+bool manifest_is_name(const char *name)
+{
+    return strcmp(name, slots[0]) == 0 || strcmp(name, slots[1]) == 0;
+}
+
+bool manifest_is_temporary(const char *name)
+{
+    return strcmp(name, temporary) == 0;
+}
+
+void manifest_release(manifest *m)
+{
+    mem_free(m->segments);
+    *m = (manifest){0};
+}
+
+bool manifest_add(manifest *m, segment_entry entry)
+{
+    CHECK(entry.number != 0 && entry.end <= entry.size);
+    if (m->segment_count == m->segment_capacity) {
+        size_t capacity = m->segment_capacity * 2 + 16;
+        segment_entry *grown =
+            mem_realloc(m->segments, capacity * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        m->segments = grown;
+        m->segment_capacity = capacity;
+    }
+    m->segments[m->segment_count++] = entry;
+    return true;
+}
+
+/* ---- bytes ------------------------------------------------------------ */
+
+void manifest_encode(const manifest *m, buf *b)
+{
+    CHECK(b->size == 0);
+    buf_put(b, magic, sizeof magic);
+    buf_put_u32(b, FORMAT_VERSION);
+    buf_put_u32(b, m->clean ? CLEAN : 0);
+    buf_put_u64(b, m->identity);
+    buf_put_u64(b, m->generation);
+    buf_put_u64(b, m->epoch);
+    buf_put_u64(b, m->watermark);
+    buf_put_u64(b, m->next_segment);
+    buf_put_u64(b, m->segment_count);
+    for (size_t i = 0; i < m->segment_count; i++) {
+        const segment_entry *e = &m->segments[i];
+        buf_put_u64(b, e->number);
+        buf_put_u64(b, e->size);
+        buf_put_u64(b, e->first);
+        buf_put_u64(b, e->last);
+        buf_put_u64(b, e->end);
+    }
+    if (!b->failed)
+        buf_put_u64(b, hash_xxh64(buf_slice(b)));
+}
+
+static persist_status damaged(persist_error *error, const char *what)
+{
+    return status_set(error, PERSIST_CORRUPT,
+                      "the manifest is damaged (%s); restore the store from a "
+                      "backup",
+                      what);
+}
+
+/* Entries follow each other without gaps, and the watermark covers them. */
+static bool entry_follows(const manifest *m, const segment_entry *e)
+{
+    uint64_t number = 0;
+    persist_lsn last = 0;
+    if (m->segment_count > 0) {
+        number = m->segments[m->segment_count - 1].number;
+        last = m->segments[m->segment_count - 1].last;
+    }
+    return e->number > number && e->number < m->next_segment &&
+           e->first == last + 1 && e->last >= e->first &&
+           e->end > SEGMENT_HEADER_SIZE && e->end % LOG_ALIGN == 0 &&
+           e->end <= e->size && e->size >= SEGMENT_SIZE_MIN &&
+           e->size <= SEGMENT_SIZE_MAX;
+}
+
+static persist_status decode_entries(cursor *c, uint64_t count, manifest *out,
+                                     persist_error *error)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        segment_entry e = {.number = cursor_u64(c)};
+        e.size = cursor_u64(c);
+        e.first = cursor_u64(c);
+        e.last = cursor_u64(c);
+        e.end = cursor_u64(c);
+        if (c->failed || !entry_follows(out, &e))
+            return damaged(error, "segments");
+        if (!manifest_add(out, e))
+            return status_set(error, PERSIST_LIMIT, "out of memory");
+    }
+    return PERSIST_OK;
+}
+
+persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
+{
+    if (bytes.size < sizeof magic + 4 ||
+        memcmp(bytes.data, magic, sizeof magic) != 0)
+        return damaged(error, "not a manifest");
+    cursor c = cursor_of(bytes);
+    (void)cursor_bytes(&c, sizeof magic);
+    uint32_t version = cursor_u32(&c);
+    if (bytes.size < FIXED_SIZE + CHECKSUM_SIZE)
+        return damaged(error, "too short");
+    cursor tail = cursor_of(
+        slice_of((const uint8_t *)bytes.data + bytes.size - CHECKSUM_SIZE,
+                 CHECKSUM_SIZE));
+    slice summed = slice_of(bytes.data, bytes.size - CHECKSUM_SIZE);
+    if (cursor_u64(&tail) != hash_xxh64(summed))
+        return damaged(error, "checksum");
+    if (version != FORMAT_VERSION)
+        return status_set(error, PERSIST_BAD_STORE,
+                          "the store has format version %u, this program reads "
+                          "version %u; use a newer program",
+                          version, FORMAT_VERSION);
+    uint32_t flags = cursor_u32(&c);
+    out->clean = (flags & CLEAN) != 0;
+    out->identity = cursor_u64(&c);
+    out->generation = cursor_u64(&c);
+    out->epoch = cursor_u64(&c);
+    out->watermark = cursor_u64(&c);
+    out->next_segment = cursor_u64(&c);
+    uint64_t count = cursor_u64(&c);
+    persist_status status = decode_entries(&c, count, out, error);
+    if (status != PERSIST_OK)
+        return status;
+    if (cursor_left(&c) != CHECKSUM_SIZE || flags > CLEAN ||
+        out->generation == 0 || out->next_segment == 0)
+        return damaged(error, "fields");
+    persist_lsn last = count == 0 ? 0 : out->segments[count - 1].last;
+    return out->watermark == last ? PERSIST_OK : damaged(error, "watermark");
+}
+
+/* ---- files ------------------------------------------------------------ */
+
+static persist_status read_file(const os *sys, const char *path, buf *out,
+                                persist_error *error)
+{
+    os_file *file;
+    int code = sys->file_open(sys, path, OS_READ, &file);
+    if (code == -ENOENT)
+        return PERSIST_NONE;
+    if (code != 0)
+        return os_failed(error, code, "open", path);
+    uint64_t size;
+    size_t got = 0;
+    code = sys->file_size(sys, file, &size);
+    if (code == 0 && size > MANIFEST_SIZE_MAX)
+        code = -EFBIG;
+    if (code == 0 && !buf_reserve(out, (size_t)size))
+        code = -ENOMEM;
+    if (code == 0)
+        code = os_read_all(sys, file, out->data, (size_t)size, 0, &got);
+    out->size = got;
+    sys->file_close(sys, file);
+    return code == 0 ? PERSIST_OK : os_failed(error, code, "read", path);
+}
+
+static persist_status load_slot(const os *sys, const char *dir,
+                                const char *name, manifest *out,
+                                persist_error *error)
+{
+    char path[PERSIST_PATH_MAX];
+    int code = os_join(path, sizeof path, dir, name);
+    if (code != 0)
+        return os_failed(error, code, "open", dir);
+    buf bytes = {0};
+    persist_status status = read_file(sys, path, &bytes, error);
+    if (status == PERSIST_OK) {
+        status = manifest_decode(buf_slice(&bytes), out, error);
+        if (status != PERSIST_OK)
+            status_at(error, path, STATUS_NO_OFFSET);
+    }
+    buf_release(&bytes);
+    return status;
+}
+
+/* The first manifest of a store is alone; later there are always two. */
+static persist_status check_pair(const char *dir, const manifest *newest,
+                                 const manifest *previous, persist_error *error)
+{
+    if (newest->generation == previous->generation + 1 &&
+        (previous->generation == 0 || newest->identity == previous->identity))
+        return PERSIST_OK;
+    status_set(error, PERSIST_CORRUPT,
+               "of the manifests in %s one is missing or of another store; "
+               "restore the store from a backup",
+               dir);
+    status_at(error, dir, STATUS_NO_OFFSET);
+    return PERSIST_CORRUPT;
+}
+
+persist_status manifest_load(const os *sys, const char *dir, manifest *newest,
+                             manifest *previous, persist_error *error)
+{
+    *newest = *previous = (manifest){0};
+    persist_status status[2];
+    status[0] = load_slot(sys, dir, slots[0], newest, error);
+    if (status[0] > PERSIST_NONE)
+        return status[0];
+    status[1] = load_slot(sys, dir, slots[1], previous, error);
+    if (status[1] > PERSIST_NONE)
+        return status[1];
+    if (status[0] == PERSIST_NONE && status[1] == PERSIST_NONE)
+        return PERSIST_NONE;
+    if (newest->generation < previous->generation) {
+        manifest swap = *newest;
+        *newest = *previous;
+        *previous = swap;
+    }
+    return check_pair(dir, newest, previous, error);
+}
+
+static int write_temporary(const os *sys, const char *path, slice bytes)
+{
+    os_file *file;
+    int code = sys->file_open(sys, path, OS_READ | OS_WRITE | OS_CREATE, &file);
+    if (code != 0)
+        return code;
+    code = sys->file_truncate(sys, file, 0);
+    if (code == 0)
+        code = os_write_all(sys, file, bytes.data, bytes.size, 0);
+    if (code == 0)
+        code = os_sync(sys, file);
+    int closed = sys->file_close(sys, file);
+    return code != 0 ? code : closed;
+}
+
+static persist_status replace(const os *sys, const char *dir, const char *slot,
+                              slice bytes, persist_error *error)
+{
+    char from[PERSIST_PATH_MAX], to[PERSIST_PATH_MAX];
+    int code = os_join(from, sizeof from, dir, temporary);
+    if (code == 0)
+        code = os_join(to, sizeof to, dir, slot);
+    if (code != 0)
+        return os_failed(error, code, "write the manifest in", dir);
+    code = write_temporary(sys, from, bytes);
+    if (code != 0)
+        return os_failed(error, code, "write", from);
+    code = sys->rename(sys, from, to);
+    if (code != 0)
+        return os_failed(error, code, "replace", to);
+    code = sys->dir_sync(sys, dir);
+    return code == 0 ? PERSIST_OK : os_failed(error, code, "sync", dir);
+}
+
+persist_status manifest_store(const os *sys, const char *dir, manifest *m,
+                              persist_error *error)
+{
+    buf bytes = {0};
+    m->generation++;
+    manifest_encode(m, &bytes);
+    persist_status status =
+        bytes.failed ? status_set(error, PERSIST_LIMIT, "out of memory")
+                     : replace(sys, dir, slots[m->generation % 2],
+                               buf_slice(&bytes), error);
+    buf_release(&bytes);
+    return status;
+}

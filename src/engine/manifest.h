@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* The manifest: what the store consists of, replaced whole.
+ *
+ * There are two of it, in files that take turns: writing a new one puts it
+ * over the older, by a rename, so the last two are always there. */
+#ifndef ENGINE_MANIFEST_H
+#define ENGINE_MANIFEST_H
+
+#include "base/buf.h"
+#include "base/status.h"
+#include "engine/limits.h"
+#include "os/os.h"
+
+/* A segment of the log with the run of records it holds. */
+typedef struct segment_entry {
+    uint64_t number;
+    uint64_t size; /* of the file, bytes */
+    persist_lsn first, last;
+    uint64_t end; /* offset behind the last record */
+} segment_entry;
+
+typedef struct manifest {
+    uint64_t identity;       /* of the store; random */
+    uint64_t generation;     /* counts manifests, from 1 */
+    uint64_t epoch;          /* counts openings */
+    bool clean;              /* closed: the log ends where the list does */
+    persist_lsn watermark;   /* everything up to it is durable */
+    uint64_t next_segment;   /* segments that are not listed and belong to the
+                                log have this number or a higher one */
+    segment_entry *segments; /* owned, in order */
+    size_t segment_count;
+    size_t segment_capacity;
+} manifest;
+
+void manifest_release(manifest *);
+
+/* Adds an entry; false when memory is out. */
+bool manifest_add(manifest *, segment_entry);
+
+/* Encodes into an empty buffer, and decodes. Decoding fails on anything that
+ * encoding does not make: PERSIST_CORRUPT, or PERSIST_BAD_STORE for a newer
+ * version. out must be zeroed; release it in any case. */
+void manifest_encode(const manifest *, buf *);
+persist_status manifest_decode(slice bytes, manifest *out, persist_error *);
+
+/* Reads the newest manifest of a store, and the one before (generation 0: there
+ * is none). PERSIST_NONE: the directory has no manifest. PERSIST_CORRUPT: one
+ * is damaged or missing, so nobody knows which is the newest. Release both in
+ * any case. */
+persist_status manifest_load(const os *, const char *dir, manifest *newest,
+                             manifest *previous, persist_error *);
+
+/* Raises the generation, writes the manifest and makes it durable. An error
+ * leaves the old ones in place. */
+persist_status manifest_store(const os *, const char *dir, manifest *,
+                              persist_error *);
+
+/* Tells whether a name in the store directory is a manifest's, and whether it
+ * is that of an unfinished one. */
+bool manifest_is_name(const char *name);
+bool manifest_is_temporary(const char *name);
+
+#endif

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT */
+/* What the store holds, in memory. */
+#include "engine/memtable.h"
+
+#include "base/mem.h"
+
+void memtable_init(memtable *t, uint64_t seed)
+{
+    *t = (memtable){.next_position = 1};
+    hashmap_init(&t->stream_map, seed);
+    hashmap_init(&t->key_map, seed);
+    hashmap_init(&t->once_map, seed);
+}
+
+static void free_versions(version *v)
+{
+    while (v != NULL) {
+        version *older = v->older;
+        mem_free(v);
+        v = older;
+    }
+}
+
+void memtable_release(memtable *t)
+{
+    size_t at = 0;
+    for (stream *s; (s = hashmap_next(&t->stream_map, &at)) != NULL;)
+        stream_free(s);
+    at = 0;
+    for (key *k; (k = hashmap_next(&t->key_map, &at)) != NULL;) {
+        free_versions(k->newest);
+        mem_free(k);
+    }
+    at = 0;
+    for (once *o; (o = hashmap_next(&t->once_map, &at)) != NULL;)
+        mem_free(o);
+    hashmap_release(&t->stream_map);
+    hashmap_release(&t->key_map);
+    hashmap_release(&t->once_map);
+    skiplist_release(&t->stream_list);
+    skiplist_release(&t->key_list);
+    order_release(&t->order);
+    mem_free(t->garbage);
+    *t = (memtable){0};
+}
+
+/* ---- finding and making ----------------------------------------------- */
+
+stream *memtable_stream(const memtable *t, slice name)
+{
+    return hashmap_find(&t->stream_map, name);
+}
+
+key *memtable_key(const memtable *t, slice name)
+{
+    return hashmap_find(&t->key_map, name);
+}
+
+once *memtable_once(const memtable *t, slice id)
+{
+    return hashmap_find(&t->once_map, id);
+}
+
+static bool enter(hashmap *map, skiplist *list, void *item)
+{
+    if (!hashmap_reserve(map) || !skiplist_add(list, item))
+        return false;
+    hashmap_put(map, item);
+    return true;
+}
+
+static void leave(hashmap *map, skiplist *list, const void *item)
+{
+    skiplist_remove(list, item);
+    hashmap_remove(map, item);
+}
+
+stream *memtable_make_stream(memtable *t, slice name)
+{
+    stream *s = memtable_stream(t, name);
+    if (s != NULL)
+        return s;
+    s = stream_new(name);
+    if (s == NULL)
+        return NULL;
+    if (!enter(&t->stream_map, &t->stream_list, s)) {
+        stream_free(s);
+        return NULL;
+    }
+    t->memory += sizeof *s + name.size;
+    return s;
+}
+
+void memtable_unmake_stream(memtable *t, stream *s)
+{
+    CHECK(s->created == STREAM_NOT_CREATED && s->count == 0);
+    leave(&t->stream_map, &t->stream_list, s);
+    t->memory -= sizeof *s + s->name.size;
+    stream_free(s);
+}
+
+key *memtable_make_key(memtable *t, slice name)
+{
+    key *k = memtable_key(t, name);
+    if (k != NULL)
+        return k;
+    k = mem_alloc(sizeof *k + name.size);
+    if (k == NULL)
+        return NULL;
+    if (name.size > 0)
+        memcpy(k + 1, name.data, name.size);
+    *k = (key){.name = slice_of(k + 1, name.size)};
+    if (!enter(&t->key_map, &t->key_list, k)) {
+        mem_free(k);
+        return NULL;
+    }
+    t->memory += sizeof *k + name.size;
+    return k;
+}
+
+void memtable_unmake_key(memtable *t, key *k)
+{
+    CHECK(k->newest == NULL);
+    leave(&t->key_map, &t->key_list, k);
+    t->memory -= sizeof *k + k->name.size;
+    mem_free(k);
+}
+
+/* ---- command ids ------------------------------------------------------ */
+
+once *once_new(const persist_once *from, persist_lsn lsn, const uint64_t *seqs,
+               size_t seq_count)
+{
+    once *o = mem_alloc(sizeof *o + seq_count * sizeof *seqs + from->id.size);
+    if (o == NULL)
+        return NULL;
+    uint8_t *id = (uint8_t *)(o->seqs + seq_count);
+    if (from->id.size > 0)
+        memcpy(id, from->id.data, from->id.size);
+    o->id = slice_of(id, from->id.size);
+    o->lsn = lsn;
+    memcpy(o->fingerprint, from->fingerprint, sizeof o->fingerprint);
+    o->seq_count = seq_count;
+    if (seq_count > 0)
+        memcpy(o->seqs, seqs, seq_count * sizeof *seqs);
+    return o;
+}
+
+void memtable_add_once(memtable *t, once *o)
+{
+    hashmap_put(&t->once_map, o);
+    t->memory += sizeof *o + o->seq_count * sizeof o->seqs[0] + o->id.size;
+}
+
+/* ---- applying --------------------------------------------------------- */
+
+/* An edit replaces at most one version, and a deletion may take a key away. */
+bool memtable_reserve(memtable *t, size_t replacing, bool with_once)
+{
+    if (with_once && !hashmap_reserve(&t->once_map))
+        return false;
+    size_t live = t->garbage_end - t->garbage_first;
+    size_t need = live + replacing * 2;
+    if (t->garbage_first > live) {
+        memmove(t->garbage, t->garbage + t->garbage_first,
+                live * sizeof *t->garbage);
+        t->garbage_first = 0;
+        t->garbage_end = live;
+    }
+    if (t->garbage_first + need <= t->garbage_capacity)
+        return true;
+    size_t capacity = (t->garbage_first + need) * 2;
+    garbage *grown = mem_realloc(t->garbage, capacity * sizeof *grown);
+    if (grown == NULL)
+        return false;
+    t->garbage = grown;
+    t->garbage_capacity = capacity;
+    return true;
+}
+
+const version *key_at(const key *k, persist_lsn lsn)
+{
+    const version *v = k->newest;
+    while (v != NULL && v->lsn > lsn)
+        v = v->older;
+    return v == NULL || v->deleted ? NULL : v;
+}
+
+static bool is_there(const key *k)
+{
+    return k->newest != NULL && !k->newest->deleted;
+}
+
+static bool apply_version(memtable *t, memtable_edit *m, persist_lsn lsn)
+{
+    key *k = m->target;
+    bool deletes = m->edit->kind == PERSIST_DELETE;
+    if (deletes && (k == NULL || !is_there(k)))
+        return true;
+    slice data = deletes ? slice_of(NULL, 0) : m->edit->data;
+    version *v = mem_alloc(sizeof *v + data.size);
+    if (v == NULL)
+        return false;
+    *v = (version){lsn, k->newest, (uint32_t)data.size, deletes};
+    if (data.size > 0)
+        memcpy(v->data, data.data, data.size);
+    if (is_there(k))
+        t->keys--;
+    if (!deletes)
+        t->keys++;
+    t->memory += sizeof *v + data.size;
+    k->newest = v;
+    m->applied = true;
+    return true;
+}
+
+static void create(memtable *t, stream *s, persist_lsn lsn)
+{
+    if (s->created != STREAM_NOT_CREATED)
+        return;
+    s->created = lsn;
+    t->streams++;
+}
+
+static bool apply_append(memtable *t, memtable_edit *m, persist_lsn lsn)
+{
+    stream *s = m->target;
+    const event *e =
+        stream_append(s, m->seq, t->next_position, lsn, m->edit->data);
+    if (e == NULL)
+        return false;
+    if (!order_push(&t->order, s, e)) {
+        stream_pop(s);
+        return false;
+    }
+    create(t, s, lsn);
+    t->next_position++;
+    t->events++;
+    t->memory += sizeof(event) + sizeof(order_item) + m->edit->data.size;
+    m->applied = true;
+    return true;
+}
+
+static bool apply_truncate(memtable *t, memtable_edit *m, persist_lsn lsn)
+{
+    stream *s = m->target;
+    if (s == NULL)
+        return true;
+    /* Later events have higher numbers: they are not meant. */
+    uint64_t through = m->edit->seq < s->mark ? m->edit->seq : s->mark;
+    uint64_t old = history_at(&s->truncations, UINT64_MAX);
+    if (through <= old)
+        return true;
+    uint64_t gone =
+        stream_index_of_seq(s, through + 1) - stream_index_of_seq(s, old + 1);
+    if (!history_push(&s->truncations, lsn, through))
+        return false;
+    t->events -= gone;
+    m->undo = gone;
+    m->applied = true;
+    return true;
+}
+
+static bool apply_mark(memtable *t, memtable_edit *m, persist_lsn lsn)
+{
+    stream *s = m->target;
+    uint64_t mark = m->edit->seq > s->mark ? m->edit->seq : s->mark;
+    m->undo = s->mark;
+    if (!history_push(&s->marks, lsn, mark))
+        return false;
+    s->mark = mark;
+    create(t, s, lsn);
+    m->applied = true;
+    return true;
+}
+
+bool memtable_apply(memtable *t, memtable_edit *m, persist_lsn lsn)
+{
+    m->applied = false;
+    switch (m->edit->kind) {
+    case PERSIST_APPEND:
+    case PERSIST_APPEND_AT:
+        return apply_append(t, m, lsn);
+    case PERSIST_TRUNCATE:
+        return apply_truncate(t, m, lsn);
+    case PERSIST_PUT:
+    case PERSIST_DELETE:
+        return apply_version(t, m, lsn);
+    case PERSIST_SET_MARK:
+        return apply_mark(t, m, lsn);
+    case PERSIST_SET_POSITION:
+        m->undo = t->next_position;
+        if (m->edit->seq > t->next_position)
+            t->next_position = m->edit->seq;
+        m->applied = true;
+        return true;
+    case PERSIST_EXPECT_SEQ:
+    case PERSIST_EXPECT_KEY:
+    case PERSIST_EXPECT_ABSENT:
+        break;
+    }
+    return true;
+}
+
+/* ---- taking back ------------------------------------------------------ */
+
+static void undo_version(memtable *t, key *k)
+{
+    version *v = k->newest;
+    if (is_there(k))
+        t->keys--;
+    k->newest = v->older;
+    if (is_there(k))
+        t->keys++;
+    t->memory -= sizeof *v + v->size;
+    mem_free(v);
+}
+
+static void uncreate(memtable *t, stream *s)
+{
+    if (s->count > 0 || s->marks.count > 0 || s->dropped_mark > 0)
+        return;
+    s->created = STREAM_NOT_CREATED;
+    t->streams--;
+}
+
+static void undo_append(memtable *t, const memtable_edit *m)
+{
+    order_pop(&t->order);
+    stream_pop(m->target);
+    uncreate(t, m->target);
+    t->next_position--;
+    t->events--;
+    t->memory -= sizeof(event) + sizeof(order_item) + m->edit->data.size;
+}
+
+void memtable_undo(memtable *t, const memtable_edit *m)
+{
+    stream *s = m->target;
+    if (!m->applied)
+        return;
+    switch (m->edit->kind) {
+    case PERSIST_APPEND:
+    case PERSIST_APPEND_AT:
+        undo_append(t, m);
+        break;
+    case PERSIST_TRUNCATE:
+        history_pop(&s->truncations);
+        t->events += m->undo;
+        break;
+    case PERSIST_PUT:
+    case PERSIST_DELETE:
+        undo_version(t, m->target);
+        break;
+    case PERSIST_SET_MARK:
+        history_pop(&s->marks);
+        s->mark = m->undo;
+        uncreate(t, s);
+        break;
+    case PERSIST_SET_POSITION:
+        t->next_position = m->undo;
+        break;
+    case PERSIST_EXPECT_SEQ:
+    case PERSIST_EXPECT_KEY:
+    case PERSIST_EXPECT_ABSENT:
+        break;
+    }
+}
+
+/* ---- garbage ---------------------------------------------------------- */
+
+static void enqueue(memtable *t, garbage g)
+{
+    CHECK(t->garbage_end < t->garbage_capacity);
+    t->garbage[t->garbage_end++] = g;
+}
+
+void memtable_settle(memtable *t, const memtable_edit *m, persist_lsn lsn)
+{
+    if (!m->applied)
+        return;
+    if (m->edit->kind == PERSIST_TRUNCATE) {
+        enqueue(t, (garbage){lsn, GARBAGE_TRUNCATED, m->target, NULL});
+        return;
+    }
+    if (m->edit->kind != PERSIST_PUT && m->edit->kind != PERSIST_DELETE)
+        return;
+    /* Once a commit is enough: what one commit replaces goes together. */
+    key *k = m->target;
+    if (k->settled == lsn)
+        return;
+    k->settled = lsn;
+    if (k->newest->older != NULL)
+        enqueue(t, (garbage){lsn, GARBAGE_VERSIONS, k, k->newest});
+    if (k->newest->deleted)
+        enqueue(t, (garbage){lsn, GARBAGE_KEY, k, k->newest});
+}
+
+static size_t versions_size(const version *v)
+{
+    size_t size = 0;
+    for (; v != NULL; v = v->older)
+        size += sizeof *v + v->size;
+    return size;
+}
+
+static void drop_key(memtable *t, key *k)
+{
+    t->memory -= versions_size(k->newest);
+    free_versions(k->newest);
+    k->newest = NULL;
+    memtable_unmake_key(t, k);
+}
+
+static void forget_event(void *context, const event *e)
+{
+    memtable *t = context;
+    order_forget(&t->order, e->position);
+    t->memory -= sizeof *e + sizeof(order_item) + e->size;
+}
+
+static void discard(memtable *t, const garbage *g, persist_lsn horizon)
+{
+    key *k = g->owner;
+    switch (g->kind) {
+    case GARBAGE_VERSIONS:
+        t->memory -= versions_size(g->version->older);
+        free_versions(g->version->older);
+        g->version->older = NULL;
+        break;
+    case GARBAGE_KEY:
+        if (k->newest == g->version)
+            drop_key(t, k);
+        break;
+    case GARBAGE_TRUNCATED:
+        stream_drop(g->owner, horizon, forget_event, t);
+        break;
+    }
+}
+
+persist_lsn memtable_garbage_from(const memtable *t)
+{
+    return t->garbage_first == t->garbage_end
+               ? UINT64_MAX
+               : t->garbage[t->garbage_first].lsn;
+}
+
+void memtable_collect(memtable *t, persist_lsn horizon)
+{
+    while (memtable_garbage_from(t) <= horizon)
+        discard(t, &t->garbage[t->garbage_first++], horizon);
+}

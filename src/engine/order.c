@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* The order of all events. */
+#include "engine/order.h"
+
+#include "base/mem.h"
+
+void order_release(order *o)
+{
+    for (size_t i = 0; i < o->count; i++)
+        mem_free(o->blocks[i]);
+    mem_free(o->blocks);
+    *o = (order){0};
+}
+
+static order_block *add_block(order *o, uint64_t first)
+{
+    if (o->count == o->capacity) {
+        size_t capacity = o->capacity * 2 + 4;
+        order_block **blocks =
+            mem_realloc(o->blocks, capacity * sizeof(order_block *));
+        if (blocks == NULL)
+            return NULL;
+        o->blocks = blocks;
+        o->capacity = capacity;
+    }
+    order_block *block = mem_alloc(sizeof *block);
+    if (block == NULL)
+        return NULL;
+    block->first = first;
+    block->count = block->live = 0;
+    o->blocks[o->count++] = block;
+    return block;
+}
+
+bool order_push(order *o, const stream *s, const event *e)
+{
+    order_block *block = o->count == 0 ? NULL : o->blocks[o->count - 1];
+    CHECK(block == NULL || e->position >= block->first + block->count);
+    if (block == NULL || block->count == ORDER_BLOCK ||
+        e->position != block->first + block->count)
+        block = add_block(o, e->position);
+    if (block == NULL)
+        return false;
+    block->items[block->count++] = (order_item){s, e};
+    block->live++;
+    return true;
+}
+
+static void remove_block(order *o, size_t index)
+{
+    mem_free(o->blocks[index]);
+    o->count--;
+    memmove(o->blocks + index, o->blocks + index + 1,
+            (o->count - index) * sizeof *o->blocks);
+}
+
+void order_pop(order *o)
+{
+    CHECK(o->count > 0);
+    order_block *block = o->blocks[o->count - 1];
+    CHECK(block->count > 0 && block->items[block->count - 1].event != NULL);
+    block->count--;
+    block->live--;
+    if (block->count == 0)
+        remove_block(o, o->count - 1);
+}
+
+size_t order_seek(const order *o, uint64_t position)
+{
+    size_t low = 0, high = o->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const order_block *block = o->blocks[middle];
+        if (block->first + block->count <= position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void order_forget(order *o, uint64_t position)
+{
+    size_t index = order_seek(o, position);
+    CHECK(index < o->count && o->blocks[index]->first <= position);
+    order_block *block = o->blocks[index];
+    order_item *item = &block->items[position - block->first];
+    CHECK(item->event != NULL);
+    item->event = NULL;
+    block->live--;
+    if (block->live == 0 && index + 1 < o->count)
+        remove_block(o, index);
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/* Encoding and decoding the log.
+ *
+ * segment:  | header, 512 | record | record | ... | zeros or old bytes |
+ * record:   | checksum 8 | magic 4 | body size 4 | lsn 8 | identity 8 |
+ *           | segment 8 | watermark 8 | body ... | zeros to 8 |
+ */
+#include "engine/record.h"
+
+#include "base/cursor.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+enum {
+    AT_CHECKSUM = 0,
+    AT_MAGIC = 8,
+    AT_BODY_SIZE = 12,
+    AT_LSN = 16,
+    AT_IDENTITY = 24,
+    AT_SEGMENT = 32,
+    AT_WATERMARK = 40,
+    SUMMED_FROM = AT_MAGIC,
+    HEADER_CHECKSUM_AT = SEGMENT_HEADER_SIZE - 8,
+};
+
+/* Kinds of edit on disk: never changed, only added to. */
+enum {
+    EDIT_APPEND = 1,
+    EDIT_TRUNCATE = 2,
+    EDIT_PUT = 3,
+    EDIT_DELETE = 4,
+    EDIT_SET_MARK = 5,
+    EDIT_SET_POSITION = 6,
+    EDIT_ONCE = 7,
+};
+
+#define RECORD_MAGIC 0x43455250u /* "PREC" */
+static const char segment_magic[8] = "persist";
+
+static void store_le(uint8_t *at, uint64_t value, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static uint64_t load_le(const uint8_t *at, size_t size)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < size; i++)
+        value |= (uint64_t)at[i] << (8 * i);
+    return value;
+}
+
+/* ---- segment header --------------------------------------------------- */
+
+void segment_header_encode(const segment_header *h,
+                           uint8_t out[SEGMENT_HEADER_SIZE])
+{
+    CHECK(h->number != 0 && h->size >= SEGMENT_HEADER_SIZE);
+    memset(out, 0, SEGMENT_HEADER_SIZE);
+    memcpy(out, segment_magic, sizeof segment_magic);
+    store_le(out + 8, FORMAT_VERSION, 4);
+    store_le(out + 16, h->identity, 8);
+    store_le(out + 24, h->number, 8);
+    store_le(out + 32, h->epoch, 8);
+    store_le(out + 40, h->size, 8);
+    store_le(out + HEADER_CHECKSUM_AT,
+             hash_xxh64(slice_of(out, HEADER_CHECKSUM_AT)), 8);
+}
+
+bool segment_header_decode(slice bytes, segment_header *out)
+{
+    const uint8_t *at = bytes.data;
+    if (bytes.size < SEGMENT_HEADER_SIZE ||
+        memcmp(at, segment_magic, sizeof segment_magic) != 0 ||
+        load_le(at + 8, 4) != FORMAT_VERSION ||
+        load_le(at + HEADER_CHECKSUM_AT, 8) !=
+            hash_xxh64(slice_of(at, HEADER_CHECKSUM_AT)))
+        return false;
+    out->identity = load_le(at + 16, 8);
+    out->number = load_le(at + 24, 8);
+    out->epoch = load_le(at + 32, 8);
+    out->size = load_le(at + 40, 8);
+    return true;
+}
+
+/* ---- record header ---------------------------------------------------- */
+
+uint64_t record_size(uint64_t body_size)
+{
+    CHECK(body_size <= RECORD_BODY_MAX);
+    uint64_t size = RECORD_HEADER_SIZE + body_size;
+    return (size + LOG_ALIGN - 1) / LOG_ALIGN * LOG_ALIGN;
+}
+
+static uint64_t checksum(const uint8_t *record, uint64_t size, uint64_t offset)
+{
+    return hash_xxh64_seed(
+        slice_of(record + SUMMED_FROM, (size_t)size - SUMMED_FROM), offset);
+}
+
+void record_seal(uint8_t *record, const record_header *h, uint64_t offset)
+{
+    CHECK(offset % LOG_ALIGN == 0 && h->lsn > h->watermark);
+    uint64_t size = record_size(h->body_size);
+    uint64_t used = RECORD_HEADER_SIZE + h->body_size;
+    memset(record + used, 0, (size_t)(size - used));
+    store_le(record + AT_MAGIC, RECORD_MAGIC, 4);
+    store_le(record + AT_BODY_SIZE, h->body_size, 4);
+    store_le(record + AT_LSN, h->lsn, 8);
+    store_le(record + AT_IDENTITY, h->identity, 8);
+    store_le(record + AT_SEGMENT, h->segment, 8);
+    store_le(record + AT_WATERMARK, h->watermark, 8);
+    store_le(record + AT_CHECKSUM, checksum(record, size, offset), 8);
+}
+
+void record_copy(uint8_t *record, uint64_t segment, uint64_t offset)
+{
+    uint64_t size = record_size(load_le(record + AT_BODY_SIZE, 4));
+    CHECK(load_le(record + AT_CHECKSUM, 8) == checksum(record, size, offset));
+    store_le(record + AT_SEGMENT, segment, 8);
+    store_le(record + AT_WATERMARK, load_le(record + AT_LSN, 8), 8);
+    store_le(record + AT_CHECKSUM, checksum(record, size, offset), 8);
+}
+
+bool record_read(slice segment, uint64_t offset, uint64_t identity,
+                 uint64_t number, record_header *out, uint64_t *hashed)
+{
+    CHECK(offset % LOG_ALIGN == 0);
+    if (offset > segment.size || segment.size - offset < RECORD_HEADER_SIZE)
+        return false;
+    const uint8_t *at = (const uint8_t *)segment.data + offset;
+    if (load_le(at + AT_MAGIC, 4) != RECORD_MAGIC ||
+        load_le(at + AT_IDENTITY, 8) != identity ||
+        load_le(at + AT_SEGMENT, 8) != number)
+        return false;
+    uint32_t body_size = (uint32_t)load_le(at + AT_BODY_SIZE, 4);
+    if (body_size > RECORD_BODY_MAX ||
+        record_size(body_size) > segment.size - offset)
+        return false;
+    uint64_t size = record_size(body_size);
+    if (hashed != NULL)
+        *hashed += size;
+    if (load_le(at + AT_CHECKSUM, 8) != checksum(at, size, offset))
+        return false;
+    *out = (record_header){body_size, load_le(at + AT_LSN, 8), identity, number,
+                           load_le(at + AT_WATERMARK, 8)};
+    return true;
+}
+
+/* ---- body ------------------------------------------------------------- */
+
+static void put_slice(buf *b, slice s)
+{
+    buf_put_varint(b, s.size);
+    buf_put_slice(b, s);
+}
+
+static void put_edit(buf *b, const persist_edit *edit, uint64_t seq)
+{
+    switch (edit->kind) {
+    case PERSIST_APPEND:
+    case PERSIST_APPEND_AT:
+        buf_put_byte(b, EDIT_APPEND);
+        put_slice(b, edit->name);
+        buf_put_varint(b, seq);
+        put_slice(b, edit->data);
+        break;
+    case PERSIST_TRUNCATE:
+    case PERSIST_SET_MARK:
+        buf_put_byte(b, edit->kind == PERSIST_TRUNCATE ? EDIT_TRUNCATE
+                                                       : EDIT_SET_MARK);
+        put_slice(b, edit->name);
+        buf_put_varint(b, edit->seq);
+        break;
+    case PERSIST_PUT:
+        buf_put_byte(b, EDIT_PUT);
+        put_slice(b, edit->name);
+        put_slice(b, edit->data);
+        break;
+    case PERSIST_DELETE:
+        buf_put_byte(b, EDIT_DELETE);
+        put_slice(b, edit->name);
+        break;
+    case PERSIST_SET_POSITION:
+        buf_put_byte(b, EDIT_SET_POSITION);
+        buf_put_varint(b, edit->seq);
+        break;
+    case PERSIST_EXPECT_SEQ:
+    case PERSIST_EXPECT_KEY:
+    case PERSIST_EXPECT_ABSENT:
+        break;
+    }
+}
+
+static bool is_append(const persist_edit *edit)
+{
+    return edit->kind == PERSIST_APPEND || edit->kind == PERSIST_APPEND_AT;
+}
+
+void record_encode_body(buf *b, uint64_t position, const persist_edit *edits,
+                        size_t edit_count, const persist_once *once,
+                        const uint64_t *seqs)
+{
+    CHECK(b->size >= RECORD_HEADER_SIZE);
+    buf_put_varint(b, position);
+    for (size_t i = 0; i < edit_count; i++)
+        put_edit(b, &edits[i], is_append(&edits[i]) ? *seqs++ : 0);
+    if (once == NULL)
+        return;
+    buf_put_byte(b, EDIT_ONCE);
+    put_slice(b, once->id);
+    buf_put(b, once->fingerprint, sizeof once->fingerprint);
+}
+
+static slice get_slice(cursor *c, uint64_t size_max)
+{
+    uint64_t size = cursor_varint(c);
+    if (size > size_max)
+        c->failed = true;
+    return cursor_bytes(c, size);
+}
+
+static slice get_name(cursor *c)
+{
+    return get_slice(c, PERSIST_NAME_SIZE_MAX);
+}
+
+static slice get_data(cursor *c)
+{
+    return get_slice(c, PERSIST_VALUE_SIZE_MAX);
+}
+
+static uint64_t get_seq(cursor *c)
+{
+    uint64_t seq = cursor_varint(c);
+    if (seq > PERSIST_SEQ_MAX)
+        c->failed = true;
+    return seq;
+}
+
+static void get_once(cursor *c, record_body *out)
+{
+    if (out->has_once)
+        c->failed = true;
+    out->has_once = true;
+    out->once.id = get_name(c);
+    slice print = cursor_bytes(c, PERSIST_FINGERPRINT_SIZE);
+    if (!c->failed)
+        memcpy(out->once.fingerprint, print.data, print.size);
+}
+
+static void get_edit(cursor *c, uint8_t kind, persist_edit *e)
+{
+    switch (kind) {
+    case EDIT_APPEND:
+        e->kind = PERSIST_APPEND_AT;
+        e->name = get_name(c);
+        e->seq = get_seq(c);
+        e->data = get_data(c);
+        break;
+    case EDIT_TRUNCATE:
+    case EDIT_SET_MARK:
+        e->kind = kind == EDIT_TRUNCATE ? PERSIST_TRUNCATE : PERSIST_SET_MARK;
+        e->name = get_name(c);
+        e->seq = get_seq(c);
+        break;
+    case EDIT_PUT:
+        e->kind = PERSIST_PUT;
+        e->name = get_name(c);
+        e->data = get_data(c);
+        break;
+    case EDIT_DELETE:
+        e->kind = PERSIST_DELETE;
+        e->name = get_name(c);
+        break;
+    case EDIT_SET_POSITION:
+        e->kind = PERSIST_SET_POSITION;
+        e->seq = get_seq(c);
+        break;
+    default:
+        c->failed = true;
+    }
+}
+
+static bool grow_edits(record_body *body)
+{
+    if (body->edit_count < body->edit_capacity)
+        return true;
+    size_t capacity = body->edit_capacity == 0 ? 16 : body->edit_capacity * 2;
+    persist_edit *edits =
+        mem_realloc(body->edits, capacity * sizeof *body->edits);
+    if (edits == NULL)
+        return false;
+    body->edits = edits;
+    body->edit_capacity = capacity;
+    return true;
+}
+
+record_result record_decode_body(slice bytes, record_body *out)
+{
+    cursor c = cursor_of(bytes);
+    out->edit_count = 0;
+    out->has_once = false;
+    out->position = cursor_varint(&c);
+    while (!c.failed && cursor_left(&c) > 0) {
+        uint8_t kind = cursor_u8(&c);
+        if (kind == EDIT_ONCE) {
+            get_once(&c, out);
+            continue;
+        }
+        if (!grow_edits(out))
+            return RECORD_NO_MEMORY;
+        persist_edit *edit = &out->edits[out->edit_count++];
+        *edit = (persist_edit){0};
+        get_edit(&c, kind, edit);
+    }
+    return cursor_done(&c) && out->position > 0 ? RECORD_OK : RECORD_MALFORMED;
+}
+
+void record_body_release(record_body *body)
+{
+    mem_free(body->edits);
+    *body = (record_body){0};
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* The bytes of the log: segment headers, and records that hold one commit
+ * each. docs/FORMAT.md defines them. */
+#ifndef ENGINE_RECORD_H
+#define ENGINE_RECORD_H
+
+#include "base/buf.h"
+#include "base/slice.h"
+#include "engine/limits.h"
+#include "persist.h"
+
+/* What stands at the start of a segment file. */
+typedef struct segment_header {
+    uint64_t identity; /* of the store */
+    uint64_t number;   /* of the segment; also its file name */
+    uint64_t epoch;    /* of the opening that may write records here */
+    uint64_t size;     /* of the file, bytes */
+} segment_header;
+
+/* Encodes a header into exactly SEGMENT_HEADER_SIZE bytes. */
+void segment_header_encode(const segment_header *,
+                           uint8_t out[SEGMENT_HEADER_SIZE]);
+
+/* Decodes a header; false if the bytes are none of ours, or damaged. */
+bool segment_header_decode(slice bytes, segment_header *out);
+
+/* The fixed part of a record. */
+typedef struct record_header {
+    uint32_t body_size; /* bytes, without the padding */
+    persist_lsn lsn;
+    uint64_t identity;
+    uint64_t segment;
+    persist_lsn watermark; /* everything up to it was durable by then; its own
+                              lsn in a copy that recovery made */
+} record_header;
+
+/* Returns the bytes that a record with such a body takes in the log. */
+uint64_t record_size(uint64_t body_size);
+
+/* Appends what a commit does to a buffer that holds room for a header in
+ * front: the position its first event gets, the writing edits, the id. seqs
+ * holds the number of each append, in order. Expectations are left out. */
+void record_encode_body(buf *, uint64_t position, const persist_edit *edits,
+                        size_t edit_count, const persist_once *once,
+                        const uint64_t *seqs);
+
+/* Fills in header and padding of a record of record_size bytes whose body is
+ * in place, for an offset in its segment. The checksum covers the offset: a
+ * record that lies anywhere else is not valid. */
+void record_seal(uint8_t *record, const record_header *, uint64_t offset);
+
+/* Makes a valid record the copy of itself for another segment, at the same
+ * offset. */
+void record_copy(uint8_t *record, uint64_t segment, uint64_t offset);
+
+/* Looks at the bytes of a segment from an offset on: true if a valid record
+ * of this store and segment begins there. *hashed, unless NULL, grows by the
+ * bytes that were summed up. */
+bool record_read(slice segment, uint64_t offset, uint64_t identity,
+                 uint64_t number, record_header *out, uint64_t *hashed);
+
+/* A decoded body. The slices point into the record. */
+typedef struct record_body {
+    uint64_t position;
+    persist_edit *edits; /* kinds that write, PERSIST_APPEND_AT for appends */
+    size_t edit_count;
+    size_t edit_capacity;
+    bool has_once;
+    persist_once once;
+} record_body;
+
+typedef enum record_result {
+    RECORD_OK,
+    RECORD_MALFORMED,
+    RECORD_NO_MEMORY,
+} record_result;
+
+/* Decodes a body into a struct that is zeroed before its first use and may be
+ * used again. */
+record_result record_decode_body(slice body, record_body *out);
+void record_body_release(record_body *);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading the log at opening: what is whole, what a crash cut off, what is
+ * damaged.
+ *
+ * W is the highest lsn that any valid record, or the manifest, says was
+ * durable. A bad record at or below W, or in the part of the log that the
+ * manifest lists, is damage: PERSIST_CORRUPT, and no file is touched. From the
+ * first bad record above W on the log was never promised: all is dropped. What
+ * was kept above W may have been in the page cache only, so it is written
+ * again, into fresh segments, and synced; the manifest that lists those makes
+ * it so. Until that one is stored, the old log stands and a second crash finds
+ * what the first one left. */
+#ifndef ENGINE_RECOVER_H
+#define ENGINE_RECOVER_H
+
+#include "engine/manifest.h"
+#include "engine/segment.h"
+
+/* Called with each commit in order; an error ends the recovery. */
+typedef persist_status (*recover_fn)(void *context, persist_lsn,
+                                     const record_body *, persist_error *);
+
+/* A segment that may hold records beyond those the manifest lists. */
+typedef struct tail_segment {
+    uint64_t number;
+    uint64_t from; /* offset where such records begin */
+    bool later;    /* of an epoch that the manifest does not know */
+    bool used;     /* a valid record is in it, other than a copy */
+    persist_lsn newest;
+} tail_segment;
+
+typedef struct recovery {
+    segment_place place; /* of the new epoch */
+    const manifest *old; /* the newest on disk */
+    recover_fn replay;
+    void *context;
+
+    manifest out;         /* what the log is now, for the next manifest */
+    uint64_t replayed;    /* bytes read */
+    uint64_t next_number; /* above all segments there are */
+    uint64_t *numbers;    /* of all segment files found, sorted */
+    size_t number_count, number_capacity;
+
+    tail_segment *tail;
+    size_t tail_count;
+    persist_lsn watermark; /* W */
+    buf bytes;             /* of the segment in hand */
+    record_body body;
+} recovery;
+
+/* Does all of the above. out lists the log; the last segment may be written
+ * on. Release the recovery in any case. */
+persist_status recover_log(recovery *, persist_error *);
+void recovery_release(recovery *);
+
+#endif

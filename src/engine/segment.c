@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* Files of log segments. */
+#include "engine/segment.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NUMBER_DIGITS = 16, NAME_SIZE = NUMBER_DIGITS + 4 };
+
+int segment_path(const segment_place *place, uint64_t number,
+                 char out[PERSIST_PATH_MAX])
+{
+    char name[NAME_SIZE + 1];
+    int size =
+        snprintf(name, sizeof name, "%016llx.log", (unsigned long long)number);
+    CHECK(size == NAME_SIZE);
+    return os_join(out, PERSIST_PATH_MAX, place->dir, name);
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool segment_number(const char *name, uint64_t *number)
+{
+    if (strlen(name) != NAME_SIZE || strcmp(name + NUMBER_DIGITS, ".log") != 0)
+        return false;
+    uint64_t value = 0;
+    for (int i = 0; i < NUMBER_DIGITS; i++) {
+        int digit = hex_digit(name[i]);
+        if (digit < 0)
+            return false;
+        value = value << 4 | (uint64_t)digit;
+    }
+    *number = value;
+    return value != 0;
+}
+
+/* Gives the file its size, writes the header, syncs. */
+static int fill(const segment_place *place, os_file *file, uint64_t number,
+                uint64_t size)
+{
+    const os *sys = place->sys;
+    uint8_t header[SEGMENT_HEADER_SIZE];
+    segment_header fields = {place->identity, number, place->epoch, size};
+    segment_header_encode(&fields, header);
+    int code;
+    do {
+        code = sys->file_allocate(sys, file, size);
+    } while (code == -EINTR);
+    uint64_t now = size;
+    if (code == 0)
+        code = sys->file_size(sys, file, &now);
+    if (code == 0 && now > size)
+        code = sys->file_truncate(sys, file, size);
+    if (code == 0)
+        code = os_write_all(sys, file, header, sizeof header, 0);
+    if (code == 0)
+        code = os_sync(sys, file);
+    return code == 0 ? sys->dir_sync(sys, place->dir) : code;
+}
+
+persist_status segment_prepare(const segment_place *place, uint64_t number,
+                               uint64_t size, uint64_t recycled, os_file **out,
+                               persist_error *error)
+{
+    CHECK(size >= SEGMENT_SIZE_MIN && size <= SEGMENT_SIZE_MAX);
+    const os *sys = place->sys;
+    char path[PERSIST_PATH_MAX], old[PERSIST_PATH_MAX];
+    int flags = OS_READ | OS_WRITE;
+    int code = segment_path(place, number, path);
+    if (code == 0 && recycled != 0) {
+        code = segment_path(place, recycled, old);
+        if (code == 0)
+            code = sys->rename(sys, old, path);
+    } else {
+        flags |= OS_CREATE | OS_EXCLUSIVE;
+    }
+    if (code == 0)
+        code = sys->file_open(sys, path, flags, out);
+    if (code != 0)
+        return os_failed(error, code, "make", path);
+    code = fill(place, *out, number, size);
+    if (code == 0)
+        return PERSIST_OK;
+    sys->file_close(sys, *out);
+    sys->unlink(sys, path);
+    return os_failed(error, code, "make", path);
+}
+
+persist_status segment_open(const segment_place *place, uint64_t number,
+                            os_file **out, persist_error *error)
+{
+    CHECK(number != 0);
+    char path[PERSIST_PATH_MAX];
+    int code = segment_path(place, number, path);
+    if (code == 0)
+        code = place->sys->file_open(place->sys, path, OS_READ | OS_WRITE, out);
+    return code == 0 ? PERSIST_OK : os_failed(error, code, "open", path);
+}
+
+static persist_status load(const segment_place *place, os_file *file,
+                           const char *path, uint64_t size_max, buf *out,
+                           persist_error *error)
+{
+    const os *sys = place->sys;
+    uint64_t size;
+    size_t got;
+    buf_clear(out);
+    int code = sys->file_size(sys, file, &size);
+    if (code == 0 && size > size_max) {
+        status_set(error, PERSIST_CORRUPT,
+                   "%s has %llu bytes, more than a segment may; restore the "
+                   "store from a backup",
+                   path, (unsigned long long)size);
+        status_at(error, path, size_max);
+        return PERSIST_CORRUPT;
+    }
+    if (code == 0 && !buf_reserve(out, (size_t)size))
+        code = -ENOMEM;
+    if (code == 0) {
+        code = os_read_all(sys, file, out->data, (size_t)size, 0, &got);
+        out->size = got;
+    }
+    return code == 0 ? PERSIST_OK : os_failed(error, code, "read", path);
+}
+
+persist_status segment_load(const segment_place *place, uint64_t number,
+                            uint64_t size_max, buf *out, persist_error *error)
+{
+    const os *sys = place->sys;
+    char path[PERSIST_PATH_MAX];
+    os_file *file;
+    int code = segment_path(place, number, path);
+    if (code == 0)
+        code = sys->file_open(sys, path, OS_READ, &file);
+    if (code == -ENOENT)
+        return PERSIST_NONE;
+    if (code != 0)
+        return os_failed(error, code, "open", path);
+    persist_status status = load(place, file, path, size_max, out, error);
+    sys->file_close(sys, file);
+    return status;
+}

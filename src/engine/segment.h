@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* Files of log segments: names, making them ready, reading them whole. */
+#ifndef ENGINE_SEGMENT_H
+#define ENGINE_SEGMENT_H
+
+#include "base/buf.h"
+#include "base/status.h"
+#include "engine/record.h"
+#include "os/os.h"
+
+/* Where the segments of a store are, and whose they are. */
+typedef struct segment_place {
+    const os *sys;
+    const char *dir; /* the folder of the log */
+    uint64_t identity;
+    uint64_t epoch;
+} segment_place;
+
+/* Writes the path of a segment. Returns 0 or -ENAMETOOLONG. */
+int segment_path(const segment_place *, uint64_t number,
+                 char out[PERSIST_PATH_MAX]);
+
+/* Takes the number out of a file name; false if it is no segment's name. */
+bool segment_number(const char *name, uint64_t *number);
+
+/* Makes a segment of this size ready to be written: its blocks allocated, its
+ * header and its name durable. recycled, unless 0, is the number of a segment
+ * that is needed no more and whose file is taken. *out is the open file. A
+ * failure leaves no new file behind. */
+persist_status segment_prepare(const segment_place *, uint64_t number,
+                               uint64_t size, uint64_t recycled, os_file **out,
+                               persist_error *);
+
+/* Opens a segment that is there for writing more into it. */
+persist_status segment_open(const segment_place *, uint64_t number,
+                            os_file **out, persist_error *);
+
+/* Reads a segment whole, at most size_max bytes. PERSIST_NONE if there is no
+ * such file; PERSIST_CORRUPT if it is bigger. */
+persist_status segment_load(const segment_place *, uint64_t number,
+                            uint64_t size_max, buf *out, persist_error *);
+
+#endif

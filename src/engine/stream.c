@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/* One stream in memory.
+ *
+ * chunk:  | event | event | ... free ... | offset of 1 | offset of 0 |
+ */
+#include "engine/stream.h"
+
+#include "base/mem.h"
+#include "engine/limits.h"
+
+enum { EVENT_ALIGN = 8, OFFSET_SIZE = 4 };
+
+/* ---- history ---------------------------------------------------------- */
+
+uint64_t history_at(const history *h, persist_lsn lsn)
+{
+    size_t low = 0, high = h->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (h->items[middle].lsn <= lsn)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low == 0 ? 0 : h->items[low - 1].value;
+}
+
+bool history_push(history *h, persist_lsn lsn, uint64_t value)
+{
+    CHECK(h->count == 0 || h->items[h->count - 1].lsn <= lsn);
+    if (h->count == h->capacity) {
+        size_t capacity = h->capacity * 2 + 2;
+        struct history_item *items =
+            mem_realloc(h->items, capacity * sizeof *items);
+        if (items == NULL)
+            return false;
+        h->items = items;
+        h->capacity = capacity;
+    }
+    h->items[h->count++] = (struct history_item){lsn, value};
+    return true;
+}
+
+void history_pop(history *h)
+{
+    CHECK(h->count > 0);
+    h->count--;
+}
+
+void history_prune(history *h, persist_lsn lsn)
+{
+    size_t seen = 0;
+    while (seen + 1 < h->count && h->items[seen + 1].lsn <= lsn)
+        seen++;
+    if (seen == 0)
+        return;
+    h->count -= seen;
+    memmove(h->items, h->items + seen, h->count * sizeof *h->items);
+}
+
+/* ---- making ----------------------------------------------------------- */
+
+stream *stream_new(slice name)
+{
+    stream *s = mem_alloc_zero(sizeof *s + name.size);
+    if (s == NULL)
+        return NULL;
+    uint8_t *copy = (uint8_t *)(s + 1);
+    if (name.size > 0)
+        memcpy(copy, name.data, name.size);
+    s->name = slice_of(copy, name.size);
+    s->created = STREAM_NOT_CREATED;
+    return s;
+}
+
+void stream_free(stream *s)
+{
+    for (size_t i = s->chunk_first; i < s->chunk_end; i++)
+        mem_free(s->chunks[i]);
+    mem_free(s->chunks);
+    mem_free(s->marks.items);
+    mem_free(s->truncations.items);
+    mem_free(s);
+}
+
+/* ---- appending -------------------------------------------------------- */
+
+static chunk *last_chunk(const stream *s)
+{
+    return s->chunk_first == s->chunk_end ? NULL : s->chunks[s->chunk_end - 1];
+}
+
+static bool make_slot(stream *s)
+{
+    if (s->chunk_end < s->chunk_capacity)
+        return true;
+    size_t live = s->chunk_end - s->chunk_first;
+    if (s->chunk_first > live) {
+        memmove(s->chunks, s->chunks + s->chunk_first,
+                live * sizeof *s->chunks);
+        s->chunk_first = 0;
+        s->chunk_end = live;
+        return true;
+    }
+    size_t capacity = s->chunk_capacity * 2 + 2;
+    chunk **grown = mem_realloc(s->chunks, capacity * sizeof *grown);
+    if (grown == NULL)
+        return false;
+    s->chunks = grown;
+    s->chunk_capacity = capacity;
+    return true;
+}
+
+static chunk *add_chunk(stream *s, size_t need)
+{
+    const chunk *last = last_chunk(s);
+    size_t capacity = last == NULL ? CHUNK_SIZE_FIRST : last->capacity * 2;
+    if (capacity > CHUNK_SIZE_MAX)
+        capacity = CHUNK_SIZE_MAX;
+    if (capacity < need)
+        capacity = need;
+    if (!make_slot(s))
+        return NULL;
+    chunk *c = mem_alloc(sizeof *c + capacity);
+    if (c == NULL)
+        return NULL;
+    *c = (chunk){.first = s->count, .capacity = (uint32_t)capacity};
+    s->chunks[s->chunk_end++] = c;
+    return c;
+}
+
+static size_t space_for(size_t data_size)
+{
+    size_t size = sizeof(event) + data_size;
+    return (size + EVENT_ALIGN - 1) / EVENT_ALIGN * EVENT_ALIGN;
+}
+
+static size_t space_left(const chunk *c)
+{
+    return c->capacity - c->used - (size_t)c->count * OFFSET_SIZE;
+}
+
+const event *stream_append(stream *s, uint64_t seq, uint64_t position,
+                           persist_lsn lsn, slice data)
+{
+    CHECK(seq > s->mark && data.size <= PERSIST_VALUE_SIZE_MAX);
+    size_t space = space_for(data.size);
+    chunk *c = last_chunk(s);
+    if (c == NULL || space_left(c) < space + OFFSET_SIZE)
+        c = add_chunk(s, space + EVENT_ALIGN);
+    if (c == NULL)
+        return NULL;
+    event *e = (event *)(void *)(c->bytes + c->used);
+    *e = (event){seq, position, lsn, s->bytes, (uint32_t)data.size};
+    if (data.size > 0)
+        memcpy(e->data, data.data, data.size);
+    uint32_t at = c->used;
+    c->count++;
+    memcpy(c->bytes + c->capacity - (size_t)c->count * OFFSET_SIZE, &at,
+           OFFSET_SIZE);
+    c->used += (uint32_t)space;
+    s->count++;
+    s->bytes += data.size;
+    s->mark = seq;
+    return e;
+}
+
+void stream_pop(stream *s)
+{
+    chunk *c = last_chunk(s);
+    CHECK(c != NULL && c->count > 0);
+    const event *e = chunk_event(c, c->count - 1);
+    s->count--;
+    s->bytes -= e->size;
+    c->used -= (uint32_t)space_for(e->size);
+    c->count--;
+    if (c->count == 0) {
+        mem_free(c);
+        s->chunk_end--;
+    }
+    s->mark = stream_mark_at(s, UINT64_MAX);
+}
+
+/* ---- looking ---------------------------------------------------------- */
+
+typedef uint64_t (*event_key)(const event *);
+
+static uint64_t key_seq(const event *e)
+{
+    return e->seq;
+}
+
+static uint64_t key_lsn(const event *e)
+{
+    return e->lsn;
+}
+
+/* The index of the first event in memory whose key, which never falls, is
+ * `bound` or more; s->count if there is none. */
+static uint64_t lower_bound(const stream *s, event_key key, uint64_t bound)
+{
+    size_t low = s->chunk_first, high = s->chunk_end;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const chunk *c = s->chunks[middle];
+        if (key(chunk_event(c, c->count - 1)) < bound)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == s->chunk_end)
+        return s->count;
+    const chunk *c = s->chunks[low];
+    uint32_t from = 0, to = c->count - 1;
+    while (from < to) {
+        uint32_t middle = (from + to) / 2;
+        if (key(chunk_event(c, middle)) < bound)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return c->first + from;
+}
+
+uint64_t stream_index_of_seq(const stream *s, uint64_t seq)
+{
+    return lower_bound(s, key_seq, seq);
+}
+
+uint64_t stream_index_after_lsn(const stream *s, persist_lsn lsn)
+{
+    const chunk *c = last_chunk(s);
+    if (c == NULL || chunk_event(c, c->count - 1)->lsn <= lsn)
+        return s->count;
+    return lower_bound(s, key_lsn, lsn + 1);
+}
+
+static const event *event_at(const stream *s, uint64_t index)
+{
+    const chunk *c = stream_chunk(s, index);
+    return chunk_event(c, (uint32_t)(index - c->first));
+}
+
+uint64_t stream_mark_at(const stream *s, persist_lsn lsn)
+{
+    uint64_t mark = history_at(&s->marks, lsn);
+    uint64_t end = stream_index_after_lsn(s, lsn);
+    const chunk *first =
+        s->chunk_first == s->chunk_end ? NULL : s->chunks[s->chunk_first];
+    uint64_t newest = first != NULL && end > first->first
+                          ? event_at(s, end - 1)->seq
+                          : s->dropped_mark;
+    return newest > mark ? newest : mark;
+}
+
+void stream_range_at(const stream *s, persist_lsn lsn, uint64_t *begin,
+                     uint64_t *end)
+{
+    *end = stream_index_after_lsn(s, lsn);
+    *begin = stream_index_of_seq(s, history_at(&s->truncations, lsn) + 1);
+    if (*begin > *end)
+        *begin = *end;
+}
+
+const chunk *stream_chunk(const stream *s, uint64_t index)
+{
+    CHECK(s->chunk_first < s->chunk_end && index < s->count);
+    size_t low = s->chunk_first, high = s->chunk_end - 1;
+    CHECK(s->chunks[low]->first <= index);
+    while (low < high) {
+        size_t middle = (low + high + 1) / 2;
+        if (s->chunks[middle]->first <= index)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return s->chunks[low];
+}
+
+uint64_t stream_bytes_between(const stream *s, uint64_t begin, uint64_t end)
+{
+    CHECK(begin <= end);
+    if (begin == end)
+        return 0;
+    uint64_t until =
+        end == s->count ? s->bytes : event_at(s, end)->bytes_before;
+    return until - event_at(s, begin)->bytes_before;
+}
+
+/* ---- dropping --------------------------------------------------------- */
+
+size_t stream_drop(stream *s, persist_lsn horizon,
+                   void (*gone)(void *context, const event *), void *context)
+{
+    history_prune(&s->truncations, horizon);
+    history_prune(&s->marks, horizon);
+    uint64_t through = history_at(&s->truncations, horizon);
+    size_t freed = 0;
+    while (s->chunk_first < s->chunk_end) {
+        chunk *c = s->chunks[s->chunk_first];
+        const event *last = chunk_event(c, c->count - 1);
+        if (last->seq > through)
+            break;
+        s->dropped_mark = last->seq;
+        for (uint32_t i = 0; i < c->count; i++)
+            gone(context, chunk_event(c, i));
+        freed += sizeof *c + c->capacity;
+        mem_free(c);
+        s->chunk_first++;
+    }
+    return freed;
+}

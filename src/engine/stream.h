@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* One stream in memory: its events in chunks that never move, and what it was
+ * at every lsn that somebody may still ask for.
+ *
+ * Events are numbered by index, from 0, over all that were ever appended;
+ * truncated ones leave memory from the front. */
+#ifndef ENGINE_STREAM_H
+#define ENGINE_STREAM_H
+
+#include <stdbool.h>
+
+#include "base/slice.h"
+#include "persist.h"
+
+/* An event as it lies in a chunk. */
+typedef struct event {
+    uint64_t seq;
+    uint64_t position;
+    persist_lsn lsn;
+    uint64_t bytes_before; /* sizes of all events before it, ever */
+    uint32_t size;         /* bytes */
+    uint8_t data[];
+} event;
+
+typedef struct chunk {
+    uint64_t first;    /* index of its first event */
+    uint32_t count;    /* events */
+    uint32_t used;     /* bytes of events, from the front */
+    uint32_t capacity; /* bytes; offsets of events grow from the back */
+    _Alignas(8) uint8_t bytes[];
+} chunk;
+
+/* A number that changes: its values, each with the lsn it holds from. */
+typedef struct history {
+    struct history_item {
+        persist_lsn lsn;
+        uint64_t value;
+    } * items;
+    size_t count, capacity;
+} history;
+
+/* The value at an lsn; 0 before the first. */
+uint64_t history_at(const history *, persist_lsn);
+/* Adds a value; false when memory is out. */
+bool history_push(history *, persist_lsn, uint64_t value);
+/* Takes the newest back. */
+void history_pop(history *);
+/* Forgets what no lsn from this one on sees. */
+void history_prune(history *, persist_lsn);
+
+typedef struct stream {
+    slice name;          /* owned */
+    persist_lsn created; /* STREAM_NOT_CREATED before the first edit */
+    chunk **chunks;      /* by index: [chunk_first, chunk_end) are there */
+    size_t chunk_first, chunk_end, chunk_capacity;
+    uint64_t count;        /* events ever appended */
+    uint64_t bytes;        /* of them */
+    uint64_t mark;         /* the newest; also inside a commit in the making */
+    uint64_t dropped_mark; /* seq of the newest event that left memory */
+    uint64_t plan, plan_mark; /* the mark inside the commit being planned */
+    history marks;            /* set without an event */
+    history truncations;      /* every event up to this seq is gone */
+} stream;
+
+#define STREAM_NOT_CREATED UINT64_MAX
+
+/* Makes a stream without events; NULL when memory is out. */
+stream *stream_new(slice name);
+void stream_free(stream *);
+
+/* Adds an event, seq > mark; NULL when memory is out. */
+const event *stream_append(stream *, uint64_t seq, uint64_t position,
+                           persist_lsn, slice data);
+/* Takes the newest event back. */
+void stream_pop(stream *);
+
+/* The mark as it was at an lsn. */
+uint64_t stream_mark_at(const stream *, persist_lsn);
+
+/* Indexes: of the first event with that seq or a higher one, and behind the
+ * last one with that lsn or a lower one. */
+uint64_t stream_index_of_seq(const stream *, uint64_t seq);
+uint64_t stream_index_after_lsn(const stream *, persist_lsn);
+
+/* The events that are there at an lsn have the indexes [*begin, *end). */
+void stream_range_at(const stream *, persist_lsn, uint64_t *begin,
+                     uint64_t *end);
+
+/* The chunk that holds an event in memory. */
+const chunk *stream_chunk(const stream *, uint64_t index);
+
+/* An event of a chunk. */
+static inline const event *chunk_event(const chunk *c, uint32_t slot)
+{
+    uint32_t at;
+    memcpy(&at, c->bytes + c->capacity - sizeof at * (slot + 1), sizeof at);
+    return (const event *)(const void *)(c->bytes + at);
+}
+
+/* Sum of the sizes of the events with indexes [begin, end). */
+uint64_t stream_bytes_between(const stream *, uint64_t begin, uint64_t end);
+
+/* Frees leading chunks of events that nobody sees from this lsn on, calling
+ * `gone` with each event before. Returns the bytes of memory freed. */
+size_t stream_drop(stream *, persist_lsn horizon,
+                   void (*gone)(void *context, const event *), void *context);
+
+#endif

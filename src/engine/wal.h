@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* The write-ahead log: room for records, the buffer they wait in, one write
+ * and one sync for all who came meanwhile.
+ *
+ * Two roles use it at the same time. The *writer* (one thread at a time; the
+ * engine sees to it) reserves, appends and seals. Any thread waits: the first
+ * that finds nobody syncing becomes the leader and syncs for all.
+ *
+ * The happy path of an append touches memory only. It can fail when a new
+ * segment is needed and there is no space: nothing has happened then, and the
+ * next append tries again. A failed write or sync ends writing for good. */
+#ifndef ENGINE_WAL_H
+#define ENGINE_WAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/manifest.h"
+#include "engine/segment.h"
+
+/* Segments that one batch may touch. */
+enum { WAL_EXTENTS = 16 };
+
+/* An open segment that is, or will be, written to. */
+typedef struct wal_segment {
+    uint64_t number;
+    uint64_t size;           /* bytes */
+    uint64_t end;            /* of what is reserved; the writer's */
+    persist_lsn first, last; /* records in it; the writer's */
+    os_file *file;
+    unsigned pending; /* extents in buffers */
+    bool sealed;      /* no more records will come */
+    bool unsynced;    /* written since the last sync */
+    struct wal_segment *next;
+    struct wal_segment *sync_next; /* the leader's list */
+} wal_segment;
+
+/* A run of bytes of one buffer that belongs at one place. */
+typedef struct wal_extent {
+    wal_segment *segment;
+    uint64_t at;
+    size_t from, size;
+} wal_extent;
+
+/* Records that wait to be written. */
+typedef struct wal_batch {
+    buf bytes;
+    wal_extent extents[WAL_EXTENTS];
+    size_t extent_count;
+} wal_batch;
+
+typedef struct wal {
+    segment_place place;
+    uint64_t segment_size;
+
+    /* the writer's */
+    wal_segment *active; /* NULL: none yet */
+    manifest sealed;     /* entries of the segments before it */
+    buf scratch;         /* the record in the making */
+
+    pthread_mutex_t lock; /* for all below */
+    wal_batch fill;       /* being filled */
+    wal_batch flush;      /* being written, by the leader alone */
+    wal_segment *open;    /* all that have a file open, but the spares */
+    wal_segment *spares;  /* ready, by number */
+    unsigned spare_count;
+    uint64_t next_number;
+    uint64_t *free_numbers; /* files that may be recycled */
+    size_t free_count, free_capacity;
+    bool sealed_here; /* since the opening */
+    bool preparing;   /* a segment is being made */
+    pthread_cond_t prepared;
+
+    bool flushing;             /* there is a leader */
+    persist_lsn flushing_last; /* its sync will cover this; 0: none will */
+    uint64_t generation;       /* of syncs: in progress, or the last one */
+    pthread_cond_t covered[2]; /* waiters, by generation, odd and even */
+    persist_lsn appended;      /* the newest record in a buffer */
+    _Atomic persist_lsn durable;
+    atomic_bool failed;
+    persist_error failure; /* what failed first */
+    uint64_t syncs, bytes_logged;
+
+    pthread_t thread;
+    bool thread_runs, thread_stops;
+    pthread_cond_t work;
+} wal;
+
+/* The writer: makes the segment next that has room for `need` bytes beside
+ * its header, and seals the one before. For wal.c. */
+persist_status wal_next_segment(wal *, uint64_t need, persist_error *);
+
+/* With the lock held: closes what is sealed and synced. For wal.c. */
+void wal_reap(wal *);
+
+/* Sets up a log whose records up to `durable` are durable. `listed` tells its
+ * segments; the last is written on if `resume` says so. Numbers of new
+ * segments begin at next_number. */
+persist_status wal_open(wal *, const segment_place *, uint64_t segment_size,
+                        const manifest *listed, bool resume,
+                        uint64_t next_number, persist_error *);
+
+/* Hands over the number of a segment file that is needed no more; false when
+ * memory is out: then it stays as it is. */
+bool wal_recycle(wal *, uint64_t number);
+
+/* Starts the thread that keeps segments ready. */
+persist_status wal_start(wal *, persist_error *);
+
+/* Stops the thread, if it runs. */
+void wal_stop(wal *);
+
+/* Fills in the log's figures. */
+void wal_stats(wal *, persist_stats *);
+
+/* Stops the thread, releases all. Nothing is written. Safe after a failed
+ * wal_open. */
+void wal_close(wal *);
+
+/* Makes one segment ready if fewer are than should be; *did tells. For the
+ * background, or for whoever has no background. */
+persist_status wal_prepare_step(wal *, bool *did, persist_error *);
+
+/* The writer: returns an empty buffer with room for a record's header, to
+ * encode the body behind it. NULL when memory is out. */
+buf *wal_begin(wal *);
+
+/* The writer: finds the room on disk and in memory for the record in the
+ * buffer of wal_begin. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
+persist_status wal_reserve(wal *, persist_error *);
+
+/* The writer: the record becomes part of the log as `lsn`, one more than the
+ * one before. Cannot fail after wal_reserve. */
+void wal_append(wal *, persist_lsn lsn);
+
+/* Waits until everything up to lsn is durable, or PERSIST_READ_ONLY. An lsn
+ * that was not given yet stands for the newest. */
+persist_status wal_wait(wal *, persist_lsn lsn, persist_error *);
+
+/* Ends writing for good, because a sync failed. */
+void wal_fail(wal *, const persist_error *why);
+
+/* Fills the error of a log that has failed. */
+persist_status wal_read_only(wal *, persist_error *);
+
+/* The writer, with nothing waiting to be synced: fills in the segments that
+ * hold records, the next number and the watermark. */
+persist_status wal_describe(wal *, manifest *out, persist_error *);
+
+static inline persist_lsn wal_durable(const wal *w)
+{
+    return atomic_load_explicit(&w->durable, memory_order_acquire);
+}
+
+static inline bool wal_failed(const wal *w)
+{
+    return atomic_load_explicit(&w->failed, memory_order_acquire);
+}
+
+#endif

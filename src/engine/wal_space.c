@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/* The write-ahead log: its segments, made ready ahead of time.
+ *
+ * Segments carry growing numbers and are used in that order. A spare is whole
+ * (blocks, header, name) and durable before anybody may write to it. Making
+ * one is the only file work that an append can meet, and only when the
+ * background has not kept up or there is none. */
+#include "engine/wal.h"
+
+#include <errno.h>
+
+#include "base/mem.h"
+
+/* ---- segments --------------------------------------------------------- */
+
+static void close_segment(wal *w, wal_segment *segment)
+{
+    w->place.sys->file_close(w->place.sys, segment->file);
+    mem_free(segment);
+}
+
+void wal_reap(wal *w)
+{
+    wal_segment **link = &w->open;
+    while (*link != NULL) {
+        wal_segment *s = *link;
+        if (s->sealed && s->pending == 0 && !s->unsynced) {
+            *link = s->next;
+            close_segment(w, s);
+        } else {
+            link = &s->next;
+        }
+    }
+}
+
+static bool free_number(wal *w, uint64_t number)
+{
+    if (w->free_count == w->free_capacity) {
+        size_t capacity = w->free_capacity * 2 + 8;
+        uint64_t *grown =
+            mem_realloc(w->free_numbers, capacity * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        w->free_numbers = grown;
+        w->free_capacity = capacity;
+    }
+    w->free_numbers[w->free_count++] = number;
+    return true;
+}
+
+bool wal_recycle(wal *w, uint64_t number)
+{
+    CHECK(number < w->next_number);
+    pthread_mutex_lock(&w->lock);
+    bool done = free_number(w, number);
+    pthread_mutex_unlock(&w->lock);
+    return done;
+}
+
+/* With the lock held, let go of meanwhile: makes one segment. */
+static persist_status prepare(wal *w, uint64_t size, wal_segment **out,
+                              persist_error *error)
+{
+    CHECK(!w->preparing);
+    wal_segment *segment = mem_alloc_zero(sizeof *segment);
+    if (segment == NULL)
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    w->preparing = true;
+    segment->number = w->next_number++;
+    segment->size = size;
+    segment->end = SEGMENT_HEADER_SIZE;
+    uint64_t recycled =
+        w->free_count == 0 ? 0 : w->free_numbers[--w->free_count];
+    pthread_mutex_unlock(&w->lock);
+    persist_status status = segment_prepare(&w->place, segment->number, size,
+                                            recycled, &segment->file, error);
+    pthread_mutex_lock(&w->lock);
+    w->preparing = false;
+    pthread_cond_broadcast(&w->prepared);
+    if (status == PERSIST_OK)
+        *out = segment;
+    else
+        mem_free(segment);
+    return status;
+}
+
+/* How many spares there should be: a store that writes little needs none. */
+static unsigned spares_wanted(const wal *w)
+{
+    const wal_segment *active = w->active;
+    if (active == NULL || wal_failed(w))
+        return 0;
+    if (w->sealed_here)
+        return SEGMENT_SPARES;
+    return active->end > active->size / 2 ? 1 : 0;
+}
+
+static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
+{
+    *did = false;
+    if (w->preparing || w->spare_count >= spares_wanted(w))
+        return PERSIST_OK;
+    wal_segment *segment = NULL;
+    persist_status status = prepare(w, w->segment_size, &segment, error);
+    if (status != PERSIST_OK)
+        return status;
+    wal_segment **link = &w->spares;
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = segment;
+    w->spare_count++;
+    *did = true;
+    return PERSIST_OK;
+}
+
+persist_status wal_prepare_step(wal *w, bool *did, persist_error *error)
+{
+    pthread_mutex_lock(&w->lock);
+    persist_status status = prepare_spare(w, did, error);
+    pthread_mutex_unlock(&w->lock);
+    return status;
+}
+
+/* Spares have lower numbers than a segment that is made now, so they cannot
+ * be used after it. Their files can, under new numbers. */
+static void drop_spares(wal *w)
+{
+    while (w->spares != NULL) {
+        wal_segment *spare = w->spares;
+        w->spares = spare->next;
+        free_number(w, spare->number);
+        close_segment(w, spare);
+    }
+    w->spare_count = 0;
+}
+
+/* With the lock held: a spare if it is big enough, else a new one. */
+static persist_status take_segment(wal *w, uint64_t need, wal_segment **out,
+                                   persist_error *error)
+{
+    uint64_t size = SEGMENT_HEADER_SIZE + need;
+    bool fits = size <= w->segment_size;
+    while (w->preparing && (!fits || w->spares == NULL))
+        pthread_cond_wait(&w->prepared, &w->lock);
+    if (fits && w->spares != NULL) {
+        *out = w->spares;
+        w->spares = w->spares->next;
+        w->spare_count--;
+        return PERSIST_OK;
+    }
+    drop_spares(w);
+    size = (size + SEGMENT_ROUND - 1) / SEGMENT_ROUND * SEGMENT_ROUND;
+    return prepare(w, fits ? w->segment_size : size, out, error);
+}
+
+static segment_entry entry_of(const wal_segment *s)
+{
+    return (segment_entry){s->number, s->size, s->first, s->last, s->end};
+}
+
+persist_status wal_next_segment(wal *w, uint64_t need, persist_error *error)
+{
+    wal_segment *old = w->active, *segment = NULL;
+    bool used = old != NULL && old->first != 0;
+    if (used && !manifest_add(&w->sealed, entry_of(old)))
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    pthread_mutex_lock(&w->lock);
+    persist_status status = take_segment(w, need, &segment, error);
+    if (status == PERSIST_OK) {
+        if (old != NULL) {
+            old->sealed = true;
+            w->sealed_here = true;
+        }
+        segment->next = w->open;
+        w->open = segment;
+        w->active = segment;
+        wal_reap(w);
+        pthread_cond_signal(&w->work);
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (status != PERSIST_OK && used)
+        w->sealed.segment_count--;
+    return status;
+}
+
+/* ---- the background --------------------------------------------------- */
+
+static void *background(void *context)
+{
+    wal *w = context;
+    pthread_mutex_lock(&w->lock);
+    while (!w->thread_stops) {
+        bool did;
+        persist_error ignored; /* an append that needs a segment will tell */
+        persist_status status = prepare_spare(w, &did, &ignored);
+        if ((status != PERSIST_OK || !did) && !w->thread_stops)
+            pthread_cond_wait(&w->work, &w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+persist_status wal_start(wal *w, persist_error *error)
+{
+    CHECK(!w->thread_runs);
+    int code = pthread_create(&w->thread, NULL, background, w);
+    if (code != 0)
+        return os_failed(error, -code, "start a thread for", w->place.dir);
+    pthread_mutex_lock(&w->lock);
+    w->thread_runs = true;
+    pthread_mutex_unlock(&w->lock);
+    return PERSIST_OK;
+}
+
+void wal_stop(wal *w)
+{
+    if (!w->thread_runs)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->thread_stops = true;
+    pthread_cond_signal(&w->work);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    w->thread_runs = false;
+}
+
+/* ---- opening and closing ---------------------------------------------- */
+
+static persist_status adopt(wal *w, const manifest *listed, bool resume,
+                            persist_error *error)
+{
+    size_t sealed = listed->segment_count - (resume ? 1 : 0);
+    for (size_t i = 0; i < sealed; i++)
+        if (!manifest_add(&w->sealed, listed->segments[i]))
+            return status_set(error, PERSIST_LIMIT, "out of memory");
+    if (!resume)
+        return PERSIST_OK;
+    const segment_entry *e = &listed->segments[sealed];
+    wal_segment *segment = mem_alloc_zero(sizeof *segment);
+    if (segment == NULL)
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    persist_status status =
+        segment_open(&w->place, e->number, &segment->file, error);
+    if (status != PERSIST_OK) {
+        mem_free(segment);
+        return status;
+    }
+    segment->number = e->number;
+    segment->size = e->size;
+    segment->end = e->end;
+    segment->first = e->first;
+    segment->last = e->last;
+    w->active = w->open = segment;
+    return PERSIST_OK;
+}
+
+persist_status wal_open(wal *w, const segment_place *place,
+                        uint64_t segment_size, const manifest *listed,
+                        bool resume, uint64_t next_number, persist_error *error)
+{
+    CHECK(!resume || listed->segment_count > 0);
+    *w = (wal){.place = *place, .segment_size = segment_size};
+    w->next_number = next_number;
+    w->appended = listed->watermark;
+    atomic_init(&w->durable, listed->watermark);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->prepared, NULL);
+    pthread_cond_init(&w->covered[0], NULL);
+    pthread_cond_init(&w->covered[1], NULL);
+    pthread_cond_init(&w->work, NULL);
+    if (!buf_reserve(&w->fill.bytes, LOG_BUFFER_SIZE) ||
+        !buf_reserve(&w->flush.bytes, LOG_BUFFER_SIZE))
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    return adopt(w, listed, resume, error);
+}
+
+void wal_close(wal *w)
+{
+    if (w->place.sys == NULL)
+        return;
+    wal_stop(w);
+    drop_spares(w);
+    while (w->open != NULL) {
+        wal_segment *s = w->open;
+        w->open = s->next;
+        close_segment(w, s);
+    }
+    manifest_release(&w->sealed);
+    buf_release(&w->scratch);
+    buf_release(&w->fill.bytes);
+    buf_release(&w->flush.bytes);
+    mem_free(w->free_numbers);
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->prepared);
+    pthread_cond_destroy(&w->covered[0]);
+    pthread_cond_destroy(&w->covered[1]);
+    pthread_cond_destroy(&w->work);
+    w->place.sys = NULL;
+}
+
+persist_status wal_describe(wal *w, manifest *out, persist_error *error)
+{
+    CHECK(w->appended == wal_durable(w));
+    bool added = true;
+    out->segment_count = 0;
+    for (size_t i = 0; i < w->sealed.segment_count && added; i++)
+        added = manifest_add(out, w->sealed.segments[i]);
+    if (added && w->active != NULL && w->active->first != 0)
+        added = manifest_add(out, entry_of(w->active));
+    out->watermark = w->appended;
+    out->next_segment = w->next_number;
+    return added ? PERSIST_OK
+                 : status_set(error, PERSIST_LIMIT, "out of memory");
+}
+
+void wal_stats(wal *w, persist_stats *out)
+{
+    pthread_mutex_lock(&w->lock);
+    out->syncs = w->syncs;
+    out->bytes_logged = w->bytes_logged;
+    out->segments = w->sealed.segment_count + (w->active == NULL ? 0 : 1);
+    out->segments_spare = w->spare_count;
+    pthread_mutex_unlock(&w->lock);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/* The disk backend: the engine behind the store's table. */
+#include "base/mem.h"
+#include "engine/engine.h"
+#include "store/store.h"
+
+typedef struct disk_store {
+    persist_store head;
+    engine *engine;
+} disk_store;
+
+typedef struct disk_cursor {
+    persist_cursor head;
+    engine_cursor cursor;
+} disk_cursor;
+
+typedef struct disk_writer {
+    persist_blob_writer head;
+    engine *engine;
+    blob_writer writer;
+} disk_writer;
+
+typedef struct disk_reader {
+    persist_blob_reader head;
+    blob_reader reader;
+} disk_reader;
+
+static engine *engine_of(persist_store *store)
+{
+    return ((disk_store *)store)->engine;
+}
+
+static persist_status no_memory(persist_error *error)
+{
+    return status_set(error, PERSIST_LIMIT, "out of memory");
+}
+
+static persist_status disk_close(persist_store *store, persist_error *error)
+{
+    persist_status status = engine_close(engine_of(store), error);
+    mem_free(store);
+    return status;
+}
+
+/* ---- writing ---------------------------------------------------------- */
+
+static persist_status disk_commit(persist_store *store,
+                                  const persist_edit *edits, size_t count,
+                                  const persist_once *given,
+                                  persist_outcome *outcome,
+                                  persist_error *error)
+{
+    return engine_commit(engine_of(store), edits, count, given, outcome, error);
+}
+
+static persist_status
+disk_once_find(persist_store *store, slice id,
+               uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE],
+               persist_outcome *outcome, persist_error *error)
+{
+    return engine_once_find(engine_of(store), id, fingerprint, outcome, error);
+}
+
+static persist_status disk_wait_durable(persist_store *store, persist_lsn lsn,
+                                        persist_error *error)
+{
+    return wal_wait(&engine_of(store)->wal, lsn, error);
+}
+
+static persist_lsn disk_latest(persist_store *store)
+{
+    return engine_latest(engine_of(store));
+}
+
+static persist_lsn disk_durable(persist_store *store)
+{
+    return wal_durable(&engine_of(store)->wal);
+}
+
+/* ---- reading ---------------------------------------------------------- */
+
+static engine_read_kind kind_of(read_kind kind)
+{
+    static const engine_read_kind kinds[] = {
+        [READ_STREAM] = ENGINE_STREAM, [READ_STREAM_BACK] = ENGINE_STREAM_BACK,
+        [READ_ALL] = ENGINE_ALL,       [READ_STREAMS] = ENGINE_STREAMS,
+        [READ_KEYS] = ENGINE_KEYS,
+    };
+    CHECK((size_t)kind < sizeof kinds / sizeof *kinds);
+    return kinds[kind];
+}
+
+static persist_status disk_read(persist_store *store, const read_request *r,
+                                persist_cursor **out, persist_error *error)
+{
+    disk_cursor *c = mem_alloc(sizeof *c);
+    if (c == NULL)
+        return no_memory(error);
+    c->head.backend = store->backend;
+    uint64_t limit = r->kind == READ_STREAMS ? PERSIST_NO_LIMIT : r->limit;
+    persist_status status =
+        engine_read(engine_of(store), &c->cursor, kind_of(r->kind), r->name,
+                    r->after, r->from, limit, r->view, error);
+    if (status == PERSIST_OK)
+        *out = &c->head;
+    else
+        mem_free(c);
+    return status;
+}
+
+static persist_status disk_next_event(persist_cursor *cursor,
+                                      persist_event *out, persist_error *error)
+{
+    return engine_next_event(&((disk_cursor *)cursor)->cursor, out, error);
+}
+
+static persist_status disk_next_key(persist_cursor *cursor, slice *name,
+                                    slice *value, persist_error *error)
+{
+    return engine_next_key(&((disk_cursor *)cursor)->cursor, name, value,
+                           error);
+}
+
+static void disk_cursor_close(persist_cursor *cursor)
+{
+    engine_cursor_close(&((disk_cursor *)cursor)->cursor);
+    mem_free(cursor);
+}
+
+static persist_status disk_info(persist_store *store, slice name,
+                                persist_view view, persist_stream_info *info,
+                                bool *known, persist_error *error)
+{
+    (void)error;
+    return engine_info(engine_of(store), name, view, info, known);
+}
+
+static persist_status disk_get(persist_store *store, slice name,
+                               persist_view view, slice *out,
+                               persist_error *error)
+{
+    return engine_get(engine_of(store), name, view, out, error);
+}
+
+/* ---- blobs ------------------------------------------------------------ */
+
+static persist_status disk_blob_has(persist_store *store, slice cid,
+                                    persist_error *error)
+{
+    return blob_has(&engine_of(store)->blobs, cid, error);
+}
+
+static persist_status disk_blob_create(persist_store *store,
+                                       persist_blob_writer **out,
+                                       persist_error *error)
+{
+    engine *e = engine_of(store);
+    if (wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
+    disk_writer *w = mem_alloc(sizeof *w);
+    if (w == NULL)
+        return no_memory(error);
+    w->head.backend = store->backend;
+    w->engine = e;
+    persist_status status = blob_create(&e->blobs, &w->writer, error);
+    if (status == PERSIST_OK)
+        *out = &w->head;
+    else
+        mem_free(w);
+    return status;
+}
+
+static persist_status disk_blob_write(persist_blob_writer *writer, slice bytes,
+                                      persist_error *error)
+{
+    return blob_write(&((disk_writer *)writer)->writer, bytes, error);
+}
+
+static void disk_blob_abort(persist_blob_writer *writer)
+{
+    blob_abort(&((disk_writer *)writer)->writer);
+    mem_free(writer);
+}
+
+/* A sync that failed may have lost what another blob or commit relies on. */
+static persist_status disk_blob_finish(persist_blob_writer *writer,
+                                       persist_cid out, persist_error *error)
+{
+    disk_writer *w = (disk_writer *)writer;
+    engine *e = w->engine;
+    persist_error why;
+    bool unsynced;
+    if (wal_failed(&e->wal)) {
+        disk_blob_abort(writer);
+        return wal_read_only(&e->wal, error);
+    }
+    persist_status status = blob_finish(&w->writer, out, &unsynced, &why);
+    if (unsynced)
+        wal_fail(&e->wal, &why);
+    if (status != PERSIST_OK && error != NULL)
+        *error = why;
+    mem_free(w);
+    return status;
+}
+
+static persist_status disk_blob_open(persist_store *store, slice cid,
+                                     uint64_t *size, persist_blob_reader **out,
+                                     persist_error *error)
+{
+    disk_reader *r = mem_alloc(sizeof *r);
+    if (r == NULL)
+        return no_memory(error);
+    r->head.backend = store->backend;
+    persist_status status =
+        blob_open(&engine_of(store)->blobs, cid, &r->reader, error);
+    if (status != PERSIST_OK) {
+        mem_free(r);
+        return status;
+    }
+    if (size != NULL)
+        *size = r->reader.size;
+    *out = &r->head;
+    return PERSIST_OK;
+}
+
+static persist_status disk_blob_read(persist_blob_reader *reader, void *data,
+                                     size_t size, size_t *got,
+                                     persist_error *error)
+{
+    return blob_read(&((disk_reader *)reader)->reader, data, size, got, error);
+}
+
+static void disk_blob_close(persist_blob_reader *reader)
+{
+    blob_close(&((disk_reader *)reader)->reader);
+    mem_free(reader);
+}
+
+/* ---- the table -------------------------------------------------------- */
+
+static void disk_stats(persist_store *store, persist_stats *out)
+{
+    engine_stats(engine_of(store), out);
+}
+
+static const store_backend disk_backend = {
+    .close = disk_close,
+    .commit = disk_commit,
+    .once_find = disk_once_find,
+    .wait_durable = disk_wait_durable,
+    .latest = disk_latest,
+    .durable = disk_durable,
+    .read = disk_read,
+    .next_event = disk_next_event,
+    .next_key = disk_next_key,
+    .cursor_close = disk_cursor_close,
+    .info = disk_info,
+    .get = disk_get,
+    .blob_has = disk_blob_has,
+    .blob_create = disk_blob_create,
+    .blob_write = disk_blob_write,
+    .blob_finish = disk_blob_finish,
+    .blob_abort = disk_blob_abort,
+    .blob_open = disk_blob_open,
+    .blob_read = disk_blob_read,
+    .blob_close = disk_blob_close,
+    .stats = disk_stats,
+};
+
+persist_status store_disk_open(const persist_options *options,
+                               persist_store **out, persist_error *error)
+{
+    disk_store *store = mem_alloc(sizeof *store);
+    if (store == NULL)
+        return no_memory(error);
+    store->head.backend = &disk_backend;
+    persist_status status = engine_open(options, &store->engine, error);
+    if (status == PERSIST_OK)
+        *out = &store->head;
+    else
+        mem_free(store);
+    return status;
+}
