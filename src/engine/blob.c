@@ -90,6 +90,44 @@ static persist_status bad_cid(slice cid, persist_error *error)
                       cid.size, CID_SIZE);
 }
 
+/* ---- names ------------------------------------------------------------ */
+
+/* Makes durable what stands in a folder, and the folder's own name. */
+static int sync_names(blob_store *b, const blob_place *place)
+{
+    uint8_t *synced = &b->synced[place->folder / 8];
+    uint8_t bit = (uint8_t)(1u << place->folder % 8);
+    int code = b->sys->dir_sync(b->sys, place->inner);
+    if (code == 0 && (*synced & bit) == 0) {
+        code = b->sys->dir_sync(b->sys, place->outer);
+        if (code == 0)
+            code = b->sys->dir_sync(b->sys, b->dir);
+    }
+    if (code == 0)
+        *synced |= bit;
+    else
+        *synced &= (uint8_t)~bit;
+    return code;
+}
+
+static bool is_synced(const blob_store *b, const blob_place *place)
+{
+    return b->synced[place->folder / 8] >> place->folder % 8 & 1;
+}
+
+/* A name that was found may be one that a killed process left behind, or that
+ * another thread is about to sync: it is shown once it is durable. */
+static persist_status settle_name(blob_store *b, const blob_place *place,
+                                  persist_error *error)
+{
+    pthread_mutex_lock(&b->lock);
+    int code = is_synced(b, place) ? 0 : sync_names(b, place);
+    pthread_mutex_unlock(&b->lock);
+    return code == 0
+               ? PERSIST_OK
+               : os_failed(error, code, "sync the folder of", place->path);
+}
+
 persist_status blob_has(blob_store *b, slice cid, persist_error *error)
 {
     uint8_t digest[HASH_SHA256_SIZE];
@@ -101,7 +139,7 @@ persist_status blob_has(blob_store *b, slice cid, persist_error *error)
     int code = b->sys->stat(b->sys, place.path, &stat);
     if (code == -ENOENT || code == -ENOTDIR)
         return PERSIST_NONE;
-    return code == 0 ? PERSIST_OK
+    return code == 0 ? settle_name(b, &place, error)
                      : os_failed(error, code, "look at", place.path);
 }
 
@@ -156,24 +194,6 @@ static int make_folders(const blob_store *b, const blob_place *place)
     return code == -EEXIST ? 0 : code;
 }
 
-/* Makes durable what stands in a folder, and the folder's own name. */
-static int sync_names(blob_store *b, const blob_place *place)
-{
-    uint8_t *synced = &b->synced[place->folder / 8];
-    uint8_t bit = (uint8_t)(1u << place->folder % 8);
-    int code = b->sys->dir_sync(b->sys, place->inner);
-    if (code == 0 && (*synced & bit) == 0) {
-        code = b->sys->dir_sync(b->sys, place->outer);
-        if (code == 0)
-            code = b->sys->dir_sync(b->sys, b->dir);
-    }
-    if (code == 0)
-        *synced |= bit;
-    else
-        *synced &= (uint8_t)~bit;
-    return code;
-}
-
 /* A blob that is there is durable unless its folder was never synced here. One
  * of another size is damaged, and replaced. */
 static bool is_stored(const blob_store *b, const blob_place *place,
@@ -190,7 +210,7 @@ static persist_status put_in_place(blob_writer *w, const blob_place *place,
 {
     blob_store *b = w->store;
     const os *sys = b->sys;
-    bool synced = b->synced[place->folder / 8] >> place->folder % 8 & 1;
+    bool synced = is_synced(b, place);
     bool stored = is_stored(b, place, w->size);
     *kept = false;
     if (stored && synced)
@@ -267,14 +287,20 @@ persist_status blob_open(blob_store *b, slice cid, blob_reader *r,
         return PERSIST_NONE;
     if (code != 0)
         return os_failed(error, code, "open", r->path);
-    code = b->sys->file_size(b->sys, r->file, &r->size);
-    if (code == 0)
+    persist_status status = settle_name(b, &place, error);
+    if (status == PERSIST_OK) {
+        code = b->sys->file_size(b->sys, r->file, &r->size);
+        if (code != 0)
+            status = os_failed(error, code, "look at", r->path);
+    }
+    if (status == PERSIST_OK) {
         r->hash = hash_sha256_begin();
-    if (code == 0 && r->hash != NULL)
-        return PERSIST_OK;
+        if (r->hash != NULL)
+            return PERSIST_OK;
+        status = no_memory(error);
+    }
     b->sys->file_close(b->sys, r->file);
-    return code != 0 ? os_failed(error, code, "look at", r->path)
-                     : no_memory(error);
+    return status;
 }
 
 static persist_status corrupt(const blob_reader *r, persist_error *error)
