@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../lib/bugs.h"
 #include "../lib/clock.h"
 #include "../lib/explore.h"
 #include "../lib/os_sim_disk.h"
@@ -37,7 +38,7 @@ static void report(const op *ops, size_t count)
 {
     op shortest[REPLAY_MAX];
     memcpy(shortest, ops, count * sizeof *ops);
-    if (count > 1)
+    if (count > 1 && args.bug == NULL)
         count = explore_shrink(&x, shortest, count);
     printf("VIOLATION\n%.*sreplay: crash_states %s\n", (int)x.report.size,
            (const char *)x.report.data, describe(shortest, count));
@@ -49,7 +50,8 @@ static bool run(const op *ops, size_t count, size_t watch_from)
     last_word(describe(ops, count));
     if (!explore_run(&x, ops, count, watch_from))
         report(ops, count);
-    return x.violations < VIOLATIONS_MAX && seconds() < args.budget;
+    uint64_t most = args.bug == NULL ? VIOLATIONS_MAX : 1;
+    return x.violations < most && seconds() < args.budget;
 }
 
 /* Runs sequences whose crash states are those of their last op: the others
@@ -104,8 +106,8 @@ static uint64_t threes(double until)
 static uint64_t long_ones(void)
 {
     uint64_t random = x.seed ^ 0x5eed, done = 0;
-    bool more = x.violations < VIOLATIONS_MAX && seconds() < args.budget;
-    for (; more; done++) {
+    for (bool more = x.violations == 0; more && seconds() < args.budget;
+         done++) {
         op ops[LONG_MAX];
         size_t count = 4 + sim_random(&random) % (LONG_MAX - 4);
         for (size_t i = 0; i < count; i++)
@@ -131,7 +133,10 @@ int main(int argc, char **argv)
     args = arguments_read(argc, argv, 45);
     x.seed = args.seed;
     x.segment_size = SEGMENT_SIZE;
-    x.bug = (sim_bug)args.bug;
+    if (!bugs_set(&x, args.bug)) {
+        bugs_list();
+        return 2;
+    }
     x.random_plans = 4;
     x.wait_each = args.wait_each;
     uint64_t three = 0, random = 0;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../lib/bugs.h"
 #include "../lib/clock.h"
 #include "../lib/os_sim.h"
 #include "../lib/os_sim_disk.h"
@@ -300,10 +301,10 @@ static void drain(persist_cursor *cursor, const reading *r, buf *out)
     persist_cursor_close(cursor);
 }
 
-static void read_info_and_key(pair *p, persist_store *model, persist_view view)
+static void read_info_and_key(pair *p, persist_store *oracle, persist_view view)
 {
     slice name = any_name(p);
-    persist_store *stores[2] = {p->disk, model};
+    persist_store *stores[2] = {p->disk, oracle};
     buf *outs[2] = {&p->said, &p->wanted};
     for (int i = 0; i < 2; i++) {
         persist_stream_info info;
@@ -337,7 +338,7 @@ static persist_store *model_of(pair *p, persist_view view)
 static void read_both(pair *p)
 {
     reading r = any_reading(p);
-    persist_store *model = model_of(p, r.view);
+    persist_store *oracle = model_of(p, r.view);
     persist_cursor *a = NULL, *b = NULL;
     buf said = {0}, wanted = {0};
     bool later = draw(p, 3) == 0;
@@ -345,7 +346,7 @@ static void read_both(pair *p)
     if (r.view == PERSIST_DURABLE && p->options.background)
         return;
     persist_status first = open_reading(p->disk, &r, &a);
-    persist_status second = open_reading(model, &r, &b);
+    persist_status second = open_reading(oracle, &r, &b);
     for (uint64_t i = draw(p, 8); later && i > 0; i--)
         commit(p);
     clear(p);
@@ -485,6 +486,11 @@ int main(int argc, char **argv)
 {
     arguments args = arguments_read(argc, argv, 15);
     uint64_t checks = 0, failed = 0, runs = 0;
+    static explorer unused;
+    if (!bugs_set(&unused, args.bug)) {
+        bugs_list();
+        return 2;
+    }
     while (seconds() < args.budget && failed == 0) {
         static char word[64];
         uint64_t seed = args.seed + runs++;

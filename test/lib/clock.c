@@ -29,11 +29,11 @@ arguments arguments_read(int argc, char **argv, double budget)
         else if (value != NULL && strcmp(argv[i], "--replay") == 0)
             a.replay = value;
         else if (value != NULL && strcmp(argv[i], "--bug") == 0)
-            a.bug = (int)strtol(value, NULL, 10);
+            a.bug = value;
         else {
             fprintf(stderr,
                     "usage: %s [--seed N] [--budget SECONDS] "
-                    "[--replay OPS] [--wait-each] [--bug N]\n",
+                    "[--replay OPS] [--wait-each] [--bug NAME]\n",
                     argv[0]);
             exit(2);
         }

@@ -12,10 +12,10 @@ typedef struct arguments {
     double budget;      /* seconds */
     const char *replay; /* ops, or NULL */
     bool wait_each;
-    int bug; /* a sim_bug */
+    const char *bug; /* on purpose: a name of bugs.h, or NULL */
 } arguments;
 
-/* Reads --seed N, --budget SECONDS, --replay OPS, --wait-each, --bug N; ends
+/* Reads --seed N, --budget SECONDS, --replay OPS, --wait-each, --bug NAME; ends
  * the process with a usage line on anything else. */
 arguments arguments_read(int argc, char **argv, double budget);
 

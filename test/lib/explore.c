@@ -138,6 +138,18 @@ static void open_store(explorer *x)
         explore_fail(x, "opening: %s", error.message);
 }
 
+/* One process at a time: a second one is told so, and disturbs nothing. */
+static void check_lock(explorer *x)
+{
+    persist_store *second = NULL;
+    persist_error error;
+    if (explore_open(x, x->sim, &second, &error) != PERSIST_LOCKED)
+        explore_fail(x, "a store that is open can be opened again");
+    else if (!(error.has & PERSIST_HAS_HOLDER))
+        explore_fail(x, "the holder of the lock is not told");
+    persist_close(second, NULL);
+}
+
 static void close_store(explorer *x)
 {
     persist_error error;
@@ -289,6 +301,8 @@ bool explore_run(explorer *x, const op *ops, size_t count, size_t watch_from)
     os_sim_watch(x->sim, at_call, x);
     x->watching = watch_from == 0;
     open_store(x);
+    if (count <= 1 && !x->failed)
+        check_lock(x);
     for (size_t i = 0; i < count && !x->failed; i++) {
         x->watching = i >= watch_from;
         step(x, ops[i]);

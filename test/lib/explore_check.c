@@ -52,6 +52,7 @@ typedef struct state {
     explorer *x;
     const char *how;
     persist_lsn lowest, highest;
+    uint64_t blobs;    /* bit i: blob i was seen, and must stay */
     uint64_t crash_at; /* call of the recovery to crash before; 0: none */
     uint64_t calls;
     os_sim *crashed; /* what that left */
@@ -65,8 +66,8 @@ static void fail(const state *s, const char *what, slice why)
 
 static bool blob_is_whole(persist_store *store, op o, persist_slice cid)
 {
-    slice wanted = op_blob(o);
-    char bytes[8192];
+    char room[OP_PAYLOAD_MAX], bytes[OP_PAYLOAD_MAX + 1];
+    slice wanted = op_blob(o, room);
     size_t size = 0, got = 0;
     persist_blob_reader *reader = NULL;
     persist_status status = persist_blob_open(store, cid, NULL, &reader, NULL);
@@ -81,24 +82,30 @@ static bool blob_is_whole(persist_store *store, op o, persist_slice cid)
     return status == PERSIST_OK && slice_equal(wanted, slice_of(bytes, size));
 }
 
-static void check_blobs(const state *s, persist_store *store)
+static void check_blobs(state *s, persist_store *store)
 {
     const explorer *x = s->x;
+    uint64_t seen = 0;
+    CHECK_STATIC(EXPLORE_BLOBS_MAX <= 64, "a bit each");
     for (size_t i = 0; i < x->blob_count; i++) {
         persist_cid cid;
-        persist_cid_of(op_blob(x->blobs[i].op), cid);
+        char room[OP_PAYLOAD_MAX];
+        persist_cid_of(op_blob(x->blobs[i].op, room), cid);
         persist_status status = persist_blob_has(store, slice_str(cid), NULL);
-        if (status == PERSIST_NONE && x->blobs[i].acknowledged)
-            fail(s, "a blob that was put is gone", slice_str(cid));
+        bool promised = x->blobs[i].acknowledged || (s->blobs >> i & 1);
+        seen |= (uint64_t)(status == PERSIST_OK) << i;
+        if (status == PERSIST_NONE && promised)
+            fail(s, "a blob that was put, or shown, is gone", slice_str(cid));
         else if (status == PERSIST_OK &&
                  !blob_is_whole(store, x->blobs[i].op, slice_str(cid)))
             fail(s, "a blob that is there is not whole", slice_str(cid));
         else if (status > PERSIST_NONE)
             fail(s, "a blob cannot be looked up", slice_str(cid));
     }
+    s->blobs = seen;
 }
 
-static void check_store(const state *s, persist_store *store)
+static void check_store(state *s, persist_store *store)
 {
     buf why = {0};
     persist_lsn latest = persist_latest(store);
@@ -253,6 +260,7 @@ void explore_check(explorer *x, os_sim *image, const char *how)
         is_new(x, os_sim_hash(s.crashed), 1)) {
         x->nested++;
         state inner = s;
+        inner.blobs = 0;
         snprintf(again, sizeof again, "%s; then call %llu of recovery", how,
                  (unsigned long long)s.crash_at);
         check_again(&inner, s.crashed, again);

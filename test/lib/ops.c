@@ -77,23 +77,23 @@ size_t ops_parse(const char *text, op *out, size_t max)
 
 /* ---- payloads --------------------------------------------------------- */
 
-/* Bytes of an op: its name and serial, then filling that depends on both. */
-static slice payload(op o, size_t size, unsigned which)
+/* Bytes of an op: its name and serial, then filling that depends on both. The
+ * room is the caller's: a crash state is checked in the middle of a call. */
+static slice payload(op o, size_t size, unsigned which,
+                     char room[OP_PAYLOAD_MAX])
 {
-    static char buffers[EDITS_MAX][HUGE_SIZE + 1];
-    CHECK(which < EDITS_MAX && size <= HUGE_SIZE);
-    char *bytes = buffers[which];
-    int used = snprintf(bytes, HUGE_SIZE, "%s-%u-%u ", op_name(o.kind),
+    CHECK(size < OP_PAYLOAD_MAX);
+    int used = snprintf(room, OP_PAYLOAD_MAX, "%s-%u-%u ", op_name(o.kind),
                         o.serial, which);
     for (size_t i = (size_t)used; i < size; i++)
-        bytes[i] = (char)('a' + (i * 7 + o.serial) % 26);
-    return slice_of(bytes, size < (size_t)used ? (size_t)used : size);
+        room[i] = (char)('a' + (i * 7 + o.serial) % 26);
+    return slice_of(room, size < (size_t)used ? (size_t)used : size);
 }
 
-slice op_blob(op o)
+slice op_blob(op o, char room[OP_PAYLOAD_MAX])
 {
     CHECK(op_is_blob(o.kind));
-    return payload(o, o.kind == OP_BLOB_LARGE ? HUGE_SIZE - 900 : 0, 0);
+    return payload(o, o.kind == OP_BLOB_LARGE ? HUGE_SIZE - 900 : 0, 0, room);
 }
 
 /* ---- applying --------------------------------------------------------- */
@@ -104,6 +104,7 @@ typedef struct command {
     size_t count;
     bool has_once;
     persist_once once;
+    char rooms[EDITS_MAX][OP_PAYLOAD_MAX];
 } command;
 
 static void add(command *c, persist_edit_kind kind, const char *name,
@@ -122,27 +123,33 @@ static void once(command *c, const char *id, uint8_t fingerprint)
 
 static const char *const ids[] = {"once-0", "once-1", "once-2"};
 
+static slice bytes(command *c, op o, size_t size, unsigned which)
+{
+    CHECK(which < EDITS_MAX);
+    return payload(o, size, which, c->rooms[which]);
+}
+
 static void build_batch(command *c, op o)
 {
-    add(c, PERSIST_APPEND, "a", payload(o, 0, 0), 0);
-    add(c, PERSIST_APPEND, "b", payload(o, 300, 1), 0);
-    add(c, PERSIST_APPEND, "a", payload(o, 0, 2), 0);
+    add(c, PERSIST_APPEND, "a", bytes(c, o, 0, 0), 0);
+    add(c, PERSIST_APPEND, "b", bytes(c, o, 300, 1), 0);
+    add(c, PERSIST_APPEND, "a", bytes(c, o, 0, 2), 0);
     if (o.kind == OP_BATCH)
-        add(c, PERSIST_PUT, "batch", payload(o, 0, 3), 0);
+        add(c, PERSIST_PUT, "batch", bytes(c, o, 0, 3), 0);
     else
-        add(c, PERSIST_APPEND_AT, "b", payload(o, 0, 3), 1);
+        add(c, PERSIST_APPEND_AT, "b", bytes(c, o, 0, 3), 1);
 }
 
 static void build_expectation(command *c, op o, uint64_t mark, slice value)
 {
     if (o.kind == OP_EXPECT_KEY) {
-        add(c, PERSIST_PUT, "seen", payload(o, 0, 0), 0);
+        add(c, PERSIST_PUT, "seen", bytes(c, o, 0, 0), 0);
         add(c, PERSIST_EXPECT_KEY, "k", value, 0);
         return;
     }
     add(c, PERSIST_EXPECT_SEQ, "a", slice_of(NULL, 0),
         o.kind == OP_EXPECT_HOLDS ? mark : mark + 1);
-    add(c, PERSIST_APPEND, "a", payload(o, 0, 0), 0);
+    add(c, PERSIST_APPEND, "a", bytes(c, o, 0, 0), 0);
 }
 
 static void build(command *c, op o, uint64_t mark, slice value)
@@ -152,35 +159,35 @@ static void build(command *c, op o, uint64_t mark, slice value)
     case OP_APPEND_A:
     case OP_APPEND_B:
         add(c, PERSIST_APPEND, o.kind == OP_APPEND_A ? "a" : "b",
-            payload(o, 0, 0), 0);
+            bytes(c, o, 0, 0), 0);
         break;
     case OP_APPEND_LARGE:
     case OP_APPEND_HUGE:
         add(c, PERSIST_APPEND, "large",
-            payload(o, o.kind == OP_APPEND_HUGE ? HUGE_SIZE : LARGE_SIZE, 0),
+            bytes(c, o, o.kind == OP_APPEND_HUGE ? HUGE_SIZE : LARGE_SIZE, 0),
             0);
         break;
     case OP_APPEND_AT:
-        add(c, PERSIST_APPEND_AT, "a", payload(o, 0, 0), mark + 3);
+        add(c, PERSIST_APPEND_AT, "a", bytes(c, o, 0, 0), mark + 3);
         break;
     case OP_APPEND_TAKEN:
-        add(c, PERSIST_APPEND_AT, "a", payload(o, 0, 0), mark);
+        add(c, PERSIST_APPEND_AT, "a", bytes(c, o, 0, 0), mark);
         break;
     case OP_BATCH:
     case OP_BATCH_REFUSED:
         build_batch(c, o);
         break;
     case OP_PUT_K:
-        add(c, PERSIST_PUT, "k", payload(o, 0, 0), 0);
+        add(c, PERSIST_PUT, "k", bytes(c, o, 0, 0), 0);
         break;
     case OP_PUT_LARGE:
-        add(c, PERSIST_PUT, "k/large", payload(o, LARGE_SIZE, 0), 0);
+        add(c, PERSIST_PUT, "k/large", bytes(c, o, LARGE_SIZE, 0), 0);
         break;
     case OP_DELETE_K:
         add(c, PERSIST_DELETE, "k", none, 0);
         break;
     case OP_PUT_DELETE:
-        add(c, PERSIST_PUT, "gone", payload(o, 0, 0), 0);
+        add(c, PERSIST_PUT, "gone", bytes(c, o, 0, 0), 0);
         add(c, PERSIST_DELETE, "gone", none, 0);
         add(c, PERSIST_DELETE, "never", none, 0);
         add(c, PERSIST_PUT, "", none, 0);
@@ -232,7 +239,9 @@ static persist_status put_blob(persist_store *store, op o, buf *answer,
                                persist_error *error)
 {
     persist_cid cid = "";
-    persist_status status = persist_blob_put(store, op_blob(o), cid, error);
+    char room[OP_PAYLOAD_MAX];
+    persist_status status =
+        persist_blob_put(store, op_blob(o, room), cid, error);
     buf_put_str(answer, status == PERSIST_OK ? cid : "");
     return status;
 }
@@ -249,7 +258,9 @@ static persist_status commit(persist_store *store, op o, buf *answer,
     status = persist_get(store, slice_str("k"), PERSIST_LATEST, &value, error);
     if (status != PERSIST_OK && status != PERSIST_NONE)
         return status;
-    command c = {0};
+    command c;
+    c.count = 0;
+    c.has_once = false;
     build(&c, o, info.mark, value);
     persist_outcome out = {0};
     status = persist_commit(store, c.edits, c.count,

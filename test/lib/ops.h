@@ -42,6 +42,8 @@ typedef enum op_kind {
         OP_KINDS
 } op_kind;
 
+enum { OP_PAYLOAD_MAX = 6144 };
+
 /* One op. The serial makes its bytes its own; equal ops write equal bytes. */
 typedef struct op {
     op_kind kind;
@@ -68,8 +70,8 @@ size_t ops_parse(const char *text, op *out, size_t max);
  * store said: status, error numbers, outcome. */
 persist_status op_apply(persist_store *, op, buf *answer, persist_error *error);
 
-/* The content of the blob that an op puts. */
-slice op_blob(op);
+/* The content of the blob that an op puts, made in room. */
+slice op_blob(op, char room[OP_PAYLOAD_MAX]);
 
 /* Appends everything that reads can tell of a store, as text: streams, marks,
  * events both ways and in commit order, keys, command ids. Checks that the

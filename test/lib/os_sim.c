@@ -466,10 +466,8 @@ static int dir_sync(const os *o, const char *path)
         return found;
     if (!s->inodes[inode].is_dir)
         return -ENOTDIR;
-    if (rc != 0) {
-        sim_disk_drop(s, inode, false);
+    if (rc != 0)
         return s->bug == SIM_BUG_IGNORE_EIO ? 0 : rc;
-    }
     if (s->bug != SIM_BUG_SKIP_DIR_SYNC)
         sim_disk_sync(s, inode);
     return 0;

@@ -101,7 +101,9 @@ typedef struct sim_fault {
 } sim_fault;
 
 /* Sets the fault to come, counting from now. A failed sync drops the pages it
- * covered: a later sync that succeeds does not write them. */
+ * covered: a later sync that succeeds does not write them. A failed dir_sync
+ * leaves its changes to the next: file systems keep those in a journal, and
+ * stop for good when they lose it. */
 void os_sim_fail(os_sim *, sim_fault);
 
 /* Limits the bytes that all files together may hold; UINT64_MAX: no limit. */

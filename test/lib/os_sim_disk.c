@@ -301,14 +301,9 @@ static void sync_file(sim_inode *inode)
 
 static void sync_dir(sim_inode *inode)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < inode->change_count; i++) {
-        if (inode->changes[i].dropped)
-            inode->changes[kept++] = inode->changes[i];
-        else
-            sim_change_apply(&inode->durable_entries, &inode->changes[i]);
-    }
-    inode->change_count = kept;
+    for (size_t i = 0; i < inode->change_count; i++)
+        sim_change_apply(&inode->durable_entries, &inode->changes[i]);
+    inode->change_count = 0;
 }
 
 void sim_disk_sync(os_sim *s, unsigned number)
@@ -325,8 +320,6 @@ void sim_disk_sync(os_sim *s, unsigned number)
 void sim_disk_drop(os_sim *s, unsigned number, bool evict)
 {
     sim_inode *inode = &s->inodes[number];
-    for (size_t i = 0; i < inode->change_count; i++)
-        inode->changes[i].dropped = true;
     for (size_t i = 0; i < inode->size_count; i++)
         inode->sizes[i].dropped = true;
     for (size_t i = 0; i < inode->version_count; i++) {

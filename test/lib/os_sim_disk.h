@@ -39,7 +39,6 @@ typedef struct sim_change {
     char from[SIM_NAME_MAX];
     char to[SIM_NAME_MAX];
     unsigned inode;
-    bool dropped;
 } sim_change;
 
 typedef struct sim_entries {
@@ -123,8 +122,8 @@ void sim_disk_write(os_sim *, unsigned inode, const void *, size_t size,
 void sim_disk_resize(os_sim *, unsigned inode, uint64_t size);
 /* Makes a file, or the entries of a directory, durable. */
 void sim_disk_sync(os_sim *, unsigned inode);
-/* What a failed sync does: the pages count as clean and may be read from the
- * disk again. */
+/* What a failed sync does to a file: the pages count as clean and may be read
+ * from the disk again. */
 void sim_disk_drop(os_sim *, unsigned inode, bool evict);
 /* Does a change of a directory now, durable after its sync. */
 void sim_disk_change(os_sim *, unsigned dir, const char *from, const char *to,

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Bugs put in on purpose, to test the tests: test/crash/bugs.sh shows that
+ * each is found. They exist only in a build with -DSEEDED_BUGS; elsewhere
+ * SEEDED_BUG is the constant 0 and the compiler drops what hangs on it. */
+#ifndef BASE_SEEDED_BUG_H
+#define BASE_SEEDED_BUG_H
+
+/* X(NAME, "what the engine then does wrong") */
+#define SEEDED_BUG_LIST(X)                                                     \
+    X(SKIP_LOG_SYNC, "reports a batch durable without syncing the log")        \
+    X(EARLY_WATERMARK, "advances the watermark before the sync")               \
+    X(ACCEPT_CHECKSUM, "accepts a log record with a bad checksum")             \
+    X(SKIP_DIR_SYNC, "does not sync the directory after a new manifest")       \
+    X(SKIP_MANIFEST_SYNC, "renames a manifest that is not synced")             \
+    X(SERVE_EARLY, "serves replayed records before they are durable again")    \
+    X(REFUSE_TORN, "takes a plain torn batch for damage")                      \
+    X(KEEP_BEHIND_TEAR, "replays records that stand behind a torn one")        \
+    X(FORGET_ONCE, "drops command ids when it replays the log")                \
+    X(FORGET_MARK, "gives numbers again after truncation and replay")          \
+    X(HALF_COMMIT, "applies the edits before one that is refused")             \
+    X(IGNORE_READ_ONLY, "goes on writing after a failed sync")                 \
+    X(SHOW_UNDURABLE, "shows what is not durable after a failed sync")         \
+    X(BLOB_NO_SYNC, "renames a blob that is not synced")
+
+enum {
+    BUG_NONE,
+#define SEEDED_BUG_ENUM(name, text) BUG_##name,
+    SEEDED_BUG_LIST(SEEDED_BUG_ENUM)
+#undef SEEDED_BUG_ENUM
+        BUG_COUNT
+};
+
+#ifdef SEEDED_BUGS
+extern int seeded_bug; /* the one that is on */
+#define SEEDED_BUG(name) (seeded_bug == BUG_##name)
+#else
+#define SEEDED_BUG(name) 0
+#endif
+
+#endif

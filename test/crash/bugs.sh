@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Tests the tests: switches on one bug after the other and shows that one of
+# the crash programs finds it: test/crash/bugs.sh BUILD [NAME...]
+# BUILD gets a subdirectory `bugs`, compiled with -DSEEDED_BUGS.
+set -u
+build=${1:-build}
+[ $# -gt 0 ] && shift
+budget=${BUDGET:-20}
+cd "$(dirname "$0")/../.." || exit 1
+bugs=$build/bugs
+make --no-print-directory -s B="$bugs" CFLAGS="-DSEEDED_BUGS" \
+    "$bugs/crash/crash_states" "$bugs/crash/faults" "$bugs/crash/model" ||
+    exit 1
+passed=0
+failed=0
+
+# Without a bug the programs must be silent, or they prove nothing.
+for program in crash_states faults model; do
+    if "$bugs/crash/$program" --budget 5 >/dev/null; then
+        passed=$((passed + 1))
+    else
+        echo "$program fails without any bug"
+        failed=$((failed + 1))
+    fi
+done
+
+names=${*:-$("$bugs/crash/crash_states" --bug list)}
+for name in $names; do
+    finder=
+    for program in crash_states faults model; do
+        "$bugs/crash/$program" --budget "$budget" --bug "$name" >/dev/null
+        if [ $? -eq 1 ]; then
+            finder=$program
+            break
+        fi
+    done
+    if [ -n "$finder" ]; then
+        echo "found: $name ($finder)"
+        passed=$((passed + 1))
+    else
+        echo "NOT FOUND: $name"
+        failed=$((failed + 1))
+    fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 3 ]
