@@ -391,8 +391,12 @@ def declared(tree):
     known = {name for s in tree.c if s.path.endswith(".h")
              for _, _, name in prototypes(s)}
     for s in tree.c:
+        words = set(re.findall(r"\w+", s.code))
         if s.path.endswith(".def"):
-            known.update(re.findall(r"\w+", s.code))
+            known |= words
+        if s.path.endswith(".h"):  # #define X(name) int prefix_##name(int);
+            for prefix in re.findall(r"(\w+)##\w+\s*\(.*;$", s.code, re.M):
+                known |= {prefix + word for word in words}
     for s in tree.c:
         if not s.in_tree("src") or not s.path.endswith(".c"):
             continue

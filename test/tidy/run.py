@@ -43,6 +43,15 @@ CLEAN = {
         "A log.", "#ifndef ENGINE_LOG_H", "#define ENGINE_LOG_H", "",
         "/* The number after at. */", "int log_next(int at);", "", "#endif"),
     "src/engine/log.c": c_file("A log.", *ENGINE),
+    "src/engine/paste.h": c_file(
+        "Rows, pasted.", "#ifndef ENGINE_PASTE_H", "#define ENGINE_PASTE_H",
+        "", "#define ROWS(X) X(first)",
+        "#define DECLARE(name) int row_##name(int);", "ROWS(DECLARE)", "",
+        "#endif"),
+    "src/engine/paste.c": c_file(
+        "Rows, pasted.", '#include "engine/paste.h"', "",
+        "int row_first(int at)", "{", "    CHECK(at > 0);",
+        "    CHECK(at < 9);", "    return at;", "}"),
     "src/engine/log.def": c_file("Rows of a table.", "ROW(log_row)"),
     "include/persist.h": c_file(
         "The store.", "#ifndef PERSIST_H", "#define PERSIST_H", "",
@@ -73,8 +82,8 @@ def swap(path, old, new):
     return path, CLEAN[path].replace(old, new, 1)
 
 
-THREE_MORE = [line for name in ("one", "two", "three") for line in
-              ("", "static int %s(void)" % name, "{", "    return 1;", "}")]
+FOUR_MORE = [line for name in ("one", "two", "three", "four") for line in
+             ("", "static int %s(void)" % name, "{", "    return 1;", "}")]
 
 # (rule, (changed file, its new text)[, path that the message names])
 CANARIES = [
@@ -124,9 +133,10 @@ CANARIES = [
     ("documented", swap("include/persist.h", "#endif",
                         "int persist_close(void);\n\n#endif")),
     ("declared", swap("src/engine/log.c", "log_next", "log_other")),
+    ("declared", swap("src/engine/paste.c", "row_first", "row_second")),
     ("check_average", swap("src/engine/log.c",
                            "    CHECK(at >= 0);\n", ""), "src/engine"),
-    ("check_average", add("src/base/sum.c", *THREE_MORE), "src"),
+    ("check_average", add("src/base/sum.c", *FOUR_MORE), "src"),
     ("clang_format", swap("src/base/sum.c", "    return a + b;",
                           "  return a+b;")),
 ]
