@@ -30,6 +30,14 @@ void *mem_alloc_zero(size_t size)
     return must_fail() ? NULL : calloc(1, size == 0 ? 1 : size);
 }
 
+void *mem_alloc_aligned(size_t alignment, size_t size)
+{
+    void *memory = NULL;
+    if (must_fail() || posix_memalign(&memory, alignment, size) != 0)
+        return NULL;
+    return memory;
+}
+
 void *mem_realloc(void *old, size_t size)
 {
     return must_fail() ? NULL : realloc(old, size == 0 ? 1 : size);

@@ -8,6 +8,8 @@
 /* Return NULL when memory is out (or a test says so); callers handle it. */
 void *mem_alloc(size_t size);
 void *mem_alloc_zero(size_t size);
+/* alignment: a power of two; release with mem_free. */
+void *mem_alloc_aligned(size_t alignment, size_t size);
 void *mem_realloc(void *old, size_t size); /* old stays valid on NULL */
 void mem_free(void *memory);               /* NULL is fine */
 

@@ -12,6 +12,23 @@
 
 #include "sx/value.h"
 
+/* Free cells are poisoned in address-sanitizer builds. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HEAP_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HEAP_ASAN 1
+#endif
+#endif
+#ifdef HEAP_ASAN
+#include <sanitizer/asan_interface.h>
+#define HEAP_POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define HEAP_UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define HEAP_POISON(p, n) ((void)0)
+#define HEAP_UNPOISON(p, n) ((void)0)
+#endif
+
 /* ---- raw memory ------------------------------------------------------- */
 
 enum {
@@ -25,10 +42,10 @@ typedef struct block block;
 typedef struct large large;
 
 /* Where the next object of one size comes from: a run of free cells. */
-typedef struct run {
+typedef struct cell_run {
     char *at, *end;
-    block *next; /* to look through when the run is used up */
-} run;
+    block *block; /* where the run is; NULL: none yet */
+} cell_run;
 
 typedef struct mark_entry {
     object *object;
@@ -36,7 +53,7 @@ typedef struct mark_entry {
 } mark_entry;
 
 typedef struct heap {
-    run runs[SMALL_CLASSES];
+    cell_run runs[SMALL_CLASSES];
     block *classes[SMALL_CLASSES]; /* every block of a size */
     block *free_blocks;
     size_t free_count;
@@ -61,9 +78,40 @@ void heap_refund(sx *, size_t bytes);
 void *heap_realloc(sx *, void *old, size_t old_bytes, size_t new_bytes);
 void heap_free(sx *, void *memory, size_t bytes);
 
+/* The heap is the first member of a machine (machine.h). */
+static inline heap *heap_of(sx *m)
+{
+    return (heap *)(void *)m;
+}
+
+/* The slow ways of heap_object. */
+bool heap_refill(sx *, size_t class);
+object *heap_large(sx *, enum kind, size_t bytes);
+
 /* An object of the kind with its words uninitialised; NULL: memory is out.
  * bytes: all of it, head included. The caller fills it before the step ends. */
-object *heap_object(sx *, enum kind, size_t bytes);
+static inline void *heap_object(sx *m, enum kind kind, size_t bytes)
+{
+    size_t class = (bytes + GRANULE - 1) / GRANULE;
+    if (UNLIKELY(class >= SMALL_CLASSES))
+        return heap_large(m, kind, bytes);
+    cell_run *r = &heap_of(m)->runs[class];
+    if (UNLIKELY(r->at == r->end) && !heap_refill(m, class))
+        return NULL;
+    object *o = (object *)(void *)r->at;
+    r->at += class * GRANULE;
+    HEAP_UNPOISON(o, class * GRANULE);
+    *o = (object){.kind = (uint8_t)kind};
+    return o;
+}
+
+/* Frees everything. */
+void heap_release(sx *);
+/* Collects: marks what the machine and keep reach, frees the rest. */
+void heap_collect(sx *, const value *keep, size_t count);
+/* Marks a value and what it reaches; for those who hold roots, during
+ * heap_collect only. */
+void heap_mark(sx *, value);
 
 /* ---- numbers ---------------------------------------------------------- */
 

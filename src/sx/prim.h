@@ -76,6 +76,7 @@ typedef enum prim_status {
     PRIM_CALL,    /* frame_call() was called: step wants its result */
     PRIM_TAIL,    /* of control.c: call what stands at args[-1] in its place */
     PRIM_SUSPEND, /* of control.c: perform */
+    PRIM_AGAIN,   /* of compile.c: step wants to be run once more */
 } prim_status;
 
 typedef prim_status (*prim_fn)(sx *, value *args, size_t count, value *out);
@@ -176,13 +177,15 @@ prim_status text_string(sx *, const sx_out *, value *out);
  * 'e'; returns their number. */
 enum { FLOAT_TEXT_MAX = 32 };
 size_t float_text(double, char out[FLOAT_TEXT_MAX]);
-/* Reads a number as the reader does; false if text is none. out_of_range: an
- * integer beyond 64 bits or a float beyond its range. */
+/* Reads a number as the reader does: NUMBER_NONE if the text is no number,
+ * NUMBER_OUT_OF_RANGE for an integer beyond 64 bits or a float beyond its
+ * range, NUMBER_MEMORY when memory is out (return PRIM_MEMORY). */
 typedef enum number_kind {
     NUMBER_NONE,
     NUMBER_INTEGER,
     NUMBER_FLOAT,
-    NUMBER_OUT_OF_RANGE
+    NUMBER_OUT_OF_RANGE,
+    NUMBER_MEMORY
 } number_kind;
 number_kind number_parse(slice text, int64_t *integer, double *real);
 /* Reads one value, for sx-parse: PRIM_FAILED is a raised `syntax` or `limit`.

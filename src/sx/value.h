@@ -47,7 +47,14 @@ typedef struct object {
     uint32_t aux; /* meaning depends on the kind */
 } object;
 
-enum { FLAG_LARGE = 1, FLAG_INTERNED = 2 }; /* of any object; of a string */
+enum {
+    FLAG_LARGE = 1,
+    /* of strings: is a name; what chars.h found out about its bytes */
+    FLAG_INTERNED = 2,
+    FLAG_CHECKED = 4,
+    FLAG_AS_KEYWORD = 8,
+    FLAG_AS_SYMBOL = 16,
+};
 
 /* Bytes, immutable. head.aux: its hash, 0 when not yet computed. */
 typedef struct string {
@@ -90,7 +97,7 @@ typedef struct entry {
 /* head.aux: capacity in entries. */
 typedef struct table {
     object head;
-    uint64_t spare;
+    uint64_t used; /* entries filled, as the dict's size */
     entry entries[];
 } table;
 
@@ -120,6 +127,7 @@ typedef struct macro {
 
 typedef struct primitive {
     object head;
+    string *name;
     const struct prim *row; /* prim.h */
 } primitive;
 

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* Where objects come from: blocks of equal cells for small ones, and the C
+ * heap for large ones. What is free in a block is said by the mark bits of the
+ * last collection; nobody walks over dead objects. */
+#include "sx/heap.h"
+
+#include "base/mem.h"
+#include "sx/block.h"
+#include "sx/machine.h"
+
+CHECK_STATIC(offsetof(sx, heap) == 0, "heap_of relies on it");
+
+enum {
+    /* A little less than the alignment, so that malloc's own head fits
+     * between two blocks. */
+    BLOCK_BYTES = BLOCK_SIZE - 64,
+};
+
+static void free_block(sx *m, block *b)
+{
+    HEAP_UNPOISON(b, BLOCK_BYTES);
+    mem_free(b);
+    heap_refund(m, BLOCK_SIZE);
+}
+
+void heap_trim(sx *m, size_t keep)
+{
+    heap *h = &m->heap;
+    while (h->free_count > keep) {
+        block *b = h->free_blocks;
+        h->free_blocks = b->next;
+        h->free_count--;
+        free_block(m, b);
+    }
+}
+
+bool heap_charge(sx *m, size_t bytes)
+{
+    heap *h = &m->heap;
+    if (bytes > h->max || h->used > h->max - bytes)
+        heap_trim(m, 0);
+    if (bytes > h->max || h->used > h->max - bytes)
+        return false;
+    h->used += bytes;
+    return true;
+}
+
+void heap_refund(sx *m, size_t bytes)
+{
+    CHECK(m->heap.used >= bytes);
+    m->heap.used -= bytes;
+}
+
+void *heap_realloc(sx *m, void *old, size_t old_bytes, size_t new_bytes)
+{
+    CHECK(new_bytes >= old_bytes);
+    if (!heap_charge(m, new_bytes - old_bytes))
+        return NULL;
+    void *memory = mem_realloc(old, new_bytes);
+    if (memory == NULL)
+        heap_refund(m, new_bytes - old_bytes);
+    return memory;
+}
+
+void heap_free(sx *m, void *memory, size_t bytes)
+{
+    mem_free(memory);
+    heap_refund(m, bytes);
+}
+
+static void count_allocated(heap *h, size_t bytes)
+{
+    h->since += bytes;
+    if (h->since >= h->trigger)
+        h->due = true;
+}
+
+/* ---- blocks ----------------------------------------------------------- */
+
+static block *take_block(sx *m)
+{
+    heap *h = &m->heap;
+    block *b = h->free_blocks;
+    if (b != NULL) {
+        h->free_blocks = b->next;
+        h->free_count--;
+        return b;
+    }
+    if (!heap_charge(m, BLOCK_SIZE))
+        return NULL;
+    b = mem_alloc_aligned(BLOCK_SIZE, BLOCK_BYTES);
+    if (b == NULL)
+        heap_refund(m, BLOCK_SIZE);
+    return b;
+}
+
+static bool add_block(sx *m, size_t class)
+{
+    heap *h = &m->heap;
+    block *b = take_block(m);
+    if (b == NULL)
+        return false;
+    size_t cell = class * GRANULE;
+    *b = (block){.next = h->classes[class], .cell_size = (uint32_t)cell};
+    b->cells = (uint32_t)((BLOCK_BYTES - BLOCK_HEAD) / cell);
+    h->classes[class] = b;
+    char *first = block_first(b);
+    HEAP_POISON(first, b->cells * cell);
+    h->runs[class] = (cell_run){first, first + b->cells * cell, b};
+    count_allocated(h, b->cells * cell);
+    return true;
+}
+
+/* Finds the next run of free cells at or after at. */
+static bool find_run(cell_run *r, block *b, char *at)
+{
+    char *end = block_first(b) + (size_t)b->cells * b->cell_size;
+    while (at < end && block_marked(b, at))
+        at += b->cell_size;
+    if (at == end)
+        return false;
+    r->at = at;
+    r->block = b;
+    while (at < end && !block_marked(b, at))
+        at += b->cell_size;
+    r->end = at;
+    return true;
+}
+
+bool heap_refill(sx *m, size_t class)
+{
+    CHECK(class > 0 && class < SMALL_CLASSES);
+    cell_run *r = &m->heap.runs[class];
+    block *b = r->block;
+    char *at = b == NULL ? NULL : r->end == NULL ? block_first(b) : r->end;
+    while (b != NULL) {
+        if (b->live < b->cells && find_run(r, b, at)) {
+            count_allocated(&m->heap, (size_t)(r->end - r->at));
+            return true;
+        }
+        b = b->next;
+        at = b == NULL ? NULL : block_first(b);
+    }
+    r->block = NULL; /* all full: only new blocks from here on */
+    r->at = r->end = NULL;
+    return add_block(m, class);
+}
+
+void heap_sweep_blocks(sx *m)
+{
+    heap *h = &m->heap;
+    for (size_t class = 0; class < SMALL_CLASSES; class ++) {
+        block **link = &h->classes[class];
+        while (*link != NULL) {
+            block *b = *link;
+            if (b->live > 0) {
+                block_poison(b);
+                link = &b->next;
+                continue;
+            }
+            *link = b->next;
+            b->next = h->free_blocks;
+            h->free_blocks = b;
+            h->free_count++;
+        }
+        h->runs[class] = (cell_run){NULL, NULL, h->classes[class]};
+    }
+}
+
+/* ---- large objects ---------------------------------------------------- */
+
+object *heap_large(sx *m, enum kind kind, size_t bytes)
+{
+    if (bytes > SIZE_MAX / 2 || !heap_charge(m, bytes + sizeof(large)))
+        return NULL;
+    large *l = mem_alloc(bytes + sizeof(large));
+    if (l == NULL) {
+        heap_refund(m, bytes + sizeof(large));
+        return NULL;
+    }
+    *l = (large){.next = m->heap.large, .size = bytes};
+    m->heap.large = l;
+    count_allocated(&m->heap, bytes);
+    l->object = (object){.kind = (uint8_t)kind, .flags = FLAG_LARGE};
+    return &l->object;
+}
+
+void heap_sweep_large(sx *m)
+{
+    large **link = &m->heap.large;
+    while (*link != NULL) {
+        large *l = *link;
+        if (l->marked) {
+            l->marked = false;
+            link = &l->next;
+            continue;
+        }
+        *link = l->next;
+        heap_free(m, l, l->size + sizeof(large));
+    }
+}
+
+void heap_release(sx *m)
+{
+    heap *h = &m->heap;
+    for (size_t class = 0; class < SMALL_CLASSES; class ++) {
+        for (block *b = h->classes[class]; b != NULL; b = b->next)
+            b->live = 0;
+    }
+    heap_sweep_blocks(m);
+    heap_trim(m, 0);
+    heap_sweep_large(m);
+    heap_free(m, h->marks, h->mark_capacity * sizeof *h->marks);
+    heap_free(m, h->names, h->name_capacity * sizeof *h->names);
+}
+
+/* ---- small objects of one word ---------------------------------------- */
+
+bool make_boxed_integer(sx *m, int64_t n, value *out)
+{
+    boxed_integer *o = heap_object(m, KIND_INTEGER, sizeof *o);
+    if (o == NULL)
+        return false;
+    o->number = n;
+    *out = value_object(o);
+    return true;
+}
+
+bool make_float(sx *m, double number, value *out)
+{
+    boxed_float *o = heap_object(m, KIND_FLOAT, sizeof *o);
+    if (o == NULL)
+        return false;
+    o->number = number;
+    *out = value_object(o);
+    return true;
+}
+
+bool make_box(sx *m, value v, string *name, value *out)
+{
+    box *o = heap_object(m, KIND_BOX, sizeof *o);
+    if (o == NULL)
+        return false;
+    o->value = v;
+    o->name = name;
+    *out = value_object(o);
+    return true;
+}

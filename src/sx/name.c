@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* Strings, and the table of those that are names. The table is weak: names
+ * that nobody reaches leave it when the collector has marked. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "sx/block.h"
+#include "sx/machine.h"
+
+enum { NAMES_FIRST = 1024 };
+
+/* ---- strings ---------------------------------------------------------- */
+
+string *string_alloc(sx *m, size_t size)
+{
+    if (size > SIZE_MAX / 4)
+        return NULL;
+    string *s = heap_object(m, KIND_STRING, sizeof *s + size + 1);
+    if (s == NULL)
+        return NULL;
+    s->size = size;
+    s->bytes[size] = '\0';
+    return s;
+}
+
+static string *string_new(sx *m, slice bytes)
+{
+    string *s = string_alloc(m, bytes.size);
+    if (s != NULL && bytes.size > 0)
+        memcpy(s->bytes, bytes.data, bytes.size);
+    return s;
+}
+
+bool make_string(sx *m, slice bytes, value *out)
+{
+    string *s = string_new(m, bytes);
+    if (s != NULL)
+        *out = value_object(s);
+    return s != NULL;
+}
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Multiply and fold eight bytes at a time, the last ones padded. Never 0. */
+static uint32_t hash_bytes(const char *at, size_t size)
+{
+    const uint64_t k = UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t h = size ^ UINT64_C(0xa0761d6478bd642f);
+    for (; size >= 8; at += 8, size -= 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        h = mix(h ^ word, k);
+    }
+    if (size > 0) {
+        uint64_t word = 0;
+        memcpy(&word, at, size);
+        h = mix(h ^ word, k);
+    }
+    h = mix(h, k);
+    uint32_t hash = (uint32_t)(h ^ h >> 32);
+    return hash == 0 ? 1 : hash;
+}
+
+uint32_t string_hash(string *s)
+{
+    if (s->head.aux == 0)
+        s->head.aux = hash_bytes(s->bytes, s->size);
+    return s->head.aux;
+}
+
+bool string_equal(string *a, string *b)
+{
+    if (a == b)
+        return true;
+    if ((a->head.flags & b->head.flags & FLAG_INTERNED) != 0)
+        return false;
+    return a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
+}
+
+/* ---- the table -------------------------------------------------------- */
+
+static size_t home(const heap *h, const string *s)
+{
+    return s->head.aux & (h->name_capacity - 1);
+}
+
+/* The place of the bytes: that of the name, or of where it would go. */
+static string **find_place(const heap *h, slice bytes, uint32_t hash)
+{
+    size_t mask = h->name_capacity - 1;
+    size_t i = hash & mask;
+    for (;; i = (i + 1) & mask) {
+        string *s = h->names[i];
+        if (s == NULL || (s->head.aux == hash && s->size == bytes.size &&
+                          memcmp(s->bytes, bytes.data, bytes.size) == 0))
+            return &h->names[i];
+    }
+}
+
+static bool grow_names(sx *m)
+{
+    heap *h = &m->heap;
+    size_t capacity =
+        h->name_capacity == 0 ? NAMES_FIRST : h->name_capacity * 2;
+    string **names = heap_realloc(m, NULL, 0, capacity * sizeof *names);
+    if (names == NULL)
+        return false;
+    memset(names, 0, capacity * sizeof *names);
+    string **old = h->names;
+    size_t old_capacity = h->name_capacity;
+    h->names = names;
+    h->name_capacity = capacity;
+    for (size_t i = 0; i < old_capacity; i++) {
+        if (old[i] != NULL)
+            *find_place(h, string_slice(old[i]), old[i]->head.aux) = old[i];
+    }
+    heap_free(m, old, old_capacity * sizeof *old);
+    return true;
+}
+
+static bool names_full(const heap *h)
+{
+    return h->name_count >= h->name_capacity / 2;
+}
+
+static string *add_name(heap *h, string **place, string *s)
+{
+    s->head.flags |= FLAG_INTERNED;
+    *place = s;
+    h->name_count++;
+    return s;
+}
+
+string *intern(sx *m, slice bytes)
+{
+    heap *h = &m->heap;
+    if (names_full(h) && !grow_names(m))
+        return NULL;
+    if (bytes.size == 0)
+        bytes.data = "";
+    uint32_t hash = hash_bytes(bytes.data, bytes.size);
+    string **place = find_place(h, bytes, hash);
+    if (*place != NULL)
+        return *place;
+    string *s = string_new(m, bytes);
+    if (s == NULL)
+        return NULL;
+    s->head.aux = hash;
+    return add_name(h, place, s);
+}
+
+string *intern_string(sx *m, string *s)
+{
+    heap *h = &m->heap;
+    if ((s->head.flags & FLAG_INTERNED) != 0)
+        return s;
+    if (names_full(h) && !grow_names(m))
+        return NULL;
+    string **place = find_place(h, string_slice(s), string_hash(s));
+    return *place != NULL ? *place : add_name(h, place, s);
+}
+
+string *intern_find(sx *m, slice bytes)
+{
+    heap *h = &m->heap;
+    if (h->name_capacity == 0)
+        return NULL;
+    if (bytes.size == 0)
+        bytes.data = "";
+    return *find_place(h, bytes, hash_bytes(bytes.data, bytes.size));
+}
+
+/* Empties place i, moving back what had been pushed on by it. */
+static void remove_name(heap *h, size_t i)
+{
+    size_t mask = h->name_capacity - 1;
+    for (size_t j = (i + 1) & mask; h->names[j] != NULL; j = (j + 1) & mask) {
+        size_t want = home(h, h->names[j]);
+        if (((j - want) & mask) < ((j - i) & mask))
+            continue;
+        h->names[i] = h->names[j];
+        i = j;
+    }
+    h->names[i] = NULL;
+    h->name_count--;
+}
+
+void names_sweep(sx *m)
+{
+    heap *h = &m->heap;
+    for (size_t i = 0; i < h->name_capacity;) {
+        string *s = h->names[i];
+        if (s != NULL && !heap_is_marked(&s->head))
+            remove_name(h, i);
+        else
+            i++;
+    }
+}
+
+bool make_symbol(sx *m, slice bytes, value *out)
+{
+    string *name = intern(m, bytes);
+    if (name != NULL)
+        *out = value_symbol(name);
+    return name != NULL;
+}
+
+bool make_keyword(sx *m, slice bytes, value *out)
+{
+    string *name = intern(m, bytes);
+    if (name != NULL)
+        *out = value_keyword(name);
+    return name != NULL;
+}
