@@ -25,7 +25,7 @@ static persist_status add_item(commit_build *b, persist_edit_kind kind,
     it.edit.name = sx_bytes(name);
     it.edit.data.size = b->text->size - text_at;
     buf_put(&b->items, &it, sizeof it);
-    return b->items.failed ? op_no_memory(b->call) : PERSIST_OK;
+    return b->items.failed ? call_no_memory(b->call) : PERSIST_OK;
 }
 
 static persist_status print(commit_build *b, sx_value value, size_t *at)
@@ -34,14 +34,14 @@ static persist_status print(commit_build *b, sx_value value, size_t *at)
     *at = b->text->size;
     b->text->size_max =
         *at + (room < PERSIST_VALUE_SIZE_MAX ? room : PERSIST_VALUE_SIZE_MAX);
-    return op_print(b->call, value, b->text);
+    return call_print(b->call, value, b->text);
 }
 
 static persist_status add_result(commit_build *b, sx_value result)
 {
     if (sx_list_push(b->call->machine, b->results, result))
         return PERSIST_OK;
-    return op_no_memory(b->call);
+    return call_no_memory(b->call);
 }
 
 /* ---- append ----------------------------------------------------------- */
@@ -72,7 +72,7 @@ static persist_status next_number(commit_build *b, slice stream, uint64_t *out)
     *out += 1;
     if (!sx_make_integer(m, (int64_t)*out, &v) ||
         !sx_dict_set(m, b->marks, stream, v))
-        return op_no_memory(b->call);
+        return call_no_memory(b->call);
     return PERSIST_OK;
 }
 
@@ -91,15 +91,15 @@ static persist_status finish_event(commit_build *b, sx_value stream,
     op_call *call = b->call;
     persist_status status;
     if (!sx_make_dict(call->machine, out))
-        return op_no_memory(call);
-    status = op_set(call, *out, "stream", stream);
+        return call_no_memory(call);
+    status = call_set(call, *out, "stream", stream);
     if (status == PERSIST_OK)
-        status = op_set_integer(call, *out, "seq", seq);
+        status = call_set_integer(call, *out, "seq", seq);
     for (size_t i = 0; i < 3 && status == PERSIST_OK; i++) {
         sx_value v;
         if (!sx_dict_find(call->machine, given, slice_str(own[i]), &v))
             return bad_edit(b, "an event must have :type, :at and :data");
-        status = op_set(call, *out, own[i], v);
+        status = call_set(call, *out, own[i], v);
     }
     for (size_t i = 0; i < sx_dict_size(given) && status == PERSIST_OK; i++) {
         slice key;
@@ -112,7 +112,7 @@ static persist_status finish_event(commit_build *b, sx_value stream,
                                "host gives them");
         sx_dict_at(given, i, &key, &v);
         if (!sx_dict_set(call->machine, *out, key, v))
-            status = op_no_memory(call);
+            status = call_no_memory(call);
     }
     return status;
 }
@@ -133,7 +133,7 @@ static persist_status add_event(commit_build *b, sx_value stream,
     if (status == PERSIST_OK)
         status = add_item(b, PERSIST_APPEND_AT, stream, seq, at);
     if (status == PERSIST_OK && !sx_list_push(b->call->machine, done, event))
-        status = op_no_memory(b->call);
+        status = call_no_memory(b->call);
     return status;
 }
 
@@ -147,7 +147,7 @@ static persist_status add_append(commit_build *b, sx_value stream,
         return bad_edit(b, ":events must be a list");
     bool none = sx_type_of(events) == SX_NIL;
     if (!sx_make_list(b->call->machine, 0, &done))
-        return op_no_memory(b->call);
+        return call_no_memory(b->call);
     persist_status status = PERSIST_OK;
     size_t count = none ? 0 : sx_list_size(events);
     for (size_t i = 0; i < count && status == PERSIST_OK; i++)
@@ -272,7 +272,7 @@ persist_status commit_build_edits(commit_build *b, sx_value edits)
     sx *m = b->call->machine;
     size_t count = sx_list_size(edits);
     if (!sx_make_dict(m, &b->marks) || !sx_make_list(m, count, &b->results))
-        return op_no_memory(b->call);
+        return call_no_memory(b->call);
     for (b->index = 0; b->index < count; b->index++) {
         persist_status status = add_edit(b, sx_list_at(edits, b->index));
         if (status != PERSIST_OK)

@@ -102,7 +102,7 @@ static persist_status run(op_call *call, sx_value args)
     return call->row->run(call);
 }
 
-void op_dispatch(host *h, const op_row *row, sx_value args)
+void host_dispatch(host *h, const op_row *row, sx_value args)
 {
     op_call call = {.host = h, .machine = h->machine, .row = row};
     call.answer = sx_nil();
@@ -113,7 +113,7 @@ void op_dispatch(host *h, const op_row *row, sx_value args)
         return;
     }
     CHECK(call.error.status == status);
-    op_raise(&call);
+    call_raise(&call);
 }
 
 /* ---- errors ----------------------------------------------------------- */
@@ -144,9 +144,9 @@ static bool put_names(op_call *call, sx_value dict)
     bool ok = put_bytes(call, dict, "op", row->name);
     for (size_t i = 0; i < call->given; i++) {
         if (row->args[i] == ARG_STREAM)
-            ok = ok && put_bytes(call, dict, "stream", op_bytes(call, i));
+            ok = ok && put_bytes(call, dict, "stream", call_bytes(call, i));
         if (row->args[i] == ARG_KEY)
-            ok = ok && put_bytes(call, dict, "key", op_bytes(call, i));
+            ok = ok && put_bytes(call, dict, "key", call_bytes(call, i));
     }
     return ok;
 }
@@ -182,7 +182,7 @@ static bool make_error(op_call *call, sx_value *out)
 
 /* An error that does not fit in the heap any more is raised as its code
  * alone, which costs nothing. */
-void op_raise(op_call *call)
+void call_raise(op_call *call)
 {
     sx_value error;
     if (!make_error(call, &error)) {

@@ -40,7 +40,7 @@ persist_status host_store(host *h, persist_store **out, persist_error *error)
             .create = true,
             .background = h->options.os == NULL,
             .os = h->options.os,
-            .equal = op_equal_texts,
+            .equal = host_equal_texts,
             .equal_context = h,
         };
         persist_status status = persist_open(&options, &h->store, error);
@@ -64,7 +64,7 @@ static void refuse(host *h, persist_status status, const char *message,
     int size = detail.size < 100 ? (int)detail.size : 100;
     status_set(&call.error, status, "%s%.*s", message, size,
                (const char *)detail.data);
-    op_raise(&call);
+    call_raise(&call);
 }
 
 /* Answers the suspended request; false when it is for somebody outside. */
@@ -84,7 +84,7 @@ static bool answer(host *h)
     const op_row *row = op_find(sx_bytes(op));
     if (row != NULL) {
         (void)sx_dict_find(m, request, slice_str("args"), &args);
-        op_dispatch(h, row, args);
+        host_dispatch(h, row, args);
     } else if (h->options.unknown == HOST_UNKNOWN_NIL) {
         sx_resume(m, sx_nil());
     } else if (h->options.unknown == HOST_UNKNOWN_BRIDGE) {
@@ -142,7 +142,7 @@ void host_refuse(host *h, const persist_error *error)
 {
     CHECK(h->state == HOST_BRIDGE);
     op_call call = {.host = h, .machine = h->machine, .error = *error};
-    op_raise(&call);
+    call_raise(&call);
     h->state = HOST_RUNNING;
 }
 

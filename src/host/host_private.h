@@ -11,7 +11,7 @@ struct host {
     persist_store *store; /* NULL until the first op */
     host_state state;
     sx_out text;    /* printed values of the op at work */
-    bool no_memory; /* op_equal_texts ran out of memory */
+    bool no_memory; /* host_equal_texts ran out of memory */
 };
 
 #endif

@@ -7,13 +7,13 @@
 #include "base/status.h"
 #include "host/host_private.h"
 
-slice op_bytes(const op_call *call, size_t index)
+slice call_bytes(const op_call *call, size_t index)
 {
     CHECK(index < OP_ARGS_MAX);
     return sx_bytes(call->args[index]);
 }
 
-sx_out *op_text(op_call *call)
+sx_out *call_text(op_call *call)
 {
     sx_out *text = &call->host->text;
     text->size = 0;
@@ -21,27 +21,27 @@ sx_out *op_text(op_call *call)
     return text;
 }
 
-persist_status op_print(op_call *call, sx_value value, sx_out *text)
+persist_status call_print(op_call *call, sx_value value, sx_out *text)
 {
     return sx_print(call->machine, value, SX_PRINT_STORABLE, text,
                     &call->error);
 }
 
-persist_status op_parse(op_call *call, slice text, sx_value *out)
+persist_status call_parse(op_call *call, slice text, sx_value *out)
 {
     persist_error reading;
     persist_status status = sx_read(call->machine, text, out, &reading);
     if (status == PERSIST_OK)
         return PERSIST_OK;
     if (status == PERSIST_LIMIT)
-        return op_no_memory(call);
+        return call_no_memory(call);
     return status_set(&call->error, PERSIST_CORRUPT,
                       "a stored value does not read back (%s); check the "
                       "store and restore it from a backup",
                       reading.message);
 }
 
-persist_status op_no_memory(op_call *call)
+persist_status call_no_memory(op_call *call)
 {
     return status_set(&call->error, PERSIST_LIMIT,
                       "the answer does not fit in the machine's heap of %zu "
@@ -49,25 +49,25 @@ persist_status op_no_memory(op_call *call)
                       sx_heap_max(call->machine));
 }
 
-persist_status op_set(op_call *call, sx_value dict, const char *key,
-                      sx_value value)
+persist_status call_set(op_call *call, sx_value dict, const char *key,
+                        sx_value value)
 {
     if (sx_dict_set(call->machine, dict, slice_str(key), value))
         return PERSIST_OK;
-    return op_no_memory(call);
+    return call_no_memory(call);
 }
 
-persist_status op_set_integer(op_call *call, sx_value dict, const char *key,
-                              uint64_t number)
+persist_status call_set_integer(op_call *call, sx_value dict, const char *key,
+                                uint64_t number)
 {
     CHECK(number <= PERSIST_SEQ_MAX);
     sx_value value;
     if (!sx_make_integer(call->machine, (int64_t)number, &value))
-        return op_no_memory(call);
-    return op_set(call, dict, key, value);
+        return call_no_memory(call);
+    return call_set(call, dict, key, value);
 }
 
-uint64_t op_limit(sx_value value, bool *backward)
+uint64_t limit_of(sx_value value, bool *backward)
 {
     *backward = false;
     if (sx_type_of(value) == SX_NIL)
@@ -77,7 +77,7 @@ uint64_t op_limit(sx_value value, bool *backward)
     return limit < 0 ? 0 - (uint64_t)limit : (uint64_t)limit;
 }
 
-bool op_equal_texts(void *context, slice stored, slice expected)
+bool host_equal_texts(void *context, slice stored, slice expected)
 {
     host *h = context;
     sx_value a, b;
@@ -89,7 +89,7 @@ bool op_equal_texts(void *context, slice stored, slice expected)
     return status == PERSIST_OK && sx_equal(h->machine, a, b);
 }
 
-bool op_equal_failed(host *h)
+bool host_equal_failed(host *h)
 {
     bool failed = h->no_memory;
     h->no_memory = false;

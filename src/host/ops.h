@@ -52,10 +52,10 @@ struct op_call {
 const op_row *op_find(slice name);
 
 /* Answers a request value by its row: resumes the machine or raises. */
-void op_dispatch(host *, const op_row *, sx_value args);
+void host_dispatch(host *, const op_row *, sx_value args);
 
 /* Raises {:error :message :op ...} into the suspended machine. */
-void op_raise(op_call *);
+void call_raise(op_call *);
 
 /* Opens the store if no op did so before. */
 persist_status host_store(host *, persist_store **, persist_error *);
@@ -68,37 +68,37 @@ persist_status host_store(host *, persist_store **, persist_error *);
 /* ---- what handlers share (op_value.c) --------------------------------- */
 
 /* The bytes of a string argument; they live as long as the request. */
-slice op_bytes(const op_call *, size_t index);
+slice call_bytes(const op_call *, size_t index);
 
 /* Appends the stored form of a value to text. Errors: not-storable, too-large,
  * limit. */
-persist_status op_print(op_call *, sx_value, sx_out *text);
+persist_status call_print(op_call *, sx_value, sx_out *text);
 
 /* Reads a stored text back; a text that does not read is corrupt. */
-persist_status op_parse(op_call *, slice text, sx_value *out);
+persist_status call_parse(op_call *, slice text, sx_value *out);
 
 /* Set a key of a dict that is being made; PERSIST_LIMIT when memory is out. */
-persist_status op_set(op_call *, sx_value dict, const char *key, sx_value);
-persist_status op_set_integer(op_call *, sx_value dict, const char *key,
-                              uint64_t);
+persist_status call_set(op_call *, sx_value dict, const char *key, sx_value);
+persist_status call_set_integer(op_call *, sx_value dict, const char *key,
+                                uint64_t);
 
 /* The error of a heap that is full. */
-persist_status op_no_memory(op_call *);
+persist_status call_no_memory(op_call *);
 
 /* The text buffer of the host, emptied: one for each call, reused. */
-sx_out *op_text(op_call *);
+sx_out *call_text(op_call *);
 
 /* A limit argument: nil is no limit; *backward for a negative one. */
-uint64_t op_limit(sx_value, bool *backward);
+uint64_t limit_of(sx_value, bool *backward);
 
 /* Answers with the names that a cursor yields, or with (name value) pairs, and
  * closes it. */
-persist_status op_collect_keys(op_call *, persist_cursor *, bool values);
+persist_status call_collect_keys(op_call *, persist_cursor *, bool values);
 
 /* Compares stored texts as values, for expectations; persist_equal_fn. */
-bool op_equal_texts(void *host, slice stored, slice expected);
+bool host_equal_texts(void *host, slice stored, slice expected);
 
-/* True once since the last call if op_equal_texts ran out of memory. */
-bool op_equal_failed(host *);
+/* True once since the last call if host_equal_texts ran out of memory. */
+bool host_equal_failed(host *);
 
 #endif

@@ -6,13 +6,13 @@
 
 /* The string is made before the blob is stored, so that nothing can fail
  * after; its bytes are those of the cid whatever the store says. */
-persist_status op_blob_put(op_call *call)
+persist_status serve_blob_put(op_call *call)
 {
     persist_cid cid;
-    slice bytes = op_bytes(call, 0);
+    slice bytes = call_bytes(call, 0);
     persist_cid_of(bytes, cid);
     if (!sx_make_string(call->machine, slice_str(cid), &call->answer))
-        return op_no_memory(call);
+        return call_no_memory(call);
     return persist_blob_put(call->store, bytes, cid, &call->error);
 }
 
@@ -28,15 +28,15 @@ static persist_status read_whole(op_call *call, persist_blob_reader *reader,
         at += got;
     }
     if (!sx_make_string(call->machine, slice_of(bytes, at), &call->answer))
-        return op_no_memory(call);
+        return call_no_memory(call);
     return PERSIST_OK;
 }
 
-persist_status op_blob_get(op_call *call)
+persist_status serve_blob_get(op_call *call)
 {
     uint64_t size;
     persist_blob_reader *reader;
-    persist_status status = persist_blob_open(call->store, op_bytes(call, 0),
+    persist_status status = persist_blob_open(call->store, call_bytes(call, 0),
                                               &size, &reader, &call->error);
     if (status == PERSIST_NONE)
         return PERSIST_OK; /* the answer is nil */
@@ -44,17 +44,17 @@ persist_status op_blob_get(op_call *call)
         return status;
     uint8_t *bytes =
         size > sx_heap_max(call->machine) ? NULL : mem_alloc((size_t)size + 1);
-    status = bytes == NULL ? op_no_memory(call)
+    status = bytes == NULL ? call_no_memory(call)
                            : read_whole(call, reader, bytes, (size_t)size + 1);
     mem_free(bytes);
     persist_blob_close(reader);
     return status;
 }
 
-persist_status op_blob_has(op_call *call)
+persist_status serve_blob_has(op_call *call)
 {
     persist_status status =
-        persist_blob_has(call->store, op_bytes(call, 0), &call->error);
+        persist_blob_has(call->store, call_bytes(call, 0), &call->error);
     call->answer = sx_boolean(status == PERSIST_OK);
     return status == PERSIST_NONE ? PERSIST_OK : status;
 }

@@ -14,11 +14,11 @@ static persist_status make_committed(commit_build *b)
 {
     op_call *call = b->call;
     if (!sx_make_dict(call->machine, &call->answer))
-        return op_no_memory(call);
+        return call_no_memory(call);
     persist_status status =
-        op_set(call, call->answer, "committed", sx_boolean(true));
+        call_set(call, call->answer, "committed", sx_boolean(true));
     if (status == PERSIST_OK)
-        status = op_set(call, call->answer, "results", b->results);
+        status = call_set(call, call->answer, "results", b->results);
     return status;
 }
 
@@ -40,11 +40,11 @@ static persist_status actual_of(commit_build *b, const commit_item *it,
     if (it->edit.kind == PERSIST_EXPECT_SEQ) {
         bool ok = sx_make_integer(b->call->machine,
                                   (int64_t)outcome->actual_seq, out);
-        return ok ? PERSIST_OK : op_no_memory(b->call);
+        return ok ? PERSIST_OK : call_no_memory(b->call);
     }
     if (!outcome->actual_present)
         return PERSIST_OK;
-    return op_parse(b->call, outcome->actual_value, out);
+    return call_parse(b->call, outcome->actual_value, out);
 }
 
 static persist_status make_conflict(commit_build *b,
@@ -54,20 +54,20 @@ static persist_status make_conflict(commit_build *b,
     const commit_item *items = (const commit_item *)(void *)b->items.data;
     const commit_item *it = &items[outcome->edit];
     sx_value actual;
-    if (op_equal_failed(call->host))
-        return op_no_memory(call);
+    if (host_equal_failed(call->host))
+        return call_no_memory(call);
     persist_status status = actual_of(b, it, outcome, &actual);
     if (status == PERSIST_OK && !sx_make_dict(call->machine, &call->answer))
-        status = op_no_memory(call);
+        status = call_no_memory(call);
     sx_value answer = call->answer;
     if (status == PERSIST_OK)
-        status = op_set(call, answer, "conflict", sx_boolean(true));
+        status = call_set(call, answer, "conflict", sx_boolean(true));
     if (status == PERSIST_OK)
-        status = op_set_integer(call, answer, "edit", it->owner);
+        status = call_set_integer(call, answer, "edit", it->owner);
     if (status == PERSIST_OK)
-        status = op_set(call, answer, "expected", expected_of(b, it->owner));
+        status = call_set(call, answer, "expected", expected_of(b, it->owner));
     if (status == PERSIST_OK)
-        status = op_set(call, answer, "actual", actual);
+        status = call_set(call, answer, "actual", actual);
     return status;
 }
 
@@ -99,15 +99,15 @@ static persist_status commit(commit_build *b)
     size_t count = b->items.size / sizeof(commit_item);
     persist_edit *edits = mem_alloc((count + 1) * sizeof *edits);
     if (edits == NULL)
-        return op_no_memory(b->call);
+        return call_no_memory(b->call);
     persist_status status = commit_items(b, edits, count);
     mem_free(edits);
     return status;
 }
 
-persist_status op_commit(op_call *call)
+persist_status serve_commit(op_call *call)
 {
-    commit_build b = {.call = call, .text = op_text(call)};
+    commit_build b = {.call = call, .text = call_text(call)};
     sx_value edits = call->args[0];
     persist_status status = commit_build_once(&b, edits);
     if (status == PERSIST_OK)

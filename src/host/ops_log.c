@@ -55,15 +55,15 @@ static persist_status refuse_number(op_call *call, slice stream, int64_t seq)
     return PERSIST_SEQ_CONFLICT;
 }
 
-persist_status op_append(op_call *call)
+persist_status serve_append(op_call *call)
 {
-    slice stream = op_bytes(call, 0);
+    slice stream = call_bytes(call, 0);
     int64_t seq = 0;
     persist_status status = check_event(call, call->args[1], stream, &seq);
     if (status != PERSIST_OK)
         return status;
-    sx_out *text = op_text(call);
-    status = op_print(call, call->args[1], text);
+    sx_out *text = call_text(call);
+    status = call_print(call, call->args[1], text);
     if (status != PERSIST_OK)
         return status;
     if (seq <= 0)
@@ -78,12 +78,12 @@ persist_status op_append(op_call *call)
     return persist_commit(call->store, &edit, 1, NULL, NULL, &call->error);
 }
 
-persist_status op_truncate(op_call *call)
+persist_status serve_truncate(op_call *call)
 {
     int64_t through = sx_integer(call->args[1]);
     persist_edit edit = {
         .kind = PERSIST_TRUNCATE,
-        .name = op_bytes(call, 0),
+        .name = call_bytes(call, 0),
         .seq = through < 0 ? 0 : (uint64_t)through,
     };
     return persist_commit(call->store, &edit, 1, NULL, NULL, &call->error);
@@ -94,7 +94,7 @@ persist_status op_truncate(op_call *call)
 static persist_status parse_event(op_call *call, const persist_event *event,
                                   sx_value *out)
 {
-    persist_status status = op_parse(call, event->data, out);
+    persist_status status = call_parse(call, event->data, out);
     if (status != PERSIST_CORRUPT)
         return status;
     persist_error *e = &call->error;
@@ -113,10 +113,10 @@ static persist_status with_position(op_call *call, uint64_t position,
 {
     sx_value dict;
     if (!sx_make_dict(call->machine, &dict))
-        return op_no_memory(call);
-    persist_status status = op_set_integer(call, dict, "position", position);
+        return call_no_memory(call);
+    persist_status status = call_set_integer(call, dict, "position", position);
     if (status == PERSIST_OK)
-        status = op_set(call, dict, "event", *value);
+        status = call_set(call, dict, "event", *value);
     *value = dict;
     return status;
 }
@@ -128,7 +128,7 @@ static persist_status collect_events(op_call *call, persist_cursor *cursor,
     persist_event event;
     persist_status status = PERSIST_OK;
     if (!sx_make_list(call->machine, 0, &call->answer))
-        status = op_no_memory(call);
+        status = call_no_memory(call);
     while (status == PERSIST_OK) {
         sx_value value;
         status = persist_next_event(cursor, &event, &call->error);
@@ -139,30 +139,30 @@ static persist_status collect_events(op_call *call, persist_cursor *cursor,
             status = with_position(call, event.position, &value);
         if (status == PERSIST_OK &&
             !sx_list_push(call->machine, call->answer, value))
-            status = op_no_memory(call);
+            status = call_no_memory(call);
     }
     persist_cursor_close(cursor);
     return status == PERSIST_NONE ? PERSIST_OK : status;
 }
 
-persist_status op_read(op_call *call)
+persist_status serve_read(op_call *call)
 {
     persist_cursor *cursor;
     persist_status status =
-        persist_read(call->store, op_bytes(call, 0), 0, PERSIST_NO_LIMIT,
+        persist_read(call->store, call_bytes(call, 0), 0, PERSIST_NO_LIMIT,
                      PERSIST_LATEST, &cursor, &call->error);
     if (status != PERSIST_OK)
         return status;
     return collect_events(call, cursor, false);
 }
 
-persist_status op_read_range(op_call *call)
+persist_status serve_read_range(op_call *call)
 {
     bool backward, from_end = sx_type_of(call->args[1]) == SX_NIL;
-    uint64_t limit = op_limit(call->args[2], &backward);
+    uint64_t limit = limit_of(call->args[2], &backward);
     int64_t given = from_end ? 0 : sx_integer(call->args[1]);
     uint64_t from = given < 0 ? 0 : (uint64_t)given;
-    slice stream = op_bytes(call, 0);
+    slice stream = call_bytes(call, 0);
     persist_cursor *cursor;
     persist_status status;
     if (backward)
@@ -177,10 +177,10 @@ persist_status op_read_range(op_call *call)
     return collect_events(call, cursor, false);
 }
 
-persist_status op_read_all(op_call *call)
+persist_status serve_read_all(op_call *call)
 {
     bool backward, from_start = sx_type_of(call->args[0]) == SX_NIL;
-    uint64_t limit = op_limit(call->args[1], &backward);
+    uint64_t limit = limit_of(call->args[1], &backward);
     int64_t given = from_start ? 0 : sx_integer(call->args[0]);
     persist_cursor *cursor;
     if (backward)
@@ -194,30 +194,30 @@ persist_status op_read_all(op_call *call)
     return collect_events(call, cursor, true);
 }
 
-persist_status op_last_seq(op_call *call)
+persist_status serve_last_seq(op_call *call)
 {
     persist_stream_info info;
     persist_status status =
-        persist_info(call->store, op_bytes(call, 0), PERSIST_LATEST, &info,
+        persist_info(call->store, call_bytes(call, 0), PERSIST_LATEST, &info,
                      NULL, &call->error);
     if (status != PERSIST_OK)
         return status;
     CHECK(info.mark <= PERSIST_SEQ_MAX);
     if (!sx_make_integer(call->machine, (int64_t)info.mark, &call->answer))
-        return op_no_memory(call);
+        return call_no_memory(call);
     return PERSIST_OK;
 }
 
-persist_status op_stream_info(op_call *call)
+persist_status serve_stream_info(op_call *call)
 {
     persist_stream_info info;
     persist_status status =
-        persist_info(call->store, op_bytes(call, 0), PERSIST_LATEST, &info,
+        persist_info(call->store, call_bytes(call, 0), PERSIST_LATEST, &info,
                      NULL, &call->error);
     if (status != PERSIST_OK)
         return status;
     if (!sx_make_dict(call->machine, &call->answer))
-        return op_no_memory(call);
+        return call_no_memory(call);
     const struct {
         const char *key;
         uint64_t number;
@@ -227,16 +227,16 @@ persist_status op_stream_info(op_call *call)
                  {"bytes", info.bytes}};
     for (size_t i = 0; i < 4 && status == PERSIST_OK; i++)
         status =
-            op_set_integer(call, call->answer, pairs[i].key, pairs[i].number);
+            call_set_integer(call, call->answer, pairs[i].key, pairs[i].number);
     return status;
 }
 
-persist_status op_streams(op_call *call)
+persist_status serve_streams(op_call *call)
 {
     persist_cursor *cursor;
     persist_status status = persist_streams(call->store, NULL, PERSIST_LATEST,
                                             &cursor, &call->error);
     if (status != PERSIST_OK)
         return status;
-    return op_collect_keys(call, cursor, false);
+    return call_collect_keys(call, cursor, false);
 }
