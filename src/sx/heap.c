@@ -106,7 +106,8 @@ static bool add_block(sx *m, size_t class)
     h->classes[class] = b;
     char *first = block_first(b);
     HEAP_POISON(first, b->cells * cell);
-    h->runs[class] = (cell_run){first, first + b->cells * cell, b};
+    /* Its next ones were looked through already. */
+    h->runs[class] = (cell_run){first, first + b->cells * cell, NULL};
     count_allocated(h, b->cells * cell);
     return true;
 }
@@ -141,8 +142,6 @@ bool heap_refill(sx *m, size_t class)
         b = b->next;
         at = b == NULL ? NULL : block_first(b);
     }
-    r->block = NULL; /* all full: only new blocks from here on */
-    r->at = r->end = NULL;
     return add_block(m, class);
 }
 

@@ -44,7 +44,7 @@ typedef struct large large;
 /* Where the next object of one size comes from: a run of free cells. */
 typedef struct cell_run {
     char *at, *end;
-    block *block; /* where the run is; NULL: none yet */
+    block *block; /* where the run is; NULL: only new blocks from here on */
 } cell_run;
 
 typedef struct mark_entry {
