@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/* The host over a simulated system: what a program sees when the disk fails. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "host/host.h"
+#include "../lib/os_sim.h"
+
+typedef struct world {
+    os_sim *sim;
+    host *host;
+    char text[4096]; /* of the last value, printed */
+} world;
+
+static host *open_host(os_sim *sim, host_unknown unknown, size_t heap_max)
+{
+    host_options options = {
+        .store_dir = "/store",
+        .unknown = unknown,
+        .machine.heap_max = heap_max,
+        .os = os_sim_os(sim),
+    };
+    host *h = host_open(&options);
+    assert_non_null(h);
+    return h;
+}
+
+static int set_up(void **state)
+{
+    world *w = test_calloc(1, sizeof *w);
+    w->sim = os_sim_new(7);
+    w->host = open_host(w->sim, HOST_UNKNOWN_ERROR, 0);
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    world *w = *state;
+    (void)host_close(w->host, NULL);
+    os_sim_free(w->sim);
+    test_free(w);
+    return 0;
+}
+
+static void reopen(world *w, host_unknown unknown, size_t heap_max)
+{
+    (void)host_close(w->host, NULL);
+    w->host = open_host(w->sim, unknown, heap_max);
+}
+
+static const char *keep(world *w)
+{
+    sx_out out = {0};
+    sx *m = host_machine(w->host);
+    assert_int_equal(sx_print_failure(m, host_value(w->host), &out, NULL),
+                     PERSIST_OK);
+    assert_true(out.size < sizeof w->text);
+    memcpy(w->text, out.data, out.size);
+    w->text[out.size] = '\0';
+    sx_out_release(&out);
+    return w->text;
+}
+
+/* Runs a text to its end and returns the printed value, or the failure. */
+static const char *eval(world *w, const char *source)
+{
+    host_load(w->host, slice_str(source));
+    host_state end = host_run(w->host, 0);
+    assert_true(end == HOST_DONE || end == HOST_FAILED);
+    return keep(w);
+}
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+static persist_status sync_all(world *w)
+{
+    return host_sync(w->host, host_latest(w->host), NULL);
+}
+
+#define APPEND(seq)                                                            \
+    "(get (perform {:op \"persist/append\" :args (list \"s\" {:stream \"s\" "  \
+    ":seq " seq " :type \"t\" :at 0 :data nil})}) :seq)"
+#define READ "(len (perform {:op \"persist/read\" :args \"s\"}))"
+#define MARK "(perform {:op \"persist/last-seq\" :args (list \"s\")})"
+#define CODE(body) "(guard (e (else (get e :error))) " body ")"
+
+static void a_failed_sync_takes_back_what_was_shown(void **state)
+{
+    world *w = *state;
+    assert_string_equal(eval(w, APPEND("1")), "1");
+    assert_int_equal(sync_all(w), PERSIST_OK);
+    assert_string_equal(eval(w, APPEND("2")), "2");
+    assert_string_equal(eval(w, READ), "2");
+    sim_fault fault = {.calls = 1u << SIM_SYNC, .nth = 1, .error = EIO};
+    os_sim_fail(w->sim, fault);
+    assert_int_equal(sync_all(w), PERSIST_READ_ONLY);
+    assert_string_equal(eval(w, READ), "1");
+    assert_string_equal(eval(w, MARK), "1");
+    assert_string_equal(eval(w, CODE(APPEND("3"))), "\"read-only\"");
+    assert_string_equal(eval(w, READ), "1");
+    reopen(w, HOST_UNKNOWN_ERROR, 0);
+    assert_string_equal(eval(w, CODE(APPEND("9"))), "9");
+}
+
+static void a_full_disk_refuses_and_heals(void **state)
+{
+    world *w = *state;
+    assert_string_equal(eval(w, APPEND("1")), "1");
+    assert_int_equal(sync_all(w), PERSIST_OK);
+    os_sim_limit_space(w->sim, os_sim_space_used(w->sim));
+    const char *fill = "(define big (join \"\" (map (fn (i) \"0123456789\") "
+                       "(range 0 100000))))"
+                       "(define (fill n) (if (= n 0) nil (begin (perform "
+                       "{:op \"persist/kv-put\" :args (list (str n) big)}) "
+                       "(fill (- n 1)))))"
+                       "(guard (e (else (get e :error))) (fill 100))";
+    assert_string_equal(eval(w, fill), "\"no-space\"");
+    assert_string_equal(eval(w, READ), "1");
+    os_sim_limit_space(w->sim, UINT64_MAX);
+    assert_string_equal(eval(w, APPEND("2")), "2");
+    assert_int_equal(sync_all(w), PERSIST_OK);
+    reopen(w, HOST_UNKNOWN_ERROR, 0);
+    assert_string_equal(eval(w, READ), "2");
+}
+
+static void a_store_that_cannot_be_opened_is_tried_again(void **state)
+{
+    world *w = *state;
+    sim_fault fault = {.calls = 1u << SIM_MKDIR, .nth = 1, .error = EACCES};
+    os_sim_fail(w->sim, fault);
+    assert_string_equal(eval(w, CODE(APPEND("1"))), "\"io\"");
+    assert_string_equal(eval(w, APPEND("1")), "1");
+}
+
+static void an_answer_too_large_for_the_heap_is_a_limit(void **state)
+{
+    world *w = *state;
+    const char *write =
+        "(define (go n) (if (= n 0) nil (begin (perform {:op "
+        "\"persist/append\" :args (list \"s\" {:stream \"s\" :seq (- 40001 n) "
+        ":type \"t\" :at 0 :data (list n n n n n n n n)})}) (go (- n 1)))))"
+        "(go 40000)";
+    assert_string_equal(eval(w, write), "nil");
+    reopen(w, HOST_UNKNOWN_ERROR, 4 << 20);
+    assert_string_equal(eval(w, CODE(READ)), "\"limit\"");
+    assert_string_equal(eval(w, MARK), "40000");
+    assert_true(begins(eval(w, READ), "limit: "));
+    const char *range = "(get (last (perform {:op \"persist/read-range\" :args "
+                        "(list \"s\" 39999 nil)})) :seq)";
+    assert_string_equal(eval(w, range), "40000");
+}
+
+static void nothing_is_opened_without_an_op(void **state)
+{
+    world *w = *state;
+    assert_string_equal(eval(w, "(+ 1 2)"), "3");
+    assert_int_equal(host_latest(w->host), 0);
+    assert_int_equal(os_sim_calls(w->sim, SIM_CALLS), 0);
+}
+
+static void requests_that_are_none_are_refused(void **state)
+{
+    world *w = *state;
+    static const char *const bad[] = {
+        "(perform 42)",
+        "(perform nil)",
+        "(perform {:args (list 1)})",
+        "(perform {:op 7})",
+        "(perform {:op \"persist/read\"})",
+        "(perform {:op \"persist/read\" :args (list 1 2)})",
+        "(perform {:op \"persist/read\" :args 5})",
+        "(perform {:op \"persist/kv-put\" :args (list \"k\")})",
+        "(perform {:op \"persist/append\" :args (list \"s\" 1)})",
+        "(perform {:op \"persist/commit\" :args (list (list 1))})",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_true(begins(eval(w, bad[i]), "bad-request: "));
+    assert_int_equal(host_latest(w->host), 0);
+}
+
+static void an_op_that_nobody_owns(void **state)
+{
+    world *w = *state;
+    const char *op = "(perform {:op \"clock/now\" :args (list 1)})";
+    assert_true(begins(eval(w, op), "unknown-op: "));
+    reopen(w, HOST_UNKNOWN_NIL, 0);
+    assert_string_equal(eval(w, op), "nil");
+    reopen(w, HOST_UNKNOWN_BRIDGE, 0);
+    host_load(w->host, slice_str(op));
+    assert_int_equal(host_run(w->host, 0), HOST_BRIDGE);
+    host_answer(w->host, sx_boolean(true));
+    assert_int_equal(host_run(w->host, 0), HOST_DONE);
+    assert_true(sx_is_true(host_value(w->host)));
+    host_load(w->host, slice_str(op));
+    assert_int_equal(host_run(w->host, 0), HOST_BRIDGE);
+    persist_error error = {.status = PERSIST_READ_ONLY, .message = "why"};
+    host_refuse(w->host, &error);
+    assert_int_equal(host_run(w->host, 0), HOST_FAILED);
+    assert_string_equal(keep(w), "read-only: why");
+}
+
+/* Fails each allocation in turn: an error or the right answer, no crash. */
+static int fail_nth(void *context)
+{
+    uint64_t *left = context;
+    return *left > 0 && --*left == 0;
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    world *w = *state;
+    const char *commit =
+        "(len (get (perform {:op \"persist/commit\" :args (list (list {:once "
+        "\"id\"} {:append \"s\" :events (list {:type 1 :at 2 :data 3})} {:put "
+        "\"k\" :value (list 1 2)}))}) :results))";
+    bool failed = true;
+    for (uint64_t n = 1; failed; n++) {
+        uint64_t left = n;
+        mem_set_fail(fail_nth, &left);
+        host_load(w->host, slice_str(commit));
+        host_state end = host_run(w->host, 0);
+        mem_set_fail(NULL, NULL);
+        failed = left == 0;
+        assert_true(end == HOST_DONE || end == HOST_FAILED);
+        if (end == HOST_FAILED)
+            assert_true(begins(keep(w), "limit"));
+    }
+    assert_string_equal(eval(w, commit), "3");
+    assert_string_equal(eval(w, READ), "1");
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_failed_sync_takes_back_what_was_shown),
+        TEST(a_full_disk_refuses_and_heals),
+        TEST(a_store_that_cannot_be_opened_is_tried_again),
+        TEST(an_answer_too_large_for_the_heap_is_a_limit),
+        TEST(nothing_is_opened_without_an_op),
+        TEST(requests_that_are_none_are_refused),
+        TEST(an_op_that_nobody_owns),
+        TEST(every_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
