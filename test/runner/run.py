@@ -75,6 +75,10 @@ class Programs(unittest.TestCase):
     def test_a_killed_program_fails(self):
         self.assertEqual(self.part("kill -9 $$")[0], (0, 1))
 
+    def test_a_program_that_is_not_there_fails(self):
+        result = runner.run_program("p", ["/no/such/program"], {})
+        self.assertEqual((result.passed, result.failed), (0, 1))
+
     def test_a_hanging_program_is_ended(self):
         runner.PROGRAM_SECONDS_MAX = 1
         counts, shown, _ = self.part("sleep 60 & sleep 60")
