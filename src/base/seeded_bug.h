@@ -8,19 +8,20 @@
 /* X(NAME, "what the engine then does wrong") */
 #define SEEDED_BUG_LIST(X)                                                     \
     X(SKIP_LOG_SYNC, "reports a batch durable without syncing the log")        \
-    X(EARLY_WATERMARK, "advances the watermark before the sync")               \
+    X(EARLY_WATERMARK, "writes a watermark that is not durable yet")           \
     X(ACCEPT_CHECKSUM, "accepts a log record with a bad checksum")             \
     X(SKIP_DIR_SYNC, "does not sync the directory after a new manifest")       \
     X(SKIP_MANIFEST_SYNC, "renames a manifest that is not synced")             \
     X(SERVE_EARLY, "serves replayed records before they are durable again")    \
     X(REFUSE_TORN, "takes a plain torn batch for damage")                      \
-    X(KEEP_BEHIND_TEAR, "replays records that stand behind a torn one")        \
+    X(CUT_DAMAGE, "cuts a damaged middle of the log as if it were the tail")   \
     X(FORGET_ONCE, "drops command ids when it replays the log")                \
-    X(FORGET_MARK, "gives numbers again after truncation and replay")          \
-    X(HALF_COMMIT, "applies the edits before one that is refused")             \
+    X(FORGET_MARK, "gives a truncated number again")                           \
+    X(HALF_COMMIT, "replays a commit without its last edit")                   \
     X(IGNORE_READ_ONLY, "goes on writing after a failed sync")                 \
     X(SHOW_UNDURABLE, "shows what is not durable after a failed sync")         \
-    X(BLOB_NO_SYNC, "renames a blob that is not synced")
+    X(BLOB_NO_SYNC, "renames a blob that is not synced")                       \
+    X(BLOB_NO_NAME_SYNC, "shows a blob whose name is not durable")
 
 enum {
     BUG_NONE,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 /* A commit in hand. The plan itself is the engine's, for reuse. */
@@ -414,6 +415,10 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
     commit c = {.e = e, .edits = body->edits, .count = body->edit_count};
     c.given_once = body->has_once ? &body->once : NULL;
     c.lsn = lsn;
+    if (SEEDED_BUG(FORGET_ONCE))
+        c.given_once = NULL;
+    if (SEEDED_BUG(HALF_COMMIT) && c.count > 1)
+        c.count--;
     if (lsn != e->latest + 1 || body->position < e->memtable.next_position ||
         body->position > PERSIST_SEQ_MAX + 1 ||
         (body->has_once && memtable_once(&e->memtable, body->once.id) != NULL))

@@ -8,6 +8,7 @@
 #include "base/cursor.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 
 enum {
     ENTRY_SIZE = 40,
@@ -247,7 +248,7 @@ static int write_temporary(const os *sys, const char *path, slice bytes)
     code = sys->file_truncate(sys, file, 0);
     if (code == 0)
         code = os_write_all(sys, file, bytes.data, bytes.size, 0);
-    if (code == 0)
+    if (code == 0 && !SEEDED_BUG(SKIP_MANIFEST_SYNC))
         code = os_sync(sys, file);
     int closed = sys->file_close(sys, file);
     return code != 0 ? code : closed;
@@ -268,7 +269,8 @@ static persist_status replace(const os *sys, const char *dir, const char *slot,
     code = sys->rename(sys, from, to);
     if (code != 0)
         return os_failed(error, code, "replace", to);
-    code = sys->dir_sync(sys, dir);
+    if (!SEEDED_BUG(SKIP_DIR_SYNC))
+        code = sys->dir_sync(sys, dir);
     return code == 0 ? PERSIST_OK : os_failed(error, code, "sync", dir);
 }
 

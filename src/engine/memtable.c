@@ -3,6 +3,7 @@
 #include "engine/memtable.h"
 
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 
 void memtable_init(memtable *t, uint64_t seed)
 {
@@ -258,6 +259,8 @@ static bool apply_truncate(memtable *t, memtable_edit *m, persist_lsn lsn)
     t->events -= gone;
     m->undo = gone;
     m->applied = true;
+    if (SEEDED_BUG(FORGET_MARK) && s->mark == through)
+        s->mark--;
     return true;
 }
 

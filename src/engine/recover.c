@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 
 void recovery_release(recovery *r)
 {
@@ -203,7 +204,8 @@ static persist_status replay_listed(recovery *r, const segment_entry *listed,
     status = replay_run(r, &e, listed->end, error);
     if (status != PERSIST_OK)
         return status;
-    if (e.last != listed->last || e.end != listed->end)
+    if ((e.last != listed->last || e.end != listed->end) &&
+        !SEEDED_BUG(CUT_DAMAGE))
         return damage(r, e.number, e.end, "a log record is damaged", error);
     r->replayed += e.end;
     return manifest_add(&r->out, e) ? PERSIST_OK : no_memory(error);
@@ -278,10 +280,12 @@ static persist_status replay_rest(recovery *r, persist_error *error)
             status = replay_tail(r, &r->tail[i], error);
     if (status != PERSIST_OK)
         return status;
-    if (last_lsn(r) < r->watermark)
+    if (last_lsn(r) < r->watermark && !SEEDED_BUG(CUT_DAMAGE))
         return report_hole(r, error);
     for (size_t i = 0; i < r->tail_count; i++) {
         const tail_segment *t = &r->tail[i];
+        if (SEEDED_BUG(REFUSE_TORN) && t->used && t->newest > last_lsn(r))
+            return report_hole(r, error);
         if (t->used && (r->old->clean || t->later))
             return damage(r, t->number, t->from,
                           "the log goes on where the manifest says it ends: "
@@ -359,7 +363,7 @@ persist_status recover_log(recovery *r, persist_error *error)
         status = replay_listed(r, &r->old->segments[i], error);
     if (status == PERSIST_OK)
         status = replay_rest(r, error);
-    if (status == PERSIST_OK && !r->old->clean)
+    if (status == PERSIST_OK && !r->old->clean && !SEEDED_BUG(SERVE_EARLY))
         status = make_durable(r, error);
     if (status != PERSIST_OK)
         return status;

@@ -9,7 +9,13 @@
 #include "base/hash.h"
 
 /* Systematic plans take each unit alone up to this many units. */
-enum { SUBSET_UNITS_MAX = 4, SINGLE_UNITS_MAX = 8, TEARS = 4, SECTOR = 512 };
+enum {
+    SUBSET_UNITS_MAX = 4,
+    SINGLE_UNITS_MAX = 8,
+    TEARS = 4,
+    ROTS = 3,
+    SECTOR = 512
+};
 
 void explore_release(explorer *x)
 {
@@ -270,10 +276,11 @@ static void finish(explorer *x)
 {
     os_sim_watch(x->sim, x->failed ? NULL : at_call, x);
     close_store(x);
-    if (!x->failed) {
-        const sim_plan none = {.keep = SIM_KEEP_NONE};
+    const sim_plan none = {.keep = SIM_KEEP_NONE};
+    if (!x->failed)
         explore_check(x, os_sim_crash(x->sim, &none), "closed");
-    }
+    for (int i = 0; i < ROTS && !x->failed; i++)
+        explore_check_rot(x, os_sim_crash(x->sim, &none), next_random(x));
     if (!x->failed && os_sim_open_files(x->sim) != 0)
         explore_fail(x, "%zu files left open", os_sim_open_files(x->sim));
     os_sim_free(x->sim);

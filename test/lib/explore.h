@@ -8,7 +8,8 @@
  * - blobs that were put are there, and any that is there is whole;
  * - what was served after recovery survives the next crash, also one inside
  *   the recovery;
- * - the store goes on: new commits get the model's numbers and survive. */
+ * - the store goes on: new commits get the model's numbers and survive;
+ * - one bit lost in a closed store never reads as anything else. */
 #ifndef TEST_EXPLORE_H
 #define TEST_EXPLORE_H
 
@@ -33,6 +34,7 @@ typedef struct explorer {
 
     /* figures */
     uint64_t sequences, points, images, unique, nested, continued, checks;
+    uint64_t rotten, rot_refused;
     uint64_t violations;
 
     /* the run in hand */
@@ -65,6 +67,10 @@ size_t explore_shrink(explorer *, op *, size_t count);
 /* Checks one state of the disk against the run in hand; `how` says where it
  * comes from. Takes the image over. For explore.c. */
 void explore_check(explorer *, os_sim *image, const char *how);
+
+/* Checks a store that was closed cleanly and has lost a bit since: whatever it
+ * reads is right, or a typed error. Takes the image over. For explore.c. */
+void explore_check_rot(explorer *, os_sim *image, uint64_t seed);
 
 /* Makes an empty simulation and model for a run. */
 void explore_begin(explorer *);

@@ -64,7 +64,9 @@ static void fail(const state *s, const char *what, slice why)
                  why.size == 0 ? "" : (const char *)why.data);
 }
 
-static bool blob_is_whole(persist_store *store, op o, persist_slice cid)
+/* PERSIST_OK: the blob is there and right; PERSIST_ERROR: it is not what was
+ * put; else what the store said. */
+static persist_status read_blob(persist_store *store, op o, persist_slice cid)
 {
     char room[OP_PAYLOAD_MAX], bytes[OP_PAYLOAD_MAX + 1];
     slice wanted = op_blob(o, room);
@@ -79,7 +81,10 @@ static bool blob_is_whole(persist_store *store, op o, persist_slice cid)
             break;
     }
     persist_blob_close(reader);
-    return status == PERSIST_OK && slice_equal(wanted, slice_of(bytes, size));
+    if (status != PERSIST_OK)
+        return status;
+    return slice_equal(wanted, slice_of(bytes, size)) ? PERSIST_OK
+                                                      : PERSIST_ERROR;
 }
 
 static void check_blobs(state *s, persist_store *store)
@@ -97,7 +102,7 @@ static void check_blobs(state *s, persist_store *store)
         if (status == PERSIST_NONE && promised)
             fail(s, "a blob that was put, or shown, is gone", slice_str(cid));
         else if (status == PERSIST_OK &&
-                 !blob_is_whole(store, x->blobs[i].op, slice_str(cid)))
+                 read_blob(store, x->blobs[i].op, slice_str(cid)) != PERSIST_OK)
             fail(s, "a blob that is there is not whole", slice_str(cid));
         else if (status > PERSIST_NONE)
             fail(s, "a blob cannot be looked up", slice_str(cid));
@@ -276,5 +281,52 @@ void explore_check(explorer *x, os_sim *image, const char *how)
     }
     if (!x->failed && hash / 3 % 3 == 0)
         continue_store(&s, store, image);
+    abandon(store, image);
+}
+
+/* ---- lost bits -------------------------------------------------------- */
+
+static void check_rotten(explorer *x, persist_store *store)
+{
+    buf text = {0};
+    persist_error error;
+    persist_status status = store_dump(store, PERSIST_LATEST, &text, &error);
+    if (status == PERSIST_CORRUPT)
+        x->rot_refused++;
+    else if (status != PERSIST_OK)
+        explore_fail(x, "reading: %s", error.message);
+    else if (persist_latest(store) != x->acknowledged ||
+             hash_xxh64(buf_slice(&text)) != x->model.digests[x->acknowledged])
+        explore_fail(x, "reads as something else");
+    buf_release(&text);
+    for (size_t i = 0; i < x->blob_count; i++) {
+        persist_cid cid;
+        char room[OP_PAYLOAD_MAX];
+        op o = x->blobs[i].op;
+        persist_cid_of(op_blob(o, room), cid);
+        status = read_blob(store, o, slice_str(cid));
+        if (status != PERSIST_OK && status != PERSIST_CORRUPT)
+            explore_fail(x, "a blob reads as something else: %s", cid);
+    }
+}
+
+void explore_check_rot(explorer *x, os_sim *image, uint64_t seed)
+{
+    persist_store *store = NULL;
+    persist_error error;
+    os_sim_rot(image, seed);
+    x->rotten++;
+    x->checks++;
+    persist_status status = explore_open(x, image, &store, &error);
+    if (status == PERSIST_OK)
+        check_rotten(x, store);
+    else if (status == PERSIST_CORRUPT || status == PERSIST_BAD_STORE)
+        x->rot_refused++;
+    else
+        explore_fail(x, "opening: %s", error.message);
+    if (x->failed) {
+        buf_printf(&x->report, "a bit was lost, seed %llu\n",
+                   (unsigned long long)seed);
+    }
     abandon(store, image);
 }

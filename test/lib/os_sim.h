@@ -87,6 +87,9 @@ os_sim *os_sim_crash(const os_sim *, const sim_plan *);
  * not synced can still be lost. */
 os_sim *os_sim_kill(const os_sim *);
 
+/* Flips one bit of one file, drawn from the seed. */
+void os_sim_rot(os_sim *, uint64_t seed);
+
 /* A hash of all names and bytes as they are durable. */
 uint64_t os_sim_hash(const os_sim *);
 

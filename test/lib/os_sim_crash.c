@@ -328,6 +328,22 @@ os_sim *os_sim_kill(const os_sim *s)
     return to;
 }
 
+void os_sim_rot(os_sim *s, uint64_t seed)
+{
+    unsigned number = (unsigned)(sim_random(&seed) % s->inode_count);
+    for (unsigned i = 0; i < s->inode_count; i++) {
+        sim_inode *inode = &s->inodes[(number + i) % s->inode_count];
+        if (inode->is_dir || inode->links == 0 || inode->now->size == 0)
+            continue;
+        sim_bytes_resize(&inode->now, inode->now->size);
+        uint64_t at = sim_random(&seed) % inode->now->size;
+        inode->now->data[at] ^= (uint8_t)(1u << sim_random(&seed) % 8);
+        sim_bytes_unref(inode->durable);
+        inode->durable = sim_bytes_ref(inode->now);
+        return;
+    }
+}
+
 /* ---- the hash --------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
