@@ -50,15 +50,17 @@ persist_status blob_open_store(blob_store *, const os *, const char *dir,
 void blob_close_store(blob_store *);
 
 /* The public functions without persist_ in front; writers and readers are the
- * caller's structs. blob_finish sets *unsynced when a sync failed: nothing
- * that follows may be promised then. */
-persist_status blob_has(blob_store *, slice cid, persist_error *);
+ * caller's structs. What blob_has and blob_open find is
+ * durable. *unsynced tells that a
+ * sync failed: nothing that follows may be promised then. */
+persist_status blob_has(blob_store *, slice cid, bool *unsynced,
+                        persist_error *);
 persist_status blob_create(blob_store *, blob_writer *, persist_error *);
 persist_status blob_write(blob_writer *, slice bytes, persist_error *);
 persist_status blob_finish(blob_writer *, persist_cid out, bool *unsynced,
                            persist_error *);
 void blob_abort(blob_writer *);
-persist_status blob_open(blob_store *, slice cid, blob_reader *,
+persist_status blob_open(blob_store *, slice cid, blob_reader *, bool *unsynced,
                          persist_error *);
 persist_status blob_read(blob_reader *, void *, size_t, size_t *got,
                          persist_error *);

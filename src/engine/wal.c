@@ -9,6 +9,7 @@
 #include "engine/wal.h"
 
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 
 /* ---- the leader ------------------------------------------------------- */
 
@@ -26,6 +27,8 @@ static int write_batch(const wal *w, const wal_batch *batch)
 static int sync_segments(const wal *w, const wal_segment *list)
 {
     int code = 0;
+    if (SEEDED_BUG(SKIP_LOG_SYNC))
+        return 0;
     for (; list != NULL && code == 0; list = list->sync_next)
         code = os_sync(w->place.sys, list->file);
     return code;
@@ -79,7 +82,7 @@ static void finish_flush(wal *w, int code, bool sync, persist_lsn last,
     clear_batch(&w->flush);
     w->flushing = false;
     w->flushing_last = 0;
-    if (code != 0) {
+    if (code != 0 && !SEEDED_BUG(IGNORE_READ_ONLY)) {
         persist_error why;
         os_failed(&why, code, sync ? "write and sync" : "write", w->place.dir);
         fail_locked(w, &why);
@@ -191,6 +194,8 @@ persist_status wal_reserve(wal *w, persist_error *error)
     record_header header = {(uint32_t)(w->scratch.size - RECORD_HEADER_SIZE),
                             w->appended + 1, w->place.identity,
                             w->active->number, wal_durable(w)};
+    if (SEEDED_BUG(EARLY_WATERMARK))
+        header.watermark = w->appended;
     record_seal(w->scratch.data, &header, w->active->end);
     return PERSIST_OK;
 }
@@ -238,7 +243,7 @@ void wal_append(wal *w, persist_lsn lsn)
     segment->end += size;
     w->appended = lsn;
     w->bytes_logged += size;
-    if (w->thread_runs && w->spare_count == 0)
+    if (w->thread_runs && wal_wants_spare(w))
         pthread_cond_signal(&w->work);
     pthread_mutex_unlock(&w->lock);
 }

@@ -90,6 +90,10 @@ typedef struct wal {
  * its header, and seals the one before. For wal.c. */
 persist_status wal_next_segment(wal *, uint64_t need, persist_error *);
 
+/* With the lock held: tells whether a segment should be made ready now. For
+ * wal.c. */
+bool wal_wants_spare(const wal *);
+
 /* With the lock held: closes what is sealed and synced. For wal.c. */
 void wal_reap(wal *);
 

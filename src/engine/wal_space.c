@@ -84,21 +84,20 @@ static persist_status prepare(wal *w, uint64_t size, wal_segment **out,
     return status;
 }
 
-/* How many spares there should be: a store that writes little needs none. */
-static unsigned spares_wanted(const wal *w)
+/* A store that writes little needs no spare. */
+bool wal_wants_spare(const wal *w)
 {
     const wal_segment *active = w->active;
-    if (active == NULL || wal_failed(w))
-        return 0;
-    if (w->sealed_here)
-        return SEGMENT_SPARES;
-    return active->end > active->size / 2 ? 1 : 0;
+    if (active == NULL || w->preparing || wal_failed(w))
+        return false;
+    unsigned wanted = active->end > active->size / 2 ? 1 : 0;
+    return w->spare_count < (w->sealed_here ? SEGMENT_SPARES : wanted);
 }
 
 static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
 {
     *did = false;
-    if (w->preparing || w->spare_count >= spares_wanted(w))
+    if (!wal_wants_spare(w))
         return PERSIST_OK;
     wal_segment *segment = NULL;
     persist_status status = prepare(w, w->segment_size, &segment, error);

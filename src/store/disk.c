@@ -144,10 +144,25 @@ static persist_status disk_get(persist_store *store, slice name,
 
 /* ---- blobs ------------------------------------------------------------ */
 
+/* A sync that failed may have lost what another blob or commit relies on. */
+static persist_status settle(engine *e, persist_status status, bool unsynced,
+                             const persist_error *why, persist_error *error)
+{
+    if (unsynced)
+        wal_fail(&e->wal, why);
+    if (status > PERSIST_NONE && error != NULL)
+        *error = *why;
+    return status;
+}
+
 static persist_status disk_blob_has(persist_store *store, slice cid,
                                     persist_error *error)
 {
-    return blob_has(&engine_of(store)->blobs, cid, error);
+    engine *e = engine_of(store);
+    persist_error why;
+    bool unsynced;
+    persist_status status = blob_has(&e->blobs, cid, &unsynced, &why);
+    return settle(e, status, unsynced, &why, error);
 }
 
 static persist_status disk_blob_create(persist_store *store,
@@ -182,7 +197,6 @@ static void disk_blob_abort(persist_blob_writer *writer)
     mem_free(writer);
 }
 
-/* A sync that failed may have lost what another blob or commit relies on. */
 static persist_status disk_blob_finish(persist_blob_writer *writer,
                                        persist_cid out, persist_error *error)
 {
@@ -195,12 +209,8 @@ static persist_status disk_blob_finish(persist_blob_writer *writer,
         return wal_read_only(&e->wal, error);
     }
     persist_status status = blob_finish(&w->writer, out, &unsynced, &why);
-    if (unsynced)
-        wal_fail(&e->wal, &why);
-    if (status != PERSIST_OK && error != NULL)
-        *error = why;
     mem_free(w);
-    return status;
+    return settle(e, status, unsynced, &why, error);
 }
 
 static persist_status disk_blob_open(persist_store *store, slice cid,
@@ -211,8 +221,12 @@ static persist_status disk_blob_open(persist_store *store, slice cid,
     if (r == NULL)
         return no_memory(error);
     r->head.backend = store->backend;
+    engine *e = engine_of(store);
+    persist_error why;
+    bool unsynced;
     persist_status status =
-        blob_open(&engine_of(store)->blobs, cid, &r->reader, error);
+        blob_open(&e->blobs, cid, &r->reader, &unsynced, &why);
+    status = settle(e, status, unsynced, &why, error);
     if (status != PERSIST_OK) {
         mem_free(r);
         return status;
