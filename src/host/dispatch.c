@@ -104,7 +104,8 @@ static persist_status run(op_call *call, sx_value args)
 
 void host_dispatch(host *h, const op_row *row, sx_value args)
 {
-    op_call call = {.host = h, .machine = h->machine, .row = row};
+    op_call call = {
+        .host = h, .machine = h->machine, .row = row, .op = row->name};
     call.answer = sx_nil();
     persist_status status = run(&call, args);
     CHECK(status == PERSIST_OK || status > PERSIST_NONE);
@@ -139,9 +140,7 @@ static bool put_number(op_call *call, sx_value dict, const char *key,
 static bool put_names(op_call *call, sx_value dict)
 {
     const op_row *row = call->row;
-    if (row == NULL)
-        return true;
-    bool ok = put_bytes(call, dict, "op", row->name);
+    bool ok = call->op.size == 0 || put_bytes(call, dict, "op", call->op);
     for (size_t i = 0; i < call->given; i++) {
         if (row->args[i] == ARG_STREAM)
             ok = ok && put_bytes(call, dict, "stream", call_bytes(call, i));

@@ -58,12 +58,12 @@ void host_load(host *h, slice text)
 }
 
 static void refuse(host *h, persist_status status, const char *message,
-                   slice detail)
+                   slice op)
 {
-    op_call call = {.host = h, .machine = h->machine};
-    int size = detail.size < 100 ? (int)detail.size : 100;
+    op_call call = {.host = h, .machine = h->machine, .op = op};
+    int size = op.size < 100 ? (int)op.size : 100;
     status_set(&call.error, status, "%s%.*s", message, size,
-               (const char *)detail.data);
+               op.size == 0 ? "" : (const char *)op.data);
     call_raise(&call);
 }
 
@@ -78,7 +78,7 @@ static bool answer(host *h)
         sx_type_of(op) != SX_STRING) {
         refuse(h, PERSIST_BAD_REQUEST,
                "perform wants a dict {:op \"name\" :args (...)}",
-               slice_str(""));
+               slice_of(NULL, 0));
         return true;
     }
     const op_row *row = op_find(sx_bytes(op));

@@ -41,7 +41,8 @@ struct op_call {
     host *host;
     sx *machine;
     persist_store *store;
-    const op_row *row;
+    const op_row *row; /* NULL: nobody's op */
+    slice op;          /* its name, empty when there is none */
     sx_value args[OP_ARGS_MAX];
     size_t given;        /* arguments checked and filled in so far */
     sx_value answer;     /* set by the handler on PERSIST_OK */

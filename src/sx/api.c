@@ -356,6 +356,8 @@ persist_status sx_read(sx *m, persist_slice text, sx_value *out,
     switch (reader_only(m, text, out, error)) {
     case READ_VALUE:
         return PERSIST_OK;
+    case READ_END:
+        return PERSIST_NONE;
     case READ_FAILED:
         return error->status;
     default:

@@ -249,6 +249,8 @@ prim_status text_read(sx *m, slice text, value *out)
         return PRIM_OK;
     case READ_MEMORY:
         return PRIM_MEMORY;
+    case READ_END:
+        return fail(m, PERSIST_SYNTAX, "there is no value in the text");
     default:
         return fail(m, error.status, "%s", error.message);
     }

@@ -249,10 +249,6 @@ read_status reader_only(sx *m, slice text, value *out, persist_error *error)
 {
     size_t at = 0;
     read_status status = reader_next(m, text, &at, out, error);
-    if (status == READ_END) {
-        status_set(error, PERSIST_SYNTAX, "line 1, column 1: no value");
-        return READ_FAILED;
-    }
     if (status != READ_VALUE)
         return status;
     const char *start = text.data;

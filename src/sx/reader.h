@@ -16,7 +16,8 @@ typedef enum read_status {
  * and READ_MEMORY *at stays. */
 read_status reader_next(sx *, slice text, size_t *at, value *out,
                         persist_error *error);
-/* Reads one value and nothing more but space and comments. */
+/* Reads one value and nothing more but space and comments; READ_END if there
+ * is no value. */
 read_status reader_only(sx *, slice text, value *out, persist_error *error);
 
 #endif
