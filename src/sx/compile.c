@@ -314,6 +314,9 @@ void compiler_reset(sx *m)
         walk_release(m, &units[i].constants);
         walk_release(m, &units[i].captures);
     }
+    const variable *variables = c->variables.items;
+    for (size_t i = 0; i < c->variables.count; i++)
+        variables[i].name->head.flags &= (uint8_t)~FLAG_VARIABLE;
     walk_stack *all[] = {&c->tasks, &c->units, &c->variables, &c->visible,
                          &c->roots};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -359,19 +362,31 @@ static void mark_values(sx *m, const walk_stack *w)
         heap_mark(m, ((value *)w->items)[i]);
 }
 
-/* Names hang on the forms, or on the globals. */
+static void mark_name(sx *m, const string *name)
+{
+    heap_mark(m, value_object(name));
+}
+
+/* Names too: a macro may have changed the form that they came from. */
 void compiler_mark(sx *m)
 {
-    compiler *c = m->compiler;
+    const compiler *c = m->compiler;
     mark_values(m, &c->roots);
     heap_mark(m, c->expander);
     heap_mark(m, c->macro_form);
+    mark_name(m, c->name);
     const unit *units = c->units.items;
     for (size_t i = 0; i < c->units.count; i++) {
         mark_values(m, &units[i].constants);
         heap_mark(m, units[i].made);
+        mark_name(m, units[i].name);
     }
     const task *tasks = c->tasks.items;
-    for (size_t i = 0; i < c->tasks.count; i++)
+    for (size_t i = 0; i < c->tasks.count; i++) {
         heap_mark(m, tasks[i].form);
+        mark_name(m, tasks[i].name);
+    }
+    const variable *variables = c->variables.items;
+    for (size_t i = 0; i < c->variables.count; i++)
+        mark_name(m, variables[i].name);
 }

@@ -11,16 +11,33 @@
 CHECK_STATIC(offsetof(sx, heap) == 0, "heap_of relies on it");
 
 enum {
+    FULL_PART = 64, /* full: less than this part of the ceiling is free */
     /* A little less than the alignment, so that malloc's own head fits
      * between two blocks. */
     BLOCK_BYTES = BLOCK_SIZE - 64,
 };
 
+/* The memory of objects is charged twice over: with all that is used, and by
+ * itself. */
+static bool charge_object(sx *m, size_t bytes)
+{
+    if (!heap_charge(m, bytes))
+        return false;
+    m->heap.object_bytes += bytes;
+    return true;
+}
+
+static void refund_object(sx *m, size_t bytes)
+{
+    m->heap.object_bytes -= bytes;
+    heap_refund(m, bytes);
+}
+
 static void free_block(sx *m, block *b)
 {
     HEAP_UNPOISON(b, BLOCK_BYTES);
     mem_free(b);
-    heap_refund(m, BLOCK_SIZE);
+    refund_object(m, BLOCK_SIZE);
 }
 
 void heap_trim(sx *m, size_t keep)
@@ -49,6 +66,13 @@ void heap_refund(sx *m, size_t bytes)
 {
     CHECK(m->heap.used >= bytes);
     m->heap.used -= bytes;
+}
+
+bool heap_full(const sx *m)
+{
+    const heap *h = &m->heap;
+    size_t others = h->used - h->object_bytes;
+    return h->live + others > h->max - h->max / FULL_PART;
 }
 
 void *heap_realloc(sx *m, void *old, size_t old_bytes, size_t new_bytes)
@@ -86,11 +110,11 @@ static block *take_block(sx *m)
         h->free_count--;
         return b;
     }
-    if (!heap_charge(m, BLOCK_SIZE))
+    if (!charge_object(m, BLOCK_SIZE))
         return NULL;
     b = mem_alloc_aligned(BLOCK_SIZE, BLOCK_BYTES);
     if (b == NULL)
-        heap_refund(m, BLOCK_SIZE);
+        refund_object(m, BLOCK_SIZE);
     return b;
 }
 
@@ -170,11 +194,11 @@ void heap_sweep_blocks(sx *m)
 
 object *heap_large(sx *m, enum kind kind, size_t bytes)
 {
-    if (bytes > SIZE_MAX / 2 || !heap_charge(m, bytes + sizeof(large)))
+    if (bytes > SIZE_MAX / 2 || !charge_object(m, bytes + sizeof(large)))
         return NULL;
     large *l = mem_alloc(bytes + sizeof(large));
     if (l == NULL) {
-        heap_refund(m, bytes + sizeof(large));
+        refund_object(m, bytes + sizeof(large));
         return NULL;
     }
     *l = (large){.next = m->heap.large, .size = bytes};
@@ -195,7 +219,8 @@ void heap_sweep_large(sx *m)
             continue;
         }
         *link = l->next;
-        heap_free(m, l, l->size + sizeof(large));
+        refund_object(m, l->size + sizeof(large));
+        mem_free(l);
     }
 }
 

@@ -59,6 +59,7 @@ typedef struct heap {
     size_t free_count;
     large *large;
     size_t used, max;      /* bytes charged, and the ceiling */
+    size_t object_bytes;   /* of used: blocks and large objects */
     size_t since, trigger; /* bytes handed out since the last collection, and
                               how many make the next one due */
     bool due;              /* collect before the next step */
@@ -73,6 +74,9 @@ typedef struct heap {
 /* Counts bytes against the ceiling before they are taken; false: over it. */
 bool heap_charge(sx *, size_t bytes);
 void heap_refund(sx *, size_t bytes);
+
+/* After a collection: whether what is in use leaves next to nothing. */
+bool heap_full(const sx *);
 
 /* Grows a C array that is charged to the heap; NULL: memory is out. */
 void *heap_realloc(sx *, void *old, size_t old_bytes, size_t new_bytes);

@@ -8,8 +8,6 @@
 #include "sx/ops.h"
 #include "sx/reader.h"
 
-enum { FULL_PART = 64 }; /* full when less than this part is free */
-
 /* ---- errors ----------------------------------------------------------- */
 
 static bool put_text(sx *m, dict *d, const char *key, const char *text)
@@ -168,9 +166,8 @@ static void handle_signal(sx *m);
  * became free that would only lead to a collection for each small step. */
 static void make_memory(sx *m)
 {
-    heap *h = &m->heap;
     machine_collect(m, NULL, 0);
-    if (h->live <= h->max - h->max / FULL_PART) {
+    if (!heap_full(m)) {
         const instr *next = m->pc->run(m, m->pc);
         if (next != NULL) {
             m->pc = next;
@@ -182,7 +179,7 @@ static void make_memory(sx *m)
         }
     }
     fail(m, PERSIST_LIMIT, "memory is out: %zu of %zu bytes are in use",
-         h->used, h->max);
+         m->heap.used, m->heap.max);
     deliver_error(m);
 }
 

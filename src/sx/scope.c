@@ -118,6 +118,7 @@ bool declare(sx *m, string *name, variable_kind kind, uint32_t slot,
     if (!compiler_grow(m, &c->variables) || !compiler_grow(m, &c->visible))
         return false;
     *out = (uint32_t)c->variables.count++;
+    name->head.flags |= FLAG_VARIABLE;
     *variable_at(m, *out) = (variable){.name = name,
                                        .unit = c->unit,
                                        .slot = slot,
@@ -131,6 +132,8 @@ static bool find(sx *m, const string *name, uint32_t *out)
 {
     compiler *c = m->compiler;
     const uint32_t *visible = c->visible.items;
+    if ((name->head.flags & FLAG_VARIABLE) == 0)
+        return false; /* most names, and the heads of all special forms */
     for (size_t i = c->visible.count; i-- > 0;) {
         if (variable_at(m, visible[i])->name == name) {
             *out = visible[i];
