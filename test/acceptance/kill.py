@@ -34,7 +34,9 @@ PROGRAM = """
       1 (add "all" i)
       2 %s
       3 %s
-      4 (put "blob" (list i (blob (str "blob " i))))
+      4 (if (= 4 (mod i 64))
+          (put "blob" (list i (blob (str "blob " i))))
+          (add s i))
       :else (add s i))))
 (define (steps from to)
   (let loop ((i from))
@@ -78,7 +80,7 @@ class Model:
                                  if row[0] > through]
         elif kind == 3:
             self.keys.pop(key, None)
-        elif kind == 4:
+        elif i % 64 == 4:
             self.keys["blob"] = i
         else:
             self.marks[stream] = self.marks.get(stream, 0) + 1

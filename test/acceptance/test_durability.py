@@ -3,6 +3,7 @@
 # Output commit, seen from outside by strace: syncs counted, and their order.
 import os
 import re
+import time
 
 from client import SANITIZED, Case, append, main, perform, quote
 
@@ -18,7 +19,7 @@ class Traced(Case):
         """A server under strace; self.calls() are its calls so far."""
         self.log = os.path.join(self.dir, "trace")
         return self.serve(
-            wrap=["strace", "-f", "-s", str(size), "-o", self.log, "-e",
+            wrap=["strace", "-D", "-f", "-s", str(size), "-o", self.log, "-e",
                   "trace=" + calls], env={"ASAN_OPTIONS": "detect_leaks=0"})
 
     def calls(self):
@@ -35,7 +36,7 @@ class Traced(Case):
         before, count = self.syncs(), 10000 if SANITIZED else 100000
         self.gives(s, '(appends "s" 1 %d)' % count, str(count))
         used = self.syncs() - before
-        print("figure: %d syncs for %d appends in one evaluation"
+        print("\nfigure: %d syncs for %d appends in one evaluation"
               % (used, count))
         self.assertGreaterEqual(used, 1)
         self.assertLessEqual(used, 16)
@@ -54,7 +55,7 @@ class Traced(Case):
         for _ in range(count):
             self.assertEqual(s.reply().kind, "value")
         used = self.syncs() - before
-        print("figure: %d syncs for %d pipelined appends" % (used, count))
+        print("\nfigure: %d syncs for %d pipelined appends" % (used, count))
         self.assertGreaterEqual(used, 1)
         self.assertLessEqual(used, count // 20)
 
@@ -83,6 +84,8 @@ class Traced(Case):
         s.send("(eval %s)" % quote(source))
         s.reply()
         self.end(s)
+        while "+++ exited" not in self.calls()[-2]:
+            time.sleep(0.01)
         lines = self.calls()[at:]
         written = [i for i, line in enumerate(lines) if marker in line
                    and not re.search(r"write\(1,", line)]

@@ -39,7 +39,9 @@ class Canaries(Case):
         self.killer.verify(self.started())
 
     def test_lost_ops(self):
-        self.killer.verify(self.started())
+        s = self.started()
+        self.killer.verify(s)
+        self.end(s)
         saved = self.store + "-saved"
         shutil.copytree(self.store, saved)
         self.rounds(3)
