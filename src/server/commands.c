@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "os/os_stream.h"
 #include "server/session.h"
+#include "server/source.h"
 
 enum {
     STEPS_AT_ONCE = 1 << 16, /* a few milliseconds between looks around */
@@ -170,7 +171,7 @@ static void do_eval(session *s, sx_value command)
 
 static void do_load(session *s, sx_value command)
 {
-    char path[PERSIST_PATH_MAX];
+    char path[PERSIST_PATH_MAX], failed[PERSIST_PATH_MAX];
     persist_error error;
     slice given = sx_bytes(sx_list_at(command, 1));
     if (given.size >= sizeof path ||
@@ -181,8 +182,8 @@ static void do_load(session *s, sx_value command)
     snprintf(path, sizeof path, "%.*s", (int)given.size,
              (const char *)given.data);
     buf_clear(&s->source);
-    int result =
-        os_file_slurp(path, sx_heap_max(host_machine(s->host)), &s->source);
+    int result = source_read(path, sx_heap_max(host_machine(s->host)),
+                             &s->source, failed);
     if (result == 0) {
         start(s, true);
         return;
@@ -190,7 +191,7 @@ static void do_load(session *s, sx_value command)
     status_set(&error, PERSIST_IO,
                "cannot load %s: %s; the path is relative to the directory "
                "that the server was started in",
-               path, strerror(-result));
+               failed, strerror(-result));
     reply_status(s, s->epoch, &error);
 }
 
