@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* The bytes of records, segment headers and manifests: what goes in comes out,
+ * and nothing else is taken. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "engine/manifest.h"
+#include "engine/record.h"
+
+enum { OFFSET = 512, SEGMENT = 7, IDENTITY = 99 };
+
+static const persist_edit edits[] = {
+    {PERSIST_APPEND, {"s", 1}, {"event", 5}, 0},
+    {PERSIST_EXPECT_SEQ, {"s", 1}, {NULL, 0}, 3},
+    {PERSIST_APPEND_AT, {"t\0u", 3}, {"", 0}, 1000},
+    {PERSIST_TRUNCATE, {"s", 1}, {NULL, 0}, PERSIST_SEQ_MAX},
+    {PERSIST_PUT, {"", 0}, {"\xff\0", 2}, 0},
+    {PERSIST_DELETE, {"k", 1}, {NULL, 0}, 0},
+    {PERSIST_SET_MARK, {"s", 1}, {NULL, 0}, 70},
+    {PERSIST_SET_POSITION, {NULL, 0}, {NULL, 0}, 1u << 31},
+};
+enum { EDITS = sizeof edits / sizeof *edits };
+
+/* A segment that holds one record at OFFSET. */
+static void make_record(buf *out, uint64_t offset)
+{
+    static const uint64_t seqs[] = {4, 1000};
+    persist_once id = {{"command", 7}, {1, 2, 3}};
+    buf record = {0};
+    uint8_t header[RECORD_HEADER_SIZE] = {0};
+    buf_put(&record, header, sizeof header);
+    record_encode_body(&record, 12, edits, EDITS, &id, seqs);
+    record_header h = {(uint32_t)(record.size - RECORD_HEADER_SIZE), 5,
+                       IDENTITY, SEGMENT, 4};
+    uint64_t size = record_size(h.body_size);
+    assert_true(buf_reserve(&record, LOG_ALIGN));
+    record_seal(record.data, &h, offset);
+    buf_clear(out);
+    for (uint64_t i = 0; i < offset; i++)
+        buf_put_byte(out, 0xaa);
+    buf_put(out, record.data, size);
+    buf_release(&record);
+}
+
+static void a_record_comes_back(void **state)
+{
+    (void)state;
+    buf bytes = {0};
+    record_header h;
+    record_body body = {0};
+    make_record(&bytes, OFFSET);
+    assert_true(
+        record_read(buf_slice(&bytes), OFFSET, IDENTITY, SEGMENT, &h, NULL));
+    assert_int_equal(h.lsn, 5);
+    assert_int_equal(h.watermark, 4);
+    slice inner =
+        slice_of(bytes.data + OFFSET + RECORD_HEADER_SIZE, h.body_size);
+    assert_int_equal(record_decode_body(inner, &body), RECORD_OK);
+    assert_int_equal(body.position, 12);
+    assert_int_equal(body.edit_count, EDITS - 1); /* no expectation */
+    assert_int_equal(body.edits[0].kind, PERSIST_APPEND_AT);
+    assert_int_equal(body.edits[0].seq, 4);
+    assert_true(slice_equal(body.edits[0].data, slice_str("event")));
+    assert_int_equal(body.edits[1].seq, 1000);
+    assert_int_equal(body.edits[1].name.size, 3);
+    assert_int_equal(body.edits[2].seq, PERSIST_SEQ_MAX);
+    assert_true(slice_equal(body.edits[3].data, slice_of("\xff\0", 2)));
+    assert_int_equal(body.edits[4].kind, PERSIST_DELETE);
+    assert_int_equal(body.edits[5].seq, 70);
+    assert_int_equal(body.edits[6].seq, 1u << 31);
+    assert_true(body.has_once);
+    assert_true(slice_equal(body.once.id, slice_str("command")));
+    assert_int_equal(body.once.fingerprint[2], 3);
+    record_body_release(&body);
+    buf_release(&bytes);
+}
+
+static bool reads(const buf *bytes, uint64_t offset, uint64_t identity,
+                  uint64_t segment)
+{
+    record_header h;
+    return record_read(buf_slice(bytes), offset, identity, segment, &h, NULL);
+}
+
+static void every_flipped_bit_is_seen(void **state)
+{
+    (void)state;
+    buf bytes = {0};
+    make_record(&bytes, OFFSET);
+    for (size_t bit = OFFSET * 8; bit < bytes.size * 8; bit++) {
+        bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_false(reads(&bytes, OFFSET, IDENTITY, SEGMENT));
+        bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    assert_true(reads(&bytes, OFFSET, IDENTITY, SEGMENT));
+    buf_release(&bytes);
+}
+
+static void a_record_belongs_to_its_place(void **state)
+{
+    (void)state;
+    buf bytes = {0};
+    make_record(&bytes, OFFSET);
+    assert_false(reads(&bytes, OFFSET, IDENTITY + 1, SEGMENT));
+    assert_false(reads(&bytes, OFFSET, IDENTITY, SEGMENT + 1));
+    bytes.size--;
+    assert_false(reads(&bytes, OFFSET, IDENTITY, SEGMENT));
+    bytes.size++;
+    memmove(bytes.data + 504, bytes.data + OFFSET, bytes.size - OFFSET);
+    assert_false(reads(&bytes, 504, IDENTITY, SEGMENT));
+    assert_false(reads(&bytes, bytes.size, IDENTITY, SEGMENT));
+    assert_false(reads(&bytes, (bytes.size + 8) / 8 * 8, IDENTITY, SEGMENT));
+    buf_release(&bytes);
+}
+
+static void a_copy_says_that_it_is_one(void **state)
+{
+    (void)state;
+    buf bytes = {0};
+    record_header h;
+    make_record(&bytes, OFFSET);
+    record_copy(bytes.data + OFFSET, SEGMENT + 1, OFFSET);
+    assert_false(reads(&bytes, OFFSET, IDENTITY, SEGMENT));
+    assert_true(record_read(buf_slice(&bytes), OFFSET, IDENTITY, SEGMENT + 1,
+                            &h, NULL));
+    assert_int_equal(h.watermark, h.lsn);
+    buf_release(&bytes);
+}
+
+/* Any bytes: decoding ends, within them, and takes no more memory than they
+ * are long. */
+static void hostile_bodies_are_malformed(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        "",                             /* no position */
+        "\x00",                         /* position 0 */
+        "\x01\x01",                     /* append without a name */
+        "\x01\x01\x05"                  /* name longer than the body */
+        "a",                            /* */
+        "\x01\x09",                     /* no such kind */
+        "\x01\x03\xff\xff\xff\xff\x7f", /* a name of 32 GiB */
+        "\x01\x06\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", /* seq over max */
+        "\x01\x07\x01x", /* a command id without fingerprint */
+        "\x81\x00",      /* a number longer than needed */
+    };
+    record_body body = {0};
+    assert_int_equal(record_decode_body(slice_of("", 0), &body),
+                     RECORD_MALFORMED);
+    assert_int_equal(record_decode_body(slice_of("\0", 1), &body),
+                     RECORD_MALFORMED);
+    for (size_t i = 2; i < sizeof cases / sizeof *cases; i++) {
+        size_t size = i == 8 ? 2 : strlen(cases[i]);
+        assert_int_equal(record_decode_body(slice_of(cases[i], size), &body),
+                         RECORD_MALFORMED);
+    }
+    buf bytes = {0};
+    make_record(&bytes, OFFSET);
+    srand(1);
+    for (int round = 0; round < 20000; round++) {
+        uint8_t copy[256];
+        size_t size = bytes.size - OFFSET - RECORD_HEADER_SIZE;
+        memcpy(copy, bytes.data + OFFSET + RECORD_HEADER_SIZE, size);
+        for (int i = rand() % 4; i >= 0; i--)
+            copy[(size_t)rand() % size] = (uint8_t)rand();
+        size -= (size_t)rand() % size;
+        (void)record_decode_body(slice_of(copy, size), &body);
+        assert_true(body.edit_count <= size);
+    }
+    record_body_release(&body);
+    buf_release(&bytes);
+}
+
+static void a_segment_header_comes_back(void **state)
+{
+    (void)state;
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    segment_header in = {1, 2, 3, 4096}, out;
+    segment_header_encode(&in, bytes);
+    assert_true(segment_header_decode(slice_of(bytes, sizeof bytes), &out));
+    assert_memory_equal(&in, &out, sizeof in);
+    for (size_t bit = 0; bit < sizeof bytes * 8; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_false(
+            segment_header_decode(slice_of(bytes, sizeof bytes), &out));
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    assert_false(
+        segment_header_decode(slice_of(bytes, sizeof bytes - 1), &out));
+}
+
+static void make_manifest(manifest *m, buf *bytes)
+{
+    *m = (manifest){.identity = 1,
+                    .generation = 2,
+                    .epoch = 3,
+                    .clean = true,
+                    .watermark = 9,
+                    .next_segment = 6};
+    assert_true(manifest_add(m, (segment_entry){2, 4096, 1, 4, 1024}));
+    assert_true(manifest_add(m, (segment_entry){5, 8192, 5, 9, 8192}));
+    manifest_encode(m, bytes);
+}
+
+static void a_manifest_comes_back(void **state)
+{
+    (void)state;
+    manifest m, out = {0};
+    buf bytes = {0};
+    make_manifest(&m, &bytes);
+    assert_int_equal(manifest_decode(buf_slice(&bytes), &out, NULL),
+                     PERSIST_OK);
+    assert_true(out.clean);
+    assert_int_equal(out.epoch, 3);
+    assert_int_equal(out.segment_count, 2);
+    assert_memory_equal(out.segments, m.segments, 2 * sizeof *m.segments);
+    manifest_release(&out);
+    for (size_t bit = 0; bit < bytes.size * 8; bit++) {
+        bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(manifest_decode(buf_slice(&bytes), &out, NULL),
+                         PERSIST_CORRUPT);
+        manifest_release(&out);
+        bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(
+            manifest_decode(slice_of(bytes.data, size), &out, NULL),
+            PERSIST_CORRUPT);
+    manifest_release(&m);
+    buf_release(&bytes);
+}
+
+/* Entries that contradict each other are refused, checksum or not. */
+static void a_manifest_is_consistent(void **state)
+{
+    (void)state;
+    static const segment_entry bad[] = {
+        {2, 8192, 5, 9, 1024},  /* the same number again */
+        {5, 8192, 6, 9, 1024},  /* a gap */
+        {5, 8192, 5, 4, 1024},  /* no record */
+        {6, 8192, 5, 9, 1024},  /* not below next_segment */
+        {5, 8192, 5, 9, 1023},  /* not aligned */
+        {5, 8192, 5, 10, 1024}, /* beyond the watermark */
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        manifest m, out = {0};
+        buf bytes = {0};
+        make_manifest(&m, &bytes);
+        m.segments[1] = bad[i];
+        buf_clear(&bytes);
+        manifest_encode(&m, &bytes);
+        assert_int_equal(manifest_decode(buf_slice(&bytes), &out, NULL),
+                         PERSIST_CORRUPT);
+        manifest_release(&out);
+        manifest_release(&m);
+        buf_release(&bytes);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_record_comes_back),
+        cmocka_unit_test(every_flipped_bit_is_seen),
+        cmocka_unit_test(a_record_belongs_to_its_place),
+        cmocka_unit_test(a_copy_says_that_it_is_one),
+        cmocka_unit_test(hostile_bodies_are_malformed),
+        cmocka_unit_test(a_segment_header_comes_back),
+        cmocka_unit_test(a_manifest_comes_back),
+        cmocka_unit_test(a_manifest_is_consistent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
