@@ -26,8 +26,10 @@
 #define RECORD_EDIT_OVERHEAD 17u
 #define RECORD_BODY_MAX (128u << 20)
 
-/* Records that wait in memory to be written; a bigger one waits alone. */
-#define LOG_BUFFER_SIZE (8u << 20)
+/* Records that wait in memory to be written, two segments of them but no more
+ * than this; a bigger one waits alone. */
+#define LOG_BUFFER_SEGMENTS 2u
+#define LOG_BUFFER_SIZE_MAX (8u << 20)
 
 /* Damage is looked behind for valid records: this many times the length of a
  * segment is hashed for it at the most. */

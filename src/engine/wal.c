@@ -52,18 +52,18 @@ static wal_segment *mark_written(wal *w)
     return list;
 }
 
-static void clear_batch(wal_batch *batch)
+static void clear_batch(const wal *w, wal_batch *batch)
 {
     for (size_t i = 0; i < batch->extent_count; i++)
         batch->extents[i].segment->pending--;
     batch->extent_count = 0;
     buf_clear(&batch->bytes);
-    if (batch->bytes.capacity <= LOG_BUFFER_SIZE)
+    if (batch->bytes.capacity <= w->buffer_size)
         return;
-    uint8_t *smaller = mem_realloc(batch->bytes.data, LOG_BUFFER_SIZE);
+    uint8_t *smaller = mem_realloc(batch->bytes.data, w->buffer_size);
     if (smaller != NULL) {
         batch->bytes.data = smaller;
-        batch->bytes.capacity = LOG_BUFFER_SIZE;
+        batch->bytes.capacity = w->buffer_size;
     }
 }
 
@@ -79,7 +79,7 @@ static void fail_locked(wal *w, const persist_error *why)
 static void finish_flush(wal *w, int code, bool sync, persist_lsn last,
                          wal_segment *list)
 {
-    clear_batch(&w->flush);
+    clear_batch(w, &w->flush);
     w->flushing = false;
     w->flushing_last = 0;
     if (code != 0 && !SEEDED_BUG(IGNORE_READ_ONLY)) {
@@ -160,11 +160,11 @@ buf *wal_begin(wal *w)
     return &w->scratch;
 }
 
-static bool has_room(const wal_batch *batch, uint64_t size)
+static bool has_room(const wal *w, const wal_batch *batch, uint64_t size)
 {
     if (batch->bytes.size == 0)
         return true;
-    return batch->bytes.size + size <= LOG_BUFFER_SIZE &&
+    return batch->bytes.size + size <= w->buffer_size &&
            batch->extent_count < WAL_EXTENTS;
 }
 
@@ -175,7 +175,7 @@ persist_status wal_reserve(wal *w, persist_error *error)
     if (!buf_reserve(&w->scratch, size - w->scratch.size))
         return status_set(error, PERSIST_LIMIT, "out of memory");
     pthread_mutex_lock(&w->lock);
-    while (!has_room(&w->fill, size) && !wal_failed(w)) {
+    while (!has_room(w, &w->fill, size) && !wal_failed(w)) {
         if (w->flushing)
             await_turn(w, UINT64_MAX);
         else
@@ -217,7 +217,7 @@ static void buffer_record(wal *w, uint64_t size)
             (wal_extent){segment, segment->end, batch->bytes.size, size};
         segment->pending++;
     }
-    if (size > LOG_BUFFER_SIZE) {
+    if (size > w->buffer_size) {
         CHECK(batch->bytes.size == 0);
         buf swap = batch->bytes;
         batch->bytes = w->scratch;

@@ -52,6 +52,7 @@ typedef struct wal_batch {
 typedef struct wal {
     segment_place place;
     uint64_t segment_size;
+    size_t buffer_size; /* records that wait: written when they are more */
 
     /* the writer's */
     wal_segment *active; /* NULL: none yet */

@@ -267,8 +267,11 @@ persist_status wal_open(wal *w, const segment_place *place,
     pthread_cond_init(&w->covered[0], NULL);
     pthread_cond_init(&w->covered[1], NULL);
     pthread_cond_init(&w->work, NULL);
-    if (!buf_reserve(&w->fill.bytes, LOG_BUFFER_SIZE) ||
-        !buf_reserve(&w->flush.bytes, LOG_BUFFER_SIZE))
+    w->buffer_size = (size_t)(LOG_BUFFER_SEGMENTS * segment_size);
+    if (w->buffer_size > LOG_BUFFER_SIZE_MAX)
+        w->buffer_size = LOG_BUFFER_SIZE_MAX;
+    if (!buf_reserve(&w->fill.bytes, w->buffer_size) ||
+        !buf_reserve(&w->flush.bytes, w->buffer_size))
         return status_set(error, PERSIST_LIMIT, "out of memory");
     return adopt(w, listed, resume, error);
 }
