@@ -29,8 +29,8 @@ names=${*:-$("$bugs/crash/crash_states" --bug list)}
 for name in $names; do
     finder=
     for program in crash_states faults model; do
-        "$bugs/crash/$program" --budget "$budget" --bug "$name" >/dev/null
-        if [ $? -eq 1 ]; then
+        if "$bugs/crash/$program" --budget "$budget" --bug "$name" 2>&1 |
+            grep -qE '^(VIOLATION|ended in|stuck in)'; then
             finder=$program
             break
         fi

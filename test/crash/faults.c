@@ -13,6 +13,7 @@
 #include "../lib/bugs.h"
 #include "../lib/clock.h"
 #include "../lib/explore.h"
+#include "../lib/os_sim_disk.h"
 #include "base/mem.h"
 
 enum { SEGMENT_SIZE = 4096, VIOLATIONS_MAX = 3, DISK_MAX = 64 << 10 };
@@ -34,7 +35,8 @@ static const trial *current;
 static uint64_t allocations;
 static bool armed, read_only;
 
-static const op workload[] = {
+/* The first workload; the next ones are drawn. */
+static const op fixed[] = {
     {OP_APPEND_A, 1},      {OP_PUT_K, 2},        {OP_WAIT, 0},
     {OP_BATCH, 3},         {OP_ONCE_APPEND, 0},  {OP_BLOB_SMALL, 4},
     {OP_APPEND_LARGE, 5},  {OP_WAIT, 0},         {OP_APPEND_HUGE, 6},
@@ -45,7 +47,11 @@ static const op workload[] = {
     {OP_APPEND_LARGE, 14}, {OP_WAIT, 0},         {OP_EXPECT_HOLDS, 15},
     {OP_BATCH, 16},        {OP_WAIT, 0},
 };
-enum { WORKLOAD = sizeof workload / sizeof *workload };
+enum { WORKLOAD_MAX = sizeof fixed / sizeof *fixed };
+
+static op workload[WORKLOAD_MAX];
+static size_t workload_count;
+static uint64_t workloads;
 
 static int fail_allocation(void *context)
 {
@@ -185,7 +191,7 @@ static void step(op o)
         return;
     if (o.kind == OP_WAIT)
         wait();
-    else if (o.kind == OP_REOPEN)
+    else if (op_is_control(o.kind))
         reopen();
     else if (!read_only)
         apply(o);
@@ -317,7 +323,7 @@ static bool run_workload(const trial *t)
     if (t->disk_size > 0)
         os_sim_limit_space(x.sim, t->disk_size - 1);
     open_store();
-    for (size_t i = 0; i < WORKLOAD && !x.failed; i++)
+    for (size_t i = 0; i < workload_count && !x.failed; i++)
         step(workload[i]);
     bool hit = fault_was_hit();
     fault_points += hit;
@@ -338,7 +344,8 @@ static void crash_workload(unsigned variant)
     const trial *t = current;
     current = &none;
     open_store();
-    for (size_t i = 0; i < WORKLOAD - variant * 4 && !x.failed; i++)
+    size_t count = workload_count - workload_count / 6 * variant;
+    for (size_t i = 0; i < count && !x.failed; i++)
         step(workload[i]);
     const sim_plan plan = {variant == 0 ? SIM_KEEP_ALL : SIM_KEEP_RANDOM, 0, 0,
                            x.seed + variant};
@@ -433,9 +440,30 @@ static void all_disks(void)
         run_recovery(&t, 2);
 }
 
+static void draw_workload(uint64_t *random)
+{
+    workload_count = WORKLOAD_MAX / 2 + sim_random(random) % WORKLOAD_MAX / 2;
+    for (size_t i = 0; i < workload_count; i++)
+        workload[i] = op_random(random);
+}
+
+static void all_trials(void)
+{
+    uint64_t random = x.seed;
+    memcpy(workload, fixed, sizeof fixed);
+    workload_count = WORKLOAD_MAX;
+    do {
+        workloads++;
+        all_calls();
+        all_allocations();
+        all_disks();
+        draw_workload(&random);
+    } while (may_go_on());
+}
+
 int main(int argc, char **argv)
 {
-    args = arguments_read(argc, argv, 45);
+    args = arguments_read(argc, argv, 30);
     x.seed = args.seed;
     x.segment_size = SEGMENT_SIZE;
     if (!bugs_set(&x, args.bug)) {
@@ -443,9 +471,7 @@ int main(int argc, char **argv)
         return 2;
     }
     mem_set_fail(fail_allocation, NULL);
-    all_calls();
-    all_allocations();
-    all_disks();
+    all_trials();
     mem_set_fail(NULL, NULL);
     unsigned used = 0, hit = 0;
     for (int i = 0; i < SIM_CALLS; i++) {
@@ -454,12 +480,12 @@ int main(int argc, char **argv)
         if (called[i] > 0 && reached[i] == 0)
             printf("not reached: %s\n", os_sim_call_name((sim_call)i));
     }
-    printf("figure: %llu fault points hit (%d kinds, allocations, disk "
-           "sizes), %u of %u os functions that are used were failed, "
-           "%llu states reopened, violations %llu, %.0f s%s\n",
-           (unsigned long long)fault_points, KINDS, hit, used,
-           (unsigned long long)x.unique, (unsigned long long)x.violations,
-           seconds(), seconds() < args.budget ? "" : " (budget used up)");
+    printf("figure: %llu fault points hit in %llu workloads (%d kinds, "
+           "allocations, disk sizes), %u of %u os functions that are used "
+           "were failed, %llu states reopened, violations %llu, %.0f s\n",
+           (unsigned long long)fault_points, (unsigned long long)workloads,
+           KINDS, hit, used, (unsigned long long)x.unique,
+           (unsigned long long)x.violations, seconds());
     int code = verdict(x.checks, x.violations + (hit < used));
     explore_release(&x);
     return code;

@@ -151,7 +151,7 @@ static persist_status dump_keys(dumper *d)
 static persist_status dump_onces(dumper *d)
 {
     for (int i = 0; i < 3; i++) {
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "once-%d", i);
         uint8_t print[PERSIST_FINGERPRINT_SIZE];
         persist_outcome out;
