@@ -15,7 +15,7 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wwrite-strings -Wformat=2
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE $(WARN) $(OPT) -Iinclude -Isrc \
 	-fno-strict-aliasing -pthread $(SAN) $(CFLAGS)
-LIBS := -lcrypto -lm -pthread
+LIBS := -lcrypto -lzstd -lm -pthread
 
 objects = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 

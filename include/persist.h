@@ -57,8 +57,18 @@ typedef bool (*persist_equal_fn)(void *context, persist_slice stored,
 typedef struct persist_options {
     const char *path;       /* store directory; NULL: a store in memory */
     bool create;            /* make the directory if it is missing or empty */
-    bool background;        /* run a thread that preallocates segments */
+    bool background;        /* run threads that preallocate log segments, flush
+                               and merge; else commits do that work */
     uint32_t segment_size;  /* bytes of a log segment; 0: the default, 4 MiB */
+    uint32_t memtable_size; /* bytes of commits kept in memory before they are
+                               written as a table; up to twice as much is in
+                               memory, and is replayed after a crash. 0: the
+                               default, 8 MiB */
+    uint32_t cache_size;    /* bytes of table blocks kept in memory; 0: the
+                               default, 16 MiB */
+    uint32_t merge_width;   /* so many tables of about one size are merged, 2
+                               to 64; 0: the default, 8 */
+    bool compress;          /* compress tables (zstd, level 1) */
     persist_equal_fn equal; /* NULL: values are equal when their bytes are */
     void *equal_context;
     const struct os *os; /* NULL: the real operating system */
@@ -323,7 +333,9 @@ typedef struct persist_stats {
     uint64_t commits, syncs, bytes_logged; /* bytes_logged: log records */
     uint64_t streams, keys, events;        /* visible now, LATEST */
     uint64_t segments, segments_spare;     /* log files in use, and ready */
-    uint64_t memory;                       /* bytes of the memtable */
+    uint64_t memory;                       /* bytes of the memtables */
+    uint64_t tables, table_bytes;          /* files, and their sizes */
+    uint64_t cached;                       /* bytes of blocks in memory */
     uint64_t replayed;                     /* log bytes read at opening */
 } persist_stats;
 

@@ -22,7 +22,8 @@ typedef struct commit {
     size_t appends;   /* numbers in e->seqs */
     size_t replacing; /* edits that may replace something */
     uint64_t position;
-    once *once; /* to be kept */
+    once *once;      /* to be kept */
+    uint64_t logged; /* bytes of its record */
 } commit;
 
 static persist_status no_memory(persist_error *error)
@@ -60,83 +61,149 @@ static persist_status repeat(const once *o, persist_outcome *out,
     return copy_seqs(o->seqs, o->seq_count, out, error);
 }
 
+static persist_status find_once(const layers *v, slice id, const once **out,
+                                once **owned, persist_error *error)
+{
+    *owned = NULL;
+    *out = memtable_once(v->active, id);
+    return *out != NULL ? PERSIST_OK
+                        : layers_below_once(v, id, out, owned, error);
+}
+
 static persist_status check_once(const engine *e, const persist_once *given,
                                  bool *repeated, persist_outcome *out,
                                  persist_error *error)
 {
-    const once *o = memtable_once(&e->memtable, given->id);
-    *repeated = o != NULL;
-    if (o == NULL)
-        return PERSIST_OK;
-    if (memcmp(o->fingerprint, given->fingerprint, sizeof o->fingerprint) != 0)
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "the command id was used for another command; "
-                          "choose a new one");
-    return repeat(o, out, error);
+    const once *o;
+    once *owned;
+    persist_status status = find_once(e->layers, given->id, &o, &owned, error);
+    *repeated = status == PERSIST_OK;
+    if (status != PERSIST_OK)
+        return status == PERSIST_NONE ? PERSIST_OK : status;
+    if (memcmp(o->fingerprint, given->fingerprint, sizeof o->fingerprint) == 0)
+        status = repeat(o, out, error);
+    else
+        status = status_set(error, PERSIST_BAD_REQUEST,
+                            "the command id was used for another command; "
+                            "choose a new one");
+    mem_free(owned);
+    return status;
 }
 
 persist_status engine_once_find(engine *e, slice id,
                                 uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE],
                                 persist_outcome *out, persist_error *error)
 {
+    once *owned = NULL;
+    snapshot snap;
+    snapshot_open(e, PERSIST_LATEST, &snap);
     pthread_rwlock_rdlock(&e->state);
-    const once *o = memtable_once(&e->memtable, id);
-    bool hidden =
-        o != NULL && wal_failed(&e->wal) && o->lsn > wal_durable(&e->wal);
-    persist_status status = PERSIST_NONE;
-    if (o != NULL && !hidden) {
+    const once *o =
+        snap.with_active ? memtable_once(snap.layers->active, id) : NULL;
+    pthread_rwlock_unlock(&e->state);
+    persist_status status = PERSIST_OK;
+    if (o == NULL)
+        status = layers_below_once(snap.layers, id, &o, &owned, error);
+    if (status == PERSIST_OK && o->lsn > snap.pin.lsn)
+        status = PERSIST_NONE;
+    if (status == PERSIST_OK) {
         memcpy(fingerprint, o->fingerprint, sizeof o->fingerprint);
         status = repeat(o, out, error);
     }
-    pthread_rwlock_unlock(&e->state);
+    mem_free(owned);
+    snapshot_close(e, &snap);
     return status;
 }
 
 /* ---- expectations ----------------------------------------------------- */
 
-static uint64_t mark_of(const engine *e, slice name)
+static persist_status mark_of(const engine *e, slice name, uint64_t *mark,
+                              persist_error *error)
 {
-    const stream *s = memtable_stream(&e->memtable, name);
-    return s == NULL ? 0 : s->mark;
+    const stream *s = memtable_stream(e->layers->active, name);
+    stream_state state = {0};
+    persist_status status = PERSIST_OK;
+    if (s == NULL)
+        status = layers_below_state(e->layers, name, e->latest, &state, error);
+    *mark = s == NULL ? state.mark : s->mark;
+    return status == PERSIST_NONE ? PERSIST_OK : status;
 }
 
-static const version *value_of(const engine *e, slice name)
+/* PERSIST_NONE: the key is absent. Release the value after a PERSIST_OK. */
+static persist_status value_of(const engine *e, slice name, found_value *out,
+                               persist_error *error)
 {
-    const key *k = memtable_key(&e->memtable, name);
-    return k == NULL ? NULL : key_at(k, UINT64_MAX);
-}
-
-static bool holds(const engine *e, const persist_edit *edit)
-{
-    if (edit->kind == PERSIST_EXPECT_SEQ)
-        return mark_of(e, edit->name) == edit->seq;
-    const version *v = value_of(e, edit->name);
-    if (edit->kind == PERSIST_EXPECT_ABSENT || v == NULL)
-        return edit->kind == PERSIST_EXPECT_ABSENT && v == NULL;
-    slice stored = slice_of(v->data, v->size);
-    return slice_equal(stored, edit->data) ||
-           (e->equal != NULL && e->equal(e->equal_context, stored, edit->data));
-}
-
-static persist_status report_conflict(const engine *e, const persist_edit *edit,
-                                      size_t index, persist_outcome *out,
-                                      persist_error *error)
-{
-    *out = (persist_outcome){.kind = PERSIST_CONFLICT, .lsn = e->latest};
-    out->edit = index;
-    if (edit->kind == PERSIST_EXPECT_SEQ) {
-        out->actual_seq = mark_of(e, edit->name);
-        return PERSIST_OK;
-    }
-    const version *v = value_of(e, edit->name);
-    out->actual_present = v != NULL;
+    const key *k = memtable_key(e->layers->active, name);
+    const version *v = k == NULL ? NULL : key_at(k, UINT64_MAX);
     if (v == NULL)
-        return PERSIST_OK;
-    void *copy = mem_alloc(v->size);
+        return layers_below_key(e->layers, name, e->latest, out, error);
+    *out = (found_value){.value = slice_of(v->data, v->size)};
+    return v->deleted ? PERSIST_NONE : PERSIST_OK;
+}
+
+static bool values_agree(const engine *e, slice stored, slice expected)
+{
+    return slice_equal(stored, expected) ||
+           (e->equal != NULL && e->equal(e->equal_context, stored, expected));
+}
+
+static persist_status copy_value(slice value, slice *out, persist_error *error)
+{
+    void *copy = mem_alloc(value.size);
     if (copy == NULL)
         return no_memory(error);
-    memcpy(copy, v->data, v->size);
-    out->actual_value = slice_of(copy, v->size);
+    if (value.size > 0)
+        memcpy(copy, value.data, value.size);
+    *out = slice_of(copy, value.size);
+    return PERSIST_OK;
+}
+
+static persist_status check_mark(const engine *e, const persist_edit *edit,
+                                 bool *holds, persist_outcome *out,
+                                 persist_error *error)
+{
+    uint64_t mark;
+    persist_status status = mark_of(e, edit->name, &mark, error);
+    *holds = mark == edit->seq;
+    if (status == PERSIST_OK && !*holds)
+        out->actual_seq = mark;
+    return status;
+}
+
+static persist_status check_value(const engine *e, const persist_edit *edit,
+                                  bool *holds, persist_outcome *out,
+                                  persist_error *error)
+{
+    found_value found;
+    persist_status status = value_of(e, edit->name, &found, error);
+    if (status > PERSIST_NONE)
+        return status;
+    bool absent = status == PERSIST_NONE;
+    *holds = edit->kind == PERSIST_EXPECT_ABSENT
+                 ? absent
+                 : !absent && values_agree(e, found.value, edit->data);
+    status = PERSIST_OK;
+    if (!*holds && !absent)
+        status = copy_value(found.value, &out->actual_value, error);
+    out->actual_present = !*holds && !absent;
+    if (!absent)
+        found_value_release(&found);
+    return status;
+}
+
+/* Fills in the conflict if an expectation does not hold. */
+static persist_status expect(const engine *e, const persist_edit *edit,
+                             size_t index, bool *holds, persist_outcome *out,
+                             persist_error *error)
+{
+    persist_status status = edit->kind == PERSIST_EXPECT_SEQ
+                                ? check_mark(e, edit, holds, out, error)
+                                : check_value(e, edit, holds, out, error);
+    if (status != PERSIST_OK || *holds)
+        return status;
+    out->kind = PERSIST_CONFLICT;
+    out->lsn = e->latest;
+    out->edit = index;
     return PERSIST_OK;
 }
 
@@ -204,28 +271,67 @@ static persist_status plan_append(commit *c, memtable_edit *m,
     return PERSIST_OK;
 }
 
-/* Finds what an edit works on, and makes it if the edit creates it. */
-static bool find_target(commit *c, memtable_edit *m)
+/* Finds a key in the active memtable, or enters it there. */
+static persist_status find_key(commit *c, memtable_edit *m,
+                               persist_error *error)
 {
     engine *e = c->e;
-    bool of_key =
-        m->edit->kind == PERSIST_PUT || m->edit->kind == PERSIST_DELETE;
-    bool makes =
-        m->edit->kind != PERSIST_DELETE && m->edit->kind != PERSIST_TRUNCATE;
-    if (of_key)
-        m->target = memtable_key(&e->memtable, m->edit->name);
-    else
-        m->target = memtable_stream(&e->memtable, m->edit->name);
-    if (m->target != NULL || !makes)
-        return true;
+    memtable *t = e->layers->active;
+    found_value found;
+    m->target = memtable_key(t, m->edit->name);
+    if (m->target != NULL)
+        return PERSIST_OK;
+    persist_status status =
+        layers_below_key(e->layers, m->edit->name, e->latest, &found, error);
+    if (status > PERSIST_NONE)
+        return status;
+    bool below = status == PERSIST_OK;
+    if (below)
+        found_value_release(&found);
+    else if (m->edit->kind == PERSIST_DELETE)
+        return PERSIST_OK;
     pthread_rwlock_wrlock(&e->state);
-    if (of_key)
-        m->target = memtable_make_key(&e->memtable, m->edit->name);
-    else
-        m->target = memtable_make_stream(&e->memtable, m->edit->name);
+    m->target = memtable_make_key(t, m->edit->name, below);
     pthread_rwlock_unlock(&e->state);
     m->made = m->target != NULL;
-    return m->made;
+    return m->made ? PERSIST_OK : no_memory(error);
+}
+
+/* The same for a stream; a truncation makes none. */
+static persist_status find_stream(commit *c, memtable_edit *m,
+                                  persist_error *error)
+{
+    engine *e = c->e;
+    memtable *t = e->layers->active;
+    stream_state base;
+    m->target = memtable_stream(t, m->edit->name);
+    if (m->target != NULL)
+        return PERSIST_OK;
+    persist_status status =
+        layers_below_state(e->layers, m->edit->name, e->latest, &base, error);
+    if (status > PERSIST_NONE)
+        return status;
+    bool based = status == PERSIST_OK;
+    if (!based && m->edit->kind == PERSIST_TRUNCATE)
+        return PERSIST_OK;
+    pthread_rwlock_wrlock(&e->state);
+    m->target = memtable_make_stream(t, m->edit->name, based ? &base : NULL);
+    pthread_rwlock_unlock(&e->state);
+    m->made = m->target != NULL;
+    return m->made ? PERSIST_OK : no_memory(error);
+}
+
+/* A truncation of events in older layers has to know what is left there. */
+static persist_status plan_truncate(commit *c, memtable_edit *m,
+                                    persist_error *error)
+{
+    const stream *s = m->target;
+    c->replacing++;
+    if (s == NULL || m->edit->seq >= s->base.mark ||
+        m->edit->seq <= s->base.floor.through)
+        return PERSIST_OK;
+    return layers_below_floor(c->e->layers, s->name, &s->base, m->edit->seq,
+                              &m->floor, error);
 }
 
 static persist_status plan_edit(commit *c, const persist_edit *edit,
@@ -238,8 +344,13 @@ static persist_status plan_edit(commit *c, const persist_edit *edit,
             c->position = edit->seq;
         return PERSIST_OK;
     }
-    if (!find_target(c, m))
-        return no_memory(error);
+    bool of_key = edit->kind == PERSIST_PUT || edit->kind == PERSIST_DELETE;
+    persist_status status =
+        of_key ? find_key(c, m, error) : find_stream(c, m, error);
+    if (status != PERSIST_OK)
+        return status;
+    if (edit->kind == PERSIST_TRUNCATE)
+        return plan_truncate(c, m, error);
     if (edit->kind == PERSIST_APPEND || edit->kind == PERSIST_APPEND_AT)
         return plan_append(c, m, error);
     if (edit->kind == PERSIST_SET_MARK) {
@@ -257,7 +368,7 @@ static persist_status plan(commit *c, persist_error *error)
     if (!grow_plan(c->e, c->count))
         return no_memory(error);
     c->e->plan_number++;
-    c->position = c->e->memtable.next_position;
+    c->position = c->e->layers->active->counts.next_position;
     persist_status status = PERSIST_OK;
     for (size_t i = 0; i < c->count && status == PERSIST_OK; i++)
         if (!is_expectation(&c->edits[i]))
@@ -271,11 +382,12 @@ static persist_status plan(commit *c, persist_error *error)
 /* Drops what only a commit that failed has made. */
 static void abandon(commit *c)
 {
-    memtable *t = &c->e->memtable;
+    memtable *t = c->e->layers->active;
     pthread_rwlock_wrlock(&c->e->state);
     for (size_t i = c->planned; i-- > 0;) {
         const memtable_edit *m = &c->e->plan[i];
-        if (m->made && m->edit->kind == PERSIST_PUT)
+        if (m->made &&
+            (m->edit->kind == PERSIST_PUT || m->edit->kind == PERSIST_DELETE))
             memtable_unmake_key(t, m->target);
         else if (m->made)
             memtable_unmake_stream(t, m->target);
@@ -288,7 +400,7 @@ static void abandon(commit *c)
 
 static bool apply_all(commit *c)
 {
-    memtable *t = &c->e->memtable;
+    memtable *t = c->e->layers->active;
     if (!memtable_reserve(t, c->replacing, c->once != NULL))
         return false;
     for (size_t i = 0; i < c->planned; i++) {
@@ -304,12 +416,14 @@ static bool apply_all(commit *c)
 static void publish(commit *c)
 {
     engine *e = c->e;
-    memtable *t = &e->memtable;
+    memtable *t = e->layers->active;
     if (c->replacing > 0)
         for (size_t i = 0; i < c->planned; i++)
             memtable_settle(t, &e->plan[i], c->lsn);
     if (c->once != NULL)
         memtable_add_once(t, c->once);
+    t->last = c->lsn;
+    t->logged += c->logged;
     e->latest = c->lsn;
 }
 
@@ -319,13 +433,14 @@ static persist_status log_record(commit *c, persist_error *error)
     buf *record = wal_begin(&e->wal);
     if (record == NULL)
         return no_memory(error);
-    record_encode_body(record, e->memtable.next_position, c->edits, c->count,
-                       c->given_once, e->seqs);
+    record_encode_body(record, e->layers->active->counts.next_position,
+                       c->edits, c->count, c->given_once, e->seqs);
     if (record->failed)
         return no_memory(error);
     if (record->size - RECORD_HEADER_SIZE > RECORD_BODY_MAX)
         return status_set(error, PERSIST_TOO_LARGE,
                           "the commit is over the size of a log record");
+    c->logged = record_size(record->size - RECORD_HEADER_SIZE);
     return wal_reserve(&e->wal, error);
 }
 
@@ -345,8 +460,9 @@ static persist_status write_commit(commit *c, persist_outcome *out,
             wal_append(&e->wal, c->lsn);
             publish(c);
             e->commits++;
-            if (memtable_garbage_from(&e->memtable) <= wal_durable(&e->wal))
-                memtable_collect(&e->memtable, engine_horizon(e));
+            if (memtable_garbage_from(e->layers->active) <=
+                wal_durable(&e->wal))
+                memtable_collect(e->layers->active, engine_horizon(e));
         } else {
             status = no_memory(error);
         }
@@ -374,13 +490,47 @@ static persist_status check(commit *c, bool *done, persist_outcome *out,
             return status;
     }
     for (size_t i = 0; i < c->count; i++) {
-        if (!is_expectation(&c->edits[i]))
+        bool holds = true;
+        persist_status status = PERSIST_OK;
+        if (is_expectation(&c->edits[i]))
+            status = expect(e, &c->edits[i], i, &holds, out, error);
+        else
             writes = true;
-        else if (!holds(e, &c->edits[i]))
-            return report_conflict(e, &c->edits[i], i, out, error);
+        if (status != PERSIST_OK || !holds)
+            return status;
     }
     *done = !writes;
     return PERSIST_OK;
+}
+
+/* Takes the writer's lock when there is room for one more commit. */
+static persist_status enter(engine *e, persist_error *error)
+{
+    for (;;) {
+        bool did = false;
+        pthread_mutex_lock(&e->writer);
+        if (!upkeep_is_full(e) || e->installing || wal_failed(&e->wal))
+            return PERSIST_OK;
+        persist_status status = upkeep_freeze(e, &did, error);
+        pthread_mutex_unlock(&e->writer);
+        if (did)
+            upkeep_call(e);
+        else if (status == PERSIST_OK)
+            status = upkeep_await(e, error);
+        if (status != PERSIST_OK)
+            return status;
+    }
+}
+
+/* Gives the lock back, with the memtable frozen if it is full by now. */
+static void leave(engine *e)
+{
+    persist_error ignored; /* the next commit tries again, and tells */
+    bool did;
+    (void)upkeep_freeze(e, &did, &ignored);
+    pthread_mutex_unlock(&e->writer);
+    if (did)
+        upkeep_call(e);
 }
 
 persist_status engine_commit(engine *e, const persist_edit *edits, size_t count,
@@ -393,15 +543,18 @@ persist_status engine_commit(engine *e, const persist_edit *edits, size_t count,
     *result = (persist_outcome){.kind = PERSIST_COMMITTED};
     bool done;
     CHECK(out != NULL || given == NULL);
-    pthread_mutex_lock(&e->writer);
-    persist_status status = check(&c, &done, result, error);
+    persist_status status = enter(e, error);
+    if (status != PERSIST_OK)
+        return status;
+    status = check(&c, &done, result, error);
     if (status == PERSIST_OK && !done)
         status = write_commit(&c, out, error);
     if (status == PERSIST_OK && result->kind == PERSIST_COMMITTED)
         result->lsn = e->latest;
-    pthread_mutex_unlock(&e->writer);
+    leave(e);
     if (status != PERSIST_OK && out != NULL) {
         mem_free(out->seqs);
+        mem_free((void *)(uintptr_t)out->actual_value.data);
         *out = (persist_outcome){0};
     }
     return status;
@@ -412,18 +565,22 @@ persist_status engine_commit(engine *e, const persist_edit *edits, size_t count,
 persist_status engine_replay(engine *e, persist_lsn lsn,
                              const record_body *body, persist_error *error)
 {
+    memtable *t = e->layers->active;
     commit c = {.e = e, .edits = body->edits, .count = body->edit_count};
     c.given_once = body->has_once ? &body->once : NULL;
     c.lsn = lsn;
+    if (lsn <= layers_tables_last(e->layers))
+        return PERSIST_OK;
     if (SEEDED_BUG(FORGET_ONCE))
         c.given_once = NULL;
     if (SEEDED_BUG(HALF_COMMIT) && c.count > 1)
         c.count--;
-    if (lsn != e->latest + 1 || body->position < e->memtable.next_position ||
+    if (lsn != e->latest + 1 || body->position < t->counts.next_position ||
         body->position > PERSIST_SEQ_MAX + 1 ||
-        (body->has_once && memtable_once(&e->memtable, body->once.id) != NULL))
+        (body->has_once && memtable_once(t, body->once.id) != NULL))
         return status_set(error, PERSIST_CORRUPT, "a record is out of order");
-    e->memtable.next_position = body->position;
+    t->counts.next_position = body->position;
+    c.logged = body->size;
     persist_status status = plan(&c, error);
     if (status == PERSIST_SEQ_CONFLICT || status == PERSIST_BAD_REQUEST)
         status = status_set(error, PERSIST_CORRUPT,
@@ -435,6 +592,6 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
         return status;
     }
     publish(&c);
-    memtable_collect(&e->memtable, lsn); /* nobody reads yet */
+    memtable_collect(t, lsn); /* nobody reads yet */
     return PERSIST_OK;
 }

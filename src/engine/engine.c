@@ -69,6 +69,91 @@ static void recycle(engine *e, const manifest *old, const recovery *r)
     }
 }
 
+/* ---- tables ----------------------------------------------------------- */
+
+/* Deletes tables that were replaced, or never finished. */
+typedef struct leftovers {
+    engine *e;
+    const manifest *listed;
+    uint64_t found[64];
+    size_t count;
+} leftovers;
+
+static int note_leftover(void *context, const char *name)
+{
+    leftovers *l = context;
+    uint64_t number;
+    if (!table_number(name, &number))
+        return 0;
+    if (number >= l->e->next_table)
+        l->e->next_table = number + 1;
+    for (size_t i = 0; i < l->listed->table_count; i++)
+        if (l->listed->tables[i].number == number)
+            return 0;
+    if (l->count < sizeof l->found / sizeof l->found[0])
+        l->found[l->count++] = number;
+    return 0;
+}
+
+/* A file with another store's header, or none of ours, is left alone. */
+static void delete_leftover(engine *e, uint64_t number)
+{
+    const os *sys = e->sys;
+    char path[PERSIST_PATH_MAX];
+    uint8_t bytes[TABLE_HEADER_SIZE] = {0};
+    static const uint8_t none[TABLE_HEADER_SIZE];
+    os_file *file;
+    size_t got;
+    if (table_path(&e->table_place, number, path) != 0 ||
+        sys->file_open(sys, path, OS_READ, &file) != 0)
+        return;
+    int code = os_read_all(sys, file, bytes, sizeof bytes, 0, &got);
+    sys->file_close(sys, file);
+    if (code == 0 &&
+        (got < sizeof bytes || memcmp(bytes, none, sizeof bytes) == 0 ||
+         table_header_is(slice_of(bytes, sizeof bytes), e->manifest.identity)))
+        sys->unlink(sys, path);
+}
+
+static persist_status find_leftovers(engine *e, leftovers *l,
+                                     persist_error *error)
+{
+    int code = e->sys->dir_list(e->sys, e->table_dir, note_leftover, l);
+    return code == 0 ? PERSIST_OK
+                     : os_failed(error, code, "list", e->table_dir);
+}
+
+static persist_status open_tables(engine *e, const manifest *m,
+                                  persist_error *error)
+{
+    store_counts counts = {m->next_position, m->streams, m->keys, m->events};
+    persist_status status = PERSIST_OK;
+    size_t opened = 0;
+    e->table_place = (table_place){e->sys, e->table_dir, m->identity};
+    table **tables = mem_alloc(m->table_count * sizeof(table *));
+    memtable *active =
+        memtable_new(m->identity, manifest_tables_last(m) + 1, &counts);
+    if (tables == NULL || active == NULL)
+        status = no_memory(error);
+    while (opened < m->table_count && status == PERSIST_OK) {
+        const table_file *f = &m->tables[opened];
+        status = table_open(&e->table_place, &e->cache, f->number, f->size,
+                            &tables[opened], error);
+        if (status == PERSIST_OK)
+            opened++;
+    }
+    if (status == PERSIST_OK) {
+        e->layers = layers_new(active, NULL, tables, opened);
+        if (e->layers == NULL)
+            status = no_memory(error);
+    }
+    for (size_t i = 0; i < opened; i++)
+        table_unref(tables[i]);
+    memtable_unref(active);
+    mem_free(tables);
+    return status;
+}
+
 /* ---- opening ---------------------------------------------------------- */
 
 static persist_status replay(void *context, persist_lsn lsn,
@@ -81,9 +166,17 @@ static persist_status open_log(engine *e, uint64_t segment_size,
                                const manifest *old, recovery *r,
                                persist_error *error)
 {
-    persist_status status = recover_log(r, error);
+    bool renamed;
+    leftovers found = {.e = e, .listed = old};
+    e->next_table = old->next_table;
+    persist_status status = find_leftovers(e, &found, error);
     if (status == PERSIST_OK)
-        status = manifest_store(e->sys, e->dir, &r->out, error);
+        status = recover_log(r, error);
+    if (status == PERSIST_OK && !manifest_copy_tables(&r->out, old))
+        status = no_memory(error);
+    r->out.next_table = e->next_table;
+    if (status == PERSIST_OK)
+        status = manifest_store(e->sys, e->dir, &r->out, &renamed, error);
     if (status != PERSIST_OK)
         return status;
     e->replayed = r->replayed;
@@ -97,6 +190,8 @@ static persist_status open_log(engine *e, uint64_t segment_size,
                       m->next_segment, error);
     if (status == PERSIST_OK)
         recycle(e, old, r);
+    for (size_t i = 0; i < found.count && status == PERSIST_OK; i++)
+        delete_leftover(e, found.found[i]);
     return status;
 }
 
@@ -122,7 +217,10 @@ static persist_status recover(engine *e, uint64_t segment_size,
     if (status == PERSIST_OK)
         status = layout_check_folders(e->sys, e->dir, error);
     if (status == PERSIST_OK) {
-        memtable_init(&e->memtable, newest.identity);
+        status = open_tables(e, &newest, error);
+        e->latest = manifest_tables_last(&newest);
+    }
+    if (status == PERSIST_OK) {
         recovery r = {.old = &newest, .replay = replay, .context = e};
         r.place = (segment_place){e->sys, e->log_dir, newest.identity,
                                   newest.epoch + 1};
@@ -162,9 +260,33 @@ static persist_status set_up(engine *e, const persist_options *options,
     memcpy(e->dir, options->path, size);
     int code = os_join(e->log_dir, sizeof e->log_dir, e->dir, LAYOUT_LOG);
     CHECK(code == 0 && e->sys->version == OS_VERSION);
+    code = os_join(e->table_dir, sizeof e->table_dir, e->dir, LAYOUT_TABLES);
+    CHECK(code == 0);
+    cache_init(&e->cache, options->cache_size == 0 ? CACHE_SIZE_DEFAULT
+                                                   : options->cache_size);
+    upkeep_init(e);
     pthread_mutex_init(&e->writer, NULL);
     pthread_mutex_init(&e->pins_lock, NULL);
     pthread_rwlock_init(&e->state, NULL);
+    return PERSIST_OK;
+}
+
+static persist_status set_sizes(engine *e, const persist_options *options,
+                                persist_error *error)
+{
+    e->memtable_size = options->memtable_size == 0 ? MEMTABLE_SIZE_DEFAULT
+                                                   : options->memtable_size;
+    e->merge_width =
+        options->merge_width == 0 ? MERGE_WIDTH_DEFAULT : options->merge_width;
+    e->compress = options->compress;
+    e->block_size = (uint32_t)(e->memtable_size / BLOCKS_OF_MEMTABLE);
+    if (e->block_size > BLOCK_SIZE_MAX)
+        e->block_size = BLOCK_SIZE_MAX;
+    if (e->block_size < BLOCK_SIZE_MIN)
+        e->block_size = BLOCK_SIZE_MIN;
+    if (e->merge_width < 2 || e->merge_width > MERGE_WIDTH_MAX)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "2 to %u tables can be merged", MERGE_WIDTH_MAX);
     return PERSIST_OK;
 }
 
@@ -177,8 +299,9 @@ static persist_status open_all(engine *e, const persist_options *options,
         return status_set(error, PERSIST_BAD_REQUEST,
                           "a segment has %u to %u bytes", SEGMENT_SIZE_MIN,
                           SEGMENT_SIZE_MAX);
-    persist_status status =
-        layout_check(e->sys, e->dir, options->create, error);
+    persist_status status = set_sizes(e, options, error);
+    if (status == PERSIST_OK)
+        status = layout_check(e->sys, e->dir, options->create, error);
     if (status == PERSIST_OK)
         status = layout_lock(e->sys, e->dir, &e->lock_file, error);
     /* Somebody may have made a store of it in between. */
@@ -190,6 +313,8 @@ static persist_status open_all(engine *e, const persist_options *options,
         status = open_blobs(e, error);
     if (status == PERSIST_OK && options->background)
         status = wal_start(&e->wal, error);
+    if (status == PERSIST_OK && options->background)
+        status = upkeep_start(e, error);
     return status;
 }
 
@@ -197,9 +322,11 @@ static persist_status open_all(engine *e, const persist_options *options,
 static void release(engine *e)
 {
     CHECK(e->pins == NULL);
+    upkeep_release(e);
     wal_close(&e->wal);
     blob_close_store(&e->blobs);
-    memtable_release(&e->memtable);
+    layers_unref(e->layers);
+    cache_release(&e->cache);
     manifest_release(&e->manifest);
     mem_free(e->plan);
     mem_free(e->seqs);
@@ -235,10 +362,13 @@ persist_status engine_open(const persist_options *options, engine **out,
 
 static persist_status mark_clean(engine *e, persist_error *error)
 {
-    persist_status status = wal_describe(&e->wal, &e->manifest, error);
+    bool renamed;
+    persist_status status = wal_describe(&e->wal, layers_tables_last(e->layers),
+                                         true, &e->manifest, error);
     e->manifest.clean = true;
+    e->manifest.next_table = e->next_table;
     if (status == PERSIST_OK)
-        status = manifest_store(e->sys, e->dir, &e->manifest, error);
+        status = manifest_store(e->sys, e->dir, &e->manifest, &renamed, error);
     return status;
 }
 
@@ -247,9 +377,16 @@ persist_status engine_close(engine *e, persist_error *error)
     persist_status status = wal_wait(&e->wal, e->latest, error);
     if (status == PERSIST_OK && wal_failed(&e->wal))
         status = wal_read_only(&e->wal, error);
+    upkeep_stop(e);
+    if (status == PERSIST_OK)
+        upkeep_close(e);
     wal_stop(&e->wal);
+    if (status == PERSIST_OK && wal_failed(&e->wal))
+        status = wal_read_only(&e->wal, error);
     if (status == PERSIST_OK)
         status = mark_clean(e, error);
+    if (status == PERSIST_OK)
+        upkeep_sweep(e);
     release(e);
     return status;
 }
@@ -258,19 +395,27 @@ persist_status engine_close(engine *e, persist_error *error)
 
 persist_status engine_step(engine *e, bool *did, persist_error *error)
 {
-    return wal_prepare_step(&e->wal, did, error);
+    persist_status status = wal_prepare_step(&e->wal, did, error);
+    return status == PERSIST_OK && !*did ? upkeep_step(e, did, error) : status;
 }
 
 void engine_stats(engine *e, persist_stats *out)
 {
     *out = (persist_stats){0};
     pthread_rwlock_rdlock(&e->state);
+    const layers *v = e->layers;
     out->commits = e->commits;
-    out->streams = e->memtable.streams;
-    out->keys = e->memtable.keys;
-    out->events = e->memtable.events;
-    out->memory = e->memtable.memory;
+    out->streams = v->active->counts.streams;
+    out->keys = v->active->counts.keys;
+    out->events = v->active->counts.events;
+    out->memory = v->active->memory;
+    if (v->frozen != NULL)
+        out->memory += v->frozen->memory;
+    out->tables = v->table_count;
+    for (size_t i = 0; i < v->table_count; i++)
+        out->table_bytes += v->tables[i]->footer.size;
     pthread_rwlock_unlock(&e->state);
+    out->cached = cache_size(&e->cache);
     out->replayed = e->replayed;
     wal_stats(&e->wal, out);
 }

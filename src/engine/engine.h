@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* The engine: one store directory, opened. Bytes in, durable bytes out.
  *
- * Locks, in the order they are taken: `writer` (one commit at a time), `state`
- * (the memtable: shared by readers, exclusive to apply a commit), then the
- * small ones, `pins` and the log's. No file work is done under `state`. */
+ * Locks, in the order they are taken: `upkeep` (one step of flushing and
+ * merging at a time), `writer` (one commit at a time; a new set of layers needs
+ * it too), `state` (the layers and the active memtable: shared by readers,
+ * exclusive to apply a commit), then the small ones, `pins` and the log's. No
+ * file work is done under `state`. */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
 #include "engine/blob.h"
-#include "engine/memtable.h"
+#include "engine/layers.h"
+#include "engine/merge.h"
 #include "engine/wal.h"
 
 /* An open cursor's claim on the state at an lsn. */
@@ -17,10 +20,43 @@ typedef struct pin {
     struct pin *previous, *next;
 } pin;
 
+/* A table that a merge has replaced; its file goes once no manifest lists it
+ * and no reader uses it. */
+typedef struct dropped_table {
+    table *table;
+    uint64_t generation; /* of the first manifest without it */
+} dropped_table;
+
+/* Flushing and merging; see upkeep.c. */
+typedef struct upkeep {
+    pthread_mutex_t step; /* held while a step runs; for all up to `lock` */
+    bool merging;
+    merge merge;
+    dropped_table *dropped;
+    size_t dropped_count, dropped_capacity;
+
+    pthread_mutex_t lock; /* for all below */
+    pthread_cond_t work, done;
+    pthread_t thread;
+    bool thread_runs, thread_stops, wanted;
+    uint64_t attempts;
+    persist_status status; /* of the last step */
+    persist_error error;
+} upkeep;
+
 typedef struct engine {
     const os *sys;
     char dir[PERSIST_PATH_MAX];
     char log_dir[PERSIST_PATH_MAX];
+    char table_dir[PERSIST_PATH_MAX];
+    uint64_t memtable_size; /* bytes */
+    unsigned merge_width;
+    uint32_t block_size;
+    bool compress;
+    table_place table_place;
+    cache cache;
+    upkeep upkeep;
+    uint64_t next_table; /* under upkeep.step */
     persist_equal_fn equal;
     void *equal_context;
     os_file *lock_file;
@@ -33,9 +69,10 @@ typedef struct engine {
     uint64_t *seqs;      /* numbers of its appends */
     size_t plan_capacity;
     uint64_t plan_number; /* counts plans */
+    bool installing;      /* nothing is frozen meanwhile */
 
     pthread_rwlock_t state;
-    memtable memtable;
+    layers *layers;     /* changes under `writer` and `state` */
     persist_lsn latest; /* the newest commit that applied */
     uint64_t commits;
 
@@ -79,7 +116,66 @@ persist_status engine_once_find(engine *, slice id,
 persist_status engine_replay(engine *, persist_lsn, const record_body *,
                              persist_error *);
 
-/* ---- read.c ----------------------------------------------------------- */
+/* ---- upkeep.c --------------------------------------------------------- */
+
+/* Sets up, and releases; the latter stops the thread. */
+void upkeep_init(engine *);
+void upkeep_release(engine *);
+/* Starts the thread. */
+persist_status upkeep_start(engine *, persist_error *);
+void upkeep_stop(engine *);
+
+/* The writer: tells whether the active memtable has had its share. */
+bool upkeep_is_full(const engine *);
+/* The writer: freezes the active memtable if it is full and nothing frozen is
+ * left; *did tells. Errors: only PERSIST_LIMIT, and nothing has happened. */
+persist_status upkeep_freeze(engine *, bool *did, persist_error *);
+/* Waits, or works, until nothing is frozen; an error if that cannot be. The
+ * caller is not the writer. */
+persist_status upkeep_await(engine *, persist_error *);
+/* Tells the thread that there is work; works if there is none. */
+void upkeep_call(engine *);
+/* Makes one step of what is due; *did tells whether there was any. */
+persist_status upkeep_step(engine *, bool *did, persist_error *);
+/* Writes what the log holds into a table if that makes opening fast. */
+void upkeep_close(engine *);
+/* Deletes the files of tables that nobody needs any more. */
+void upkeep_sweep(engine *);
+
+/* The same layers but for the tables [from, to), which `t` takes the place of,
+ * and for the frozen memtable, which it may be too: a new manifest, and a new
+ * set of layers. Takes the table over; after an error its file is gone, unless
+ * nobody knows which manifest stands. For flush.c and upkeep.c, under
+ * upkeep.step. */
+persist_status upkeep_install(engine *, size_t from, size_t to, table *t,
+                              bool flushed, persist_error *);
+
+/* ---- flush.c ---------------------------------------------------------- */
+
+/* Writes the frozen memtable as a table and lets it go. */
+persist_status flush_frozen(engine *, persist_error *);
+
+/* ---- read.c: snapshots, and reads of one thing ------------------------- */
+
+/* A snapshot: layers, and an lsn that a pin keeps. */
+typedef struct snapshot {
+    layers *layers;
+    pin pin;
+    bool with_active; /* the active memtable may be looked at */
+} snapshot;
+
+void snapshot_open(engine *, persist_view, snapshot *);
+void snapshot_close(engine *, snapshot *);
+
+/* Returns a stream of the active memtable as a snapshot sees it; NULL: ask
+ * the layers below. *hidden: it is not there at all. The state lock is held. */
+const stream *snapshot_stream(const snapshot *, slice name, bool *hidden);
+
+/* The state of a stream in a snapshot; PERSIST_NONE: it is not there. */
+persist_status snapshot_state(engine *, const snapshot *, slice name,
+                              stream_state *, persist_error *);
+
+/* ---- cursor.c, read_stream.c, read_all.c, read_names.c ------------------ */
 
 typedef enum engine_read_kind {
     ENGINE_STREAM,
@@ -89,30 +185,83 @@ typedef enum engine_read_kind {
     ENGINE_KEYS,
 } engine_read_kind;
 
-/* What a cursor over all events, or over names, took under one lock. */
-typedef struct cursor_item {
-    slice name, value;
-    const event *event;
-} cursor_item;
+/* The events of a stream within [low, high], forwards or backwards. */
+typedef struct stream_reader {
+    slice name; /* owned */
+    bool back;
+    uint64_t low, high; /* seqs */
+    size_t layer;       /* counted from the one that is read first */
+    bool in_layer;
+    table_iter iter; /* in a table */
+    uint64_t ordinal;
+    const stream *stream; /* in a memtable: */
+    uint64_t begin, end;  /* indexes of the events that are left */
+    const chunk *chunk;   /* of the ones in hand, slots [slot, slot_end) */
+    uint32_t slot, slot_end;
+} stream_reader;
 
-/* A cursor; it needs no allocation of its own but for a batch of items. */
+/* An event of a memtable, for a batch that is taken under one lock. */
+typedef struct ordered_event {
+    slice name;
+    const event *event;
+} ordered_event;
+
+/* Where a reader of all events last stood in a stream of a table. */
+typedef struct stream_place {
+    slice name; /* owned */
+    table_iter iter;
+    uint64_t ordinal;
+    uint64_t through; /* truncated up to here */
+} stream_place;
+
+typedef struct order_reader {
+    uint64_t position; /* the next one */
+    size_t layer;
+    bool in_layer;
+    table_iter iter;
+    stream_place *places; /* owned; by hash of the name */
+    ordered_event *batch; /* owned */
+    size_t at, count;
+    bool ended; /* no further batch in this layer */
+} order_reader;
+
+/* Names of one layer, merged with those of the others. */
+typedef struct name_item {
+    slice name, value;
+    bool deleted;
+} name_item;
+
+typedef struct name_source {
+    name_item item; /* the one in hand */
+    bool ended;
+    bool used;        /* its item was handed out, or hidden by one that was */
+    table_iter iter;  /* of a table */
+    memtable *from;   /* or of a memtable, in batches: */
+    name_item *batch; /* owned */
+    size_t at, count;
+    bool last_batch;
+} name_source;
+
+typedef struct name_reader {
+    bool of_keys;
+    slice prefix; /* owned */
+    buf after;    /* where to begin, or what the last batch ended with */
+    bool has_after;
+    name_source *sources; /* owned; newest first */
+    size_t source_count;
+} name_reader;
+
 typedef struct engine_cursor {
     engine *engine;
-    pin pin;
+    snapshot snapshot;
     engine_read_kind kind;
-    uint64_t left; /* how many may still come */
-
-    const stream *stream;
-    uint64_t begin, end; /* indexes of the events that are left */
-    const chunk *chunk;  /* of the ones in hand, slots [slot, slot_end) */
-    uint32_t slot, slot_end;
-
-    uint64_t position;   /* where the next batch begins */
-    slice prefix, after; /* of names; prefix is owned */
-    bool has_after;
-    cursor_item *items; /* owned */
-    size_t item, item_count;
-    bool ended; /* no further batch */
+    uint64_t left;         /* how many may still come */
+    persist_status broken; /* what it failed with; PERSIST_OK: it did not */
+    union {
+        stream_reader stream;
+        order_reader order;
+        name_reader names;
+    } u;
 } engine_cursor;
 
 /* Opens a cursor in place. name: stream or prefix. */
@@ -125,9 +274,27 @@ persist_status engine_next_key(engine_cursor *, slice *name, slice *value,
                                persist_error *);
 void engine_cursor_close(engine_cursor *);
 
+/* The parts of a cursor; each is zeroed before it is opened, and closed in any
+ * case. The next functions return PERSIST_NONE at the end. */
+persist_status stream_reader_open(engine_cursor *, slice name, uint64_t from,
+                                  persist_error *);
+persist_status stream_reader_next(engine_cursor *, persist_event *,
+                                  persist_error *);
+void stream_reader_close(engine_cursor *);
+persist_status order_reader_open(engine_cursor *, uint64_t from,
+                                 persist_error *);
+persist_status order_reader_next(engine_cursor *, persist_event *,
+                                 persist_error *);
+void order_reader_close(engine_cursor *);
+persist_status name_reader_open(engine_cursor *, slice prefix,
+                                const slice *after, persist_error *);
+persist_status name_reader_next(engine_cursor *, slice *name, slice *value,
+                                persist_error *);
+void name_reader_close(engine_cursor *);
+
 /* The public reads of one thing. */
 persist_status engine_info(engine *, slice name, persist_view,
-                           persist_stream_info *, bool *known);
+                           persist_stream_info *, bool *known, persist_error *);
 persist_status engine_get(engine *, slice name, persist_view, slice *out,
                           persist_error *);
 

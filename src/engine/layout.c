@@ -20,8 +20,8 @@ typedef struct contents {
 
 static int note_store(void *context, const char *name)
 {
-    static const char *const ours[] = {LAYOUT_LOCK, LAYOUT_LOG, LAYOUT_BLOBS,
-                                       LAYOUT_TEMPORARY};
+    static const char *const ours[] = {LAYOUT_LOCK, LAYOUT_LOG, LAYOUT_TABLES,
+                                       LAYOUT_BLOBS, LAYOUT_TEMPORARY};
     contents *c = context;
     if (manifest_is_name(name))
         c->manifest = true;
@@ -84,6 +84,8 @@ static persist_status check_blank(const os *sys, const char *dir, bool create,
                                   contents *c, persist_error *error)
 {
     int code = list_folder(sys, dir, LAYOUT_LOG, c);
+    if (code == 0)
+        code = list_folder(sys, dir, LAYOUT_TABLES, c);
     if (code == 0)
         code = list_folder(sys, dir, LAYOUT_BLOBS, c);
     if (code == 0)
@@ -204,7 +206,11 @@ persist_status layout_create(const os *sys, const char *dir,
                              persist_error *error)
 {
     manifest m = {.next_segment = 1, .clean = true};
+    m.next_table = m.next_position = 1;
+    bool renamed;
     int code = make_folder(sys, dir, LAYOUT_LOG);
+    if (code == 0)
+        code = make_folder(sys, dir, LAYOUT_TABLES);
     if (code == 0)
         code = make_folder(sys, dir, LAYOUT_BLOBS);
     if (code == 0)
@@ -217,14 +223,14 @@ persist_status layout_create(const os *sys, const char *dir,
         code = sys->random(sys, &m.identity, sizeof m.identity);
     if (code != 0)
         return os_failed(error, code, "make a store in", dir);
-    return manifest_store(sys, dir, &m, error);
+    return manifest_store(sys, dir, &m, &renamed, error);
 }
 
 persist_status layout_check_folders(const os *sys, const char *dir,
                                     persist_error *error)
 {
-    static const char *const needed[] = {LAYOUT_LOG, LAYOUT_BLOBS,
-                                         LAYOUT_TEMPORARY};
+    static const char *const needed[] = {LAYOUT_LOG, LAYOUT_TABLES,
+                                         LAYOUT_BLOBS, LAYOUT_TEMPORARY};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         char path[PERSIST_PATH_MAX];
         os_stat stat;

@@ -4,6 +4,7 @@
  *   DIR/lock                   held while a process has the store open
  *   DIR/manifest.0, .1, .tmp   the last two manifests, one in the making
  *   DIR/wal/<number>.log       segments of the log
+ *   DIR/tables/<number>.tbl    tables
  *   DIR/blobs/ab/cd/<cid>      blobs
  *   DIR/tmp/blob-<number>      blobs in the making */
 #ifndef ENGINE_LAYOUT_H
@@ -13,6 +14,7 @@
 
 #define LAYOUT_LOCK "lock"
 #define LAYOUT_LOG "wal"
+#define LAYOUT_TABLES "tables"
 #define LAYOUT_BLOBS "blobs"
 #define LAYOUT_TEMPORARY "tmp"
 

@@ -40,11 +40,48 @@
 /* Events of one stream lie in chunks that grow from the first size to the
  * other; a bigger event has a chunk of its own. */
 #define CHUNK_SIZE_FIRST 512u
-#define CHUNK_SIZE_MAX (64u << 10)
+#define CHUNK_SIZE_MAX (16u << 10)
+/* What an entry costs in memory besides its own struct, roughly. */
+#define NAME_OVERHEAD 96u
+#define ALLOCATION_OVERHEAD 16u
 /* Events in one block of the order of all events. */
 #define ORDER_BLOCK 1024u
 /* What a cursor over keys or over all streams takes under one lock. */
 #define CURSOR_BATCH 128u
+
+/* Bytes of a memtable, and of the log that it stands for, before it becomes a
+ * table. Two of them at the most are in memory, and to be replayed. */
+#define MEMTABLE_SIZE_DEFAULT (8u << 20)
+/* Closing leaves no more log than this for the next opening to replay. */
+#define CLOSE_LOG_SHARE 32u /* a memtable's size divided by it */
+
+/* Blocks of a table are cut at this size; a bigger entry has its own. */
+#define BLOCK_SIZE_MAX (32u << 10)
+#define BLOCK_SIZE_MIN 64u
+#define BLOCKS_OF_MEMTABLE 64u /* smaller memtables have smaller blocks */
+#define BLOCK_HEADER_SIZE 32u
+#define BLOCK_RAW_MAX (96u << 20)
+#define TABLE_HEADER_SIZE 512u
+#define TABLE_FOOTER_SIZE 512u
+/* Two entries a block make a tree this high of as many as there can be. */
+#define TREE_HEIGHT_MAX 32u
+#define FILTER_BITS 10u              /* a name */
+#define FILTER_PART_SIZE (16u << 10) /* bytes that one look-up reads */
+#define FILTER_SIZE_MAX (8u << 20)
+/* Bytes of a table that are gathered before they are written. */
+#define TABLE_WRITE_SIZE (256u << 10)
+
+#define CACHE_SIZE_DEFAULT (16u << 20)
+
+/* So many tables of about one size, side by side, become one. */
+#define MERGE_WIDTH_DEFAULT 8u
+#define MERGE_WIDTH_MAX 64u
+/* Sizes count as one within this factor. */
+#define MERGE_SIZE_RATIO 4u
+/* Entries that one step of a merge moves. */
+#define MERGE_STEP 4096u
+/* Streams whose place a cursor over all events remembers. */
+#define CURSOR_STREAMS 128u
 
 CHECK_STATIC(SEGMENT_HEADER_SIZE % LOG_ALIGN == 0, "records are aligned");
 CHECK_STATIC(RECORD_HEADER_SIZE % LOG_ALIGN == 0, "records are aligned");
@@ -62,5 +99,12 @@ CHECK_STATIC(RECORD_BODY_MAX + (1u << 20) <= SEGMENT_SIZE_MAX,
 CHECK_STATIC(PERSIST_VALUE_SIZE_MAX <= PERSIST_COMMIT_SIZE_MAX,
              "every value fits in a commit");
 CHECK_STATIC(PERSIST_VALUE_SIZE_MAX < UINT32_MAX / 2, "chunk offsets fit");
+/* A command id keeps the number of each append, ten bytes at the most. */
+CHECK_STATIC(PERSIST_COMMIT_SIZE_MAX / 16 * 10 + PERSIST_VALUE_SIZE_MAX +
+                     2 * PERSIST_NAME_SIZE_MAX + BLOCK_SIZE_MAX <=
+                 BLOCK_RAW_MAX,
+             "every entry fits in a block");
+CHECK_STATIC(2 * MEMTABLE_SIZE_DEFAULT <= 16u << 20, "replay is bounded");
+CHECK_STATIC(TABLE_FOOTER_SIZE >= 320, "a footer has room for its fields");
 
 #endif

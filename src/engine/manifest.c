@@ -12,7 +12,8 @@
 
 enum {
     ENTRY_SIZE = 40,
-    FIXED_SIZE = 64, /* all but the entries */
+    TABLE_SIZE = 32,
+    FIXED_SIZE = 112, /* all but the entries */
     CHECKSUM_SIZE = 8,
     CLEAN = 1,
 };
@@ -34,6 +35,7 @@ bool manifest_is_temporary(const char *name)
 void manifest_release(manifest *m)
 {
     mem_free(m->segments);
+    mem_free(m->tables);
     *m = (manifest){0};
 }
 
@@ -53,6 +55,40 @@ bool manifest_add(manifest *m, segment_entry entry)
     return true;
 }
 
+bool manifest_add_table(manifest *m, table_file entry)
+{
+    CHECK(entry.number != 0 && entry.first <= entry.last);
+    if (m->table_count == m->table_capacity) {
+        size_t capacity = m->table_capacity * 2 + 16;
+        table_file *grown = mem_realloc(m->tables, capacity * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        m->tables = grown;
+        m->table_capacity = capacity;
+    }
+    m->tables[m->table_count++] = entry;
+    return true;
+}
+
+persist_lsn manifest_tables_last(const manifest *m)
+{
+    return m->table_count == 0 ? 0 : m->tables[m->table_count - 1].last;
+}
+
+bool manifest_copy_tables(manifest *m, const manifest *from)
+{
+    m->table_count = 0;
+    m->next_table = from->next_table;
+    m->next_position = from->next_position;
+    m->streams = from->streams;
+    m->keys = from->keys;
+    m->events = from->events;
+    for (size_t i = 0; i < from->table_count; i++)
+        if (!manifest_add_table(m, from->tables[i]))
+            return false;
+    return true;
+}
+
 /* ---- bytes ------------------------------------------------------------ */
 
 void manifest_encode(const manifest *m, buf *b)
@@ -67,6 +103,12 @@ void manifest_encode(const manifest *m, buf *b)
     buf_put_u64(b, m->watermark);
     buf_put_u64(b, m->next_segment);
     buf_put_u64(b, m->segment_count);
+    buf_put_u64(b, m->next_table);
+    buf_put_u64(b, m->table_count);
+    buf_put_u64(b, m->next_position);
+    buf_put_u64(b, m->streams);
+    buf_put_u64(b, m->keys);
+    buf_put_u64(b, m->events);
     for (size_t i = 0; i < m->segment_count; i++) {
         const segment_entry *e = &m->segments[i];
         buf_put_u64(b, e->number);
@@ -74,6 +116,12 @@ void manifest_encode(const manifest *m, buf *b)
         buf_put_u64(b, e->first);
         buf_put_u64(b, e->last);
         buf_put_u64(b, e->end);
+    }
+    for (size_t i = 0; i < m->table_count; i++) {
+        buf_put_u64(b, m->tables[i].number);
+        buf_put_u64(b, m->tables[i].size);
+        buf_put_u64(b, m->tables[i].first);
+        buf_put_u64(b, m->tables[i].last);
     }
     if (!b->failed)
         buf_put_u64(b, hash_xxh64(buf_slice(b)));
@@ -87,16 +135,17 @@ static persist_status damaged(persist_error *error, const char *what)
                       what);
 }
 
-/* Entries follow each other without gaps, and the watermark covers them. */
+/* Entries follow each other without gaps; the first begins where the tables
+ * end, or before. */
 static bool entry_follows(const manifest *m, const segment_entry *e)
 {
     uint64_t number = 0;
-    persist_lsn last = 0;
+    persist_lsn last = e->first - 1;
     if (m->segment_count > 0) {
         number = m->segments[m->segment_count - 1].number;
         last = m->segments[m->segment_count - 1].last;
     }
-    return e->number > number && e->number < m->next_segment &&
+    return e->number > number && e->number < m->next_segment && e->first > 0 &&
            e->first == last + 1 && e->last >= e->first &&
            e->end > SEGMENT_HEADER_SIZE && e->end % LOG_ALIGN == 0 &&
            e->end <= e->size && e->size >= SEGMENT_SIZE_MIN &&
@@ -118,6 +167,34 @@ static persist_status decode_entries(cursor *c, uint64_t count, manifest *out,
             return status_set(error, PERSIST_LIMIT, "out of memory");
     }
     return PERSIST_OK;
+}
+
+static persist_status decode_tables(cursor *c, uint64_t count, manifest *out,
+                                    persist_error *error)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        table_file t = {.number = cursor_u64(c)};
+        t.size = cursor_u64(c);
+        t.first = cursor_u64(c);
+        t.last = cursor_u64(c);
+        if (c->failed || t.number == 0 || t.number >= out->next_table ||
+            t.size < TABLE_HEADER_SIZE + TABLE_FOOTER_SIZE ||
+            t.first != manifest_tables_last(out) + 1 || t.last < t.first)
+            return damaged(error, "tables");
+        if (!manifest_add_table(out, t))
+            return status_set(error, PERSIST_LIMIT, "out of memory");
+    }
+    return PERSIST_OK;
+}
+
+/* The log goes on where the tables end, up to the watermark. */
+static bool lsns_agree(const manifest *m)
+{
+    persist_lsn tables = manifest_tables_last(m);
+    if (m->segment_count == 0)
+        return m->watermark == tables;
+    return m->segments[0].first <= tables + 1 && m->watermark >= tables &&
+           m->watermark == m->segments[m->segment_count - 1].last;
 }
 
 persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
@@ -149,14 +226,22 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
     out->watermark = cursor_u64(&c);
     out->next_segment = cursor_u64(&c);
     uint64_t count = cursor_u64(&c);
+    out->next_table = cursor_u64(&c);
+    uint64_t table_count = cursor_u64(&c);
+    out->next_position = cursor_u64(&c);
+    out->streams = cursor_u64(&c);
+    out->keys = cursor_u64(&c);
+    out->events = cursor_u64(&c);
     persist_status status = decode_entries(&c, count, out, error);
+    if (status == PERSIST_OK)
+        status = decode_tables(&c, table_count, out, error);
     if (status != PERSIST_OK)
         return status;
     if (cursor_left(&c) != CHECKSUM_SIZE || flags > CLEAN ||
-        out->generation == 0 || out->next_segment == 0)
+        out->generation == 0 || out->next_segment == 0 ||
+        out->next_table == 0 || out->next_position == 0)
         return damaged(error, "fields");
-    persist_lsn last = count == 0 ? 0 : out->segments[count - 1].last;
-    return out->watermark == last ? PERSIST_OK : damaged(error, "watermark");
+    return lsns_agree(out) ? PERSIST_OK : damaged(error, "watermark");
 }
 
 /* ---- files ------------------------------------------------------------ */
@@ -255,7 +340,7 @@ static int write_temporary(const os *sys, const char *path, slice bytes)
 }
 
 static persist_status replace(const os *sys, const char *dir, const char *slot,
-                              slice bytes, persist_error *error)
+                              slice bytes, bool *renamed, persist_error *error)
 {
     char from[PERSIST_PATH_MAX], to[PERSIST_PATH_MAX];
     int code = os_join(from, sizeof from, dir, temporary);
@@ -269,21 +354,25 @@ static persist_status replace(const os *sys, const char *dir, const char *slot,
     code = sys->rename(sys, from, to);
     if (code != 0)
         return os_failed(error, code, "replace", to);
+    *renamed = true;
     if (!SEEDED_BUG(SKIP_DIR_SYNC))
         code = sys->dir_sync(sys, dir);
     return code == 0 ? PERSIST_OK : os_failed(error, code, "sync", dir);
 }
 
 persist_status manifest_store(const os *sys, const char *dir, manifest *m,
-                              persist_error *error)
+                              bool *renamed, persist_error *error)
 {
     buf bytes = {0};
+    *renamed = false;
     m->generation++;
     manifest_encode(m, &bytes);
     persist_status status =
         bytes.failed ? status_set(error, PERSIST_LIMIT, "out of memory")
                      : replace(sys, dir, slots[m->generation % 2],
-                               buf_slice(&bytes), error);
+                               buf_slice(&bytes), renamed, error);
     buf_release(&bytes);
+    if (status != PERSIST_OK)
+        m->generation--;
     return status;
 }

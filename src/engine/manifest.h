@@ -19,6 +19,13 @@ typedef struct segment_entry {
     uint64_t end; /* offset behind the last record */
 } segment_entry;
 
+/* A table with the run of commits it holds. */
+typedef struct table_file {
+    uint64_t number;
+    uint64_t size; /* of the file, bytes */
+    persist_lsn first, last;
+} table_file;
+
 typedef struct manifest {
     uint64_t identity;       /* of the store; random */
     uint64_t generation;     /* counts manifests, from 1 */
@@ -30,12 +37,26 @@ typedef struct manifest {
     segment_entry *segments; /* owned, in order */
     size_t segment_count;
     size_t segment_capacity;
+
+    uint64_t next_table; /* table files with this number or a higher one are
+                            unfinished */
+    table_file *tables;  /* owned; runs of commits that follow each other */
+    size_t table_count, table_capacity;
+    /* what the store holds as of the last table */
+    uint64_t next_position, streams, keys, events;
 } manifest;
 
 void manifest_release(manifest *);
 
-/* Adds an entry; false when memory is out. */
+/* Add an entry; false when memory is out. */
 bool manifest_add(manifest *, segment_entry);
+bool manifest_add_table(manifest *, table_file);
+
+/* The last commit that is in a table; 0: none. */
+persist_lsn manifest_tables_last(const manifest *);
+
+/* Copies what a manifest says of tables; false when memory is out. */
+bool manifest_copy_tables(manifest *, const manifest *from);
 
 /* Encodes into an empty buffer, and decodes. Decoding fails on anything that
  * encoding does not make: PERSIST_CORRUPT, or PERSIST_BAD_STORE for a newer
@@ -50,10 +71,11 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *);
 persist_status manifest_load(const os *, const char *dir, manifest *newest,
                              manifest *previous, persist_error *);
 
-/* Raises the generation, writes the manifest and makes it durable. An error
- * leaves the old ones in place. */
+/* Raises the generation, writes the manifest and makes it durable. After an
+ * error the generation is the old one and the store may be tried again, unless
+ * *renamed says that nobody knows which one a crash would leave. */
 persist_status manifest_store(const os *, const char *dir, manifest *,
-                              persist_error *);
+                              bool *renamed, persist_error *);
 
 /* Tells whether a name in the store directory is a manifest's, and whether it
  * is that of an unfinished one. */

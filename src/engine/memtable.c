@@ -5,12 +5,26 @@
 #include "base/mem.h"
 #include "base/seeded_bug.h"
 
-void memtable_init(memtable *t, uint64_t seed)
+memtable *memtable_new(uint64_t seed, persist_lsn first,
+                       const store_counts *counts)
 {
-    *t = (memtable){.next_position = 1};
+    CHECK(first > 0 && counts->next_position > 0);
+    memtable *t = mem_alloc_zero(sizeof *t);
+    if (t == NULL)
+        return NULL;
+    atomic_init(&t->references, 1);
+    t->first = first;
+    t->counts = *counts;
     hashmap_init(&t->stream_map, seed);
     hashmap_init(&t->key_map, seed);
     hashmap_init(&t->once_map, seed);
+    return t;
+}
+
+memtable *memtable_ref(memtable *t)
+{
+    atomic_fetch_add_explicit(&t->references, 1, memory_order_relaxed);
+    return t;
 }
 
 static void free_versions(version *v)
@@ -22,7 +36,7 @@ static void free_versions(version *v)
     }
 }
 
-void memtable_release(memtable *t)
+static void release(memtable *t)
 {
     size_t at = 0;
     for (stream *s; (s = hashmap_next(&t->stream_map, &at)) != NULL;)
@@ -42,7 +56,18 @@ void memtable_release(memtable *t)
     skiplist_release(&t->key_list);
     order_release(&t->order);
     mem_free(t->garbage);
-    *t = (memtable){0};
+    mem_free(t);
+}
+
+void memtable_unref(memtable *t)
+{
+    if (t == NULL)
+        return;
+    unsigned before =
+        atomic_fetch_sub_explicit(&t->references, 1, memory_order_acq_rel);
+    CHECK(before > 0);
+    if (before == 1)
+        release(t);
 }
 
 /* ---- finding and making ----------------------------------------------- */
@@ -76,46 +101,41 @@ static void leave(hashmap *map, skiplist *list, const void *item)
     hashmap_remove(map, item);
 }
 
-stream *memtable_make_stream(memtable *t, slice name)
+stream *memtable_make_stream(memtable *t, slice name, const stream_state *base)
 {
-    stream *s = memtable_stream(t, name);
-    if (s != NULL)
-        return s;
-    s = stream_new(name);
+    stream *s = stream_new(name, base);
     if (s == NULL)
         return NULL;
     if (!enter(&t->stream_map, &t->stream_list, s)) {
         stream_free(s);
         return NULL;
     }
-    t->memory += sizeof *s + name.size;
+    t->memory += sizeof *s + name.size + NAME_OVERHEAD;
     return s;
 }
 
 void memtable_unmake_stream(memtable *t, stream *s)
 {
-    CHECK(s->created == STREAM_NOT_CREATED && s->count == 0);
+    CHECK(s->based ? s->count == s->base.count
+                   : s->created == STREAM_NOT_CREATED);
     leave(&t->stream_map, &t->stream_list, s);
-    t->memory -= sizeof *s + s->name.size;
+    t->memory -= sizeof *s + s->name.size + NAME_OVERHEAD;
     stream_free(s);
 }
 
-key *memtable_make_key(memtable *t, slice name)
+key *memtable_make_key(memtable *t, slice name, bool below)
 {
-    key *k = memtable_key(t, name);
-    if (k != NULL)
-        return k;
-    k = mem_alloc(sizeof *k + name.size);
+    key *k = mem_alloc(sizeof *k + name.size);
     if (k == NULL)
         return NULL;
     if (name.size > 0)
         memcpy(k + 1, name.data, name.size);
-    *k = (key){.name = slice_of(k + 1, name.size)};
+    *k = (key){.name = slice_of(k + 1, name.size), .below = below};
     if (!enter(&t->key_map, &t->key_list, k)) {
         mem_free(k);
         return NULL;
     }
-    t->memory += sizeof *k + name.size;
+    t->memory += sizeof *k + name.size + NAME_OVERHEAD;
     return k;
 }
 
@@ -123,7 +143,7 @@ void memtable_unmake_key(memtable *t, key *k)
 {
     CHECK(k->newest == NULL);
     leave(&t->key_map, &t->key_list, k);
-    t->memory -= sizeof *k + k->name.size;
+    t->memory -= sizeof *k + k->name.size + NAME_OVERHEAD;
     mem_free(k);
 }
 
@@ -150,7 +170,8 @@ once *once_new(const persist_once *from, persist_lsn lsn, const uint64_t *seqs,
 void memtable_add_once(memtable *t, once *o)
 {
     hashmap_put(&t->once_map, o);
-    t->memory += sizeof *o + o->seq_count * sizeof o->seqs[0] + o->id.size;
+    t->memory += sizeof *o + o->seq_count * sizeof o->seqs[0] + o->id.size +
+                 NAME_OVERHEAD;
 }
 
 /* ---- applying --------------------------------------------------------- */
@@ -184,12 +205,12 @@ const version *key_at(const key *k, persist_lsn lsn)
     const version *v = k->newest;
     while (v != NULL && v->lsn > lsn)
         v = v->older;
-    return v == NULL || v->deleted ? NULL : v;
+    return v;
 }
 
 static bool is_there(const key *k)
 {
-    return k->newest != NULL && !k->newest->deleted;
+    return k->newest == NULL ? k->below : !k->newest->deleted;
 }
 
 static bool apply_version(memtable *t, memtable_edit *m, persist_lsn lsn)
@@ -206,10 +227,10 @@ static bool apply_version(memtable *t, memtable_edit *m, persist_lsn lsn)
     if (data.size > 0)
         memcpy(v->data, data.data, data.size);
     if (is_there(k))
-        t->keys--;
+        t->counts.keys--;
     if (!deletes)
-        t->keys++;
-    t->memory += sizeof *v + data.size;
+        t->counts.keys++;
+    t->memory += sizeof *v + data.size + ALLOCATION_OVERHEAD;
     k->newest = v;
     m->applied = true;
     return true;
@@ -220,14 +241,14 @@ static void create(memtable *t, stream *s, persist_lsn lsn)
     if (s->created != STREAM_NOT_CREATED)
         return;
     s->created = lsn;
-    t->streams++;
+    t->counts.streams++;
 }
 
 static bool apply_append(memtable *t, memtable_edit *m, persist_lsn lsn)
 {
     stream *s = m->target;
     const event *e =
-        stream_append(s, m->seq, t->next_position, lsn, m->edit->data);
+        stream_append(s, m->seq, t->counts.next_position, lsn, m->edit->data);
     if (e == NULL)
         return false;
     if (!order_push(&t->order, s, e)) {
@@ -235,8 +256,8 @@ static bool apply_append(memtable *t, memtable_edit *m, persist_lsn lsn)
         return false;
     }
     create(t, s, lsn);
-    t->next_position++;
-    t->events++;
+    t->counts.next_position++;
+    t->counts.events++;
     t->memory += sizeof(event) + sizeof(order_item) + m->edit->data.size;
     m->applied = true;
     return true;
@@ -249,15 +270,16 @@ static bool apply_truncate(memtable *t, memtable_edit *m, persist_lsn lsn)
         return true;
     /* Later events have higher numbers: they are not meant. */
     uint64_t through = m->edit->seq < s->mark ? m->edit->seq : s->mark;
-    uint64_t old = history_at(&s->truncations, UINT64_MAX);
-    if (through <= old)
+    stream_floor old = *stream_floor_at(s, UINT64_MAX);
+    if (through <= old.through)
         return true;
-    uint64_t gone =
-        stream_index_of_seq(s, through + 1) - stream_index_of_seq(s, old + 1);
-    if (!history_push(&s->truncations, lsn, through))
+    stream_floor floor =
+        through < s->base.mark ? m->floor : stream_floor_of(s, through);
+    CHECK(floor.through == through && floor.index >= old.index);
+    if (!history_push(&s->truncations, lsn, floor))
         return false;
-    t->events -= gone;
-    m->undo = gone;
+    m->undo = floor.index - old.index;
+    t->counts.events -= m->undo;
     m->applied = true;
     if (SEEDED_BUG(FORGET_MARK) && s->mark == through)
         s->mark--;
@@ -269,7 +291,7 @@ static bool apply_mark(memtable *t, memtable_edit *m, persist_lsn lsn)
     stream *s = m->target;
     uint64_t mark = m->edit->seq > s->mark ? m->edit->seq : s->mark;
     m->undo = s->mark;
-    if (!history_push(&s->marks, lsn, mark))
+    if (!history_push(&s->marks, lsn, (stream_floor){.through = mark}))
         return false;
     s->mark = mark;
     create(t, s, lsn);
@@ -292,9 +314,9 @@ bool memtable_apply(memtable *t, memtable_edit *m, persist_lsn lsn)
     case PERSIST_SET_MARK:
         return apply_mark(t, m, lsn);
     case PERSIST_SET_POSITION:
-        m->undo = t->next_position;
-        if (m->edit->seq > t->next_position)
-            t->next_position = m->edit->seq;
+        m->undo = t->counts.next_position;
+        if (m->edit->seq > t->counts.next_position)
+            t->counts.next_position = m->edit->seq;
         m->applied = true;
         return true;
     case PERSIST_EXPECT_SEQ:
@@ -311,20 +333,20 @@ static void undo_version(memtable *t, key *k)
 {
     version *v = k->newest;
     if (is_there(k))
-        t->keys--;
+        t->counts.keys--;
     k->newest = v->older;
     if (is_there(k))
-        t->keys++;
-    t->memory -= sizeof *v + v->size;
+        t->counts.keys++;
+    t->memory -= sizeof *v + v->size + ALLOCATION_OVERHEAD;
     mem_free(v);
 }
 
 static void uncreate(memtable *t, stream *s)
 {
-    if (s->count > 0 || s->marks.count > 0 || s->dropped_mark > 0)
+    if (s->based || s->count > 0 || s->marks.count > 0 || s->dropped_mark > 0)
         return;
     s->created = STREAM_NOT_CREATED;
-    t->streams--;
+    t->counts.streams--;
 }
 
 static void undo_append(memtable *t, const memtable_edit *m)
@@ -332,8 +354,8 @@ static void undo_append(memtable *t, const memtable_edit *m)
     order_pop(&t->order);
     stream_pop(m->target);
     uncreate(t, m->target);
-    t->next_position--;
-    t->events--;
+    t->counts.next_position--;
+    t->counts.events--;
     t->memory -= sizeof(event) + sizeof(order_item) + m->edit->data.size;
 }
 
@@ -349,7 +371,7 @@ void memtable_undo(memtable *t, const memtable_edit *m)
         break;
     case PERSIST_TRUNCATE:
         history_pop(&s->truncations);
-        t->events += m->undo;
+        t->counts.events += m->undo;
         break;
     case PERSIST_PUT:
     case PERSIST_DELETE:
@@ -361,7 +383,7 @@ void memtable_undo(memtable *t, const memtable_edit *m)
         uncreate(t, s);
         break;
     case PERSIST_SET_POSITION:
-        t->next_position = m->undo;
+        t->counts.next_position = m->undo;
         break;
     case PERSIST_EXPECT_SEQ:
     case PERSIST_EXPECT_KEY:
@@ -395,7 +417,7 @@ void memtable_settle(memtable *t, const memtable_edit *m, persist_lsn lsn)
     k->settled = lsn;
     if (k->newest->older != NULL)
         enqueue(t, (garbage){lsn, GARBAGE_VERSIONS, k, k->newest});
-    if (k->newest->deleted)
+    if (k->newest->deleted && !k->below)
         enqueue(t, (garbage){lsn, GARBAGE_KEY, k, k->newest});
 }
 
@@ -403,7 +425,7 @@ static size_t versions_size(const version *v)
 {
     size_t size = 0;
     for (; v != NULL; v = v->older)
-        size += sizeof *v + v->size;
+        size += sizeof *v + v->size + ALLOCATION_OVERHEAD;
     return size;
 }
 

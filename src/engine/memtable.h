@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the store holds, in memory, at every lsn that somebody may ask for.
+/* What a run of commits did, in memory, at every lsn that somebody may ask for.
+ *
+ * What came before it is in older layers: memtables and tables. A stream here
+ * begins with the state it had there; a key knows whether it was there.
  *
  * Readers see the state at one lsn, their snapshot: of a key the newest
  * version that is not newer, of a stream the events in between. What no
@@ -7,9 +10,12 @@
  * the lsn that replaced it, and freed when the horizon has passed that.
  *
  * One writer at a time changes it, under the engine's state lock; it may look
- * without. A commit is applied edit by edit and can be taken back. */
+ * without. A commit is applied edit by edit and can be taken back. Once it is
+ * frozen nothing changes any more, garbage stays. */
 #ifndef ENGINE_MEMTABLE_H
 #define ENGINE_MEMTABLE_H
+
+#include <stdatomic.h>
 
 #include "base/hashmap.h"
 #include "base/skiplist.h"
@@ -28,6 +34,7 @@ typedef struct version {
 typedef struct key {
     slice name;          /* owned */
     version *newest;     /* NULL before the first edit */
+    bool below;          /* older layers have a value for it */
     persist_lsn settled; /* the last commit whose garbage is queued */
 } key;
 
@@ -53,30 +60,43 @@ typedef struct garbage {
     version *version; /* the one that replaced others */
 } garbage;
 
+/* What the whole store holds, older layers included. */
+typedef struct store_counts {
+    uint64_t next_position;
+    uint64_t streams, keys, events;
+} store_counts;
+
 typedef struct memtable {
+    _Atomic unsigned references;
+    persist_lsn first, last; /* commits in it; last 0: none yet */
+    uint64_t logged;         /* bytes of the log that they take */
     hashmap stream_map, key_map, once_map;
     skiplist stream_list, key_list;
     order order;
-    uint64_t next_position;
+    store_counts counts;
     garbage *garbage; /* a queue: [garbage_first, garbage_end) */
     size_t garbage_first, garbage_end, garbage_capacity;
-    uint64_t streams, keys, events; /* there now */
-    uint64_t memory;                /* bytes, roughly */
+    uint64_t memory; /* bytes, roughly */
 } memtable;
 
-void memtable_init(memtable *, uint64_t seed);
-void memtable_release(memtable *);
+/* Makes an empty memtable with one reference, for commits from `first` on;
+ * NULL when memory is out. */
+memtable *memtable_new(uint64_t seed, persist_lsn first, const store_counts *);
+memtable *memtable_ref(memtable *);
+/* Gives a reference back; the last one frees all. NULL is fine. */
+void memtable_unref(memtable *);
 
-/* Finds a stream or key; NULL if it never had an edit (an edit in the making
+/* Finds a stream or key; NULL if it had no edit here (an edit in the making
  * counts). */
 stream *memtable_stream(const memtable *, slice name);
 key *memtable_key(const memtable *, slice name);
 once *memtable_once(const memtable *, slice id);
 
-/* Finds or makes one, invisible until an edit applies; NULL when memory is
- * out. */
-stream *memtable_make_stream(memtable *, slice name);
-key *memtable_make_key(memtable *, slice name);
+/* Make one that is not here. base: the stream's state in older layers, NULL:
+ * none; a new stream or key is invisible until an edit applies. NULL when
+ * memory is out. */
+stream *memtable_make_stream(memtable *, slice name, const stream_state *base);
+key *memtable_make_key(memtable *, slice name, bool below);
 
 /* Removes a stream or key that memtable_make_... made and no edit uses. */
 void memtable_unmake_stream(memtable *, stream *);
@@ -89,11 +109,12 @@ bool memtable_reserve(memtable *, size_t replacing, bool with_once);
 /* One writing edit with its stream or key, as of a new lsn. */
 typedef struct memtable_edit {
     const persist_edit *edit;
-    void *target;  /* stream or key; NULL: it is not there, or needs none */
-    uint64_t seq;  /* appends: the number given */
-    uint64_t undo; /* set by memtable_apply */
-    bool applied;  /* set by memtable_apply: it changed something */
-    bool made;     /* the target was made for it */
+    void *target; /* stream or key; NULL: it is not there, or needs none */
+    uint64_t seq; /* appends: the number given */
+    stream_floor floor; /* truncations of events in older layers */
+    uint64_t undo;      /* set by memtable_apply */
+    bool applied;       /* set by memtable_apply: it changed something */
+    bool made;          /* the target was made for it */
 } memtable_edit;
 
 /* Applies an edit; false when memory is out. Needs memtable_reserve. */
@@ -109,7 +130,8 @@ once *once_new(const persist_once *, persist_lsn, const uint64_t *seqs,
 /* Keeps it; needs memtable_reserve. */
 void memtable_add_once(memtable *, once *);
 
-/* The version of a key at an lsn; NULL if it is absent then. */
+/* The version of a key at an lsn, which may be a deletion; NULL: ask older
+ * layers. */
 const version *key_at(const key *, persist_lsn);
 
 /* The lsn of the oldest garbage; UINT64_MAX if there is none. */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading: a snapshot is an lsn and a pin that keeps what it sees in memory.
+/* Snapshots, and reads of one thing.
  *
- * Under the state lock a cursor finds the next chunk or batch; the bytes in it
- * never move or change while the pin holds, so events are handed out without
- * a lock. */
+ * A snapshot is a set of layers, an lsn, and a pin that keeps in the active
+ * memtable what that lsn sees. What is frozen or in a table never changes. */
 #include "base/mem.h"
 #include "base/seeded_bug.h"
 #include "engine/engine.h"
@@ -11,7 +10,7 @@
 /* ---- snapshots -------------------------------------------------------- */
 
 /* The state lock is held. */
-static persist_lsn snapshot(engine *e, persist_view view)
+static persist_lsn visible(engine *e, persist_view view)
 {
     persist_lsn durable = wal_durable(&e->wal);
     if (SEEDED_BUG(SHOW_UNDURABLE))
@@ -57,312 +56,112 @@ persist_lsn engine_horizon(engine *e)
 persist_lsn engine_latest(engine *e)
 {
     pthread_rwlock_rdlock(&e->state);
-    persist_lsn lsn = snapshot(e, PERSIST_LATEST);
+    persist_lsn lsn = visible(e, PERSIST_LATEST);
     pthread_rwlock_unlock(&e->state);
     return lsn;
 }
 
-/* ---- events of one stream --------------------------------------------- */
-
-static const stream *find_stream(const engine *e, slice name, persist_lsn lsn)
+void snapshot_open(engine *e, persist_view view, snapshot *s)
 {
-    const stream *s = memtable_stream(&e->memtable, name);
-    return s != NULL && s->created <= lsn ? s : NULL;
-}
-
-static void find_range(engine_cursor *c, uint64_t from)
-{
-    stream_range_at(c->stream, c->pin.lsn, &c->begin, &c->end);
-    if (c->kind == ENGINE_STREAM) {
-        uint64_t first = stream_index_of_seq(c->stream, from);
-        if (first > c->begin)
-            c->begin = first < c->end ? first : c->end;
-        if (c->end - c->begin > c->left)
-            c->end = c->begin + c->left;
-    } else {
-        if (from < PERSIST_SEQ_MAX) {
-            uint64_t behind = stream_index_of_seq(c->stream, from + 1);
-            if (behind < c->end)
-                c->end = behind > c->begin ? behind : c->begin;
-        }
-        if (c->end - c->begin > c->left)
-            c->begin = c->end - c->left;
-    }
-}
-
-/* Takes the next chunk in hand; false at the end. */
-static bool take_chunk(engine_cursor *c)
-{
-    if (c->begin == c->end)
-        return false;
-    bool back = c->kind == ENGINE_STREAM_BACK;
-    pthread_rwlock_rdlock(&c->engine->state);
-    c->chunk = stream_chunk(c->stream, back ? c->end - 1 : c->begin);
-    uint64_t first = c->chunk->first, behind = first + c->chunk->count;
-    pthread_rwlock_unlock(&c->engine->state);
-    uint64_t from = first > c->begin ? first : c->begin;
-    uint64_t to = behind < c->end ? behind : c->end;
-    c->slot = (uint32_t)(from - first);
-    c->slot_end = (uint32_t)(to - first);
-    if (back)
-        c->end = from;
-    else
-        c->begin = to;
-    return true;
-}
-
-static void show(slice name, const event *e, persist_event *out)
-{
-    out->stream = name;
-    out->data = slice_of(e->data, e->size);
-    out->seq = e->seq;
-    out->position = e->position;
-}
-
-/* ---- batches ---------------------------------------------------------- */
-
-static void take_item(engine_cursor *c, slice name, slice value, const event *e)
-{
-    c->items[c->item_count++] = (cursor_item){name, value, e};
-    c->left--;
-}
-
-static bool is_full(const engine_cursor *c)
-{
-    return c->left == 0 || c->item_count == CURSOR_BATCH;
-}
-
-/* Returns false when no later event can be in the snapshot. */
-static bool take_ordered(engine_cursor *c, const order_item *item)
-{
-    const event *e = item->event;
-    if (e == NULL)
-        return true;
-    if (e->lsn > c->pin.lsn)
-        return false;
-    uint64_t gone = history_at(&item->stream->truncations, c->pin.lsn);
-    if (e->seq > gone)
-        take_item(c, item->stream->name, slice_of(NULL, 0), e);
-    return true;
-}
-
-static void fill_all(engine_cursor *c)
-{
-    const order *o = &c->engine->memtable.order;
-    for (size_t i = order_seek(o, c->position); i < o->count; i++) {
-        const order_block *b = o->blocks[i];
-        uint32_t slot =
-            c->position > b->first ? (uint32_t)(c->position - b->first) : 0;
-        for (; slot < b->count; slot++) {
-            if (is_full(c))
-                return;
-            c->ended = !take_ordered(c, &b->items[slot]);
-            if (c->ended)
-                return;
-            c->position = b->first + slot + 1;
-        }
-    }
-    c->ended = true;
-}
-
-static skiplist_node *first_name(const engine_cursor *c, const skiplist *list)
-{
-    if (c->has_after && slice_compare(c->after, c->prefix) >= 0)
-        return skiplist_seek(list, c->after, true);
-    return skiplist_seek(list, c->prefix, false);
-}
-
-static void fill_keys(engine_cursor *c)
-{
-    const skiplist_node *node = first_name(c, &c->engine->memtable.key_list);
-    for (; node != NULL && !is_full(c); node = node->next[0]) {
-        const key *k = node->item;
-        if (!slice_starts_with(k->name, c->prefix)) {
-            c->ended = true;
-            return;
-        }
-        const version *v = key_at(k, c->pin.lsn);
-        if (v != NULL)
-            take_item(c, k->name, slice_of(v->data, v->size), NULL);
-    }
-    c->ended = node == NULL;
-}
-
-static void fill_streams(engine_cursor *c)
-{
-    const skiplist_node *node = first_name(c, &c->engine->memtable.stream_list);
-    for (; node != NULL && !is_full(c); node = node->next[0]) {
-        const stream *s = node->item;
-        if (s->created <= c->pin.lsn)
-            take_item(c, s->name, slice_of(NULL, 0), NULL);
-    }
-    c->ended = node == NULL;
-}
-
-/* Fills the next batch. The state lock is held. */
-static void fill(engine_cursor *c)
-{
-    c->item = c->item_count = 0;
-    if (c->ended || c->left == 0)
-        return;
-    if (c->kind == ENGINE_ALL) {
-        fill_all(c);
-        return;
-    }
-    if (c->kind == ENGINE_KEYS)
-        fill_keys(c);
-    else
-        fill_streams(c);
-    if (c->item_count > 0) {
-        c->after = c->items[c->item_count - 1].name;
-        c->has_after = true;
-    }
-}
-
-static const cursor_item *next_item(engine_cursor *c)
-{
-    if (c->item == c->item_count) {
-        pthread_rwlock_rdlock(&c->engine->state);
-        fill(c);
-        pthread_rwlock_unlock(&c->engine->state);
-    }
-    return c->item == c->item_count ? NULL : &c->items[c->item++];
-}
-
-/* ---- cursors ---------------------------------------------------------- */
-
-static persist_status prepare(engine_cursor *c, slice name,
-                              persist_error *error)
-{
-    if (c->kind == ENGINE_STREAM || c->kind == ENGINE_STREAM_BACK)
-        return PERSIST_OK;
-    c->items = mem_alloc(CURSOR_BATCH * sizeof *c->items);
-    void *copy = c->kind == ENGINE_KEYS ? mem_alloc(name.size) : NULL;
-    if (c->items == NULL || (c->kind == ENGINE_KEYS && copy == NULL)) {
-        mem_free(c->items);
-        mem_free(copy);
-        return status_set(error, PERSIST_LIMIT, "out of memory");
-    }
-    if (copy != NULL && name.size > 0)
-        memcpy(copy, name.data, name.size);
-    c->prefix = slice_of(copy, copy == NULL ? 0 : name.size);
-    return PERSIST_OK;
-}
-
-persist_status engine_read(engine *e, engine_cursor *out, engine_read_kind kind,
-                           slice name, const slice *after, uint64_t from,
-                           uint64_t limit, persist_view view,
-                           persist_error *error)
-{
-    engine_cursor *c = out;
-    *c = (engine_cursor){.engine = e, .kind = kind, .left = limit};
-    persist_status status = prepare(c, name, error);
-    if (status != PERSIST_OK)
-        return status;
-    c->position = from;
-    if (after != NULL) {
-        c->after = *after;
-        c->has_after = true;
-    }
     pthread_rwlock_rdlock(&e->state);
-    pin_add(e, &c->pin, snapshot(e, view));
-    if (c->items != NULL) {
-        fill(c); /* before the caller's `after` is gone */
-        c->has_after = c->has_after && c->item_count > 0;
-        c->ended = c->ended || c->item_count == 0;
-    } else {
-        c->stream = find_stream(e, name, c->pin.lsn);
-        if (c->stream != NULL)
-            find_range(c, from);
-    }
+    s->layers = layers_ref(e->layers);
+    pin_add(e, &s->pin, visible(e, view));
     pthread_rwlock_unlock(&e->state);
-    return PERSIST_OK;
+    s->with_active = layers_shows_active(s->layers, s->pin.lsn);
+    CHECK(s->pin.lsn >= layers_tables_last(s->layers));
 }
 
-persist_status engine_next_event(engine_cursor *c, persist_event *out,
-                                 persist_error *error)
+void snapshot_close(engine *e, snapshot *s)
 {
-    CHECK(c->kind <= ENGINE_ALL);
-    (void)error;
-    if (c->kind == ENGINE_ALL) {
-        const cursor_item *item = next_item(c);
-        if (item == NULL)
-            return PERSIST_NONE;
-        show(item->name, item->event, out);
+    CHECK(s->layers != NULL);
+    pin_remove(e, &s->pin);
+    layers_unref(s->layers);
+    s->layers = NULL;
+}
+
+const stream *snapshot_stream(const snapshot *s, slice name, bool *hidden)
+{
+    *hidden = false;
+    if (!s->with_active)
+        return NULL;
+    const stream *found = memtable_stream(s->layers->active, name);
+    *hidden = found != NULL && found->created > s->pin.lsn;
+    return *hidden ? NULL : found;
+}
+
+persist_status snapshot_state(engine *e, const snapshot *s, slice name,
+                              stream_state *out, persist_error *error)
+{
+    bool hidden;
+    pthread_rwlock_rdlock(&e->state);
+    const stream *found = snapshot_stream(s, name, &hidden);
+    if (found != NULL)
+        stream_state_at(found, s->pin.lsn, out);
+    pthread_rwlock_unlock(&e->state);
+    if (found != NULL)
         return PERSIST_OK;
-    }
-    if (c->slot == c->slot_end && !take_chunk(c))
-        return PERSIST_NONE;
-    uint32_t slot = c->kind == ENGINE_STREAM_BACK ? --c->slot_end : c->slot++;
-    show(c->stream->name, chunk_event(c->chunk, slot), out);
-    return PERSIST_OK;
-}
-
-persist_status engine_next_key(engine_cursor *c, slice *name, slice *value,
-                               persist_error *error)
-{
-    CHECK(c->kind >= ENGINE_STREAMS);
-    (void)error;
-    const cursor_item *item = next_item(c);
-    if (item == NULL)
-        return PERSIST_NONE;
-    if (name != NULL)
-        *name = item->name;
-    if (value != NULL)
-        *value = item->value;
-    return PERSIST_OK;
-}
-
-void engine_cursor_close(engine_cursor *c)
-{
-    pin_remove(c->engine, &c->pin);
-    mem_free(c->items);
-    mem_free((void *)(uintptr_t)c->prefix.data);
-    c->engine = NULL;
+    return hidden ? PERSIST_NONE
+                  : layers_below_state(s->layers, name, s->pin.lsn, out, error);
 }
 
 /* ---- one thing -------------------------------------------------------- */
 
 persist_status engine_info(engine *e, slice name, persist_view view,
-                           persist_stream_info *info, bool *known)
+                           persist_stream_info *info, bool *known,
+                           persist_error *error)
 {
+    stream_state state;
+    snapshot snap;
     *info = (persist_stream_info){0};
-    pthread_rwlock_rdlock(&e->state);
-    persist_lsn lsn = snapshot(e, view);
-    const stream *s = find_stream(e, name, lsn);
-    if (s != NULL) {
-        uint64_t begin, end;
-        stream_range_at(s, lsn, &begin, &end);
-        info->mark = stream_mark_at(s, lsn);
-        info->count = end - begin;
-        info->bytes = stream_bytes_between(s, begin, end);
-        if (begin < end) {
-            const chunk *c = stream_chunk(s, begin);
-            info->first = chunk_event(c, (uint32_t)(begin - c->first))->seq;
-        }
-    }
-    pthread_rwlock_unlock(&e->state);
+    snapshot_open(e, view, &snap);
+    persist_status status = snapshot_state(e, &snap, name, &state, error);
+    snapshot_close(e, &snap);
     if (known != NULL)
-        *known = s != NULL;
+        *known = status == PERSIST_OK;
+    if (status != PERSIST_OK)
+        return status == PERSIST_NONE ? PERSIST_OK : status;
+    info->mark = state.mark;
+    info->count = state.count - state.floor.index;
+    info->bytes = state.bytes - state.floor.bytes;
+    info->first = info->count == 0 ? 0 : state.floor.first;
+    return PERSIST_OK;
+}
+
+static persist_status copy_out(slice value, slice *out, persist_error *error)
+{
+    if (out == NULL)
+        return PERSIST_OK;
+    void *copy = mem_alloc(value.size);
+    if (copy == NULL)
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    if (value.size > 0)
+        memcpy(copy, value.data, value.size);
+    *out = slice_of(copy, value.size);
     return PERSIST_OK;
 }
 
 persist_status engine_get(engine *e, slice name, persist_view view, slice *out,
                           persist_error *error)
 {
+    snapshot snap;
+    found_value found;
     persist_status status = PERSIST_NONE;
+    snapshot_open(e, view, &snap);
     pthread_rwlock_rdlock(&e->state);
-    const key *k = memtable_key(&e->memtable, name);
-    const version *v = k == NULL ? NULL : key_at(k, snapshot(e, view));
-    if (v != NULL)
-        status = PERSIST_OK;
-    if (v != NULL && out != NULL) {
-        void *copy = mem_alloc(v->size);
-        if (copy == NULL)
-            status = status_set(error, PERSIST_LIMIT, "out of memory");
-        else
-            *out = slice_of(memcpy(copy, v->data, v->size), v->size);
-    }
+    const key *k =
+        snap.with_active ? memtable_key(snap.layers->active, name) : NULL;
+    const version *v = k == NULL ? NULL : key_at(k, snap.pin.lsn);
+    if (v != NULL && !v->deleted)
+        status = copy_out(slice_of(v->data, v->size), out, error);
     pthread_rwlock_unlock(&e->state);
+    if (v == NULL) {
+        status =
+            layers_below_key(snap.layers, name, snap.pin.lsn, &found, error);
+        if (status == PERSIST_OK) {
+            status = copy_out(found.value, out, error);
+            found_value_release(&found);
+        }
+    }
+    snapshot_close(e, &snap);
     return status;
 }

@@ -302,6 +302,7 @@ static bool grow_edits(record_body *body)
 record_result record_decode_body(slice bytes, record_body *out)
 {
     cursor c = cursor_of(bytes);
+    out->size = record_size(bytes.size);
     out->edit_count = 0;
     out->has_once = false;
     out->position = cursor_varint(&c);

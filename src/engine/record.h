@@ -61,6 +61,7 @@ bool record_read(slice segment, uint64_t offset, uint64_t identity,
 
 /* A decoded body. The slices point into the record. */
 typedef struct record_body {
+    uint64_t size; /* of the whole record, bytes */
     uint64_t position;
     persist_edit *edits; /* kinds that write, PERSIST_APPEND_AT for appends */
     size_t edit_count;

@@ -221,7 +221,7 @@ static segment_entry *last_entry(recovery *r)
 static persist_lsn last_lsn(recovery *r)
 {
     const segment_entry *last = last_entry(r);
-    return last == NULL ? 0 : last->last;
+    return last == NULL ? manifest_tables_last(r->old) : last->last;
 }
 
 /* Goes on in one more segment, if the next record is there. */

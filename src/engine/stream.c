@@ -12,7 +12,7 @@ enum { EVENT_ALIGN = 8, OFFSET_SIZE = 4 };
 
 /* ---- history ---------------------------------------------------------- */
 
-uint64_t history_at(const history *h, persist_lsn lsn)
+const stream_floor *history_at(const history *h, persist_lsn lsn)
 {
     size_t low = 0, high = h->count;
     while (low < high) {
@@ -22,10 +22,10 @@ uint64_t history_at(const history *h, persist_lsn lsn)
         else
             high = middle;
     }
-    return low == 0 ? 0 : h->items[low - 1].value;
+    return low == 0 ? NULL : &h->items[low - 1].value;
 }
 
-bool history_push(history *h, persist_lsn lsn, uint64_t value)
+bool history_push(history *h, persist_lsn lsn, stream_floor value)
 {
     CHECK(h->count == 0 || h->items[h->count - 1].lsn <= lsn);
     if (h->count == h->capacity) {
@@ -60,7 +60,7 @@ void history_prune(history *h, persist_lsn lsn)
 
 /* ---- making ----------------------------------------------------------- */
 
-stream *stream_new(slice name)
+stream *stream_new(slice name, const stream_state *base)
 {
     stream *s = mem_alloc_zero(sizeof *s + name.size);
     if (s == NULL)
@@ -70,6 +70,14 @@ stream *stream_new(slice name)
         memcpy(copy, name.data, name.size);
     s->name = slice_of(copy, name.size);
     s->created = STREAM_NOT_CREATED;
+    if (base == NULL)
+        return s;
+    s->based = true;
+    s->base = *base;
+    s->created = 0;
+    s->count = base->count;
+    s->bytes = base->bytes;
+    s->mark = s->dropped_mark = base->mark;
     return s;
 }
 
@@ -235,7 +243,7 @@ uint64_t stream_index_after_lsn(const stream *s, persist_lsn lsn)
     return lower_bound(s, key_lsn, lsn + 1);
 }
 
-static const event *event_at(const stream *s, uint64_t index)
+const event *stream_event(const stream *s, uint64_t index)
 {
     const chunk *c = stream_chunk(s, index);
     return chunk_event(c, (uint32_t)(index - c->first));
@@ -243,21 +251,53 @@ static const event *event_at(const stream *s, uint64_t index)
 
 uint64_t stream_mark_at(const stream *s, persist_lsn lsn)
 {
-    uint64_t mark = history_at(&s->marks, lsn);
+    const stream_floor *set = history_at(&s->marks, lsn);
+    uint64_t mark = set == NULL ? 0 : set->through;
     uint64_t end = stream_index_after_lsn(s, lsn);
     const chunk *first =
         s->chunk_first == s->chunk_end ? NULL : s->chunks[s->chunk_first];
     uint64_t newest = first != NULL && end > first->first
-                          ? event_at(s, end - 1)->seq
+                          ? stream_event(s, end - 1)->seq
                           : s->dropped_mark;
     return newest > mark ? newest : mark;
+}
+
+const stream_floor *stream_floor_at(const stream *s, persist_lsn lsn)
+{
+    const stream_floor *f = history_at(&s->truncations, lsn);
+    return f == NULL ? &s->base.floor : f;
+}
+
+stream_floor stream_floor_of(const stream *s, uint64_t through)
+{
+    CHECK(through >= s->base.mark);
+    uint64_t index = stream_index_of_seq(s, through + 1);
+    stream_floor f = {through, index, s->bytes, 0};
+    if (index < s->count) {
+        const event *e = stream_event(s, index);
+        f.bytes = e->bytes_before;
+        f.first = e->seq;
+    }
+    return f;
+}
+
+void stream_state_at(const stream *s, persist_lsn lsn, stream_state *out)
+{
+    uint64_t end = stream_index_after_lsn(s, lsn);
+    out->mark = stream_mark_at(s, lsn);
+    out->floor = *stream_floor_at(s, lsn);
+    out->count = end;
+    out->bytes =
+        end == s->count ? s->bytes : stream_event(s, end)->bytes_before;
+    if (out->floor.first == 0 && end > out->floor.index)
+        out->floor.first = stream_event(s, out->floor.index)->seq;
 }
 
 void stream_range_at(const stream *s, persist_lsn lsn, uint64_t *begin,
                      uint64_t *end)
 {
     *end = stream_index_after_lsn(s, lsn);
-    *begin = stream_index_of_seq(s, history_at(&s->truncations, lsn) + 1);
+    *begin = stream_index_of_seq(s, stream_floor_at(s, lsn)->through + 1);
     if (*begin > *end)
         *begin = *end;
 }
@@ -277,16 +317,6 @@ const chunk *stream_chunk(const stream *s, uint64_t index)
     return s->chunks[low];
 }
 
-uint64_t stream_bytes_between(const stream *s, uint64_t begin, uint64_t end)
-{
-    CHECK(begin <= end);
-    if (begin == end)
-        return 0;
-    uint64_t until =
-        end == s->count ? s->bytes : event_at(s, end)->bytes_before;
-    return until - event_at(s, begin)->bytes_before;
-}
-
 /* ---- dropping --------------------------------------------------------- */
 
 size_t stream_drop(stream *s, persist_lsn horizon,
@@ -294,7 +324,7 @@ size_t stream_drop(stream *s, persist_lsn horizon,
 {
     history_prune(&s->truncations, horizon);
     history_prune(&s->marks, horizon);
-    uint64_t through = history_at(&s->truncations, horizon);
+    uint64_t through = stream_floor_at(s, horizon)->through;
     size_t freed = 0;
     while (s->chunk_first < s->chunk_end) {
         chunk *c = s->chunks[s->chunk_first];

@@ -30,19 +30,36 @@ typedef struct chunk {
     _Alignas(8) uint8_t bytes[];
 } chunk;
 
-/* A number that changes: its values, each with the lsn it holds from. */
+/* Where the events that are kept begin. */
+typedef struct stream_floor {
+    uint64_t through; /* every event up to this seq is gone */
+    uint64_t index;   /* of the first kept: so many ever came before it */
+    uint64_t bytes;   /* of those before it */
+    uint64_t first;   /* seq of the first kept; 0: the next one to come */
+} stream_floor;
+
+/* All that is known of a stream but its events. */
+typedef struct stream_state {
+    uint64_t mark;
+    uint64_t count; /* events ever appended */
+    uint64_t bytes; /* of them */
+    stream_floor floor;
+} stream_state;
+
+/* Something that changes: its values, each with the lsn it holds from. Marks
+ * use `through` alone. */
 typedef struct history {
     struct history_item {
         persist_lsn lsn;
-        uint64_t value;
+        stream_floor value;
     } * items;
     size_t count, capacity;
 } history;
 
-/* The value at an lsn; 0 before the first. */
-uint64_t history_at(const history *, persist_lsn);
+/* The value at an lsn; NULL before the first. */
+const stream_floor *history_at(const history *, persist_lsn);
 /* Adds a value; false when memory is out. */
-bool history_push(history *, persist_lsn, uint64_t value);
+bool history_push(history *, persist_lsn, stream_floor value);
 /* Takes the newest back. */
 void history_pop(history *);
 /* Forgets what no lsn from this one on sees. */
@@ -50,6 +67,8 @@ void history_prune(history *, persist_lsn);
 
 typedef struct stream {
     slice name;          /* owned */
+    bool based;          /* older layers have it: */
+    stream_state base;   /* as it was there */
     persist_lsn created; /* STREAM_NOT_CREATED before the first edit */
     chunk **chunks;      /* by index: [chunk_first, chunk_end) are there */
     size_t chunk_first, chunk_end, chunk_capacity;
@@ -64,8 +83,9 @@ typedef struct stream {
 
 #define STREAM_NOT_CREATED UINT64_MAX
 
-/* Makes a stream without events; NULL when memory is out. */
-stream *stream_new(slice name);
+/* Makes a stream without events in memory, which goes on from what older
+ * layers hold (NULL: they have no such stream); NULL when memory is out. */
+stream *stream_new(slice name, const stream_state *base);
 void stream_free(stream *);
 
 /* Adds an event, seq > mark; NULL when memory is out. */
@@ -74,15 +94,21 @@ const event *stream_append(stream *, uint64_t seq, uint64_t position,
 /* Takes the newest event back. */
 void stream_pop(stream *);
 
-/* The mark as it was at an lsn. */
+/* The mark, the floor, and all of the state, as they were at an lsn. */
 uint64_t stream_mark_at(const stream *, persist_lsn);
+const stream_floor *stream_floor_at(const stream *, persist_lsn);
+void stream_state_at(const stream *, persist_lsn, stream_state *);
+
+/* The floor that truncating through a seq, not below the base's mark, makes. */
+stream_floor stream_floor_of(const stream *, uint64_t through);
 
 /* Indexes: of the first event with that seq or a higher one, and behind the
  * last one with that lsn or a lower one. */
 uint64_t stream_index_of_seq(const stream *, uint64_t seq);
 uint64_t stream_index_after_lsn(const stream *, persist_lsn);
 
-/* The events that are there at an lsn have the indexes [*begin, *end). */
+/* The events in memory that are there at an lsn have the indexes
+ * [*begin, *end). */
 void stream_range_at(const stream *, persist_lsn, uint64_t *begin,
                      uint64_t *end);
 
@@ -97,8 +123,8 @@ static inline const event *chunk_event(const chunk *c, uint32_t slot)
     return (const event *)(const void *)(c->bytes + at);
 }
 
-/* Sum of the sizes of the events with indexes [begin, end). */
-uint64_t stream_bytes_between(const stream *, uint64_t begin, uint64_t end);
+/* An event in memory by its index. */
+const event *stream_event(const stream *, uint64_t index);
 
 /* Frees leading chunks of events that nobody sees from this lsn on, calling
  * `gone` with each event before. Returns the bytes of memory freed. */

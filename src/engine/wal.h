@@ -149,8 +149,17 @@ void wal_fail(wal *, const persist_error *why);
 persist_status wal_read_only(wal *, persist_error *);
 
 /* The writer, with nothing waiting to be synced: fills in the segments that
- * hold records, the next number and the watermark. */
-persist_status wal_describe(wal *, manifest *out, persist_error *);
+ * hold records beyond what is in tables, the next number and the watermark.
+ * closing: no segment that is ready will be used any more. */
+persist_status wal_describe(wal *, persist_lsn tables_last, bool closing,
+                            manifest *out, persist_error *);
+
+/* The writer: forgets sealed segments whose records are all in tables; their
+ * files may be recycled from now on. */
+void wal_trim(wal *, persist_lsn tables_last);
+
+/* Deletes files that wait to be recycled but for a few. */
+void wal_drop_free(wal *, size_t kept);
 
 static inline persist_lsn wal_durable(const wal *w)
 {

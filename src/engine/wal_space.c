@@ -300,19 +300,57 @@ void wal_close(wal *w)
     w->place.sys = NULL;
 }
 
-persist_status wal_describe(wal *w, manifest *out, persist_error *error)
+persist_status wal_describe(wal *w, persist_lsn tables_last, bool closing,
+                            manifest *out, persist_error *error)
 {
-    CHECK(w->appended == wal_durable(w));
+    CHECK(w->appended == wal_durable(w) && tables_last <= w->appended);
     bool added = true;
     out->segment_count = 0;
     for (size_t i = 0; i < w->sealed.segment_count && added; i++)
-        added = manifest_add(out, w->sealed.segments[i]);
+        if (w->sealed.segments[i].last > tables_last)
+            added = manifest_add(out, w->sealed.segments[i]);
     if (added && w->active != NULL && w->active->first != 0)
         added = manifest_add(out, entry_of(w->active));
     out->watermark = w->appended;
+    pthread_mutex_lock(&w->lock);
     out->next_segment = w->next_number;
+    pthread_mutex_unlock(&w->lock);
+    if (w->active != NULL && !closing)
+        out->next_segment = w->active->number + 1;
     return added ? PERSIST_OK
                  : status_set(error, PERSIST_LIMIT, "out of memory");
+}
+
+void wal_trim(wal *w, persist_lsn tables_last)
+{
+    size_t gone = 0;
+    manifest *sealed = &w->sealed;
+    pthread_mutex_lock(&w->lock);
+    while (gone < sealed->segment_count &&
+           sealed->segments[gone].last <= tables_last &&
+           free_number(w, sealed->segments[gone].number))
+        gone++;
+    pthread_mutex_unlock(&w->lock);
+    sealed->segment_count -= gone;
+    if (gone > 0)
+        memmove(sealed->segments, sealed->segments + gone,
+                sealed->segment_count * sizeof *sealed->segments);
+}
+
+void wal_drop_free(wal *w, size_t kept)
+{
+    for (;;) {
+        char path[PERSIST_PATH_MAX];
+        uint64_t number = 0;
+        pthread_mutex_lock(&w->lock);
+        if (w->free_count > kept)
+            number = w->free_numbers[--w->free_count];
+        pthread_mutex_unlock(&w->lock);
+        if (number == 0)
+            return;
+        if (segment_path(&w->place, number, path) == 0)
+            w->place.sys->unlink(w->place.sys, path);
+    }
 }
 
 void wal_stats(wal *w, persist_stats *out)

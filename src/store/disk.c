@@ -131,8 +131,7 @@ static persist_status disk_info(persist_store *store, slice name,
                                 persist_view view, persist_stream_info *info,
                                 bool *known, persist_error *error)
 {
-    (void)error;
-    return engine_info(engine_of(store), name, view, info, known);
+    return engine_info(engine_of(store), name, view, info, known, error);
 }
 
 static persist_status disk_get(persist_store *store, slice name,

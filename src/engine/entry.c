@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* The entries of a table's sections, in bytes. Numbers in keys have their
+ * highest byte first, so that keys sort as the numbers do. */
+#include "engine/entry.h"
+
+#include "base/cursor.h"
+
+static void put_big(uint8_t *out, uint64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        out[i] = (uint8_t)(value >> (56 - 8 * i));
+}
+
+static uint64_t get_big(const uint8_t *at)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++)
+        value = value << 8 | at[i];
+    return value;
+}
+
+/* ---- streams ---------------------------------------------------------- */
+
+void entry_put_stream(buf *b, const stream_entry *e)
+{
+    buf_put_varint(b, e->state.mark);
+    buf_put_varint(b, e->state.count);
+    buf_put_varint(b, e->state.bytes);
+    buf_put_varint(b, e->state.floor.through);
+    buf_put_varint(b, e->state.floor.index);
+    buf_put_varint(b, e->state.floor.bytes);
+    buf_put_varint(b, e->state.floor.first);
+    buf_put_varint(b, e->ordinal);
+    buf_put_varint(b, e->events);
+    buf_put_varint(b, e->first);
+    buf_put_varint(b, e->last);
+}
+
+static bool is_state(const stream_state *s)
+{
+    return s->mark <= PERSIST_SEQ_MAX && s->floor.through <= s->mark &&
+           s->floor.first <= s->mark && s->floor.index <= s->count &&
+           s->floor.bytes <= s->bytes;
+}
+
+bool entry_get_stream(slice value, stream_entry *out)
+{
+    cursor c = cursor_of(value);
+    out->state.mark = cursor_varint(&c);
+    out->state.count = cursor_varint(&c);
+    out->state.bytes = cursor_varint(&c);
+    out->state.floor.through = cursor_varint(&c);
+    out->state.floor.index = cursor_varint(&c);
+    out->state.floor.bytes = cursor_varint(&c);
+    out->state.floor.first = cursor_varint(&c);
+    out->ordinal = cursor_varint(&c);
+    out->events = cursor_varint(&c);
+    out->first = cursor_varint(&c);
+    out->last = cursor_varint(&c);
+    return cursor_done(&c) && is_state(&out->state) &&
+           out->first <= out->last && out->last <= out->state.mark &&
+           out->events <= out->state.count &&
+           (out->events == 0) == (out->last == 0);
+}
+
+/* ---- events ----------------------------------------------------------- */
+
+void entry_event_key(uint64_t ordinal, uint64_t seq,
+                     uint8_t out[ENTRY_EVENT_KEY_SIZE])
+{
+    put_big(out, ordinal);
+    put_big(out + 8, seq);
+}
+
+void entry_put_event(buf *b, const event_entry *e)
+{
+    CHECK(e->position <= PERSIST_SEQ_MAX);
+    buf_put_varint(b, e->position << 1 | (e->anchored ? 1 : 0));
+    if (e->anchored) {
+        buf_put_varint(b, e->index);
+        buf_put_varint(b, e->bytes_before);
+    }
+    buf_put_slice(b, e->data);
+}
+
+bool entry_get_event(slice key, slice value, event_entry *out)
+{
+    if (key.size != ENTRY_EVENT_KEY_SIZE)
+        return false;
+    out->ordinal = get_big(key.data);
+    out->seq = get_big((const uint8_t *)key.data + 8);
+    cursor c = cursor_of(value);
+    uint64_t packed = cursor_varint(&c);
+    out->position = packed >> 1;
+    out->anchored = (packed & 1) != 0;
+    out->index = out->anchored ? cursor_varint(&c) : 0;
+    out->bytes_before = out->anchored ? cursor_varint(&c) : 0;
+    out->data = slice_of(c.at, cursor_left(&c));
+    return !c.failed && out->seq > 0 && out->seq <= PERSIST_SEQ_MAX;
+}
+
+/* ---- keys ------------------------------------------------------------- */
+
+void entry_put_key(buf *b, bool deleted, slice value)
+{
+    CHECK(!deleted || value.size == 0);
+    buf_put_byte(b, deleted ? 1 : 0);
+    buf_put_slice(b, value);
+}
+
+bool entry_get_key(slice entry, bool *deleted, slice *value)
+{
+    cursor c = cursor_of(entry);
+    uint8_t flag = cursor_u8(&c);
+    *deleted = flag == 1;
+    *value = slice_of(c.at, cursor_left(&c));
+    return !c.failed && flag <= 1 && !(*deleted && value->size > 0);
+}
+
+/* ---- command ids ------------------------------------------------------ */
+
+void entry_put_once(buf *b, persist_lsn lsn, const uint8_t *fingerprint,
+                    const uint64_t *seqs, size_t seq_count)
+{
+    CHECK(lsn > 0);
+    buf_put_varint(b, lsn);
+    buf_put(b, fingerprint, PERSIST_FINGERPRINT_SIZE);
+    buf_put_varint(b, seq_count);
+    for (size_t i = 0; i < seq_count; i++)
+        buf_put_varint(b, seqs[i]);
+}
+
+bool entry_get_once(slice value, once_entry *out)
+{
+    cursor c = cursor_of(value);
+    out->lsn = cursor_varint(&c);
+    slice print = cursor_bytes(&c, PERSIST_FINGERPRINT_SIZE);
+    out->seq_count = cursor_varint(&c);
+    out->seqs = slice_of(c.at, cursor_left(&c));
+    if (c.failed || out->seq_count > out->seqs.size)
+        return false;
+    memcpy(out->fingerprint, print.data, print.size);
+    return true;
+}
+
+bool entry_get_seqs(const once_entry *e, uint64_t *out)
+{
+    cursor c = cursor_of(e->seqs);
+    for (uint64_t i = 0; i < e->seq_count; i++)
+        out[i] = cursor_varint(&c);
+    return cursor_done(&c);
+}
+
+/* ---- order ------------------------------------------------------------ */
+
+void entry_order_key(uint64_t position, uint8_t out[ENTRY_ORDER_KEY_SIZE])
+{
+    put_big(out, position);
+}
+
+void entry_put_order(buf *b, uint64_t seq, slice name)
+{
+    CHECK(seq > 0);
+    buf_put_varint(b, seq);
+    buf_put_slice(b, name);
+}
+
+bool entry_get_order(slice key, slice value, uint64_t *position, uint64_t *seq,
+                     slice *name)
+{
+    if (key.size != ENTRY_ORDER_KEY_SIZE)
+        return false;
+    *position = get_big(key.data);
+    cursor c = cursor_of(value);
+    *seq = cursor_varint(&c);
+    *name = slice_of(c.at, cursor_left(&c));
+    return !c.failed && *seq > 0 && name->size <= PERSIST_NAME_SIZE_MAX;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* What the entries of a table's sections say: keys and values, in bytes. */
+#ifndef ENGINE_ENTRY_H
+#define ENGINE_ENTRY_H
+
+#include "engine/stream.h"
+#include "engine/table.h"
+
+enum { ENTRY_EVENT_KEY_SIZE = 16, ENTRY_ORDER_KEY_SIZE = 8 };
+
+/* ---- streams: name -> state, and where the events are ------------------ */
+
+typedef struct stream_entry {
+    stream_state state;   /* as of the table's last commit */
+    uint64_t ordinal;     /* the stream's events have keys that begin with it */
+    uint64_t events;      /* how many are in this table */
+    uint64_t first, last; /* their lowest and highest seq; 0: there are none */
+} stream_entry;
+
+void entry_put_stream(buf *, const stream_entry *);
+bool entry_get_stream(slice value, stream_entry *out);
+
+/* ---- events: ordinal, seq -> position, data ----------------------------- */
+
+void entry_event_key(uint64_t ordinal, uint64_t seq,
+                     uint8_t out[ENTRY_EVENT_KEY_SIZE]);
+
+/* An event. The first of a stream in a block, and of a block, also tells how
+ * many events, and bytes of data, ever came before it in its stream. */
+typedef struct event_entry {
+    uint64_t ordinal, seq; /* the key */
+    uint64_t position;
+    bool anchored;
+    uint64_t index, bytes_before;
+    slice data;
+} event_entry;
+
+void entry_put_event(buf *, const event_entry *);
+/* The data lives as long as the value. */
+bool entry_get_event(slice key, slice value, event_entry *out);
+
+/* ---- keys: name -> value, or that it was deleted ------------------------ */
+
+void entry_put_key(buf *, bool deleted, slice value);
+bool entry_get_key(slice entry, bool *deleted, slice *value);
+
+/* ---- command ids -------------------------------------------------------- */
+
+typedef struct once_entry {
+    persist_lsn lsn;
+    uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE];
+    uint64_t seq_count;
+    slice seqs; /* packed: see entry_get_seqs */
+} once_entry;
+
+void entry_put_once(buf *, persist_lsn, const uint8_t *fingerprint,
+                    const uint64_t *seqs, size_t seq_count);
+bool entry_get_once(slice value, once_entry *out);
+/* Unpacks seq_count numbers. */
+bool entry_get_seqs(const once_entry *, uint64_t *out);
+
+/* ---- order: position -> seq, stream ------------------------------------- */
+
+void entry_order_key(uint64_t position, uint8_t out[ENTRY_ORDER_KEY_SIZE]);
+void entry_put_order(buf *, uint64_t seq, slice name);
+/* The name lives as long as the value. */
+bool entry_get_order(slice key, slice value, uint64_t *position, uint64_t *seq,
+                     slice *name);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* A Bloom filter (B. Bloom, 1970) in parts: a look-up reads one part only, so
+ * that a filter of any size needs no memory of its own. */
+#ifndef ENGINE_FILTER_H
+#define ENGINE_FILTER_H
+
+#include <stdbool.h>
+
+#include "base/slice.h"
+
+/* A filter in the making, or a part of one. */
+typedef struct filter {
+    uint8_t *bits; /* owned */
+    size_t size;   /* bytes, all parts together */
+    size_t part_size;
+} filter;
+
+/* Sets up an empty filter for about so many names; false when memory is out. */
+bool filter_init(filter *, uint64_t names);
+void filter_release(filter *);
+
+/* Returns the hash of a name of a section. */
+uint64_t filter_hash(unsigned section, slice name);
+
+void filter_add(filter *, uint64_t hash);
+
+/* Tells which of so many parts a hash belongs to. */
+uint64_t filter_part(uint64_t hash, uint64_t parts);
+
+/* Tells whether a part may hold the hash: false is certain. */
+bool filter_test(slice part, uint64_t hash);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* Installing a new table: a new manifest first, then new layers.
+ *
+ * Under the writer's lock the log is made durable and described; the manifest
+ * is written without any lock; then the layers are swapped. Commits that come
+ * in between are in the log behind what the manifest lists, as always. */
+#include "base/mem.h"
+#include "engine/engine.h"
+
+/* ---- the manifest ----------------------------------------------------- */
+
+static persist_status no_memory(persist_error *error)
+{
+    return status_set(error, PERSIST_LIMIT, "out of memory");
+}
+
+static bool add_tables(manifest *m, table *const *tables, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const table_footer *f = &tables[i]->footer;
+        if (!manifest_add_table(
+                m, (table_file){f->number, f->size, f->first, f->last}))
+            return false;
+    }
+    return true;
+}
+
+/* The writer's lock is held. */
+static persist_status describe(engine *e, const layers *next, bool flushed,
+                               manifest *out, persist_error *error)
+{
+    const manifest *now = &e->manifest;
+    *out = (manifest){.identity = now->identity, .epoch = now->epoch};
+    out->generation = now->generation;
+    persist_status status = wal_wait(&e->wal, e->latest, error);
+    if (status == PERSIST_OK && wal_failed(&e->wal))
+        status = wal_read_only(&e->wal, error);
+    if (status == PERSIST_OK)
+        status =
+            wal_describe(&e->wal, layers_tables_last(next), false, out, error);
+    if (status == PERSIST_OK &&
+        !add_tables(out, next->tables, next->table_count))
+        status = no_memory(error);
+    const store_counts *counts = flushed ? &e->layers->frozen->counts : NULL;
+    out->next_table = e->next_table;
+    out->next_position = flushed ? counts->next_position : now->next_position;
+    out->streams = flushed ? counts->streams : now->streams;
+    out->keys = flushed ? counts->keys : now->keys;
+    out->events = flushed ? counts->events : now->events;
+    return status;
+}
+
+/* ---- the layers --------------------------------------------------------- */
+
+/* The layers that will be: in the place of [from, to) stands `t`. */
+static layers *next_view(engine *e, size_t from, size_t to, table *t,
+                         bool flushed)
+{
+    const layers *v = e->layers;
+    CHECK(from <= to && to <= v->table_count);
+    size_t count = v->table_count - (to - from) + 1, n = 0;
+    table **tables = mem_alloc(count * sizeof(table *));
+    if (tables == NULL)
+        return NULL;
+    for (size_t i = 0; i < from; i++)
+        tables[n++] = v->tables[i];
+    tables[n++] = t;
+    for (size_t i = to; i < v->table_count; i++)
+        tables[n++] = v->tables[i];
+    CHECK(n == count);
+    layers *next =
+        layers_new(v->active, flushed ? NULL : v->frozen, tables, count);
+    mem_free(tables);
+    return next;
+}
+
+/* Room for what a merge drops. */
+static bool reserve_dropped(upkeep *u, size_t more)
+{
+    if (u->dropped_count + more <= u->dropped_capacity)
+        return true;
+    size_t capacity = (u->dropped_count + more) * 2;
+    dropped_table *grown = mem_realloc(u->dropped, capacity * sizeof *grown);
+    if (grown == NULL)
+        return false;
+    u->dropped = grown;
+    u->dropped_capacity = capacity;
+    return true;
+}
+
+/* The writer's lock is held. The old tables [from, to) are dropped. */
+static void swap_view(engine *e, layers *next, size_t from, size_t to,
+                      manifest *m)
+{
+    upkeep *u = &e->upkeep;
+    layers *old = e->layers;
+    for (size_t i = from; i < to; i++)
+        u->dropped[u->dropped_count++] =
+            (dropped_table){table_ref(old->tables[i]), m->generation};
+    wal_trim(&e->wal, manifest_tables_last(&e->manifest));
+    manifest_release(&e->manifest);
+    e->manifest = *m;
+    *m = (manifest){0};
+    pthread_rwlock_wrlock(&e->state);
+    e->layers = next;
+    pthread_rwlock_unlock(&e->state);
+    layers_unref(old);
+}
+
+static void delete_table(engine *e, uint64_t number)
+{
+    char path[PERSIST_PATH_MAX];
+    CHECK(number != 0);
+    if (table_path(&e->table_place, number, path) == 0)
+        e->sys->unlink(e->sys, path);
+}
+
+static persist_status store(engine *e, manifest *m, persist_error *error)
+{
+    bool renamed = false;
+    persist_error why;
+    persist_status status = manifest_store(e->sys, e->dir, m, &renamed, &why);
+    if (status != PERSIST_OK && renamed)
+        wal_fail(&e->wal, &why);
+    if (status != PERSIST_OK && error != NULL)
+        *error = why;
+    return status;
+}
+
+/* Nothing is frozen until the new layers stand, so they fit when they do. */
+static persist_status prepare(engine *e, size_t from, size_t to, table *t,
+                              bool flushed, layers **next, manifest *m,
+                              persist_error *error)
+{
+    pthread_mutex_lock(&e->writer);
+    *next = next_view(e, from, to, t, flushed);
+    persist_status status = PERSIST_OK;
+    if (*next == NULL || !reserve_dropped(&e->upkeep, to - from))
+        status = no_memory(error);
+    else
+        status = describe(e, *next, flushed, m, error);
+    e->installing = status == PERSIST_OK;
+    pthread_mutex_unlock(&e->writer);
+    return status;
+}
+
+persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
+                              bool flushed, persist_error *error)
+{
+    manifest m = {0};
+    layers *next = NULL;
+    uint64_t number = t->footer.number;
+    persist_status status = prepare(e, from, to, t, flushed, &next, &m, error);
+    if (status == PERSIST_OK)
+        status = store(e, &m, error);
+    pthread_mutex_lock(&e->writer);
+    e->installing = false;
+    if (status == PERSIST_OK)
+        swap_view(e, next, from, to, &m);
+    pthread_mutex_unlock(&e->writer);
+    if (status != PERSIST_OK)
+        layers_unref(next);
+    manifest_release(&m);
+    table_unref(t);
+    if (status == PERSIST_OK)
+        wal_drop_free(&e->wal, SEGMENT_SPARES);
+    else if (!wal_failed(&e->wal))
+        delete_table(e, number);
+    return status;
+}
+
+/* ---- what is dropped -------------------------------------------------- */
+
+void upkeep_sweep(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    size_t kept = 0;
+    for (size_t i = 0; i < u->dropped_count; i++) {
+        dropped_table d = u->dropped[i];
+        bool read = atomic_load_explicit(&d.table->references,
+                                         memory_order_acquire) > 1;
+        if (read || d.generation >= e->manifest.generation) {
+            u->dropped[kept++] = d;
+            continue;
+        }
+        uint64_t number = d.table->footer.number;
+        table_unref(d.table);
+        delete_table(e, number);
+    }
+    u->dropped_count = kept;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/* The layers of a store at one moment. */
+#include "engine/layers.h"
+
+#include "base/mem.h"
+
+layers *layers_new(memtable *active, memtable *frozen, table *const *tables,
+                   size_t table_count)
+{
+    layers *v = mem_alloc(sizeof *v + table_count * sizeof v->tables[0]);
+    if (v == NULL)
+        return NULL;
+    *v = (layers){.active = memtable_ref(active), .table_count = table_count};
+    atomic_init(&v->references, 1);
+    if (frozen != NULL)
+        v->frozen = memtable_ref(frozen);
+    for (size_t i = 0; i < table_count; i++)
+        v->tables[i] = table_ref(tables[i]);
+    return v;
+}
+
+layers *layers_ref(layers *v)
+{
+    unsigned before =
+        atomic_fetch_add_explicit(&v->references, 1, memory_order_relaxed);
+    CHECK(before > 0);
+    return v;
+}
+
+void layers_unref(layers *v)
+{
+    if (v == NULL)
+        return;
+    unsigned before =
+        atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel);
+    CHECK(before > 0);
+    if (before > 1)
+        return;
+    memtable_unref(v->active);
+    memtable_unref(v->frozen);
+    for (size_t i = 0; i < v->table_count; i++)
+        table_unref(v->tables[i]);
+    mem_free(v);
+}
+
+persist_lsn layers_tables_last(const layers *v)
+{
+    return v->table_count == 0 ? 0 : v->tables[v->table_count - 1]->footer.last;
+}
+
+/* ---- decoding --------------------------------------------------------- */
+
+persist_status table_get_stream(const table_iter *i, stream_entry *out,
+                                persist_error *error)
+{
+    CHECK(i->section == TABLE_STREAMS);
+    return entry_get_stream(table_value(i), out) ? PERSIST_OK
+                                                 : table_bad_entry(i, error);
+}
+
+persist_status table_get_event(const table_iter *i, event_entry *out,
+                               persist_error *error)
+{
+    CHECK(i->section == TABLE_EVENTS);
+    return entry_get_event(table_key(i), table_value(i), out)
+               ? PERSIST_OK
+               : table_bad_entry(i, error);
+}
+
+/* ---- streams ---------------------------------------------------------- */
+
+/* Finds a stream in one table. */
+static persist_status find_entry(table *t, slice name, stream_entry *out,
+                                 persist_error *error)
+{
+    table_iter i;
+    table_iter_init(&i, t, TABLE_STREAMS, false);
+    persist_status status = table_find(&i, name, error);
+    if (status == PERSIST_OK)
+        status = table_get_stream(&i, out, error);
+    table_iter_release(&i);
+    return status;
+}
+
+persist_status layers_below_state(const layers *v, slice name, persist_lsn lsn,
+                                  stream_state *out, persist_error *error)
+{
+    CHECK(lsn >= layers_tables_last(v));
+    const stream *s =
+        v->frozen == NULL ? NULL : memtable_stream(v->frozen, name);
+    if (s != NULL && s->created > lsn)
+        return PERSIST_NONE;
+    if (s != NULL) {
+        stream_state_at(s, lsn, out);
+        return PERSIST_OK;
+    }
+    persist_status status = PERSIST_NONE;
+    for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;) {
+        stream_entry entry;
+        status = find_entry(v->tables[i], name, &entry, error);
+        if (status == PERSIST_OK)
+            *out = entry.state;
+    }
+    return status;
+}
+
+/* Adds up what lies between the anchor and the event an iterator is at. */
+static persist_status count_from_anchor(const table_iter *i, uint64_t ordinal,
+                                        stream_floor *floor,
+                                        persist_error *error)
+{
+    const struct table_step *leaf = table_leaf(i);
+    uint64_t index = 0, bytes = 0;
+    event_entry e;
+    for (uint32_t at = leaf->at;; at--) {
+        if (!entry_get_event(block_key(leaf->block, at),
+                             block_value(leaf->block, at), &e) ||
+            e.ordinal != ordinal || (at == 0 && !e.anchored))
+            return table_bad_entry(i, error);
+        if (at == leaf->at)
+            floor->first = e.seq;
+        else
+            bytes += e.data.size;
+        if (e.anchored)
+            break;
+        index++;
+    }
+    floor->index = e.index + index;
+    floor->bytes = e.bytes_before + bytes;
+    return PERSIST_OK;
+}
+
+/* PERSIST_NONE: the table has no event of the stream beyond `through`. */
+static persist_status floor_in_table(table *t, slice name, uint64_t through,
+                                     stream_floor *out, persist_error *error)
+{
+    stream_entry entry;
+    persist_status status = find_entry(t, name, &entry, error);
+    if (status != PERSIST_OK)
+        return status;
+    if (entry.last <= through)
+        return PERSIST_NONE;
+    uint8_t place[ENTRY_EVENT_KEY_SIZE];
+    table_iter i;
+    table_iter_init(&i, t, TABLE_EVENTS, false);
+    entry_event_key(entry.ordinal, through + 1, place);
+    status = table_seek(&i, slice_of(place, sizeof place), error);
+    if (status == PERSIST_OK)
+        status = count_from_anchor(&i, entry.ordinal, out, error);
+    else if (status == PERSIST_NONE)
+        status = table_corrupt(t, t->footer.size, "events are missing", error);
+    table_iter_release(&i);
+    return status;
+}
+
+persist_status layers_below_floor(const layers *v, slice name,
+                                  const stream_state *state, uint64_t through,
+                                  stream_floor *out, persist_error *error)
+{
+    CHECK(through < state->mark);
+    *out = (stream_floor){through, state->count, state->bytes, 0};
+    persist_status status = PERSIST_NONE;
+    for (size_t i = 0; i < v->table_count && status == PERSIST_NONE; i++)
+        status = floor_in_table(v->tables[i], name, through, out, error);
+    const stream *s =
+        v->frozen == NULL ? NULL : memtable_stream(v->frozen, name);
+    if (status == PERSIST_NONE && s != NULL) {
+        uint64_t index = stream_index_of_seq(s, through + 1);
+        if (index < s->count) {
+            const event *e = stream_event(s, index);
+            *out = (stream_floor){through, index, e->bytes_before, e->seq};
+        }
+    }
+    if (status > PERSIST_NONE)
+        return status;
+    if (out->index < state->floor.index || out->index > state->count ||
+        out->bytes > state->bytes)
+        return status_set(error, PERSIST_CORRUPT,
+                          "the tables contradict each other on how many "
+                          "events a stream had; restore the store from a "
+                          "backup");
+    return PERSIST_OK;
+}
+
+/* ---- keys ------------------------------------------------------------- */
+
+static persist_status key_in_table(table *t, slice name, bool *deleted,
+                                   found_value *out, persist_error *error)
+{
+    table_iter_init(&out->iter, t, TABLE_KEYS, false);
+    persist_status status = table_find(&out->iter, name, error);
+    if (status == PERSIST_OK &&
+        !entry_get_key(table_value(&out->iter), deleted, &out->value))
+        status = table_bad_entry(&out->iter, error);
+    if (status != PERSIST_OK)
+        table_iter_release(&out->iter);
+    return status;
+}
+
+persist_status layers_below_key(const layers *v, slice name, persist_lsn lsn,
+                                found_value *out, persist_error *error)
+{
+    CHECK(lsn >= layers_tables_last(v));
+    *out = (found_value){0};
+    const key *k = v->frozen == NULL ? NULL : memtable_key(v->frozen, name);
+    const version *newest = k == NULL ? NULL : key_at(k, lsn);
+    if (newest != NULL) {
+        out->value = slice_of(newest->data, newest->size);
+        return newest->deleted ? PERSIST_NONE : PERSIST_OK;
+    }
+    persist_status status = PERSIST_NONE;
+    bool deleted = false;
+    for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;)
+        status = key_in_table(v->tables[i], name, &deleted, out, error);
+    if (status != PERSIST_OK || !deleted)
+        return status;
+    found_value_release(out);
+    return PERSIST_NONE;
+}
+
+void found_value_release(found_value *f)
+{
+    table_iter_release(&f->iter);
+    f->value = slice_of(NULL, 0);
+}
+
+/* ---- command ids ------------------------------------------------------ */
+
+static persist_status once_in_table(table *t, slice id, once **out,
+                                    persist_error *error)
+{
+    table_iter i;
+    once_entry entry;
+    table_iter_init(&i, t, TABLE_ONCES, false);
+    persist_status status = table_find(&i, id, error);
+    if (status == PERSIST_OK && !entry_get_once(table_value(&i), &entry))
+        status = table_bad_entry(&i, error);
+    if (status == PERSIST_OK) {
+        size_t count = (size_t)entry.seq_count;
+        once *o = mem_alloc(sizeof *o + count * sizeof o->seqs[0]);
+        if (o == NULL) {
+            status = status_set(error, PERSIST_LIMIT, "out of memory");
+        } else {
+            o->id = slice_of(NULL, 0);
+            o->lsn = entry.lsn;
+            o->seq_count = count;
+            memcpy(o->fingerprint, entry.fingerprint, sizeof o->fingerprint);
+            if (!entry_get_seqs(&entry, o->seqs))
+                status = table_bad_entry(&i, error);
+            *out = o;
+        }
+    }
+    table_iter_release(&i);
+    return status;
+}
+
+persist_status layers_below_once(const layers *v, slice id, const once **out,
+                                 once **owned, persist_error *error)
+{
+    *owned = NULL;
+    *out = v->frozen == NULL ? NULL : memtable_once(v->frozen, id);
+    if (*out != NULL)
+        return PERSIST_OK;
+    persist_status status = PERSIST_NONE;
+    for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;)
+        status = once_in_table(v->tables[i], id, owned, error);
+    if (status > PERSIST_NONE) {
+        mem_free(*owned);
+        *owned = NULL;
+    }
+    *out = *owned;
+    return status;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* The layers of a store at one moment: the memtable that takes commits, the
+ * frozen one that is about to become a table, and the tables.
+ *
+ * A set of layers is shared and counts its users; whoever holds it keeps every
+ * layer in it. What a newer layer says goes before what older ones say. */
+#ifndef ENGINE_LAYERS_H
+#define ENGINE_LAYERS_H
+
+#include "engine/entry.h"
+#include "engine/memtable.h"
+
+typedef struct layers {
+    _Atomic unsigned references;
+    memtable *active;
+    memtable *frozen; /* NULL: none */
+    size_t table_count;
+    table *tables[]; /* oldest first */
+} layers;
+
+/* Makes a layers with one reference, which takes references to the layers; NULL
+ * when memory is out. */
+layers *layers_new(memtable *active, memtable *frozen, table *const *tables,
+                   size_t table_count);
+layers *layers_ref(layers *);
+/* Gives a reference back. NULL is fine. */
+void layers_unref(layers *);
+
+/* Returns the last commit that is in a table; 0: none. */
+persist_lsn layers_tables_last(const layers *);
+
+/* Tells whether a reader at an lsn may see anything of the active memtable:
+ * its entries build on the whole of the frozen one. */
+static inline bool layers_shows_active(const layers *v, persist_lsn lsn)
+{
+    return v->frozen == NULL || lsn >= v->frozen->last;
+}
+
+/* The layers below the active memtable. Their functions do file work, and
+ * need no lock. */
+
+/* The state of a stream at an lsn; PERSIST_NONE: it is not there. */
+persist_status layers_below_state(const layers *, slice name, persist_lsn,
+                                  stream_state *, persist_error *);
+
+/* A value and what keeps it in memory. */
+typedef struct found_value {
+    slice value;
+    table_iter iter;
+} found_value;
+
+/* The value of a key at an lsn; PERSIST_NONE: it is absent. Release the value
+ * after a PERSIST_OK. */
+persist_status layers_below_key(const layers *, slice name, persist_lsn,
+                                found_value *, persist_error *);
+void found_value_release(found_value *);
+
+/* A command id. PERSIST_NONE: it is not there. On PERSIST_OK *owned is what
+ * the caller gives to mem_free, or NULL. */
+persist_status layers_below_once(const layers *, slice id, const once **out,
+                                 once **owned, persist_error *);
+
+/* The floor that a stream, which is there in this state, would have after a
+ * truncation through a seq below its mark. */
+persist_status layers_below_floor(const layers *, slice name,
+                                  const stream_state *, uint64_t through,
+                                  stream_floor *, persist_error *);
+
+/* Decodes the entry of a section that an iterator is at. */
+persist_status table_get_stream(const table_iter *, stream_entry *,
+                                persist_error *);
+persist_status table_get_event(const table_iter *, event_entry *,
+                               persist_error *);
+
+#endif

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/* Merging tables, stage by stage. */
+#include "engine/merge.h"
+
+#include "base/mem.h"
+
+/* ---- beginning and ending --------------------------------------------- */
+
+static void release(merge *m)
+{
+    for (size_t i = 0; i < m->source_count; i++) {
+        table_iter_release(&m->sources[i].iter);
+        table_iter_release(&m->sources[i].events);
+        table_unref(m->sources[i].table);
+    }
+    mem_free(m->sources);
+    buf_release(&m->name);
+    buf_release(&m->value);
+    buf_release(&m->cached_name);
+    m->sources = NULL;
+    m->source_count = 0;
+}
+
+void merge_abort(merge *m)
+{
+    table_abort(&m->writer);
+    release(m);
+}
+
+persist_status merge_begin(merge *m, const table_place *place,
+                           table *const *tables, size_t count,
+                           bool to_the_bottom, uint64_t number,
+                           uint32_t block_size, bool compress,
+                           persist_error *error)
+{
+    CHECK(count > 1);
+    uint64_t names = 0;
+    *m = (merge){.to_the_bottom = to_the_bottom, .source_count = count};
+    m->sources = mem_alloc_zero(count * sizeof *m->sources);
+    if (m->sources == NULL) {
+        m->source_count = 0;
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    }
+    for (size_t i = 0; i < count; i++) {
+        const table_root *roots = tables[i]->footer.roots;
+        m->sources[i].table = table_ref(tables[i]);
+        names += roots[TABLE_STREAMS].entries + roots[TABLE_KEYS].entries +
+                 roots[TABLE_ONCES].entries;
+    }
+    persist_status status = table_begin(&m->writer, place, number, block_size,
+                                        compress, names, error);
+    if (status != PERSIST_OK)
+        release(m);
+    return status;
+}
+
+persist_status merge_finish(merge *m, uint64_t *size, persist_error *error)
+{
+    CHECK(m->stage == MERGE_DONE && m->source_count > 1);
+    persist_lsn first = m->sources[0].table->footer.first;
+    persist_lsn last = m->sources[m->source_count - 1].table->footer.last;
+    persist_status status = table_finish(&m->writer, first, last, error);
+    *size = m->writer.footer.size;
+    release(m);
+    return status;
+}
+
+/* ---- one section of all sources, in the order of keys ------------------ */
+
+static persist_status note(merge_source *s, persist_status status)
+{
+    s->has = status == PERSIST_OK;
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
+static persist_status open_section(merge *m, table_section section,
+                                   persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    for (size_t i = 0; i < m->source_count && status == PERSIST_OK; i++) {
+        merge_source *s = &m->sources[i];
+        table_iter_release(&s->iter);
+        table_iter_init(&s->iter, s->table, section, true);
+        status = note(s, table_seek(&s->iter, slice_of(NULL, 0), error));
+    }
+    m->opened = status == PERSIST_OK;
+    return status;
+}
+
+/* Takes the lowest key in hand; NULL at the end, else the newest source that
+ * has it. */
+static merge_source *take_lowest(merge *m, persist_error *error,
+                                 persist_status *status)
+{
+    merge_source *lowest = NULL;
+    for (size_t i = 0; i < m->source_count; i++) {
+        merge_source *s = &m->sources[i];
+        s->same = false;
+        if (s->has &&
+            (lowest == NULL ||
+             slice_compare(table_key(&s->iter), table_key(&lowest->iter)) <= 0))
+            lowest = s;
+    }
+    *status = PERSIST_OK;
+    if (lowest == NULL)
+        return NULL;
+    buf_clear(&m->name);
+    buf_put_slice(&m->name, table_key(&lowest->iter));
+    if (m->name.failed)
+        *status = status_set(error, PERSIST_LIMIT, "out of memory");
+    for (size_t i = 0; i < m->source_count; i++) {
+        merge_source *s = &m->sources[i];
+        s->same = s->has &&
+                  slice_equal(table_key(&s->iter), table_key(&lowest->iter));
+    }
+    return lowest;
+}
+
+static persist_status advance(merge *m, persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    for (size_t i = 0; i < m->source_count && status == PERSIST_OK; i++) {
+        merge_source *s = &m->sources[i];
+        if (s->same)
+            status = note(s, table_next(&s->iter, error));
+    }
+    return status;
+}
+
+/* ---- streams ---------------------------------------------------------- */
+
+/* The sums that anchors need, of the event in hand. */
+typedef struct event_sums {
+    uint64_t index, bytes;
+    bool known;
+} event_sums;
+
+static persist_status copy_event(merge *m, event_entry *e, stream_entry *out,
+                                 event_sums *sums)
+{
+    uint8_t place[ENTRY_EVENT_KEY_SIZE];
+    if (e->anchored)
+        *sums = (event_sums){e->index, e->bytes_before, true};
+    if (!sums->known)
+        return PERSIST_CORRUPT;
+    bool first = out->events == 0;
+    e->anchored = first || table_begins_block(&m->writer, TABLE_EVENTS);
+    e->index = sums->index++;
+    e->bytes_before = sums->bytes;
+    sums->bytes += e->data.size;
+    buf_clear(&m->value);
+    entry_put_event(&m->value, e);
+    entry_event_key(m->ordinal, e->seq, place);
+    if (m->value.failed)
+        return PERSIST_LIMIT;
+    table_add(&m->writer, TABLE_EVENTS, slice_of(place, sizeof place),
+              buf_slice(&m->value));
+    out->first = first ? e->seq : out->first;
+    out->last = e->seq;
+    out->events++;
+    return PERSIST_OK;
+}
+
+/* Copies the events of one source that are beyond the floor. */
+static persist_status copy_run(merge *m, merge_source *s, stream_entry *out,
+                               persist_error *error)
+{
+    uint8_t place[ENTRY_EVENT_KEY_SIZE];
+    event_sums sums = {0};
+    uint64_t left = s->entry.events;
+    if (s->entry.last <= out->state.floor.through) {
+        m->dropped = m->dropped || left > 0;
+        return PERSIST_OK;
+    }
+    entry_event_key(s->entry.ordinal, s->entry.first, place);
+    if (!table_iter_valid(&s->events))
+        table_iter_init(&s->events, s->table, TABLE_EVENTS, true);
+    persist_status status =
+        table_seek(&s->events, slice_of(place, sizeof place), error);
+    for (; left > 0 && status == PERSIST_OK; left--) {
+        event_entry e;
+        status =
+            entry_get_event(table_key(&s->events), table_value(&s->events), &e)
+                ? PERSIST_OK
+                : PERSIST_CORRUPT;
+        if (status == PERSIST_OK && e.ordinal != s->entry.ordinal)
+            status = PERSIST_CORRUPT;
+        if (status == PERSIST_OK && e.seq <= out->state.floor.through) {
+            m->dropped = true;
+            if (e.anchored)
+                sums = (event_sums){e.index, e.bytes_before, true};
+            sums.index++;
+            sums.bytes += e.data.size;
+        } else if (status == PERSIST_OK) {
+            status = copy_event(m, &e, out, &sums);
+        }
+        if (status == PERSIST_CORRUPT)
+            return table_bad_entry(&s->events, error);
+        if (status == PERSIST_LIMIT)
+            return status_set(error, PERSIST_LIMIT, "out of memory");
+        status = table_next(&s->events, error);
+    }
+    if (left > 0 && status == PERSIST_NONE)
+        return table_corrupt(s->table, s->table->footer.size,
+                             "events are missing", error);
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
+static persist_status merge_stream(merge *m, merge_source *newest,
+                                   persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    for (size_t i = 0; i < m->source_count; i++) {
+        merge_source *s = &m->sources[i];
+        if (s->same && !entry_get_stream(table_value(&s->iter), &s->entry))
+            return table_bad_entry(&s->iter, error);
+    }
+    stream_entry out = {.state = newest->entry.state, .ordinal = m->ordinal};
+    for (size_t i = 0; i < m->source_count && status == PERSIST_OK; i++)
+        if (m->sources[i].same)
+            status = copy_run(m, &m->sources[i], &out, error);
+    if (status != PERSIST_OK)
+        return status;
+    buf_clear(&m->value);
+    entry_put_stream(&m->value, &out);
+    if (m->value.failed)
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    table_add(&m->writer, TABLE_STREAMS, buf_slice(&m->name),
+              buf_slice(&m->value));
+    m->ordinal++;
+    return PERSIST_OK;
+}
+
+/* ---- keys and command ids --------------------------------------------- */
+
+static persist_status merge_key(merge *m, merge_source *newest,
+                                persist_error *error)
+{
+    bool deleted;
+    slice value, entry = table_value(&newest->iter);
+    if (!entry_get_key(entry, &deleted, &value))
+        return table_bad_entry(&newest->iter, error);
+    if (!deleted || !m->to_the_bottom)
+        table_add(&m->writer, TABLE_KEYS, buf_slice(&m->name), entry);
+    return PERSIST_OK;
+}
+
+/* ---- order ------------------------------------------------------------ */
+
+/* Finds the newest state of a stream in the sources. */
+static persist_status find_state(merge *m, slice name, persist_error *error)
+{
+    if (m->has_cached && slice_equal(buf_slice(&m->cached_name), name))
+        return PERSIST_OK;
+    persist_status status = PERSIST_NONE;
+    m->has_cached = false;
+    for (size_t i = m->source_count; i-- > 0 && status == PERSIST_NONE;) {
+        table_iter iter;
+        table_iter_init(&iter, m->sources[i].table, TABLE_STREAMS, false);
+        status = table_find(&iter, name, error);
+        if (status == PERSIST_OK &&
+            !entry_get_stream(table_value(&iter), &m->cached))
+            status = table_bad_entry(&iter, error);
+        table_iter_release(&iter);
+    }
+    buf_clear(&m->cached_name);
+    buf_put_slice(&m->cached_name, name);
+    m->has_cached = status == PERSIST_OK && !m->cached_name.failed;
+    return status;
+}
+
+static persist_status copy_order(merge *m, const table_iter *i,
+                                 persist_error *error)
+{
+    uint64_t position, seq;
+    slice name;
+    bool keep = true;
+    if (!entry_get_order(table_key(i), table_value(i), &position, &seq, &name))
+        return table_bad_entry(i, error);
+    if (m->dropped) {
+        persist_status status = find_state(m, name, error);
+        if (status == PERSIST_NONE)
+            return table_bad_entry(i, error);
+        if (status != PERSIST_OK)
+            return status;
+        keep = seq > m->cached.state.floor.through;
+    }
+    if (keep)
+        table_add(&m->writer, TABLE_ORDER, table_key(i), table_value(i));
+    return PERSIST_OK;
+}
+
+/* Positions grow from table to table: one source after the other. */
+static persist_status order_some(merge *m, persist_error *error)
+{
+    for (unsigned n = 0; n < MERGE_STEP; n++) {
+        while (m->order_source < m->source_count &&
+               !m->sources[m->order_source].has)
+            m->order_source++;
+        if (m->order_source == m->source_count) {
+            m->stage = MERGE_DONE;
+            return PERSIST_OK;
+        }
+        merge_source *s = &m->sources[m->order_source];
+        persist_status status = copy_order(m, &s->iter, error);
+        if (status == PERSIST_OK)
+            status = note(s, table_next(&s->iter, error));
+        if (status != PERSIST_OK)
+            return status;
+    }
+    return PERSIST_OK;
+}
+
+/* ---- steps ------------------------------------------------------------ */
+
+static persist_status merge_entry(merge *m, merge_source *newest,
+                                  persist_error *error)
+{
+    if (m->stage == MERGE_STREAMS)
+        return merge_stream(m, newest, error);
+    if (m->stage == MERGE_KEYS)
+        return merge_key(m, newest, error);
+    table_add(&m->writer, TABLE_ONCES, buf_slice(&m->name),
+              table_value(&newest->iter));
+    return PERSIST_OK;
+}
+
+static persist_status merge_some(merge *m, persist_error *error)
+{
+    uint64_t events = m->writer.footer.roots[TABLE_EVENTS].entries + MERGE_STEP;
+    for (unsigned n = 0; n < MERGE_STEP; n++) {
+        persist_status status;
+        merge_source *newest = take_lowest(m, error, &status);
+        if (newest == NULL) {
+            m->stage++;
+            m->opened = false;
+            return PERSIST_OK;
+        }
+        if (status == PERSIST_OK)
+            status = merge_entry(m, newest, error);
+        if (status == PERSIST_OK)
+            status = advance(m, error);
+        if (status != PERSIST_OK)
+            return status;
+        if (m->writer.footer.roots[TABLE_EVENTS].entries >= events)
+            break;
+    }
+    return PERSIST_OK;
+}
+
+persist_status merge_step(merge *m, persist_error *error)
+{
+    static const table_section sections[] = {
+        [MERGE_STREAMS] = TABLE_STREAMS,
+        [MERGE_KEYS] = TABLE_KEYS,
+        [MERGE_ONCES] = TABLE_ONCES,
+        [MERGE_ORDER] = TABLE_ORDER,
+    };
+    CHECK(m->stage < MERGE_DONE);
+    persist_status status = PERSIST_OK;
+    if (!m->opened)
+        status = open_section(m, sections[m->stage], error);
+    if (status == PERSIST_OK)
+        status = m->stage == MERGE_ORDER ? order_some(m, error)
+                                         : merge_some(m, error);
+    if (status == PERSIST_OK && m->writer.status != PERSIST_OK) {
+        status = m->writer.status;
+        if (error != NULL)
+            *error = m->writer.error;
+    }
+    return status;
+}

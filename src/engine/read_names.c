@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* Names in byte order, merged from all layers: keys with their values, and
+ * streams. Of the same name the newest layer's entry counts; one that says
+ * deleted hides the older ones. */
+#include "base/mem.h"
+#include "engine/engine.h"
+
+/* ---- memtables, in batches -------------------------------------------- */
+
+static skiplist_node *first_node(const name_reader *r, const skiplist *list,
+                                 const name_source *s)
+{
+    if (s->count > 0)
+        return skiplist_seek(list, s->batch[s->count - 1].name, true);
+    slice after = buf_slice(&r->after);
+    if (r->has_after && slice_compare(after, r->prefix) >= 0)
+        return skiplist_seek(list, after, true);
+    return skiplist_seek(list, r->prefix, false);
+}
+
+/* False: the entry is not in the snapshot. */
+static bool take_node(const engine_cursor *c, const void *item, name_item *out)
+{
+    persist_lsn lsn = c->snapshot.pin.lsn;
+    if (!c->u.names.of_keys) {
+        const stream *s = item;
+        *out = (name_item){.name = s->name};
+        return s->created <= lsn;
+    }
+    const key *k = item;
+    const version *v = key_at(k, lsn);
+    if (v == NULL || (v->deleted && !k->below))
+        return false;
+    *out = (name_item){k->name, slice_of(v->data, v->size), v->deleted};
+    return true;
+}
+
+/* Names of what a snapshot sees stay where they are: a batch of them can be
+ * used without the lock. */
+static void fill(engine_cursor *c, name_source *s)
+{
+    name_reader *r = &c->u.names;
+    pthread_rwlock_rdlock(&c->engine->state);
+    const skiplist *list =
+        r->of_keys ? &s->from->key_list : &s->from->stream_list;
+    const skiplist_node *node = first_node(r, list, s);
+    s->at = s->count = 0;
+    for (; node != NULL && s->count < CURSOR_BATCH; node = node->next[0]) {
+        name_item item;
+        if (!slice_starts_with(*(const slice *)node->item, r->prefix))
+            break;
+        if (take_node(c, node->item, &item))
+            s->batch[s->count++] = item;
+    }
+    s->last_batch = s->count < CURSOR_BATCH;
+    pthread_rwlock_unlock(&c->engine->state);
+}
+
+static void next_in_memtable(engine_cursor *c, name_source *s)
+{
+    if (s->at == s->count && !s->last_batch)
+        fill(c, s);
+    s->ended = s->at == s->count;
+    if (!s->ended)
+        s->item = s->batch[s->at++];
+}
+
+/* ---- tables ----------------------------------------------------------- */
+
+/* Takes the entry that the iterator is at. */
+static persist_status take_entry(const name_reader *r, name_source *s,
+                                 persist_error *error)
+{
+    s->item = (name_item){.name = table_key(&s->iter)};
+    s->ended = !slice_starts_with(s->item.name, r->prefix);
+    if (s->ended || !r->of_keys)
+        return PERSIST_OK;
+    return entry_get_key(table_value(&s->iter), &s->item.deleted,
+                         &s->item.value)
+               ? PERSIST_OK
+               : table_bad_entry(&s->iter, error);
+}
+
+static persist_status settle(const name_reader *r, name_source *s,
+                             persist_status status, persist_error *error)
+{
+    if (status == PERSIST_OK)
+        return take_entry(r, s, error);
+    s->ended = true;
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
+static persist_status begin_table(const name_reader *r, name_source *s,
+                                  table *t, persist_error *error)
+{
+    slice after = buf_slice(&r->after);
+    bool beyond = r->has_after && slice_compare(after, r->prefix) >= 0;
+    table_iter_init(&s->iter, t, r->of_keys ? TABLE_KEYS : TABLE_STREAMS,
+                    false);
+    persist_status status =
+        table_seek(&s->iter, beyond ? after : r->prefix, error);
+    if (status == PERSIST_OK && beyond &&
+        slice_equal(table_key(&s->iter), after))
+        status = table_next(&s->iter, error);
+    return settle(r, s, status, error);
+}
+
+static persist_status advance(engine_cursor *c, name_source *s,
+                              persist_error *error)
+{
+    s->used = false;
+    if (s->from == NULL)
+        return settle(&c->u.names, s, table_next(&s->iter, error), error);
+    next_in_memtable(c, s);
+    return PERSIST_OK;
+}
+
+/* ---- merging ---------------------------------------------------------- */
+
+/* Finds the lowest name; the newest source that has it, NULL at the end. All
+ * sources that have it are used up by that. */
+static name_source *take_lowest(name_reader *r)
+{
+    name_source *lowest = NULL;
+    for (size_t i = 0; i < r->source_count; i++) {
+        name_source *s = &r->sources[i];
+        if (s->ended)
+            continue;
+        int sign = lowest == NULL
+                       ? -1
+                       : slice_compare(s->item.name, lowest->item.name);
+        s->used = sign <= 0;
+        if (sign >= 0)
+            continue;
+        for (size_t k = 0; k < i; k++)
+            r->sources[k].used = false;
+        lowest = s;
+    }
+    return lowest;
+}
+
+persist_status name_reader_next(engine_cursor *c, slice *name, slice *value,
+                                persist_error *error)
+{
+    name_reader *r = &c->u.names;
+    for (;;) {
+        for (size_t i = 0; i < r->source_count; i++) {
+            name_source *s = &r->sources[i];
+            persist_status status = s->used ? advance(c, s, error) : PERSIST_OK;
+            if (status != PERSIST_OK)
+                return status;
+        }
+        const name_source *lowest = take_lowest(r);
+        if (lowest == NULL)
+            return PERSIST_NONE;
+        if (lowest->item.deleted)
+            continue;
+        if (name != NULL)
+            *name = lowest->item.name;
+        if (value != NULL)
+            *value = lowest->item.value;
+        return PERSIST_OK;
+    }
+}
+
+/* ---- opening and closing ---------------------------------------------- */
+
+static persist_status add_memtable(engine_cursor *c, memtable *t,
+                                   persist_error *error)
+{
+    name_reader *r = &c->u.names;
+    if (t == NULL)
+        return PERSIST_OK;
+    name_source *s = &r->sources[r->source_count++];
+    s->from = t;
+    s->batch = mem_alloc(CURSOR_BATCH * sizeof *s->batch);
+    if (s->batch == NULL)
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    next_in_memtable(c, s);
+    return PERSIST_OK;
+}
+
+static persist_status keep_bounds(name_reader *r, slice prefix,
+                                  const slice *after, persist_error *error)
+{
+    void *copy = mem_alloc(prefix.size);
+    if (after != NULL) {
+        buf_put_slice(&r->after, *after);
+        r->has_after = true;
+    }
+    if (copy == NULL || r->after.failed) {
+        mem_free(copy);
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    }
+    if (prefix.size > 0)
+        memcpy(copy, prefix.data, prefix.size);
+    r->prefix = slice_of(copy, prefix.size);
+    return PERSIST_OK;
+}
+
+persist_status name_reader_open(engine_cursor *c, slice prefix,
+                                const slice *after, persist_error *error)
+{
+    name_reader *r = &c->u.names;
+    const layers *v = c->snapshot.layers;
+    r->of_keys = c->kind == ENGINE_KEYS;
+    persist_status status = keep_bounds(r, prefix, after, error);
+    if (status != PERSIST_OK)
+        return status;
+    r->sources = mem_alloc_zero((v->table_count + 2) * sizeof *r->sources);
+    if (r->sources == NULL)
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    if (c->snapshot.with_active)
+        status = add_memtable(c, v->active, error);
+    if (status == PERSIST_OK)
+        status = add_memtable(c, v->frozen, error);
+    for (size_t i = v->table_count; i-- > 0 && status == PERSIST_OK;)
+        status =
+            begin_table(r, &r->sources[r->source_count++], v->tables[i], error);
+    return status;
+}
+
+void name_reader_close(engine_cursor *c)
+{
+    name_reader *r = &c->u.names;
+    CHECK(c->kind >= ENGINE_STREAMS);
+    for (size_t i = 0; i < r->source_count; i++) {
+        table_iter_release(&r->sources[i].iter);
+        mem_free(r->sources[i].batch);
+    }
+    mem_free(r->sources);
+    buf_release(&r->after);
+    mem_free((void *)(uintptr_t)r->prefix.data);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading one stream: layer after layer, each of which holds a run of it.
+ *
+ * In a memtable a reader finds the next chunk under the state lock; the bytes
+ * in it never move or change while the snapshot holds, so events are handed
+ * out without a lock. In a table it holds the block it stands in. */
+#include "base/mem.h"
+#include "engine/engine.h"
+
+/* ---- layers ----------------------------------------------------------- */
+
+static size_t layer_count(const snapshot *s)
+{
+    return s->layers->table_count + 2;
+}
+
+/* Layers are read oldest first, or newest first when going back: the tables,
+ * the frozen memtable, the active one. */
+static size_t layer_index(const engine_cursor *c)
+{
+    const stream_reader *r = &c->u.stream;
+    return r->back ? layer_count(&c->snapshot) - 1 - r->layer : r->layer;
+}
+
+static const memtable *memtable_of(const snapshot *s, size_t index)
+{
+    if (index == s->layers->table_count)
+        return s->layers->frozen;
+    return s->with_active ? s->layers->active : NULL;
+}
+
+static void enter_memtable(engine_cursor *c, const memtable *t)
+{
+    stream_reader *r = &c->u.stream;
+    persist_lsn lsn = c->snapshot.pin.lsn;
+    r->begin = r->end = 0;
+    if (t == NULL)
+        return;
+    pthread_rwlock_rdlock(&c->engine->state);
+    const stream *s = memtable_stream(t, r->name);
+    if (s != NULL && s->created <= lsn) {
+        stream_range_at(s, lsn, &r->begin, &r->end);
+        uint64_t low = stream_index_of_seq(s, r->low);
+        uint64_t high = stream_index_of_seq(s, r->high + 1);
+        r->begin = low > r->begin ? low : r->begin;
+        r->end = high < r->end ? high : r->end;
+        if (r->begin > r->end)
+            r->begin = r->end;
+    }
+    r->stream = s;
+    pthread_rwlock_unlock(&c->engine->state);
+}
+
+/* PERSIST_NONE: the table has none of the events. */
+static persist_status enter_table(engine_cursor *c, table *t,
+                                  persist_error *error)
+{
+    stream_reader *r = &c->u.stream;
+    stream_entry entry;
+    table_iter names;
+    uint8_t place[ENTRY_EVENT_KEY_SIZE];
+    table_iter_init(&names, t, TABLE_STREAMS, false);
+    persist_status status = table_find(&names, r->name, error);
+    if (status == PERSIST_OK)
+        status = table_get_stream(&names, &entry, error);
+    table_iter_release(&names);
+    if (status != PERSIST_OK)
+        return status;
+    if (entry.events == 0 || entry.last < r->low || entry.first > r->high)
+        return PERSIST_NONE;
+    r->ordinal = entry.ordinal;
+    table_iter_init(&r->iter, t, TABLE_EVENTS, false);
+    entry_event_key(r->ordinal, r->back ? r->high : r->low, place);
+    slice at = slice_of(place, sizeof place);
+    return r->back ? table_seek_back(&r->iter, at, error)
+                   : table_seek(&r->iter, at, error);
+}
+
+static persist_status enter_layer(engine_cursor *c, persist_error *error)
+{
+    const layers *v = c->snapshot.layers;
+    size_t index = layer_index(c);
+    CHECK(index < v->table_count + 2);
+    c->u.stream.in_layer = true;
+    c->u.stream.slot = c->u.stream.slot_end = 0;
+    if (index < v->table_count)
+        return enter_table(c, v->tables[index], error);
+    enter_memtable(c, memtable_of(&c->snapshot, index));
+    return PERSIST_OK;
+}
+
+static void leave_layer(stream_reader *r)
+{
+    table_iter_release(&r->iter);
+    r->stream = NULL;
+    r->in_layer = false;
+    r->layer++;
+}
+
+/* ---- events ----------------------------------------------------------- */
+
+/* Takes the next chunk in hand; false at the end. */
+static bool take_chunk(engine_cursor *c)
+{
+    stream_reader *r = &c->u.stream;
+    if (r->begin == r->end)
+        return false;
+    pthread_rwlock_rdlock(&c->engine->state);
+    r->chunk = stream_chunk(r->stream, r->back ? r->end - 1 : r->begin);
+    uint64_t first = r->chunk->first, behind = first + r->chunk->count;
+    pthread_rwlock_unlock(&c->engine->state);
+    uint64_t from = first > r->begin ? first : r->begin;
+    uint64_t to = behind < r->end ? behind : r->end;
+    r->slot = (uint32_t)(from - first);
+    r->slot_end = (uint32_t)(to - first);
+    if (r->back)
+        r->end = from;
+    else
+        r->begin = to;
+    return true;
+}
+
+static persist_status next_in_memtable(engine_cursor *c, persist_event *out)
+{
+    stream_reader *r = &c->u.stream;
+    if (r->slot == r->slot_end && !take_chunk(c))
+        return PERSIST_NONE;
+    const event *e = chunk_event(r->chunk, r->back ? --r->slot_end : r->slot++);
+    out->data = slice_of(e->data, e->size);
+    out->seq = e->seq;
+    out->position = e->position;
+    return PERSIST_OK;
+}
+
+/* The iterator stands at the event that comes next; it moves on before the
+ * one after, so that this one's bytes stay until then. */
+static persist_status next_in_table(stream_reader *r, bool move,
+                                    persist_event *out, persist_error *error)
+{
+    event_entry e;
+    persist_status status = PERSIST_OK;
+    if (move)
+        status = r->back ? table_previous(&r->iter, error)
+                         : table_next(&r->iter, error);
+    if (status == PERSIST_OK)
+        status = table_get_event(&r->iter, &e, error);
+    if (status != PERSIST_OK)
+        return status;
+    if (e.ordinal != r->ordinal || e.seq < r->low || e.seq > r->high)
+        return PERSIST_NONE;
+    out->data = e.data;
+    out->seq = e.seq;
+    out->position = e.position;
+    return PERSIST_OK;
+}
+
+persist_status stream_reader_next(engine_cursor *c, persist_event *out,
+                                  persist_error *error)
+{
+    stream_reader *r = &c->u.stream;
+    out->stream = r->name;
+    while (r->layer < layer_count(&c->snapshot)) {
+        bool entered = !r->in_layer;
+        persist_status status = entered ? enter_layer(c, error) : PERSIST_OK;
+        if (status == PERSIST_OK)
+            status = layer_index(c) < c->snapshot.layers->table_count
+                         ? next_in_table(r, !entered, out, error)
+                         : next_in_memtable(c, out);
+        if (status != PERSIST_NONE)
+            return status;
+        leave_layer(r);
+    }
+    return PERSIST_NONE;
+}
+
+/* ---- opening and closing ---------------------------------------------- */
+
+persist_status stream_reader_open(engine_cursor *c, slice name, uint64_t from,
+                                  persist_error *error)
+{
+    stream_reader *r = &c->u.stream;
+    stream_state state;
+    void *copy = mem_alloc(name.size);
+    if (copy == NULL)
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    if (name.size > 0)
+        memcpy(copy, name.data, name.size);
+    r->name = slice_of(copy, name.size);
+    r->back = c->kind == ENGINE_STREAM_BACK;
+    persist_status status =
+        snapshot_state(c->engine, &c->snapshot, name, &state, error);
+    if (status > PERSIST_NONE)
+        return status;
+    r->low = status == PERSIST_NONE ? 1 : state.floor.through + 1;
+    r->high = status == PERSIST_NONE ? 0 : state.mark;
+    if (r->back && from < r->high)
+        r->high = from;
+    if (!r->back && from > r->low)
+        r->low = from;
+    if (r->low > r->high)
+        r->layer = layer_count(&c->snapshot);
+    return PERSIST_OK;
+}
+
+void stream_reader_close(engine_cursor *c)
+{
+    CHECK(c->kind <= ENGINE_STREAM_BACK);
+    table_iter_release(&c->u.stream.iter);
+    mem_free((void *)(uintptr_t)c->u.stream.name.data);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* A table: one immutable file that holds what a run of commits did.
+ *
+ * It is five sorted trees of blocks (see docs/FORMAT.md): the streams by name,
+ * each with its state as of the table's last commit; the events by stream and
+ * number; the keys; the command ids; and the order, which says for each
+ * position the stream and number of its event. A filter tells which names are
+ * not there. The footer comes last: without it the file is nothing. */
+#ifndef ENGINE_TABLE_H
+#define ENGINE_TABLE_H
+
+#include "base/status.h"
+#include "engine/cache.h"
+#include "engine/filter.h"
+#include "os/os.h"
+
+typedef enum table_section {
+    TABLE_STREAMS,
+    TABLE_EVENTS,
+    TABLE_KEYS,
+    TABLE_ONCES,
+    TABLE_ORDER,
+    TABLE_SECTIONS,
+    TABLE_FILTER = TABLE_SECTIONS, /* a kind of block, not a tree */
+} table_section;
+
+/* Where the tables of a store are, and whose they are. */
+typedef struct table_place {
+    const os *sys;
+    const char *dir; /* the folder of the tables */
+    uint64_t identity;
+} table_place;
+
+/* Writes the path of a table. Returns 0 or -ENAMETOOLONG. */
+int table_path(const table_place *, uint64_t number,
+               char out[PERSIST_PATH_MAX]);
+
+/* Takes the number out of a file name; false if it is no table's name. */
+bool table_number(const char *name, uint64_t *number);
+
+/* ---- the bytes of the ends -------------------------------------------- */
+
+typedef struct table_root {
+    uint64_t offset, size; /* of the topmost block; size 0: no entries */
+    uint32_t height;       /* levels of blocks */
+    uint64_t entries;
+} table_root;
+
+typedef struct table_footer {
+    uint64_t identity, number;
+    uint64_t size; /* of the file, bytes */
+    persist_lsn first, last;
+    table_root roots[TABLE_SECTIONS];
+    uint64_t filter_offset, filter_parts, filter_part_size;
+} table_footer;
+
+void table_header_encode(uint64_t identity, uint64_t number,
+                         uint8_t out[TABLE_HEADER_SIZE]);
+/* Tells whether bytes are the header of a table of that store. */
+bool table_header_is(slice bytes, uint64_t identity);
+void table_footer_encode(const table_footer *, uint8_t out[TABLE_FOOTER_SIZE]);
+/* False on anything that encoding does not make. */
+bool table_footer_decode(slice bytes, table_footer *out);
+
+/* Which block this is, for its checksum: section and level, 0 for leaves. */
+static inline uint8_t table_kind(unsigned section, unsigned level)
+{
+    return (uint8_t)(section + 8 * level);
+}
+
+/* ---- writing ---------------------------------------------------------- */
+
+typedef struct table_level {
+    block_writer block;
+    buf first_key; /* of the block in hand */
+} table_level;
+
+typedef struct table_writer {
+    table_place place;
+    os_file *file;
+    buf out;         /* gathered, not yet written */
+    uint64_t offset; /* in the file, where `out` begins */
+    uint32_t block_size;
+    bool compress;
+    table_level levels[TABLE_SECTIONS][TREE_HEIGHT_MAX];
+    filter filter;
+    table_footer footer;
+    persist_status status; /* the first failure */
+    persist_error error;
+} table_writer;
+
+/* Begins a table file. names: about how many streams, keys and ids there will
+ * be. After an error nothing is left; else end with finish or abort. */
+persist_status table_begin(table_writer *, const table_place *, uint64_t number,
+                           uint32_t block_size, bool compress, uint64_t names,
+                           persist_error *);
+
+/* Adds an entry; within a section keys must grow, sections may interleave.
+ * A failure is kept for table_finish, see also `status`. */
+void table_add(table_writer *, table_section, slice key, slice value);
+
+/* Tells whether the next entry of a section begins a block. */
+bool table_begins_block(const table_writer *, table_section);
+
+/* Ends the table and makes it durable, its name too; releases the writer.
+ * After an error the file is gone. */
+persist_status table_finish(table_writer *, persist_lsn first, persist_lsn last,
+                            persist_error *);
+
+/* Drops a table in the making. Safe on a zeroed writer. */
+void table_abort(table_writer *);
+
+/* ---- reading ---------------------------------------------------------- */
+
+typedef struct table {
+    _Atomic unsigned references;
+    table_place place;
+    cache *cache;
+    os_file *file;
+    table_footer footer;
+} table;
+
+/* Opens a table of that size; *out has one reference. PERSIST_CORRUPT if it is
+ * missing or not what it should be. */
+persist_status table_open(const table_place *, cache *, uint64_t number,
+                          uint64_t size, table **out, persist_error *);
+table *table_ref(table *);
+/* Gives a reference back; the last one closes the file. NULL is fine. */
+void table_unref(table *);
+
+/* Fills the error for a table whose bytes at an offset are damaged. */
+persist_status table_corrupt(const table *, uint64_t offset, const char *what,
+                             persist_error *);
+
+/* Tells whether a name may be in a section: PERSIST_NONE if surely not. */
+persist_status table_may_have(table *, table_section, slice name,
+                              persist_error *);
+
+/* A place in a section; zeroed it is at no entry. It holds the blocks it
+ * stands in. */
+typedef struct table_iter {
+    table *table; /* not owned */
+    table_section section;
+    bool passing; /* reads without filling the cache */
+    unsigned height;
+    struct table_step {
+        block *block;
+        uint32_t at;
+    } path[TREE_HEIGHT_MAX]; /* from the root to the leaf */
+} table_iter;
+
+/* Sets an iterator up, at no entry. */
+void table_iter_init(table_iter *, table *, table_section, bool passing);
+void table_iter_release(table_iter *);
+
+/* Go to the first entry whose key is at least `key`, to the last one whose
+ * key is at most `key`, to the next and the previous one. PERSIST_NONE: there
+ * is none, and the iterator is at no entry. */
+persist_status table_seek(table_iter *, slice key, persist_error *);
+persist_status table_seek_back(table_iter *, slice key, persist_error *);
+persist_status table_next(table_iter *, persist_error *);
+persist_status table_previous(table_iter *, persist_error *);
+
+/* Goes to the entry with exactly this key, asking the filter first if the
+ * section has one. PERSIST_NONE if it is not there. */
+persist_status table_find(table_iter *, slice key, persist_error *);
+
+static inline bool table_iter_valid(const table_iter *i)
+{
+    return i->height > 0 && i->path[i->height - 1].block != NULL;
+}
+
+static inline const struct table_step *table_leaf(const table_iter *i)
+{
+    CHECK(table_iter_valid(i));
+    return &i->path[i->height - 1];
+}
+
+/* Key and value of the entry; they live until the iterator moves. */
+static inline slice table_key(const table_iter *i)
+{
+    const struct table_step *leaf = table_leaf(i);
+    return block_key(leaf->block, leaf->at);
+}
+
+static inline slice table_value(const table_iter *i)
+{
+    const struct table_step *leaf = table_leaf(i);
+    return block_value(leaf->block, leaf->at);
+}
+
+/* Fills the error for an entry that is not well-formed. */
+persist_status table_bad_entry(const table_iter *, persist_error *);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/* Upkeep: flushing what is frozen, merging tables, deleting what they
+ * replaced. All of it is steps; a thread, or whoever has none, calls them.
+ *
+ * A step that fails has changed nothing, and is tried again when the next
+ * commit needs it. */
+#include <errno.h>
+
+#include "base/mem.h"
+#include "engine/engine.h"
+
+/* ---- setting up ------------------------------------------------------- */
+
+void upkeep_init(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    pthread_mutex_init(&u->step, NULL);
+    pthread_mutex_init(&u->lock, NULL);
+    pthread_cond_init(&u->work, NULL);
+    pthread_cond_init(&u->done, NULL);
+}
+
+void upkeep_release(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    upkeep_stop(e);
+    if (u->merging)
+        merge_abort(&u->merge);
+    for (size_t i = 0; i < u->dropped_count; i++)
+        table_unref(u->dropped[i].table);
+    mem_free(u->dropped);
+    pthread_mutex_destroy(&u->step);
+    pthread_mutex_destroy(&u->lock);
+    pthread_cond_destroy(&u->work);
+    pthread_cond_destroy(&u->done);
+}
+
+/* ---- freezing --------------------------------------------------------- */
+
+bool upkeep_is_full(const engine *e)
+{
+    const memtable *t = e->layers->active;
+    return t->last > 0 &&
+           (t->memory >= e->memtable_size || t->logged >= e->memtable_size);
+}
+
+persist_status upkeep_freeze(engine *e, bool *did, persist_error *error)
+{
+    layers *old = e->layers;
+    *did = false;
+    if (!upkeep_is_full(e) || old->frozen != NULL || e->installing)
+        return PERSIST_OK;
+    memtable *fresh = memtable_new(e->manifest.identity, old->active->last + 1,
+                                   &old->active->counts);
+    layers *next = fresh == NULL ? NULL
+                                 : layers_new(fresh, old->active, old->tables,
+                                              old->table_count);
+    memtable_unref(fresh);
+    if (next == NULL)
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    pthread_rwlock_wrlock(&e->state);
+    e->layers = next;
+    pthread_rwlock_unlock(&e->state);
+    layers_unref(old);
+    *did = true;
+    return PERSIST_OK;
+}
+
+static layers *current_view(engine *e)
+{
+    pthread_rwlock_rdlock(&e->state);
+    layers *v = layers_ref(e->layers);
+    pthread_rwlock_unlock(&e->state);
+    return v;
+}
+
+/* ---- merging ---------------------------------------------------------- */
+
+/* Tables of about one size have one rank. */
+static unsigned rank_of(const engine *e, const table *t)
+{
+    unsigned rank = 0;
+    uint64_t size = t->footer.size / MERGE_SIZE_RATIO;
+    for (; size >= e->memtable_size; size /= MERGE_SIZE_RATIO)
+        rank++;
+    return rank;
+}
+
+/* Finds enough tables of one rank side by side, with the smaller ones that
+ * are newer. */
+static bool find_run(const engine *e, const layers *v, size_t *from)
+{
+    size_t end = v->table_count, count = 0;
+    unsigned rank = 0;
+    for (size_t i = end; i-- > 0;) {
+        unsigned r = rank_of(e, v->tables[i]);
+        if (r > rank) {
+            if (count >= e->merge_width)
+                return true;
+            rank = r;
+            count = 0;
+        }
+        count++;
+        *from = i;
+    }
+    return count >= e->merge_width;
+}
+
+static persist_status begin_merge(engine *e, const layers *v, size_t from,
+                                  persist_error *error)
+{
+    upkeep *u = &e->upkeep;
+    size_t count = v->table_count - from;
+    persist_status status = merge_begin(
+        &u->merge, &e->table_place, v->tables + from, count, from == 0,
+        e->next_table++, e->block_size, e->compress, error);
+    u->merging = status == PERSIST_OK;
+    return status;
+}
+
+/* Finds where the sources of the merge are now. */
+static size_t place_of_sources(const upkeep *u, const layers *v)
+{
+    size_t at = 0;
+    while (at < v->table_count && v->tables[at] != u->merge.sources[0].table)
+        at++;
+    CHECK(at + u->merge.source_count <= v->table_count);
+    return at;
+}
+
+static persist_status end_merge(engine *e, const layers *v,
+                                persist_error *error)
+{
+    upkeep *u = &e->upkeep;
+    size_t from = place_of_sources(u, v);
+    size_t to = from + u->merge.source_count;
+    uint64_t number = u->merge.writer.footer.number, size;
+    table *t;
+    u->merging = false;
+    persist_status status = merge_finish(&u->merge, &size, error);
+    if (status == PERSIST_OK)
+        status =
+            table_open(&e->table_place, &e->cache, number, size, &t, error);
+    if (status == PERSIST_OK)
+        status = upkeep_install(e, from, to, t, false, error);
+    return status;
+}
+
+static persist_status step_merge(engine *e, const layers *v, bool *did,
+                                 persist_error *error)
+{
+    upkeep *u = &e->upkeep;
+    size_t from = 0;
+    if (!u->merging && !find_run(e, v, &from))
+        return PERSIST_OK;
+    persist_status status = PERSIST_OK;
+    if (!u->merging)
+        status = begin_merge(e, v, from, error);
+    else if (u->merge.stage == MERGE_DONE)
+        status = end_merge(e, v, error);
+    else
+        status = merge_step(&u->merge, error);
+    if (status != PERSIST_OK && u->merging) {
+        merge_abort(&u->merge);
+        u->merging = false;
+    }
+    *did = status == PERSIST_OK;
+    return status;
+}
+
+/* ---- steps ------------------------------------------------------------ */
+
+persist_status upkeep_step(engine *e, bool *did, persist_error *error)
+{
+    upkeep *u = &e->upkeep;
+    persist_status status = PERSIST_OK;
+    *did = false;
+    pthread_mutex_lock(&u->step);
+    layers *v = current_view(e);
+    if (wal_failed(&e->wal)) {
+        status = wal_read_only(&e->wal, error);
+    } else if (v->frozen != NULL) {
+        status = flush_frozen(e, error);
+        *did = status == PERSIST_OK;
+    } else {
+        status = step_merge(e, v, did, error);
+    }
+    layers_unref(v);
+    if (*did)
+        upkeep_sweep(e);
+    pthread_mutex_unlock(&u->step);
+    return status;
+}
+
+static persist_status work_inline(engine *e, persist_error *error)
+{
+    bool did = true;
+    persist_status status = PERSIST_OK;
+    while (did && status == PERSIST_OK)
+        status = upkeep_step(e, &did, error);
+    return status;
+}
+
+void upkeep_call(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    persist_error ignored; /* the commit that needs the room will tell */
+    pthread_mutex_lock(&u->lock);
+    bool runs = u->thread_runs;
+    u->wanted = true;
+    pthread_cond_signal(&u->work);
+    pthread_mutex_unlock(&u->lock);
+    if (!runs)
+        (void)work_inline(e, &ignored);
+}
+
+/* ---- the thread ------------------------------------------------------- */
+
+static void *background(void *context)
+{
+    engine *e = context;
+    upkeep *u = &e->upkeep;
+    pthread_mutex_lock(&u->lock);
+    while (!u->thread_stops) {
+        bool did;
+        u->wanted = false;
+        pthread_mutex_unlock(&u->lock);
+        persist_error why = {0};
+        persist_status status = upkeep_step(e, &did, &why);
+        pthread_mutex_lock(&u->lock);
+        u->attempts++;
+        u->status = status;
+        u->error = why;
+        pthread_cond_broadcast(&u->done);
+        while ((status != PERSIST_OK || !did) && !u->wanted && !u->thread_stops)
+            pthread_cond_wait(&u->work, &u->lock);
+    }
+    pthread_mutex_unlock(&u->lock);
+    return NULL;
+}
+
+persist_status upkeep_start(engine *e, persist_error *error)
+{
+    upkeep *u = &e->upkeep;
+    CHECK(!u->thread_runs);
+    int code = pthread_create(&u->thread, NULL, background, e);
+    if (code != 0)
+        return os_failed(error, -code, "start a thread for", e->dir);
+    pthread_mutex_lock(&u->lock);
+    u->thread_runs = true;
+    pthread_mutex_unlock(&u->lock);
+    return PERSIST_OK;
+}
+
+void upkeep_stop(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    if (!u->thread_runs)
+        return;
+    pthread_mutex_lock(&u->lock);
+    u->thread_stops = true;
+    pthread_cond_signal(&u->work);
+    pthread_mutex_unlock(&u->lock);
+    pthread_join(u->thread, NULL);
+    u->thread_runs = false;
+}
+
+static bool is_frozen(engine *e)
+{
+    pthread_rwlock_rdlock(&e->state);
+    bool frozen = e->layers->frozen != NULL;
+    pthread_rwlock_unlock(&e->state);
+    return frozen;
+}
+
+/* Waits for a step to end; the caller looks whether it was the one. */
+static persist_status await_thread(upkeep *u, persist_error *error)
+{
+    pthread_mutex_lock(&u->lock);
+    uint64_t until = u->attempts + 1;
+    u->wanted = true;
+    pthread_cond_signal(&u->work);
+    while (u->attempts < until)
+        pthread_cond_wait(&u->done, &u->lock);
+    persist_status status = u->status;
+    if (status != PERSIST_OK && error != NULL)
+        *error = u->error;
+    pthread_mutex_unlock(&u->lock);
+    return status;
+}
+
+persist_status upkeep_await(engine *e, persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    while (is_frozen(e) && status == PERSIST_OK)
+        status = e->upkeep.thread_runs ? await_thread(&e->upkeep, error)
+                                       : work_inline(e, error);
+    return is_frozen(e) ? status : PERSIST_OK;
+}
+
+/* ---- closing ---------------------------------------------------------- */
+
+void upkeep_close(engine *e)
+{
+    persist_error ignored;
+    bool did;
+    uint64_t share = e->memtable_size / CLOSE_LOG_SHARE;
+    upkeep_stop(e);
+    pthread_mutex_lock(&e->writer);
+    if (e->layers->frozen == NULL && e->layers->active->logged > share) {
+        uint64_t size = e->memtable_size;
+        e->memtable_size = 1;
+        (void)upkeep_freeze(e, &did, &ignored);
+        e->memtable_size = size;
+    }
+    pthread_mutex_unlock(&e->writer);
+    if (e->layers->frozen != NULL &&
+        upkeep_step(e, &did, &ignored) == PERSIST_OK)
+        CHECK(e->layers->frozen == NULL);
+}
