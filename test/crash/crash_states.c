@@ -26,8 +26,9 @@ static const char *describe(const op *ops, size_t count)
 {
     static buf text;
     buf_clear(&text);
-    buf_printf(&text, "--seed %llu%s --replay \"", (unsigned long long)x.seed,
-               x.wait_each ? " --wait-each" : "");
+    buf_printf(&text, "--seed %llu%s --memtable %u --replay \"",
+               (unsigned long long)x.seed, x.wait_each ? " --wait-each" : "",
+               x.memtable_size);
     ops_print(ops, count, &text);
     buf_put_str(&text, "\"");
     buf_put_byte(&text, '\0');
@@ -44,6 +45,10 @@ static void report(const op *ops, size_t count)
            (const char *)x.report.data, describe(shortest, count));
 }
 
+/* By default all stays in the log; with one byte every commit becomes a table,
+ * which is merged with those before it. */
+static const uint32_t memtable_sizes[] = {1, 600, 0};
+
 /* Returns false when no more sequences should be run. */
 static bool run(const op *ops, size_t count, size_t watch_from)
 {
@@ -58,8 +63,9 @@ static bool run(const op *ops, size_t count, size_t watch_from)
  * belong to shorter sequences. */
 static bool run_both(const op *ops, size_t count)
 {
-    for (int wait = 0; wait < 2; wait++) {
-        x.wait_each = wait != 0;
+    for (int mode = 0; mode < 4; mode++) {
+        x.wait_each = mode % 2 != 0;
+        x.memtable_size = mode / 2 != 0 ? 1 : 0;
         if (!run(ops, count, count == 0 ? 0 : count - 1))
             return false;
     }
@@ -113,6 +119,7 @@ static uint64_t long_ones(void)
         for (size_t i = 0; i < count; i++)
             ops[i] = op_random(&random);
         x.wait_each = sim_random(&random) % 4 == 0;
+        x.memtable_size = memtable_sizes[done % 3];
         more = run(ops, count, 0);
     }
     return done;
@@ -139,6 +146,7 @@ int main(int argc, char **argv)
     }
     x.random_plans = 4;
     x.wait_each = args.wait_each;
+    x.memtable_size = args.memtable;
     uint64_t three = 0, random = 0;
     if (args.replay != NULL) {
         replay();

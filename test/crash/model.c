@@ -451,6 +451,18 @@ static bool run(pair *p, unsigned steps)
     return p->failed == NULL;
 }
 
+/* From a table a commit to none at all. */
+static void choose_tables(pair *p)
+{
+    static const uint32_t sizes[] = {1, 300, 3000, 30000, 0};
+    /* A real table takes a few real syncs. */
+    uint64_t smallest = p->options.os == NULL ? 2 : 0;
+    p->options.memtable_size = sizes[smallest + p->seed / 4 % (5 - smallest)];
+    p->options.merge_width = 2 + p->seed / 20 % 3;
+    p->options.cache_size = 4096u << p->seed % 7;
+    p->options.compress = p->seed % 8 < 4;
+}
+
 /* On the real system, with its thread, in a new directory. */
 static bool run_real(uint64_t seed, unsigned steps, uint64_t *checks)
 {
@@ -463,6 +475,7 @@ static bool run_real(uint64_t seed, unsigned steps, uint64_t *checks)
     p.options.path = path;
     p.options.background = seed % 2 == 0;
     p.options.segment_size = seed % 3 == 0 ? 4096 : 65536;
+    choose_tables(&p);
     bool ok = run(&p, steps);
     *checks += p.checks;
     snprintf(command, sizeof command, "rm -rf %s", dir);
@@ -474,6 +487,7 @@ static bool run_simulated(uint64_t seed, unsigned steps, uint64_t *checks)
     pair p = {.seed = seed, .sim = os_sim_new(seed)};
     p.options.path = "store";
     p.options.segment_size = 4096u << seed % 5;
+    choose_tables(&p);
     p.options.os = os_sim_os(p.sim);
     bool ok = run(&p, steps);
     *checks += p.checks;

@@ -28,12 +28,15 @@ arguments arguments_read(int argc, char **argv, double budget)
             a.budget = strtod(value, NULL);
         else if (value != NULL && strcmp(argv[i], "--replay") == 0)
             a.replay = value;
+        else if (value != NULL && strcmp(argv[i], "--memtable") == 0)
+            a.memtable = (unsigned)strtoul(value, NULL, 10);
         else if (value != NULL && strcmp(argv[i], "--bug") == 0)
             a.bug = value;
         else {
             fprintf(stderr,
                     "usage: %s [--seed N] [--budget SECONDS] "
-                    "[--replay OPS] [--wait-each] [--bug NAME]\n",
+                    "[--replay OPS] [--wait-each] [--memtable BYTES] "
+                    "[--bug NAME]\n",
                     argv[0]);
             exit(2);
         }

@@ -47,6 +47,8 @@ persist_status explore_open(const explorer *x, os_sim *sim, persist_store **out,
         .path = "store",
         .create = true,
         .segment_size = x->segment_size,
+        .memtable_size = x->memtable_size,
+        .merge_width = x->memtable_size == 0 ? 0 : 2,
         .os = os_sim_os(sim),
     };
     return persist_open(&options, out, error);

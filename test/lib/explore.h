@@ -27,6 +27,7 @@ typedef struct explorer {
     /* what to do: set by the caller */
     uint64_t seed;
     uint32_t segment_size;
+    uint32_t memtable_size; /* 0: no table is made before the store closes */
     sim_bug bug;
     unsigned random_plans; /* drawn at each point beside the systematic ones */
     bool wait_each;        /* wait for every commit */

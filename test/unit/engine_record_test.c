@@ -196,6 +196,8 @@ static void a_segment_header_comes_back(void **state)
 static void make_manifest(manifest *m, buf *bytes)
 {
     *m = (manifest){.identity = 1,
+                    .next_table = 1,
+                    .next_position = 1,
                     .generation = 2,
                     .epoch = 3,
                     .clean = true,
