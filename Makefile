@@ -26,13 +26,14 @@ SX_OBJ := $(BASE_OBJ) $(call objects,src/sx/*.c)
 HOST_OBJ := $(call objects,src/host/*.c)
 TESTLIB_OBJ := $(call objects,test/lib/*.c)
 
-LIBPERSIST := $(B)/libpersist.a
-LIBSX := $(B)/libsx.a
-LIBHOST := $(B)/libhost.a
-LIBTEST := $(B)/libtest.a
+LIBPERSIST := $(B)/internal/libpersist.a
+LIBSX := $(B)/internal/libsx.a
+LIBHOST := $(B)/internal/libhost.a
+LIBTEST := $(B)/internal/libtest.a
 
 UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*.c))
 CRASH := $(patsubst test/crash/%.c,$(B)/crash/%,$(wildcard test/crash/*.c))
+EXAMPLES := $(patsubst examples/c/%.c,$(B)/examples/%,$(wildcard examples/c/*.c))
 BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
@@ -47,11 +48,11 @@ SUBMAKE = $(MAKE) --no-print-directory
 all: deps
 	@$(SUBMAKE) programs
 
-programs: $(B)/sx_server $(B)/persist
+programs: $(B)/sx_server $(B)/persist libs
 
-libs: $(LIBPERSIST) $(LIBSX)
+libs: $(B)/libpersist.a $(B)/libsx.a
 
-tests: programs $(UNIT) $(CRASH) $(B)/sx_run
+tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(B)/sx_run
 
 deps:
 	@scripts/deps build
@@ -70,9 +71,28 @@ $(LIBPERSIST): $(PERSIST_OBJ)
 $(LIBSX): $(SX_OBJ)
 $(LIBHOST): $(HOST_OBJ)
 $(LIBTEST): $(TESTLIB_OBJ)
-$(B)/%.a:
+$(B)/internal/%.a:
+	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
+
+# For C programs: only the names of the public headers are to be seen, and
+# those that both libraries hold may stand twice.
+$(B)/libpersist.a: $(PERSIST_OBJ)
+$(B)/libsx.a: $(SX_OBJ)
+$(B)/lib%.a:
+	@echo "lib $@"
+	@rm -f $@
+	ld -r -o $(@:.a=.o) $^
+	objcopy --wildcard --keep-global-symbol='$**' \
+		--keep-global-symbol='persist_status_*' \
+		--weaken-symbol='persist_status_*' $(@:.a=.o)
+	ar rcs $@ $(@:.a=.o)
+
+$(B)/examples/%: examples/c/%.c $(B)/libpersist.a $(B)/libsx.a
+	@mkdir -p $(@D)
+	@echo "link $@"
+	$(CC) -std=c17 $(WARN) $(OPT) $(SAN) -Iinclude -o $@ $^ $(LIBS)
 
 $(B)/sx_server: $(call objects,src/server/*.c) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	@echo "link $@"
