@@ -271,8 +271,8 @@ static prim_status compile_step(sx *m, value *args, value *slots,
 {
     (void)args;
     compiler *c = m->compiler;
-    if (result != NULL && !take_expansion(m, slots, *result))
-        return PRIM_FAILED;
+    if (result != NULL) /* a step of its own, since it is not to be repeated */
+        return take_expansion(m, slots, *result) ? PRIM_AGAIN : PRIM_FAILED;
     for (int i = 0; i < TASKS_A_STEP && !c->waiting; i++) {
         if (c->tasks.count == 0)
             return assemble(m, out);
