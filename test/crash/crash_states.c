@@ -140,9 +140,10 @@ int main(int argc, char **argv)
     x.random_plans = 4;
     x.wait_each = args.wait_each;
     uint64_t three = 0, random = 0;
+    bool whole = false;
     if (args.replay != NULL) {
         replay();
-    } else if (all_short()) {
+    } else if ((whole = all_short())) {
         three = threes(seconds() + (args.budget - seconds()) * three_share);
         random = long_ones();
     }
@@ -156,9 +157,10 @@ int main(int argc, char **argv)
     printf("figure: %llu closed stores lost a bit, %llu of them refused, the "
            "others read right\n",
            (unsigned long long)x.rotten, (unsigned long long)x.rot_refused);
-    printf("figure: all sequences of 1 and 2 of %d ops, %llu of %d of three, "
-           "%llu long ones\n",
-           OP_KINDS, (unsigned long long)three, OP_KINDS * OP_KINDS * OP_KINDS,
+    printf("figure: %s of 1 and 2 of %d ops, %llu of %d of three, %llu long "
+           "ones\n",
+           whole ? "all sequences" : "not all sequences", OP_KINDS,
+           (unsigned long long)three, OP_KINDS * OP_KINDS * OP_KINDS,
            (unsigned long long)random);
     int code = verdict(x.checks, x.violations);
     explore_release(&x);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "store/store.h"
 
 /* Systematic plans take each unit alone up to this many units. */
 enum {
@@ -258,9 +259,19 @@ static void apply(explorer *x, op o)
     buf_release(&actual);
 }
 
+static void background(explorer *x)
+{
+    bool did;
+    persist_error error;
+    if (store_step(x->store, &did, &error) != PERSIST_OK)
+        explore_fail(x, "background work: %s", error.message);
+}
+
 static void step(explorer *x, op o)
 {
-    if (o.kind == OP_WAIT)
+    if (o.kind == OP_STEP)
+        background(x);
+    else if (o.kind == OP_WAIT)
         wait(x);
     else if (o.kind == OP_REOPEN)
         reopen(x);

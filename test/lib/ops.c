@@ -26,7 +26,8 @@ const char *op_name(op_kind kind)
 
 bool op_is_control(op_kind kind)
 {
-    return kind == OP_WAIT || kind == OP_REOPEN || kind == OP_KILL;
+    return kind == OP_STEP || kind == OP_WAIT || kind == OP_REOPEN ||
+           kind == OP_KILL;
 }
 
 bool op_is_blob(op_kind kind)

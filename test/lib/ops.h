@@ -31,6 +31,7 @@
     X(EXPECT_KEY, "expect-key", 1)                                             \
     X(BLOB_SMALL, "blob-small", 1)                                             \
     X(BLOB_LARGE, "blob-large", 1)                                             \
+    X(STEP, "step", 3)                                                         \
     X(WAIT, "wait", 5)                                                         \
     X(REOPEN, "reopen", 1)                                                     \
     X(KILL, "kill", 1)
@@ -52,7 +53,8 @@ typedef struct op {
 
 const char *op_name(op_kind);
 
-/* True for WAIT, REOPEN and KILL: what the one who runs the sequence does. */
+/* True for STEP, WAIT, REOPEN and KILL: what the one who runs the sequence does
+ * with the store itself. */
 bool op_is_control(op_kind);
 
 /* True for the ops that put a blob. */
