@@ -69,6 +69,7 @@ static bool set_mark(heap *h, object *o)
         return true;
     }
     block *b = block_of(o);
+    CHECK(b->cell_size > 0 && o->kind != 0);
     size_t granule = (size_t)((char *)o - (char *)b) / GRANULE;
     uint64_t bit = UINT64_C(1) << (granule % 64);
     if ((b->marks[granule / 64] & bit) != 0)

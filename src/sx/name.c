@@ -91,6 +91,7 @@ static size_t home(const heap *h, const string *s)
 /* The place of the bytes: that of the name, or of where it would go. */
 static string **find_place(const heap *h, slice bytes, uint32_t hash)
 {
+    CHECK(hash != 0 && h->name_count < h->name_capacity);
     size_t mask = h->name_capacity - 1;
     size_t i = hash & mask;
     for (;; i = (i + 1) & mask) {
@@ -129,6 +130,7 @@ static bool names_full(const heap *h)
 
 static string *add_name(heap *h, string **place, string *s)
 {
+    CHECK(*place == NULL && s->head.aux != 0);
     s->head.flags |= FLAG_INTERNED;
     *place = s;
     h->name_count++;
@@ -186,6 +188,7 @@ static void remove_name(heap *h, size_t i)
         i = j;
     }
     h->names[i] = NULL;
+    CHECK(h->name_count > 0);
     h->name_count--;
 }
 
