@@ -32,6 +32,7 @@ typedef struct manifest {
     size_t segment_capacity;
 } manifest;
 
+/* Releases the entries, not the struct. Safe on a zeroed one. */
 void manifest_release(manifest *);
 
 /* Adds an entry; false when memory is out. */

@@ -64,7 +64,9 @@ typedef struct memtable {
     uint64_t memory;                /* bytes, roughly */
 } memtable;
 
+/* Sets up an empty one; the seed is for its hash maps. */
 void memtable_init(memtable *, uint64_t seed);
+/* Releases everything in it. Safe on a zeroed one. */
 void memtable_release(memtable *);
 
 /* Finds a stream or key; NULL if it never had an edit (an edit in the making

@@ -45,7 +45,9 @@ static ssize_t slow_write(const os *sys, os_file *file, const void *data,
         return -EINTR;
     if (at >= sizeof content)
         return -ENOSPC;
+    size_t left = sizeof content - at;
     size_t n = size < 3 ? size : 3;
+    n = n < left ? n : left;
     memcpy(content + at, data, n);
     content_size = at + n;
     return (ssize_t)n;
