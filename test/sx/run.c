@@ -360,7 +360,7 @@ static int64_t at_least(int64_t n, int64_t least)
 static void set_limits(struct config *config)
 {
     if (config->heap_max == 0)
-        config->heap_max = (size_t)at_least(config->scale * 256, 8 << 20);
+        config->heap_max = (size_t)at_least(config->scale * 256, 2 << 20);
     if (config->depth_max == 0)
         config->depth_max = (size_t)at_least(config->scale, 1000);
 }
