@@ -84,7 +84,6 @@ struct persist_blob_reader {
     const store_backend *backend;
 };
 
-/* What persist_open calls: without a path, and with one. */
 /* Does a piece of the background work that is due, for a store that has no
  * thread for it: so a test decides when it happens. *did tells whether there
  * was any. */

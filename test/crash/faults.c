@@ -234,6 +234,18 @@ static void check_read_only(void)
     buf_release(&answer);
 }
 
+/* A full disk stops nobody from reading what is there. */
+static void check_reads(void)
+{
+    buf why = {0};
+    bool same = model_matches(&x.model, x.store, PERSIST_LATEST, &why);
+    if (!same)
+        explore_fail(&x, "reading on a full disk: %.*s", (int)why.size,
+                     (const char *)why.data);
+    x.checks++;
+    buf_release(&why);
+}
+
 /* The fault is over: a store that is not read-only goes on by itself. */
 static void check_heals(void)
 {
@@ -341,6 +353,8 @@ static bool run_workload(const trial *t)
         step(workload[i]);
     bool hit = fault_was_hit();
     fault_points += hit;
+    if (!x.failed && t->disk_size > 0 && x.store != NULL)
+        check_reads();
     if (!x.failed)
         check_heals();
     finish();
