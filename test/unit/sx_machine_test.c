@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The machine as a C program sees it: suspend and resume, continuations that
- * are entered twice, limits, memory that runs out anywhere. */
+/* The machine as a C program sees it: loading, suspend and resume,
+ * continuations that are entered twice. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "sx.h"
 
 typedef struct world {
@@ -35,12 +34,9 @@ static void write_text(void *context, persist_slice text)
     w->written[used + text.size] = '\0';
 }
 
-static void open_machine(world *w, size_t heap_max, size_t depth_max)
+static void open_machine(world *w)
 {
-    sx_options options = {.heap_max = heap_max,
-                          .depth_max = depth_max,
-                          .write = write_text,
-                          .write_context = w};
+    sx_options options = {.write = write_text, .write_context = w};
     w->m = sx_open(&options);
     assert_non_null(w->m);
 }
@@ -48,7 +44,7 @@ static void open_machine(world *w, size_t heap_max, size_t depth_max)
 static int set_up(void **state)
 {
     world *w = test_calloc(1, sizeof *w);
-    open_machine(w, 0, 0);
+    open_machine(w);
     *state = w;
     return 0;
 }
@@ -292,231 +288,6 @@ static void a_continuation_ends_with_its_form(void **state)
         "error: a continuation of a macro call that has ended");
 }
 
-/* ---- limits ----------------------------------------------------------- */
-
-static void a_runaway_program_is_stoppable(void **state)
-{
-    world *w = *state;
-    static const char *const all[] = {
-        "(define (f) (f)) (f)",
-        "(let loop () (loop))",
-        "(define k nil) (begin (call/cc (fn (c) (set! k c))) (k 1))",
-        "(defmacro m () '(m)) (m)",
-        "(define (g) (guard (e (true (g))) (raise 1))) (g)",
-        "(define (h) (for-each (fn (x) x) '(1)) (h)) (h)",
-    };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        sx_load(w->m, text_of(all[i]));
-        for (int n = 0; n < 300; n++)
-            assert_int_equal(sx_run(w->m, 1000), SX_READY);
-        sx_reset(w->m);
-    }
-    assert_string_equal(eval(w, "1"), "1");
-}
-
-static void depth_is_a_limit(void **state)
-{
-    world *w = *state;
-    sx_close(w->m);
-    open_machine(w, 0, 1000);
-    eval(w, "(define (f n) (if (= n 0) 0 (+ 1 (f (- n 1)))))");
-    assert_string_equal(eval(w, "(f 900)"), "900");
-    static const char *const all[] = {
-        "(f 1001)",
-        "(define (g) (map (fn (x) (g)) '(1))) (g)",
-        "(define (n i l) (if (= i 0) l (n (- i 1) (list l))))"
-        "(sx-serialize (n 1001 1))",
-        "(equal? (n 1001 1) (n 1001 1))",
-        "(define d {}) (dict-set! d :d d) (sx-serialize d)",
-    };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        eval(w, all[i]);
-        assert_int_equal(strncmp(w->text, "limit: ", 7), 0);
-    }
-    assert_string_equal(eval(w, "(guard (e (true (get e :error))) (f 2000))"),
-                        "\"limit\"");
-    assert_string_equal(eval(w, "(f 900)"), "900");
-    /* Tail calls and guards in a loop take no depth. */
-    assert_string_equal(
-        eval(w, "(let loop ((i 0)) (if (< i 5000)"
-                " (guard (e (true (loop (+ i 1)))) (raise 1)) i))"),
-        "5000");
-}
-
-static const char *const hogs[] = {
-    "(let loop ((l (list))) (loop (cons 1 l)))",
-    "(let loop ((l (list))) (append! l 1) (loop l))",
-    "(let loop ((s \"xxxxxxxxxxxxxxxx\")) (loop (str s s)))",
-    "(let loop ((d {}) (i 0)) (dict-set! d (str i) i) (loop d (+ i 1)))",
-    "(define (f n) (+ 1 (f (list n)))) (f 1)",
-    "(let loop ((i 0) (k nil)) (loop (+ i 1) (call/cc (fn (c) (list k c)))))",
-    "(let loop ((f (fn () 1))) (loop (fn () (f) (f))))",
-    "(range 10000000)",
-    "(sx-parse (str \"\\\"\" (join \"x\" (range 400000)) \"\\\"\"))",
-    "(defmacro m (x) (list 'm (list x x))) (m 1)",
-    "(let loop ((l '(1))) (loop (list l l l l l l l l l l l l l l)))",
-};
-
-static void memory_is_a_limit(void **state)
-{
-    world *w = *state;
-    sx_close(w->m);
-    open_machine(w, 4 << 20, 0);
-    eval(w, "(define (work) (len (map (fn (x) (list x)) (range 1000))))");
-    for (size_t i = 0; i < sizeof hogs / sizeof *hogs; i++) {
-        const char *text = eval(w, hogs[i]);
-        if (strncmp(text, "limit: ", 7) != 0)
-            fail_msg("%s: %s", hogs[i], text);
-        assert_true(sx_heap_used(w->m) <= sx_heap_max(w->m));
-        assert_string_equal(eval(w, "(work)"), "1000");
-        char guarded[256];
-        snprintf(guarded, sizeof guarded,
-                 "(define (hog) %s) "
-                 "(list (guard (e (true (get e :error))) (hog)) (work))",
-                 strncmp(hogs[i], "(def", 4) == 0 ? "(range 10000000)"
-                                                  : hogs[i]);
-        assert_string_equal(eval(w, guarded), "(\"limit\" 1000)");
-    }
-}
-
-/* ---- memory that runs out --------------------------------------------- */
-
-static int fail_from_nth(void *context)
-{
-    uint64_t *left = context;
-    if (*left > 0)
-        --*left;
-    return *left == 0;
-}
-
-static int fail_nth(void *context)
-{
-    uint64_t *left = context;
-    return *left > 0 && --*left == 0;
-}
-
-static const char workload[] =
-    "(define (f n) (if (= n 0) () (cons n (f (- n 1)))))"
-    "(defmacro twice (x) `(list ,x ,x))"
-    "(define k nil)"
-    "(define d {:a 1 \"b c\" (twice 2)})"
-    "(let ((l (f 300)))"
-    "  (call/cc (fn (c) (set! k c)))"
-    "  (for-each (fn (x) (dict-set! d (str x) {:x x :y 1.5})) l)"
-    "  (list (len (sx-serialize d)) (perform (len l))"
-    "        (len (sx-serialize (sx-parse (sx-serialize d))))"
-    "        (equal? d (sx-parse (sx-serialize d)))"
-    "        (guard (e (true (get e :error))) (error \"x\"))"
-    "        (reduce + 0 (sort (map (fn (x) (* x x)) l) (fn (a b) (< a b))))"
-    "        (len (join \",\" (map str l)))))";
-static const char outcome[] = "(6102 300 6102 true \"error\" 9045050 1091)";
-
-/* One allocation fails: it is tried again, or the end is `limit`, and the
- * machine works on. From then on all fail: `limit`, no crash. */
-static void fail_each(mem_fail_fn rule, bool again)
-{
-    bool reached = true;
-    for (uint64_t n = 1; reached; n += again ? 1 : 3) {
-        world w = {.m = NULL};
-        uint64_t left = n;
-        mem_set_fail(rule, &left);
-        w.m = sx_open(NULL);
-        sx_state end = SX_FAILED;
-        if (w.m != NULL) {
-            sx_load(w.m, text_of(workload));
-            while ((end = sx_run(w.m, 0)) == SX_SUSPENDED)
-                sx_resume(w.m, sx_request(w.m));
-        }
-        mem_set_fail(NULL, NULL);
-        reached = left == 0;
-        if (w.m == NULL)
-            continue;
-        if (end == SX_DONE)
-            assert_string_equal(shown(&w, sx_result(w.m), false), outcome);
-        else if (strncmp(shown(&w, sx_failure(w.m), true), "limit: ", 7) != 0)
-            fail_msg("allocation %d: %s", (int)n, w.text);
-        assert_string_equal(eval(&w, workload), outcome);
-        sx_close(w.m);
-    }
-}
-
-static void each_allocation_may_fail(void **state)
-{
-    (void)state;
-    fail_each(fail_nth, true);
-    fail_each(fail_from_nth, false);
-}
-
-/* What is made from C is refused as politely. */
-static void making_values_may_fail(void **state)
-{
-    world *w = *state;
-    sx_value v, text;
-    sx_close(w->m);
-    open_machine(w, 2 << 20, 0);
-    assert_true(sx_make_list(w->m, 0, &v));
-    size_t count = 0;
-    char bytes[1000] = {0};
-    while (sx_make_string(w->m, (persist_slice){bytes, sizeof bytes}, &text) &&
-           sx_list_push(w->m, v, text))
-        count++;
-    assert_true(count > 100);
-    assert_int_equal(sx_list_size(v), count);
-    persist_error error;
-    char big[4096];
-    memset(big, 'x', sizeof big);
-    big[0] = big[sizeof big - 1] = '"';
-    assert_int_equal(
-        sx_read(w->m, (persist_slice){big, sizeof big}, &text, &error),
-        PERSIST_LIMIT);
-    sx_collect(w->m, &v, 1);
-    assert_int_equal(sx_list_size(v), count);
-    sx_collect(w->m, NULL, 0);
-    assert_int_equal(
-        sx_read(w->m, (persist_slice){big, sizeof big}, &text, &error),
-        PERSIST_OK);
-}
-
-/* A chain is marked, and a wide list, without a deep stack. */
-static void marking_goes_deep_and_wide(void **state)
-{
-    world *w = *state;
-    static const char text[] =
-        "(define (chain n acc) (if (= n 0) acc"
-        "  (chain (- n 1) (dict :next acc :n (list n)))))"
-        "(define c (chain 300000 nil))"
-        "(define l (map (fn (x) {:x (list x)}) (range 100000)))"
-        "(define (depth c n) (if (nil? c) n (depth (get c :next) (+ n 1))))";
-    eval(w, text);
-    for (int i = 0; i < 3; i++)
-        sx_collect(w->m, NULL, 0);
-    assert_string_equal(eval(w, "(list (depth c 0) (get (last l) :x))"),
-                        "(300000 (99999))");
-    size_t before = sx_heap_used(w->m);
-    eval(w, "(define c nil) (define l nil)");
-    sx_collect(w->m, NULL, 0);
-    assert_true(sx_heap_used(w->m) < before / 4);
-}
-
-/* The same when the mark stack may not grow: it overflows, and marked objects
- * are scanned again. */
-static void marking_without_memory(void **state)
-{
-    world *w = *state;
-    eval(w, "(define (chain n acc) (if (= n 0) acc"
-            "  (chain (- n 1) (dict :next acc :n (list n)))))"
-            "(define c (chain 20000 nil))");
-    uint64_t left = 1;
-    mem_set_fail(fail_from_nth, &left);
-    sx_collect(w->m, NULL, 0);
-    mem_set_fail(NULL, NULL);
-    eval(w, "(define junk (map (fn (x) (list x x)) (range 50000)))");
-    assert_string_equal(
-        eval(w, "(let loop ((c c) (n 0)) (if (nil? c) n"
-                " (loop (get c :next) (+ n (first (get c :n))))))"),
-        "200010000");
-}
-
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -533,13 +304,6 @@ int main(void)
         TEST(a_request_is_answered_twice),
         TEST(assignments_outlive_a_continuation),
         TEST(a_continuation_ends_with_its_form),
-        TEST(a_runaway_program_is_stoppable),
-        TEST(depth_is_a_limit),
-        TEST(memory_is_a_limit),
-        TEST(each_allocation_may_fail),
-        TEST(making_values_may_fail),
-        TEST(marking_goes_deep_and_wide),
-        TEST(marking_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
