@@ -38,8 +38,8 @@ void memtable_release(memtable *t)
     hashmap_release(&t->stream_map);
     hashmap_release(&t->key_map);
     hashmap_release(&t->once_map);
-    skiplist_release(&t->stream_list);
-    skiplist_release(&t->key_list);
+    btree_release(&t->stream_tree);
+    btree_release(&t->key_tree);
     order_release(&t->order);
     mem_free(t->garbage);
     *t = (memtable){0};
@@ -62,17 +62,17 @@ once *memtable_once(const memtable *t, slice id)
     return hashmap_find(&t->once_map, id);
 }
 
-static bool enter(hashmap *map, skiplist *list, void *item)
+static bool enter(hashmap *map, btree *tree, void *item)
 {
-    if (!hashmap_reserve(map) || !skiplist_add(list, item))
+    if (!hashmap_reserve(map) || !btree_add(tree, item))
         return false;
     hashmap_put(map, item);
     return true;
 }
 
-static void leave(hashmap *map, skiplist *list, const void *item)
+static void leave(hashmap *map, btree *tree, const void *item)
 {
-    skiplist_remove(list, item);
+    btree_remove(tree, item);
     hashmap_remove(map, item);
 }
 
@@ -84,7 +84,7 @@ stream *memtable_make_stream(memtable *t, slice name)
     s = stream_new(name);
     if (s == NULL)
         return NULL;
-    if (!enter(&t->stream_map, &t->stream_list, s)) {
+    if (!enter(&t->stream_map, &t->stream_tree, s)) {
         stream_free(s);
         return NULL;
     }
@@ -95,7 +95,7 @@ stream *memtable_make_stream(memtable *t, slice name)
 void memtable_unmake_stream(memtable *t, stream *s)
 {
     CHECK(s->created == STREAM_NOT_CREATED && s->count == 0);
-    leave(&t->stream_map, &t->stream_list, s);
+    leave(&t->stream_map, &t->stream_tree, s);
     t->memory -= sizeof *s + s->name.size;
     stream_free(s);
 }
@@ -111,7 +111,7 @@ key *memtable_make_key(memtable *t, slice name)
     if (name.size > 0)
         memcpy(k + 1, name.data, name.size);
     *k = (key){.name = slice_of(k + 1, name.size)};
-    if (!enter(&t->key_map, &t->key_list, k)) {
+    if (!enter(&t->key_map, &t->key_tree, k)) {
         mem_free(k);
         return NULL;
     }
@@ -122,7 +122,7 @@ key *memtable_make_key(memtable *t, slice name)
 void memtable_unmake_key(memtable *t, key *k)
 {
     CHECK(k->newest == NULL);
-    leave(&t->key_map, &t->key_list, k);
+    leave(&t->key_map, &t->key_tree, k);
     t->memory -= sizeof *k + k->name.size;
     mem_free(k);
 }

@@ -11,8 +11,8 @@
 #ifndef ENGINE_MEMTABLE_H
 #define ENGINE_MEMTABLE_H
 
+#include "base/btree.h"
 #include "base/hashmap.h"
-#include "base/skiplist.h"
 #include "engine/order.h"
 #include "engine/stream.h"
 
@@ -55,7 +55,7 @@ typedef struct garbage {
 
 typedef struct memtable {
     hashmap stream_map, key_map, once_map;
-    skiplist stream_list, key_list;
+    btree stream_tree, key_tree;
     order order;
     uint64_t next_position;
     garbage *garbage; /* a queue: [garbage_first, garbage_end) */

@@ -165,38 +165,34 @@ static void fill_all(engine_cursor *c)
     c->ended = true;
 }
 
-static skiplist_node *first_name(const engine_cursor *c, const skiplist *list)
+static btree_at first_name(const engine_cursor *c, const btree *tree)
 {
     if (c->has_after && slice_compare(c->after, c->prefix) >= 0)
-        return skiplist_seek(list, c->after, true);
-    return skiplist_seek(list, c->prefix, false);
+        return btree_seek(tree, c->after, true);
+    return btree_seek(tree, c->prefix, false);
 }
 
 static void fill_keys(engine_cursor *c)
 {
-    const skiplist_node *node = first_name(c, &c->engine->memtable.key_list);
-    for (; node != NULL && !is_full(c); node = node->next[0]) {
-        const key *k = node->item;
-        if (!slice_starts_with(k->name, c->prefix)) {
-            c->ended = true;
-            return;
-        }
-        const version *v = key_at(k, c->pin.lsn);
+    btree_at at = first_name(c, &c->engine->memtable.key_tree);
+    while (!is_full(c) && !c->ended) {
+        const key *k = btree_next(&at);
+        c->ended = k == NULL || !slice_starts_with(k->name, c->prefix);
+        const version *v = c->ended ? NULL : key_at(k, c->pin.lsn);
         if (v != NULL)
             take_item(c, k->name, slice_of(v->data, v->size), NULL);
     }
-    c->ended = node == NULL;
 }
 
 static void fill_streams(engine_cursor *c)
 {
-    const skiplist_node *node = first_name(c, &c->engine->memtable.stream_list);
-    for (; node != NULL && !is_full(c); node = node->next[0]) {
-        const stream *s = node->item;
-        if (s->created <= c->pin.lsn)
+    btree_at at = first_name(c, &c->engine->memtable.stream_tree);
+    while (!is_full(c) && !c->ended) {
+        const stream *s = btree_next(&at);
+        c->ended = s == NULL;
+        if (s != NULL && s->created <= c->pin.lsn)
             take_item(c, s->name, slice_of(NULL, 0), NULL);
     }
-    c->ended = node == NULL;
 }
 
 /* Fills the next batch. The state lock is held. */
