@@ -43,7 +43,7 @@ struct runner {
     struct text captured;
 };
 
-static void die(const char *what, const char *name)
+static _Noreturn void die(const char *what, const char *name)
 {
     fprintf(stderr, "sx_run: %s: %s\n", what, name);
     exit(2);
