@@ -50,9 +50,9 @@ static void a_cursor_sees_one_state(void **state)
     fixture_begin(&f, 0);
     for (int i = 0; i < 1000; i++) {
         fixture_append(&f, "s", "event");
-        char key[16];
-        snprintf(key, sizeof key, "k%03d", i);
-        fixture_do(&f, PERSIST_PUT, key, "v", 0);
+        char named[16];
+        snprintf(named, sizeof named, "k%03d", i);
+        fixture_do(&f, PERSIST_PUT, named, "v", 0);
     }
     fixture_wait(&f);
     persist_view v = PERSIST_DURABLE;
@@ -67,9 +67,9 @@ static void a_cursor_sees_one_state(void **state)
 
     fixture_do(&f, PERSIST_TRUNCATE, "s", "", 1000);
     for (int i = 0; i < 1000; i++) {
-        char key[16];
-        snprintf(key, sizeof key, "k%03d", i);
-        fixture_do(&f, i % 2 ? PERSIST_DELETE : PERSIST_PUT, key, "other", 0);
+        char named[16];
+        snprintf(named, sizeof named, "k%03d", i);
+        fixture_do(&f, i % 2 ? PERSIST_DELETE : PERSIST_PUT, named, "other", 0);
         fixture_append(&f, "t", "later");
     }
     fixture_wait(&f);
