@@ -98,7 +98,7 @@ static prim_status prim_differ(sx *m, value *args, size_t count, value *out)
 static prim_status prim_equal(sx *m, value *args, size_t count, value *out)
 {
     bool equal;
-    (void)count;
+    CHECK(count == 2);
     prim_status status = values_equal(m, args[0], args[1], &equal);
     if (status == PRIM_OK)
         *out = value_boolean(equal);
@@ -119,7 +119,7 @@ static prim_status prim_identical(sx *m, value *args, size_t count, value *out)
 static prim_status prim_not(sx *m, value *args, size_t count, value *out)
 {
     (void)m;
-    (void)count;
+    CHECK(count == 1);
     *out = value_boolean(!is_true(args[0]));
     return PRIM_OK;
 }
@@ -135,7 +135,7 @@ static bool is_boolean(value v)
     static prim_status name(sx *m, value *args, size_t count, value *out)      \
     {                                                                          \
         (void)m;                                                               \
-        (void)count;                                                           \
+        CHECK(count == 1);                                                     \
         *out = value_boolean(test(args[0]));                                   \
         return PRIM_OK;                                                        \
     }
@@ -155,7 +155,7 @@ PREDICATE(prim_is_function, is_function)
 static prim_status prim_is_empty(sx *m, value *args, size_t count, value *out)
 {
     value v = args[0];
-    (void)count;
+    CHECK(count == 1);
     if (is_nil(v))
         *out = VALUE_TRUE;
     else if (is_list(v))
@@ -172,7 +172,7 @@ static prim_status prim_is_empty(sx *m, value *args, size_t count, value *out)
 static prim_status prim_is_odd(sx *m, value *args, size_t count, value *out)
 {
     int64_t n;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_integer(m, args, 0, &n))
         return PRIM_FAILED;
     *out = value_boolean((n & 1) != 0);
@@ -190,7 +190,7 @@ static prim_status prim_is_even(sx *m, value *args, size_t count, value *out)
 static prim_status prim_is_zero(sx *m, value *args, size_t count, value *out)
 {
     value n;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_number(m, args, 0, &n))
         return PRIM_FAILED;
     *out = value_boolean(is_float(n) ? float_of(n) == 0 : integer_of(n) == 0);
@@ -199,7 +199,7 @@ static prim_status prim_is_zero(sx *m, value *args, size_t count, value *out)
 
 static prim_status prim_type_of(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     string *name = intern(m, slice_str(type_name(args[0])));
     if (name == NULL)
         return PRIM_MEMORY;

@@ -224,7 +224,7 @@ static number mod_integer(int64_t a, int64_t b)
 static prim_status prim_mod(sx *m, value *args, size_t count, value *out)
 {
     number a, b;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_num(m, args, 0, &a) || !arg_num(m, args, 1, &b))
         return PRIM_FAILED;
     if (as_double(b) == 0)
@@ -253,7 +253,7 @@ static bool power(int64_t base, int64_t exponent, int64_t *out)
 static prim_status prim_pow(sx *m, value *args, size_t count, value *out)
 {
     number a, b;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_num(m, args, 0, &a) || !arg_num(m, args, 1, &b))
         return PRIM_FAILED;
     if (!a.real && !b.real && b.integer >= 0) {
@@ -284,7 +284,7 @@ static int64_t exact_root(int64_t n)
 static prim_status prim_sqrt(sx *m, value *args, size_t count, value *out)
 {
     number n;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_num(m, args, 0, &n))
         return PRIM_FAILED;
     if (as_double(n) < 0)
@@ -315,26 +315,26 @@ static prim_status whole(sx *m, const value *args, double (*rounding)(double),
 
 static prim_status prim_floor(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     return whole(m, args, floor, out);
 }
 
 static prim_status prim_ceil(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     return whole(m, args, ceil, out);
 }
 
 static prim_status prim_round(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     return whole(m, args, round, out); /* half away from zero */
 }
 
 static prim_status prim_abs(sx *m, value *args, size_t count, value *out)
 {
     number n;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_num(m, args, 0, &n))
         return PRIM_FAILED;
     if (n.real)
@@ -376,7 +376,7 @@ static prim_status prim_max(sx *m, value *args, size_t count, value *out)
 static prim_status prim_clamp(sx *m, value *args, size_t count, value *out)
 {
     value x, low, high;
-    (void)count;
+    CHECK(count == 3);
     if (!arg_number(m, args, 0, &x) || !arg_number(m, args, 1, &low) ||
         !arg_number(m, args, 2, &high))
         return PRIM_FAILED;
