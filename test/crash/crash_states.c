@@ -68,7 +68,7 @@ static bool run_both(const op *ops, size_t count)
 
 static bool all_short(void)
 {
-    op ops[2];
+    op ops[2] = {0};
     if (!run_both(ops, 0))
         return false;
     for (int i = 0; i < OP_KINDS; i++) {
@@ -154,8 +154,8 @@ int main(int argc, char **argv)
            (unsigned long long)x.unique, (unsigned long long)x.nested,
            (unsigned long long)x.continued, (unsigned long long)x.violations,
            seconds());
-    printf("figure: %llu closed stores lost a bit, %llu of them refused, the "
-           "others read right\n",
+    printf("figure: %llu stores lost a bit, %llu of them refused, the others "
+           "read right\n",
            (unsigned long long)x.rotten, (unsigned long long)x.rot_refused);
     printf("figure: %s of 1 and 2 of %d ops, %llu of %d of three, %llu long "
            "ones\n",
