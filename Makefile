@@ -34,7 +34,13 @@ LIBTEST := $(B)/internal/libtest.a
 UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*.c))
 CRASH := $(patsubst test/crash/%.c,$(B)/crash/%,$(wildcard test/crash/*.c))
 EXAMPLES := $(patsubst examples/c/%.c,$(B)/examples/%,$(wildcard examples/c/*.c))
-BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)) \
+	$(B)/bench/engines
+# The engines that are measured against, those that are installed.
+PEERS := sqlite3:sqlite3.h lmdb:lmdb.h rocksdb:rocksdb/c.h leveldb:leveldb/c.h \
+	wiredtiger:wiredtiger.h
+PEER_LIBS = $(foreach p,$(PEERS),$(if $(wildcard \
+	/usr/include/$(lastword $(subst :, ,$p))),-l$(firstword $(subst :, ,$p))))
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
@@ -122,6 +128,11 @@ $(B)/bench/%: $(B)/bench/%.o $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 
+$(B)/bench/engines: $(call objects,bench/peers/*.c) $(LIBPERSIST)
+	@mkdir -p $(@D)
+	@echo "link $@"
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(PEER_LIBS) $(LIBS)
+
 # The same with a collection at every step of the machine.
 .PHONY: $(B)/stress/sx_run
 $(B)/stress/sx_run:
@@ -160,9 +171,11 @@ check-long: deps-test
 	@$(SUBMAKE) tests
 	@scripts/check-long $(B) $(BUDGET)
 
-bench: deps
+# QUICK=1: small and once, to see that all works.
+bench:
+	@scripts/deps bench
 	@$(SUBMAKE) programs $(BENCH)
-	@scripts/bench $(B)
+	@scripts/bench $(B) $(if $(QUICK),--quick)
 
 clean:
 	rm -rf $(B)
