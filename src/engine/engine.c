@@ -87,6 +87,7 @@ static persist_status open_log(engine *e, uint64_t segment_size,
     if (status != PERSIST_OK)
         return status;
     e->replayed = r->replayed;
+    CHECK(r->out.watermark == e->latest);
     e->manifest = r->out;
     r->out = (manifest){0};
     const manifest *m = &e->manifest;
@@ -235,6 +236,7 @@ persist_status engine_open(const persist_options *options, engine **out,
 
 static persist_status mark_clean(engine *e, persist_error *error)
 {
+    CHECK(!wal_failed(&e->wal) && wal_durable(&e->wal) == e->latest);
     persist_status status = wal_describe(&e->wal, &e->manifest, error);
     e->manifest.clean = true;
     if (status == PERSIST_OK)

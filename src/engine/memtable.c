@@ -149,6 +149,7 @@ once *once_new(const persist_once *from, persist_lsn lsn, const uint64_t *seqs,
 
 void memtable_add_once(memtable *t, once *o)
 {
+    CHECK(memtable_once(t, o->id) == NULL);
     hashmap_put(&t->once_map, o);
     t->memory += sizeof *o + o->seq_count * sizeof o->seqs[0] + o->id.size;
 }
@@ -176,6 +177,7 @@ bool memtable_reserve(memtable *t, size_t replacing, bool with_once)
         return false;
     t->garbage = grown;
     t->garbage_capacity = capacity;
+    CHECK(t->garbage_end + replacing * 2 <= capacity);
     return true;
 }
 
@@ -250,6 +252,7 @@ static bool apply_truncate(memtable *t, memtable_edit *m, persist_lsn lsn)
     /* Later events have higher numbers: they are not meant. */
     uint64_t through = m->edit->seq < s->mark ? m->edit->seq : s->mark;
     uint64_t old = history_at(&s->truncations, UINT64_MAX);
+    CHECK(old <= s->mark);
     if (through <= old)
         return true;
     uint64_t gone =
@@ -313,6 +316,7 @@ static void undo_version(memtable *t, key *k)
     if (is_there(k))
         t->keys--;
     k->newest = v->older;
+    CHECK(t->memory >= sizeof *v + v->size);
     if (is_there(k))
         t->keys++;
     t->memory -= sizeof *v + v->size;
@@ -329,6 +333,7 @@ static void uncreate(memtable *t, stream *s)
 
 static void undo_append(memtable *t, const memtable_edit *m)
 {
+    CHECK(t->events > 0 && t->next_position > 1);
     order_pop(&t->order);
     stream_pop(m->target);
     uncreate(t, m->target);
@@ -409,6 +414,7 @@ static size_t versions_size(const version *v)
 
 static void drop_key(memtable *t, key *k)
 {
+    CHECK(k->newest->deleted && k->newest->older == NULL);
     t->memory -= versions_size(k->newest);
     free_versions(k->newest);
     k->newest = NULL;
@@ -424,6 +430,7 @@ static void forget_event(void *context, const event *e)
 
 static void discard(memtable *t, const garbage *g, persist_lsn horizon)
 {
+    CHECK(g->lsn <= horizon);
     key *k = g->owner;
     switch (g->kind) {
     case GARBAGE_VERSIONS:

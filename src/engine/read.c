@@ -34,6 +34,7 @@ static void pin_add(engine *e, pin *p, persist_lsn lsn)
 static void pin_remove(engine *e, pin *p)
 {
     pthread_mutex_lock(&e->pins_lock);
+    CHECK(p->previous != NULL || e->pins == p);
     if (p->previous != NULL)
         p->previous->next = p->next;
     else
@@ -73,6 +74,7 @@ static const stream *find_stream(const engine *e, slice name, persist_lsn lsn)
 static void find_range(engine_cursor *c, uint64_t from)
 {
     stream_range_at(c->stream, c->pin.lsn, &c->begin, &c->end);
+    CHECK(c->begin <= c->end);
     if (c->kind == ENGINE_STREAM) {
         uint64_t first = stream_index_of_seq(c->stream, from);
         if (first > c->begin)
@@ -104,6 +106,7 @@ static bool take_chunk(engine_cursor *c)
     uint64_t to = behind < c->end ? behind : c->end;
     c->slot = (uint32_t)(from - first);
     c->slot_end = (uint32_t)(to - first);
+    CHECK(c->slot < c->slot_end);
     if (back)
         c->end = from;
     else
@@ -198,6 +201,7 @@ static void fill_streams(engine_cursor *c)
 /* Fills the next batch. The state lock is held. */
 static void fill(engine_cursor *c)
 {
+    CHECK(c->item == c->item_count);
     c->item = c->item_count = 0;
     if (c->ended || c->left == 0)
         return;
@@ -217,6 +221,7 @@ static void fill(engine_cursor *c)
 
 static const cursor_item *next_item(engine_cursor *c)
 {
+    CHECK(c->item <= c->item_count && c->items != NULL);
     if (c->item == c->item_count) {
         pthread_rwlock_rdlock(&c->engine->state);
         fill(c);
@@ -311,6 +316,7 @@ persist_status engine_next_key(engine_cursor *c, slice *name, slice *value,
 
 void engine_cursor_close(engine_cursor *c)
 {
+    CHECK(c->engine != NULL);
     pin_remove(c->engine, &c->pin);
     mem_free(c->items);
     mem_free((void *)(uintptr_t)c->prefix.data);
@@ -330,6 +336,7 @@ persist_status engine_info(engine *e, slice name, persist_view view,
         uint64_t begin, end;
         stream_range_at(s, lsn, &begin, &end);
         info->mark = stream_mark_at(s, lsn);
+        CHECK(begin == end || info->mark > 0);
         info->count = end - begin;
         info->bytes = stream_bytes_between(s, begin, end);
         if (begin < end) {

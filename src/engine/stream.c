@@ -62,6 +62,7 @@ void history_prune(history *h, persist_lsn lsn)
 
 stream *stream_new(slice name)
 {
+    CHECK(name.size <= PERSIST_NAME_SIZE_MAX);
     stream *s = mem_alloc_zero(sizeof *s + name.size);
     if (s == NULL)
         return NULL;
@@ -92,6 +93,7 @@ static chunk *last_chunk(const stream *s)
 
 static bool make_slot(stream *s)
 {
+    CHECK(s->chunk_first <= s->chunk_end && s->chunk_end <= s->chunk_capacity);
     if (s->chunk_end < s->chunk_capacity)
         return true;
     size_t live = s->chunk_end - s->chunk_first;
@@ -137,6 +139,7 @@ static size_t space_for(size_t data_size)
 
 static size_t space_left(const chunk *c)
 {
+    CHECK(c->used + (size_t)c->count * OFFSET_SIZE <= c->capacity);
     return c->capacity - c->used - (size_t)c->count * OFFSET_SIZE;
 }
 
@@ -258,6 +261,7 @@ void stream_range_at(const stream *s, persist_lsn lsn, uint64_t *begin,
 {
     *end = stream_index_after_lsn(s, lsn);
     *begin = stream_index_of_seq(s, history_at(&s->truncations, lsn) + 1);
+    CHECK(*begin <= s->count && *end <= s->count);
     if (*begin > *end)
         *begin = *end;
 }
@@ -295,6 +299,7 @@ size_t stream_drop(stream *s, persist_lsn horizon,
     history_prune(&s->truncations, horizon);
     history_prune(&s->marks, horizon);
     uint64_t through = history_at(&s->truncations, horizon);
+    CHECK(through <= s->mark);
     size_t freed = 0;
     while (s->chunk_first < s->chunk_end) {
         chunk *c = s->chunks[s->chunk_first];

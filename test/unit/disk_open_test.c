@@ -104,8 +104,8 @@ static void an_older_host_is_pointed_to_import(void **state)
         "mkdir -p store/streams && echo 1 >store/streams/61.log",
         "mkdir -p store/kv && echo 1 >store/kv/61",
         "mkdir -p store/streams store/kv",
-        "mkdir -p store/blobs && echo 1 >store/blobs/bafkreihdwdcefgh4dqkjv67"
-        "uzcmw7ojee6xedzdetojuzjevtenxquvyku",
+        ("mkdir -p store/blobs && echo 1 >store/blobs/"
+         "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"),
     };
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
         shell(layouts[i]);
