@@ -36,6 +36,8 @@ static persist_status grow(sx_out *o, size_t more)
     if (o->capacity - o->size >= more)
         return PERSIST_OK;
     size_t capacity = o->capacity < OUT_FIRST ? OUT_FIRST : o->capacity * 2;
+    if (o->size_max != 0 && capacity > o->size_max)
+        capacity = o->size_max;
     if (capacity < o->size + more)
         capacity = o->size + more;
     char *data = mem_realloc(o->data, capacity);
