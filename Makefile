@@ -7,9 +7,6 @@ CC := gcc
 endif
 OPT ?= -O2 -g
 BUDGET ?= 3600
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
-MAKEFLAGS += -j$(shell nproc)
-endif
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wundef -Wvla \
 	-Wwrite-strings -Wformat=2
@@ -44,7 +41,9 @@ PEER_LIBS = $(foreach p,$(PEERS),$(if $(wildcard \
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
-SUBMAKE = $(MAKE) --no-print-directory
+# As many jobs as processors, unless the user has said how many.
+SUBMAKE = $(MAKE) --no-print-directory \
+	$(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: all programs libs tests bench run test asan tidy format \
 	conformance deps deps-test everything check-long clean
@@ -52,7 +51,7 @@ SUBMAKE = $(MAKE) --no-print-directory
 .SECONDARY:
 
 all: deps
-	@$(SUBMAKE) programs
+	@+$(SUBMAKE) programs
 
 programs: $(B)/sx_server $(B)/persist libs
 
@@ -136,7 +135,7 @@ $(B)/bench/engines: $(call objects,bench/peers/*.c) $(LIBPERSIST)
 # The same with a collection at every step of the machine.
 .PHONY: $(B)/stress/sx_run
 $(B)/stress/sx_run:
-	@$(SUBMAKE) B=$(B)/stress CFLAGS="$(CFLAGS) -DSX_GC_STRESS" \
+	@+$(SUBMAKE) B=$(B)/stress CFLAGS="$(CFLAGS) -DSX_GC_STRESS" \
 		$(B)/stress/sx_run
 
 everything: tests $(BENCH)
@@ -148,12 +147,12 @@ run: all
 	@scripts/demo $(B)/sx_server
 
 test: deps-test
-	@$(SUBMAKE) tests $(B)/stress/sx_run
+	@+$(SUBMAKE) tests $(B)/stress/sx_run
 	@test/run -B $(B)
 
 # The quick suite again, with the address and undefined behaviour sanitizers.
 asan: deps-test
-	@$(SUBMAKE) B=$(B)/asan SAN="$(SANITIZE)" OPT="-O1 -g" \
+	@+$(SUBMAKE) B=$(B)/asan SAN="$(SANITIZE)" OPT="-O1 -g" \
 		tests $(B)/asan/stress/sx_run
 	@test/run -B $(B)/asan --sanitized
 
@@ -168,13 +167,13 @@ conformance: programs
 
 # The long part of the tests, within BUDGET seconds.
 check-long: deps-test
-	@$(SUBMAKE) tests
+	@+$(SUBMAKE) tests
 	@scripts/check-long $(B) $(BUDGET)
 
 # QUICK=1: small and once, to see that all works.
 bench:
 	@scripts/deps bench
-	@$(SUBMAKE) programs $(BENCH)
+	@+$(SUBMAKE) programs $(BENCH)
 	@scripts/bench $(B) $(if $(QUICK),--quick)
 
 clean:
