@@ -154,7 +154,7 @@ int main(int argc, char **argv)
            (unsigned long long)x.unique, (unsigned long long)x.nested,
            (unsigned long long)x.continued, (unsigned long long)x.violations,
            seconds());
-    printf("figure: %llu stores lost a bit, %llu of them refused, the others "
+    printf("figure: %llu stores damaged, %llu of them refused, the others "
            "read right\n",
            (unsigned long long)x.rotten, (unsigned long long)x.rot_refused);
     printf("figure: %s of 1 and 2 of %d ops, %llu of %d of three, %llu long "

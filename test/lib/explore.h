@@ -9,8 +9,9 @@
  * - what was served after recovery survives the next crash, also one inside
  *   the recovery;
  * - the store goes on: new commits get the model's numbers and survive;
- * - one bit lost on the disk never reads as anything else. (In a store that was
- *   not closed, the last batch alone cannot be told from a torn one.) */
+ * - damage never reads as anything else: a bit, or in a closed store a whole
+ *   sector. (In an open one the last batch cannot be told from a torn one, and
+ *   a sector may hold the proof that there were others.) */
 #ifndef TEST_EXPLORE_H
 #define TEST_EXPLORE_H
 

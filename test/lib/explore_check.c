@@ -290,7 +290,7 @@ void explore_check_rot(explorer *x, os_sim *image, persist_lsn lowest,
 {
     persist_store *store = NULL;
     persist_error error;
-    os_sim_rot(image, seed);
+    os_sim_rot(image, seed, x->store == NULL);
     x->rotten++;
     x->checks++;
     persist_status status = explore_open(x, image, &store, &error);
@@ -301,7 +301,6 @@ void explore_check_rot(explorer *x, os_sim *image, persist_lsn lowest,
     else
         explore_fail(x, "opening: %s", error.message);
     if (x->failed)
-        buf_printf(&x->report, "a bit was lost, seed %llu\n",
-                   (unsigned long long)seed);
+        buf_printf(&x->report, "damage, seed %llu\n", (unsigned long long)seed);
     abandon(store, image);
 }
