@@ -192,6 +192,7 @@ void cell_kill(cell *, void (*work)(cell *), double at);
 /* F(NAME, workload, what, unit, digits, higher is better) */
 #define FIGURES(F)                                                             \
     F(W1, "W1", "one durable append a commit", "us", 1, false)                 \
+    F(W1_JOURNAL, "W1", "the same on a journaled ext4", "us", 1, false)        \
     F(W2, "W2", "events, 1,000 a durable commit", "k/s", 0, true)              \
     F(W3, "W3", "read every stream, warm", "M/s", 2, true)                     \
     F(W3B, "W3b", "last 10 events of a random stream", "M/s", 3, true)         \
@@ -216,7 +217,11 @@ void cell_kill(cell *, void (*work)(cell *), double at);
     F(W9_READ, "W9", "through SX: read to values", "k/s", 0, true)             \
     F(W10_W2, "W10", "memory in W2, page cache apart", "MB", 0, false)         \
     F(W10_W4, "W10", "memory in W4, page cache apart", "MB", 0, false)         \
-    F(W10_MANY, "W10", "memory, many streams and keys", "MB", 0, false)
+    F(W10_MANY, "W10", "memory, many streams and keys", "MB", 0, false)        \
+    F(COPY, "raw", "memcpy", "GB/s", 1, true)                                  \
+    F(HASH, "raw", "XXH3", "GB/s", 1, true)                                    \
+    F(SHA, "raw", "SHA-256", "GB/s", 2, true)                                  \
+    F(SYNC, "raw", "pwrite and fdatasync of 4 KiB", "us", 1, false)
 
 typedef enum figure {
 #define FIGURE_ENUM(name, work, what, unit, digits, higher) F_##name,
@@ -235,7 +240,8 @@ void figures_write(const char *path, const char *about);
 /* ---- the workloads ---------------------------------------------------- */
 
 typedef struct settings {
-    const char *dir; /* where databases are put */
+    const char *dir;       /* where databases are put */
+    const char *journaled; /* a place with a journal, or NULL */
     const char *program;
     int rounds;
     uint64_t singles; /* durable commits one by one */
@@ -255,7 +261,9 @@ bool wanted(const char *workload);
 void cell_init(cell *, const engine *, char path[PATH_SIZE]);
 
 /* One round of a group of workloads for one engine. */
+void work_limits(const engine *);  /* the machine alone */
 void work_single(const engine *);  /* W1 */
+void work_journal(const engine *); /* W1 in set.journaled */
 void work_bulk(const engine *);    /* W2 W3 W3b W3c W3d W7 W10 */
 void work_keys(const engine *);    /* W4 W10 */
 void work_threads(const engine *); /* W5 */

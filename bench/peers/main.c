@@ -26,6 +26,7 @@ settings set = {.dir = "bench-data",
 static const char help[] =
     "usage: engines [options] [W1 W2 ...]   all workloads if none is named\n"
     "  --dir DIR      where databases are put (bench-data)\n"
+    "  --journaled D  a place with a journal: W1 is measured there too\n"
     "  --rounds N     how often each engine has its turn (5)\n"
     "  --only NAME    this engine alone, such as ours; may be repeated\n"
     "  --quick        small and once: to see that all works\n"
@@ -37,7 +38,9 @@ static const struct {
     void (*work)(const engine *);
     bool once;
 } groups[] = {
+    {"raw", work_limits, false},
     {"W1", work_single, false},
+    {"W1", work_journal, false},
     {"W2 W3 W3b W3c W3d W7 W10", work_bulk, false},
     {"W4 W10", work_keys, false},
     {"W5", work_threads, false},
@@ -147,6 +150,8 @@ static void parse(int argc, char **argv)
             usage(0);
         else if (strcmp(argv[i], "--dir") == 0)
             set.dir = value_of(argc, argv, &i);
+        else if (strcmp(argv[i], "--journaled") == 0)
+            set.journaled = value_of(argc, argv, &i);
         else if (strcmp(argv[i], "--rounds") == 0)
             set.rounds = (int)strtol(value_of(argc, argv, &i), NULL, 10);
         else if (strcmp(argv[i], "--only") == 0)
@@ -179,8 +184,9 @@ int main(int argc, char **argv)
         run_group(group);
     figures_print();
     printf("medians of %d rounds, in %.0f s\n", set.rounds, now_s() - start);
-    snprintf(about, sizeof about, "%d\t%llu", set.rounds,
-             (unsigned long long)set.bulk);
+    snprintf(about, sizeof about, "%d\t%llu\t%llu\t%llu", set.rounds,
+             (unsigned long long)set.bulk, (unsigned long long)set.many_streams,
+             (unsigned long long)set.many_keys);
     if (tsv != NULL)
         figures_write(tsv, about);
     (void)rmdir(set.dir);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { THREADS_MAX = 64, WINDOW = 1024 };
 
@@ -22,15 +23,30 @@ static void single(cell *c)
     e->close(db);
 }
 
-void work_single(const engine *e)
+static void single_as(const engine *e, figure f)
 {
     char path[PATH_SIZE];
     cell c;
     cell_init(&c, e, path);
     c.n = set.singles;
     cell_run(&c, single);
-    figure_add(F_W1, e, c.result[0]);
+    figure_add(f, e, c.result[0]);
     remove_dir(path);
+}
+
+void work_single(const engine *e)
+{
+    single_as(e, F_W1);
+}
+
+void work_journal(const engine *e)
+{
+    const char *usual = set.dir;
+    if (set.journaled == NULL)
+        return;
+    set.dir = set.journaled;
+    single_as(e, F_W1_JOURNAL);
+    set.dir = usual;
 }
 
 /* ---- threads ---------------------------------------------------------- */
