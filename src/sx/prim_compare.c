@@ -25,8 +25,8 @@ static bool order_at(sx *m, const value *args, size_t i, int *order)
 }
 
 /* Whether every neighbouring pair has the order `wanted`, or `also`. */
-static prim_status ordered(sx *m, const value *args, size_t count, int wanted,
-                           int also, value *out)
+static prim_status all_ordered(sx *m, const value *args, size_t count,
+                               int wanted, int also, value *out)
 {
     value ignored;
     bool all = true;
@@ -39,6 +39,18 @@ static prim_status ordered(sx *m, const value *args, size_t count, int wanted,
         all = all && (order == wanted || order == also);
     }
     *out = value_boolean(all);
+    return PRIM_OK;
+}
+
+/* The same, at once for two fixnums. */
+static inline prim_status ordered(sx *m, const value *args, size_t count,
+                                  int wanted, int also, value *out)
+{
+    if (UNLIKELY(count != 2 || !both_fixnum(args[0], args[1])))
+        return all_ordered(m, args, count, wanted, also, out);
+    int64_t a = fixnum_of(args[0]), b = fixnum_of(args[1]);
+    int order = a < b ? -1 : a > b;
+    *out = value_boolean(order == wanted || order == also);
     return PRIM_OK;
 }
 
@@ -77,6 +89,10 @@ prim_fn compare_plain_order(value f)
 static prim_status prim_same(sx *m, value *args, size_t count, value *out)
 {
     bool same = true;
+    if (LIKELY(count == 2 && both_fixnum(args[0], args[1]))) {
+        *out = value_boolean(value_same(args[0], args[1]));
+        return PRIM_OK;
+    }
     for (size_t i = 0; same && i + 1 < count; i++) {
         prim_status status =
             values_same_number_or_equal(m, args[i], args[i + 1], &same);

@@ -171,8 +171,19 @@ static prim_status fold(sx *m, operation op, const value *args, size_t count,
     return give(m, acc, out);
 }
 
+/* Nearly all numbers are fixnums: two are added without a fold. */
+CHECK_STATIC(FIXNUM_MAX <= INT64_MAX / 2 && FIXNUM_MIN >= INT64_MIN / 2,
+             "the sum of two fixnums fits, and so does their difference");
+
+static prim_status give_integer(sx *m, int64_t n, value *out)
+{
+    return make_integer(m, n, out) ? PRIM_OK : PRIM_MEMORY;
+}
+
 static prim_status prim_add(sx *m, value *args, size_t count, value *out)
 {
+    if (LIKELY(count == 2 && both_fixnum(args[0], args[1])))
+        return give_integer(m, fixnum_of(args[0]) + fixnum_of(args[1]), out);
     return fold(m, add, args, count, number_integer(0), 0, out);
 }
 
@@ -184,6 +195,8 @@ static prim_status prim_multiply(sx *m, value *args, size_t count, value *out)
 static prim_status prim_subtract(sx *m, value *args, size_t count, value *out)
 {
     number first;
+    if (LIKELY(count == 2 && both_fixnum(args[0], args[1])))
+        return give_integer(m, fixnum_of(args[0]) - fixnum_of(args[1]), out);
     if (!arg_num(m, args, 0, &first))
         return PRIM_FAILED;
     if (count > 1)
@@ -388,11 +401,17 @@ static prim_status prim_clamp(sx *m, value *args, size_t count, value *out)
 
 static prim_status prim_inc(sx *m, value *args, size_t count, value *out)
 {
+    CHECK(count == 1);
+    if (LIKELY(is_fixnum(args[0])))
+        return give_integer(m, fixnum_of(args[0]) + 1, out);
     return fold(m, add, args, count, number_integer(1), 0, out);
 }
 
 static prim_status prim_dec(sx *m, value *args, size_t count, value *out)
 {
+    CHECK(count == 1);
+    if (LIKELY(is_fixnum(args[0])))
+        return give_integer(m, fixnum_of(args[0]) - 1, out);
     return fold(m, add, args, count, number_integer(-1), 0, out);
 }
 
