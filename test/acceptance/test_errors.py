@@ -195,7 +195,8 @@ class Disk(Case):
         """A server whose later calls of one kind fail."""
         return self.serve(
             wrap=["strace", "-D", "-f", "-o", "/dev/null", "-e",
-                  "trace=" + call, "-e", "inject=%s:error=%s:when=%s" % (call, error, when)],
+                  "trace=" + call, "-e",
+                  "inject=%s:error=%s:when=%s" % (call, error, when)],
             env={"ASAN_OPTIONS": "detect_leaks=0"})
 
     def test_a_failed_sync_ends_writing(self):
