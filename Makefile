@@ -7,9 +7,6 @@ CC := gcc
 endif
 OPT ?= -O2 -g
 BUDGET ?= 3600
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
-MAKEFLAGS += -j$(shell nproc)
-endif
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wundef -Wvla \
 	-Wwrite-strings -Wformat=2
@@ -26,18 +23,27 @@ SX_OBJ := $(BASE_OBJ) $(call objects,src/sx/*.c)
 HOST_OBJ := $(call objects,src/host/*.c)
 TESTLIB_OBJ := $(call objects,test/lib/*.c)
 
-LIBPERSIST := $(B)/libpersist.a
-LIBSX := $(B)/libsx.a
-LIBHOST := $(B)/libhost.a
-LIBTEST := $(B)/libtest.a
+LIBPERSIST := $(B)/internal/libpersist.a
+LIBSX := $(B)/internal/libsx.a
+LIBHOST := $(B)/internal/libhost.a
+LIBTEST := $(B)/internal/libtest.a
 
 UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*.c))
 CRASH := $(patsubst test/crash/%.c,$(B)/crash/%,$(wildcard test/crash/*.c))
-BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+EXAMPLES := $(patsubst examples/c/%.c,$(B)/examples/%,$(wildcard examples/c/*.c))
+BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)) \
+	$(B)/bench/engines
+# The engines that are measured against, those that are installed.
+PEERS := sqlite3:sqlite3.h lmdb:lmdb.h rocksdb:rocksdb/c.h leveldb:leveldb/c.h \
+	wiredtiger:wiredtiger.h
+PEER_LIBS = $(foreach p,$(PEERS),$(if $(wildcard \
+	/usr/include/$(lastword $(subst :, ,$p))),-l$(firstword $(subst :, ,$p))))
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
-SUBMAKE = $(MAKE) --no-print-directory
+# As many jobs as processors, unless the user has said how many.
+SUBMAKE = $(MAKE) --no-print-directory \
+	$(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: all programs libs tests bench run test asan tidy format \
 	conformance deps deps-test everything check-long clean
@@ -45,13 +51,13 @@ SUBMAKE = $(MAKE) --no-print-directory
 .SECONDARY:
 
 all: deps
-	@$(SUBMAKE) programs
+	@+$(SUBMAKE) programs
 
-programs: $(B)/sx_server $(B)/persist
+programs: $(B)/sx_server $(B)/persist libs
 
-libs: $(LIBPERSIST) $(LIBSX)
+libs: $(B)/libpersist.a $(B)/libsx.a
 
-tests: programs $(UNIT) $(CRASH) $(B)/sx_run
+tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(B)/sx_run
 
 deps:
 	@scripts/deps build
@@ -70,9 +76,28 @@ $(LIBPERSIST): $(PERSIST_OBJ)
 $(LIBSX): $(SX_OBJ)
 $(LIBHOST): $(HOST_OBJ)
 $(LIBTEST): $(TESTLIB_OBJ)
-$(B)/%.a:
+$(B)/internal/%.a:
+	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
+
+# For C programs: only the names of the public headers are to be seen, and
+# those that both libraries hold may stand twice.
+$(B)/libpersist.a: $(PERSIST_OBJ)
+$(B)/libsx.a: $(SX_OBJ)
+$(B)/lib%.a:
+	@echo "lib $@"
+	@rm -f $@
+	ld -r -o $(@:.a=.o) $^
+	objcopy --wildcard --keep-global-symbol='$**' \
+		--keep-global-symbol='persist_status_*' \
+		--weaken-symbol='persist_status_*' $(@:.a=.o)
+	ar rcs $@ $(@:.a=.o)
+
+$(B)/examples/%: examples/c/%.c $(B)/libpersist.a $(B)/libsx.a
+	@mkdir -p $(@D)
+	@echo "link $@"
+	$(CC) -std=c17 $(WARN) $(OPT) $(SAN) -Iinclude -o $@ $^ $(LIBS)
 
 $(B)/sx_server: $(call objects,src/server/*.c) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	@echo "link $@"
@@ -102,10 +127,15 @@ $(B)/bench/%: $(B)/bench/%.o $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 
+$(B)/bench/engines: $(call objects,bench/peers/*.c) $(LIBPERSIST)
+	@mkdir -p $(@D)
+	@echo "link $@"
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(PEER_LIBS) $(LIBS)
+
 # The same with a collection at every step of the machine.
 .PHONY: $(B)/stress/sx_run
 $(B)/stress/sx_run:
-	@$(SUBMAKE) B=$(B)/stress CFLAGS="$(CFLAGS) -DSX_GC_STRESS" \
+	@+$(SUBMAKE) B=$(B)/stress CFLAGS="$(CFLAGS) -DSX_GC_STRESS" \
 		$(B)/stress/sx_run
 
 everything: tests $(BENCH)
@@ -117,12 +147,12 @@ run: all
 	@scripts/demo $(B)/sx_server
 
 test: deps-test
-	@$(SUBMAKE) tests $(B)/stress/sx_run
+	@+$(SUBMAKE) tests $(B)/stress/sx_run
 	@test/run -B $(B)
 
 # The quick suite again, with the address and undefined behaviour sanitizers.
 asan: deps-test
-	@$(SUBMAKE) B=$(B)/asan SAN="$(SANITIZE)" OPT="-O1 -g" \
+	@+$(SUBMAKE) B=$(B)/asan SAN="$(SANITIZE)" OPT="-O1 -g" \
 		tests $(B)/asan/stress/sx_run
 	@test/run -B $(B)/asan --sanitized
 
@@ -137,12 +167,14 @@ conformance: programs
 
 # The long part of the tests, within BUDGET seconds.
 check-long: deps-test
-	@$(SUBMAKE) tests
+	@+$(SUBMAKE) tests
 	@scripts/check-long $(B) $(BUDGET)
 
-bench: deps
-	@$(SUBMAKE) programs $(BENCH)
-	@scripts/bench $(B)
+# QUICK=1: small and once, to see that all works.
+bench:
+	@scripts/deps bench
+	@+$(SUBMAKE) programs $(BENCH)
+	@scripts/bench $(B) $(if $(QUICK),--quick)
 
 clean:
 	rm -rf $(B)

@@ -400,7 +400,7 @@ int main(int argc, char **argv)
     static double all[FIGURES][ROUNDS_MAX];
     base = argc > 1 ? argv[1] : "bench-store";
     if (argc > 2)
-        rounds = atoi(argv[2]);
+        rounds = (int)strtol(argv[2], NULL, 10);
     if (rounds < 1 || rounds > ROUNDS_MAX)
         stop("rounds: 1 to 31", NULL);
     snprintf(path, sizeof path, "%s.store", base);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
+# Every suite of lib/persist on every backend, with a scoreboard.
 """Runs every suite of lib/persist on every backend and prints a scoreboard.
 
 Each run has an sx_server and a store of its own. A suite that dies, that runs

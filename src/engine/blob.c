@@ -96,6 +96,7 @@ static persist_status bad_cid(slice cid, persist_error *error)
 /* Makes durable what stands in a folder, and the folder's own name. */
 static int sync_names(blob_store *b, const blob_place *place)
 {
+    CHECK(place->folder < BLOB_FOLDERS);
     uint8_t *synced = &b->synced[place->folder / 8];
     uint8_t bit = (uint8_t)(1u << place->folder % 8);
     int code = b->sys->dir_sync(b->sys, place->inner);
@@ -253,6 +254,7 @@ persist_status blob_finish(blob_writer *w, persist_cid out, bool *unsynced,
 {
     blob_store *b = w->store;
     uint8_t digest[HASH_SHA256_SIZE];
+    CHECK(w->file != NULL && w->hash != NULL);
     blob_place place;
     bool kept = false;
     *unsynced = false;
@@ -269,6 +271,7 @@ persist_status blob_finish(blob_writer *w, persist_cid out, bool *unsynced,
 
 void blob_abort(blob_writer *w)
 {
+    CHECK(w->file != NULL && w->hash != NULL);
     uint8_t ignored[HASH_SHA256_SIZE];
     hash_sha256_end(w->hash, ignored);
     release_writer(w, false);

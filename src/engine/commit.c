@@ -233,6 +233,7 @@ static uint64_t *planned_mark(commit *c, stream *s)
         s->plan = c->e->plan_number;
         s->plan_mark = s->mark;
     }
+    CHECK(s->plan_mark >= s->mark);
     return &s->plan_mark;
 }
 
@@ -338,6 +339,7 @@ static persist_status plan_edit(commit *c, const persist_edit *edit,
                                 persist_error *error)
 {
     memtable_edit *m = &c->e->plan[c->planned++];
+    CHECK(c->planned <= c->e->plan_capacity);
     *m = (memtable_edit){.edit = edit};
     if (edit->kind == PERSIST_SET_POSITION) {
         if (edit->seq > c->position)
@@ -365,6 +367,7 @@ static persist_status plan_edit(commit *c, const persist_edit *edit,
 
 static persist_status plan(commit *c, persist_error *error)
 {
+    CHECK(c->planned == 0 && c->appends == 0);
     if (!grow_plan(c->e, c->count))
         return no_memory(error);
     c->e->plan_number++;
@@ -383,6 +386,7 @@ static persist_status plan(commit *c, persist_error *error)
 static void abandon(commit *c)
 {
     memtable *t = c->e->layers->active;
+    CHECK(c->lsn == c->e->latest + 1);
     pthread_rwlock_wrlock(&c->e->state);
     for (size_t i = c->planned; i-- > 0;) {
         const memtable_edit *m = &c->e->plan[i];
@@ -417,6 +421,7 @@ static void publish(commit *c)
 {
     engine *e = c->e;
     memtable *t = e->layers->active;
+    CHECK(c->lsn == e->latest + 1);
     if (c->replacing > 0)
         for (size_t i = 0; i < c->planned; i++)
             memtable_settle(t, &e->plan[i], c->lsn);
@@ -431,6 +436,7 @@ static persist_status log_record(commit *c, persist_error *error)
 {
     engine *e = c->e;
     buf *record = wal_begin(&e->wal);
+    CHECK(c->planned > 0 || c->given_once != NULL);
     if (record == NULL)
         return no_memory(error);
     record_encode_body(record, e->layers->active->counts.next_position,

@@ -180,6 +180,7 @@ static persist_status open_log(engine *e, uint64_t segment_size,
     if (status != PERSIST_OK)
         return status;
     e->replayed = r->replayed;
+    CHECK(r->out.watermark == e->latest);
     e->manifest = r->out;
     r->out = (manifest){0};
     const manifest *m = &e->manifest;
@@ -363,6 +364,7 @@ persist_status engine_open(const persist_options *options, engine **out,
 static persist_status mark_clean(engine *e, persist_error *error)
 {
     bool renamed;
+    CHECK(!wal_failed(&e->wal) && wal_durable(&e->wal) == e->latest);
     persist_status status = wal_describe(&e->wal, layers_tables_last(e->layers),
                                          true, &e->manifest, error);
     e->manifest.clean = true;

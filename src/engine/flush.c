@@ -64,9 +64,8 @@ static void flush_stream(flush *f, const stream *s)
 
 static void flush_streams(flush *f)
 {
-    const skiplist_node *node = f->from->stream_list.head[0];
-    for (; node != NULL; node = node->next[0]) {
-        const stream *s = node->item;
+    btree_at at = btree_seek(&f->from->stream_tree, slice_of(NULL, 0), false);
+    for (const stream *s; (s = btree_next(&at)) != NULL;) {
         CHECK(s->created != STREAM_NOT_CREATED);
         flush_stream(f, s);
     }
@@ -74,9 +73,8 @@ static void flush_streams(flush *f)
 
 static void flush_keys(flush *f)
 {
-    const skiplist_node *node = f->from->key_list.head[0];
-    for (; node != NULL; node = node->next[0]) {
-        const key *k = node->item;
+    btree_at at = btree_seek(&f->from->key_tree, slice_of(NULL, 0), false);
+    for (const key *k; (k = btree_next(&at)) != NULL;) {
         const version *v = k->newest;
         if (v == NULL || (v->deleted && f->to_the_bottom))
             continue;

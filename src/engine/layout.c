@@ -149,6 +149,7 @@ persist_status layout_check(const os *sys, const char *dir, bool create,
 {
     os_stat stat;
     contents c = {0};
+    CHECK(dir[0] != '\0');
     int code = sys->stat(sys, dir, &stat);
     if (code == -ENOENT)
         return make(sys, dir, create, error);

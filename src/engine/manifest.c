@@ -292,6 +292,7 @@ static persist_status load_slot(const os *sys, const char *dir,
 static persist_status check_pair(const char *dir, const manifest *newest,
                                  const manifest *previous, persist_error *error)
 {
+    CHECK(newest->generation >= previous->generation);
     if (newest->generation == previous->generation + 1 &&
         (previous->generation == 0 || newest->identity == previous->identity))
         return PERSIST_OK;
@@ -366,6 +367,7 @@ persist_status manifest_store(const os *sys, const char *dir, manifest *m,
     buf bytes = {0};
     *renamed = false;
     m->generation++;
+    CHECK(m->next_segment > 0 && (m->epoch > 0 || m->clean));
     manifest_encode(m, &bytes);
     persist_status status =
         bytes.failed ? status_set(error, PERSIST_LIMIT, "out of memory")

@@ -46,6 +46,7 @@ typedef struct manifest {
     uint64_t next_position, streams, keys, events;
 } manifest;
 
+/* Releases the entries, not the struct. Safe on a zeroed one. */
 void manifest_release(manifest *);
 
 /* Add an entry; false when memory is out. */

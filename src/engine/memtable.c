@@ -52,8 +52,8 @@ static void release(memtable *t)
     hashmap_release(&t->stream_map);
     hashmap_release(&t->key_map);
     hashmap_release(&t->once_map);
-    skiplist_release(&t->stream_list);
-    skiplist_release(&t->key_list);
+    btree_release(&t->stream_tree);
+    btree_release(&t->key_tree);
     order_release(&t->order);
     mem_free(t->garbage);
     mem_free(t);
@@ -87,17 +87,17 @@ once *memtable_once(const memtable *t, slice id)
     return hashmap_find(&t->once_map, id);
 }
 
-static bool enter(hashmap *map, skiplist *list, void *item)
+static bool enter(hashmap *map, btree *tree, void *item)
 {
-    if (!hashmap_reserve(map) || !skiplist_add(list, item))
+    if (!hashmap_reserve(map) || !btree_add(tree, item))
         return false;
     hashmap_put(map, item);
     return true;
 }
 
-static void leave(hashmap *map, skiplist *list, const void *item)
+static void leave(hashmap *map, btree *tree, const void *item)
 {
-    skiplist_remove(list, item);
+    btree_remove(tree, item);
     hashmap_remove(map, item);
 }
 
@@ -106,7 +106,7 @@ stream *memtable_make_stream(memtable *t, slice name, const stream_state *base)
     stream *s = stream_new(name, base);
     if (s == NULL)
         return NULL;
-    if (!enter(&t->stream_map, &t->stream_list, s)) {
+    if (!enter(&t->stream_map, &t->stream_tree, s)) {
         stream_free(s);
         return NULL;
     }
@@ -118,7 +118,7 @@ void memtable_unmake_stream(memtable *t, stream *s)
 {
     CHECK(s->based ? s->count == s->base.count
                    : s->created == STREAM_NOT_CREATED);
-    leave(&t->stream_map, &t->stream_list, s);
+    leave(&t->stream_map, &t->stream_tree, s);
     t->memory -= sizeof *s + s->name.size + NAME_OVERHEAD;
     stream_free(s);
 }
@@ -131,7 +131,7 @@ key *memtable_make_key(memtable *t, slice name, bool below)
     if (name.size > 0)
         memcpy(k + 1, name.data, name.size);
     *k = (key){.name = slice_of(k + 1, name.size), .below = below};
-    if (!enter(&t->key_map, &t->key_list, k)) {
+    if (!enter(&t->key_map, &t->key_tree, k)) {
         mem_free(k);
         return NULL;
     }
@@ -142,7 +142,7 @@ key *memtable_make_key(memtable *t, slice name, bool below)
 void memtable_unmake_key(memtable *t, key *k)
 {
     CHECK(k->newest == NULL);
-    leave(&t->key_map, &t->key_list, k);
+    leave(&t->key_map, &t->key_tree, k);
     t->memory -= sizeof *k + k->name.size + NAME_OVERHEAD;
     mem_free(k);
 }
@@ -169,6 +169,7 @@ once *once_new(const persist_once *from, persist_lsn lsn, const uint64_t *seqs,
 
 void memtable_add_once(memtable *t, once *o)
 {
+    CHECK(memtable_once(t, o->id) == NULL);
     hashmap_put(&t->once_map, o);
     t->memory += sizeof *o + o->seq_count * sizeof o->seqs[0] + o->id.size +
                  NAME_OVERHEAD;
@@ -197,6 +198,7 @@ bool memtable_reserve(memtable *t, size_t replacing, bool with_once)
         return false;
     t->garbage = grown;
     t->garbage_capacity = capacity;
+    CHECK(t->garbage_end + replacing * 2 <= capacity);
     return true;
 }
 
@@ -271,6 +273,7 @@ static bool apply_truncate(memtable *t, memtable_edit *m, persist_lsn lsn)
     /* Later events have higher numbers: they are not meant. */
     uint64_t through = m->edit->seq < s->mark ? m->edit->seq : s->mark;
     stream_floor old = *stream_floor_at(s, UINT64_MAX);
+    CHECK(old.through <= s->mark);
     if (through <= old.through)
         return true;
     stream_floor floor =
@@ -335,6 +338,7 @@ static void undo_version(memtable *t, key *k)
     if (is_there(k))
         t->counts.keys--;
     k->newest = v->older;
+    CHECK(t->memory >= sizeof *v + v->size);
     if (is_there(k))
         t->counts.keys++;
     t->memory -= sizeof *v + v->size + ALLOCATION_OVERHEAD;
@@ -351,6 +355,7 @@ static void uncreate(memtable *t, stream *s)
 
 static void undo_append(memtable *t, const memtable_edit *m)
 {
+    CHECK(t->counts.events > 0 && t->counts.next_position > 1);
     order_pop(&t->order);
     stream_pop(m->target);
     uncreate(t, m->target);
@@ -431,6 +436,7 @@ static size_t versions_size(const version *v)
 
 static void drop_key(memtable *t, key *k)
 {
+    CHECK(k->newest->deleted && k->newest->older == NULL);
     t->memory -= versions_size(k->newest);
     free_versions(k->newest);
     k->newest = NULL;
@@ -446,6 +452,7 @@ static void forget_event(void *context, const event *e)
 
 static void discard(memtable *t, const garbage *g, persist_lsn horizon)
 {
+    CHECK(g->lsn <= horizon);
     key *k = g->owner;
     switch (g->kind) {
     case GARBAGE_VERSIONS:

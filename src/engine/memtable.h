@@ -17,8 +17,8 @@
 
 #include <stdatomic.h>
 
+#include "base/btree.h"
 #include "base/hashmap.h"
-#include "base/skiplist.h"
 #include "engine/order.h"
 #include "engine/stream.h"
 
@@ -71,7 +71,7 @@ typedef struct memtable {
     persist_lsn first, last; /* commits in it; last 0: none yet */
     uint64_t logged;         /* bytes of the log that they take */
     hashmap stream_map, key_map, once_map;
-    skiplist stream_list, key_list;
+    btree stream_tree, key_tree;
     order order;
     store_counts counts;
     garbage *garbage; /* a queue: [garbage_first, garbage_end) */

@@ -24,6 +24,7 @@ typedef struct order {
     size_t count, capacity;
 } order;
 
+/* A zeroed order is empty and ready. Releases the blocks, not the events. */
 void order_release(order *);
 
 /* Adds an event whose position is the highest so far; false when memory is

@@ -33,6 +33,7 @@ static void pin_add(engine *e, pin *p, persist_lsn lsn)
 static void pin_remove(engine *e, pin *p)
 {
     pthread_mutex_lock(&e->pins_lock);
+    CHECK(p->previous != NULL || e->pins == p);
     if (p->previous != NULL)
         p->previous->next = p->next;
     else

@@ -7,19 +7,19 @@
 
 /* ---- memtables, in batches -------------------------------------------- */
 
-static skiplist_node *first_node(const name_reader *r, const skiplist *list,
-                                 const name_source *s)
+static btree_at first_name(const name_reader *r, const btree *tree,
+                           const name_source *s)
 {
     if (s->count > 0)
-        return skiplist_seek(list, s->batch[s->count - 1].name, true);
+        return btree_seek(tree, s->batch[s->count - 1].name, true);
     slice after = buf_slice(&r->after);
     if (r->has_after && slice_compare(after, r->prefix) >= 0)
-        return skiplist_seek(list, after, true);
-    return skiplist_seek(list, r->prefix, false);
+        return btree_seek(tree, after, true);
+    return btree_seek(tree, r->prefix, false);
 }
 
 /* False: the entry is not in the snapshot. */
-static bool take_node(const engine_cursor *c, const void *item, name_item *out)
+static bool take_item(const engine_cursor *c, const void *item, name_item *out)
 {
     persist_lsn lsn = c->snapshot.pin.lsn;
     if (!c->u.names.of_keys) {
@@ -41,16 +41,15 @@ static void fill(engine_cursor *c, name_source *s)
 {
     name_reader *r = &c->u.names;
     pthread_rwlock_rdlock(&c->engine->state);
-    const skiplist *list =
-        r->of_keys ? &s->from->key_list : &s->from->stream_list;
-    const skiplist_node *node = first_node(r, list, s);
+    const btree *tree = r->of_keys ? &s->from->key_tree : &s->from->stream_tree;
+    btree_at at = first_name(r, tree, s);
     s->at = s->count = 0;
-    for (; node != NULL && s->count < CURSOR_BATCH; node = node->next[0]) {
-        name_item item;
-        if (!slice_starts_with(*(const slice *)node->item, r->prefix))
+    while (s->count < CURSOR_BATCH) {
+        const void *item = btree_next(&at);
+        if (item == NULL || !slice_starts_with(*(const slice *)item, r->prefix))
             break;
-        if (take_node(c, node->item, &item))
-            s->batch[s->count++] = item;
+        if (take_item(c, item, &s->batch[s->count]))
+            s->count++;
     }
     s->last_batch = s->count < CURSOR_BATCH;
     pthread_rwlock_unlock(&c->engine->state);

@@ -113,6 +113,7 @@ static bool take_chunk(engine_cursor *c)
     uint64_t to = behind < r->end ? behind : r->end;
     r->slot = (uint32_t)(from - first);
     r->slot_end = (uint32_t)(to - first);
+    CHECK(r->slot < r->slot_end);
     if (r->back)
         r->end = from;
     else

@@ -205,6 +205,7 @@ void record_encode_body(buf *b, uint64_t position, const persist_edit *edits,
                         const uint64_t *seqs)
 {
     CHECK(b->size >= RECORD_HEADER_SIZE);
+    CHECK(position > 0);
     buf_put_varint(b, position);
     for (size_t i = 0; i < edit_count; i++)
         put_edit(b, &edits[i], is_append(&edits[i]) ? *seqs++ : 0);
@@ -287,6 +288,7 @@ static void get_edit(cursor *c, uint8_t kind, persist_edit *e)
 
 static bool grow_edits(record_body *body)
 {
+    CHECK(body->edit_count <= body->edit_capacity);
     if (body->edit_count < body->edit_capacity)
         return true;
     size_t capacity = body->edit_capacity == 0 ? 16 : body->edit_capacity * 2;

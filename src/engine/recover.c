@@ -85,6 +85,7 @@ static persist_status list_files(recovery *r, persist_error *error)
 static persist_status load(recovery *r, uint64_t number, segment_header *header,
                            persist_error *error)
 {
+    buf_clear(&r->bytes);
     persist_status status =
         segment_load(&r->place, number, SEGMENT_SIZE_MAX, &r->bytes, error);
     if (status != PERSIST_OK)
@@ -124,17 +125,33 @@ static persist_status scan(recovery *r, tail_segment *t, persist_error *error)
     return PERSIST_OK;
 }
 
+/* A header is durable before any record is written behind it: one that is bad
+ * and has records has been damaged since. */
+static persist_status check_headless(recovery *r, uint64_t number,
+                                     uint64_t from, persist_error *error)
+{
+    tail_segment t = {.number = number, .from = from};
+    persist_status status = scan(r, &t, error);
+    if (status == PERSIST_OK && t.used)
+        status =
+            damage(r, number, 0, "a log segment has a damaged header", error);
+    return status;
+}
+
 static persist_status scan_file(recovery *r, uint64_t number, uint64_t from,
                                 persist_error *error)
 {
     segment_header header;
     persist_status status = load(r, number, &header, error);
+    if (status == PERSIST_NONE)
+        return check_headless(r, number, from, error);
     if (status != PERSIST_OK)
-        return status == PERSIST_NONE ? PERSIST_OK : status;
+        return status;
     bool listed = from > SEGMENT_HEADER_SIZE;
     if (!listed && header.epoch < r->old->epoch)
         return PERSIST_OK;
     tail_segment *t = &r->tail[r->tail_count++];
+    CHECK(r->tail_count <= r->number_count + 1);
     *t = (tail_segment){.number = number, .from = from};
     t->later = header.epoch > r->old->epoch;
     return scan(r, t, error);
@@ -163,6 +180,7 @@ static persist_status replay_run(recovery *r, segment_entry *e, uint64_t until,
                                  persist_error *error)
 {
     slice bytes = slice_of(r->bytes.data, r->bytes.size);
+    CHECK(e->end >= SEGMENT_HEADER_SIZE && e->end % LOG_ALIGN == 0);
     if (until < bytes.size)
         bytes.size = (size_t)until;
     record_header h;
@@ -322,6 +340,7 @@ static persist_status rewrite(recovery *r, segment_entry *e,
     if (status != PERSIST_OK)
         return status;
     uint64_t number = r->next_number++;
+    CHECK(number > e->number);
     for (uint64_t at = SEGMENT_HEADER_SIZE; at < e->end;) {
         record_header h;
         if (!record_read(buf_slice(&r->bytes), at, r->place.identity, e->number,
@@ -367,6 +386,7 @@ persist_status recover_log(recovery *r, persist_error *error)
         status = make_durable(r, error);
     if (status != PERSIST_OK)
         return status;
+    CHECK(last_lsn(r) >= r->old->watermark || SEEDED_BUG(CUT_DAMAGE));
     r->out.identity = r->old->identity;
     r->out.generation = r->old->generation;
     r->out.epoch = r->place.epoch;

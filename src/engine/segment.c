@@ -12,6 +12,7 @@ int segment_path(const segment_place *place, uint64_t number,
                  char out[PERSIST_PATH_MAX])
 {
     char name[NAME_SIZE + 1];
+    CHECK(number != 0);
     int size =
         snprintf(name, sizeof name, "%016llx.log", (unsigned long long)number);
     CHECK(size == NAME_SIZE);

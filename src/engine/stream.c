@@ -62,6 +62,7 @@ void history_prune(history *h, persist_lsn lsn)
 
 stream *stream_new(slice name, const stream_state *base)
 {
+    CHECK(name.size <= PERSIST_NAME_SIZE_MAX);
     stream *s = mem_alloc_zero(sizeof *s + name.size);
     if (s == NULL)
         return NULL;
@@ -100,6 +101,7 @@ static chunk *last_chunk(const stream *s)
 
 static bool make_slot(stream *s)
 {
+    CHECK(s->chunk_first <= s->chunk_end && s->chunk_end <= s->chunk_capacity);
     if (s->chunk_end < s->chunk_capacity)
         return true;
     size_t live = s->chunk_end - s->chunk_first;
@@ -145,6 +147,7 @@ static size_t space_for(size_t data_size)
 
 static size_t space_left(const chunk *c)
 {
+    CHECK(c->used + (size_t)c->count * OFFSET_SIZE <= c->capacity);
     return c->capacity - c->used - (size_t)c->count * OFFSET_SIZE;
 }
 
@@ -298,6 +301,7 @@ void stream_range_at(const stream *s, persist_lsn lsn, uint64_t *begin,
 {
     *end = stream_index_after_lsn(s, lsn);
     *begin = stream_index_of_seq(s, stream_floor_at(s, lsn)->through + 1);
+    CHECK(*begin <= s->count && *end <= s->count);
     if (*begin > *end)
         *begin = *end;
 }
@@ -325,6 +329,7 @@ size_t stream_drop(stream *s, persist_lsn horizon,
     history_prune(&s->truncations, horizon);
     history_prune(&s->marks, horizon);
     uint64_t through = stream_floor_at(s, horizon)->through;
+    CHECK(through <= s->mark);
     size_t freed = 0;
     while (s->chunk_first < s->chunk_end) {
         chunk *c = s->chunks[s->chunk_first];

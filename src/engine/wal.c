@@ -18,6 +18,8 @@ static int write_batch(const wal *w, const wal_batch *batch)
     int code = 0;
     for (size_t i = 0; i < batch->extent_count && code == 0; i++) {
         const wal_extent *e = &batch->extents[i];
+        CHECK(e->from + e->size <= batch->bytes.size);
+        CHECK(e->at + e->size <= e->segment->size);
         code = os_write_all(w->place.sys, e->segment->file,
                             batch->bytes.data + e->from, e->size, e->at);
     }
@@ -69,6 +71,7 @@ static void clear_batch(const wal *w, wal_batch *batch)
 
 static void fail_locked(wal *w, const persist_error *why)
 {
+    CHECK(why->status > PERSIST_NONE);
     if (!wal_failed(w))
         w->failure = *why;
     atomic_store_explicit(&w->failed, true, memory_order_release);
@@ -79,6 +82,7 @@ static void fail_locked(wal *w, const persist_error *why)
 static void finish_flush(wal *w, int code, bool sync, persist_lsn last,
                          wal_segment *list)
 {
+    CHECK(w->flushing && last >= wal_durable(w));
     clear_batch(w, &w->flush);
     w->flushing = false;
     w->flushing_last = 0;
@@ -126,6 +130,7 @@ static void flush(wal *w, bool sync)
  * somebody is needed to lead the next. */
 static void await_turn(wal *w, persist_lsn lsn)
 {
+    CHECK(w->flushing);
     bool covered = lsn <= w->flushing_last;
     uint64_t generation = w->generation + (covered ? 0 : 1);
     pthread_cond_wait(&w->covered[generation % 2], &w->lock);

@@ -97,6 +97,7 @@ bool wal_wants_spare(const wal *w)
 static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
 {
     *did = false;
+    CHECK(w->spare_count <= SEGMENT_SPARES);
     if (!wal_wants_spare(w))
         return PERSIST_OK;
     wal_segment *segment = NULL;
@@ -138,6 +139,7 @@ static persist_status take_segment(wal *w, uint64_t need, wal_segment **out,
                                    persist_error *error)
 {
     uint64_t size = SEGMENT_HEADER_SIZE + need;
+    CHECK(need >= RECORD_HEADER_SIZE && need % LOG_ALIGN == 0);
     bool fits = size <= w->segment_size;
     while (w->preparing && (!fits || w->spares == NULL))
         pthread_cond_wait(&w->prepared, &w->lock);
@@ -154,6 +156,7 @@ static persist_status take_segment(wal *w, uint64_t need, wal_segment **out,
 
 static segment_entry entry_of(const wal_segment *s)
 {
+    CHECK(s->first != 0 && s->last >= s->first && s->end <= s->size);
     return (segment_entry){s->number, s->size, s->first, s->last, s->end};
 }
 
@@ -167,6 +170,7 @@ persist_status wal_next_segment(wal *w, uint64_t need, persist_error *error)
     persist_status status = take_segment(w, need, &segment, error);
     if (status == PERSIST_OK) {
         if (old != NULL) {
+            CHECK(segment->number > old->number);
             old->sealed = true;
             w->sealed_here = true;
         }
@@ -235,6 +239,7 @@ static persist_status adopt(wal *w, const manifest *listed, bool resume,
     if (!resume)
         return PERSIST_OK;
     const segment_entry *e = &listed->segments[sealed];
+    CHECK(e->last == listed->watermark);
     wal_segment *segment = mem_alloc_zero(sizeof *segment);
     if (segment == NULL)
         return status_set(error, PERSIST_LIMIT, "out of memory");

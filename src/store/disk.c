@@ -251,6 +251,12 @@ static void disk_blob_close(persist_blob_reader *reader)
 
 /* ---- the table -------------------------------------------------------- */
 
+static persist_status disk_step(persist_store *store, bool *did,
+                                persist_error *error)
+{
+    return engine_step(engine_of(store), did, error);
+}
+
 static void disk_stats(persist_store *store, persist_stats *out)
 {
     engine_stats(engine_of(store), out);
@@ -278,6 +284,7 @@ static const store_backend disk_backend = {
     .blob_read = disk_blob_read,
     .blob_close = disk_blob_close,
     .stats = disk_stats,
+    .step = disk_step,
 };
 
 persist_status store_disk_open(const persist_options *options,

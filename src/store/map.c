@@ -1,84 +1,69 @@
 /* SPDX-License-Identifier: MIT */
-/* An ordered map from byte strings to pointers: a skip list. */
+/* An ordered map from byte strings to pointers: a sorted array. */
 #include "store/map.h"
 
-/* Fills links[h] with the link, on each level, that points at the first node
- * whose name is not less. */
-static void find_links(map *m, slice name, map_node **links[MAP_HEIGHT_MAX])
-{
-    map_node **row = m->head;
-    for (unsigned h = MAP_HEIGHT_MAX; h-- > 0;) {
-        while (row[h] != NULL &&
-               slice_compare(cell_slice(row[h]->name), name) < 0)
-            row = row[h]->next;
-        links[h] = &row[h];
-    }
-}
+enum { FIRST_CAPACITY = 8 };
 
-map_node *map_seek(const map *m, slice name)
+size_t map_seek(const map *m, slice name, bool beyond)
 {
-    map_node *const *row = m->head;
-    for (unsigned h = MAP_HEIGHT_MAX; h-- > 0;)
-        while (row[h] != NULL &&
-               slice_compare(cell_slice(row[h]->name), name) < 0)
-            row = row[h]->next;
-    return row[0];
+    size_t low = 0, high = m->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = slice_compare(cell_slice(m->nodes[middle]->name), name);
+        if (order < 0 || (beyond && order == 0))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 map_node *map_find(const map *m, slice name)
 {
-    map_node *node = map_seek(m, name);
-    return node != NULL && slice_equal(cell_slice(node->name), name) ? node
-                                                                     : NULL;
+    size_t i = map_seek(m, name, false);
+    bool found =
+        i < m->count && slice_equal(cell_slice(m->nodes[i]->name), name);
+    return found ? m->nodes[i] : NULL;
 }
 
-/* One level with three chances of four, and so on (xorshift64). */
-static unsigned random_height(map *m)
+static bool reserve_one(map *m)
 {
-    if (m->random == 0)
-        m->random = 0x9e3779b97f4a7c15u;
-    m->random ^= m->random << 13;
-    m->random ^= m->random >> 7;
-    m->random ^= m->random << 17;
-    unsigned height = 1;
-    for (uint64_t bits = m->random; (bits & 3) == 0; bits >>= 2) {
-        if (height == MAP_HEIGHT_MAX)
-            break;
-        height++;
-    }
-    CHECK(height <= MAP_HEIGHT_MAX);
-    return height;
+    if (m->count < m->capacity)
+        return true;
+    size_t capacity = m->capacity == 0 ? FIRST_CAPACITY : m->capacity * 2;
+    map_node **nodes = mem_realloc(m->nodes, capacity * sizeof *nodes);
+    if (nodes == NULL)
+        return false;
+    m->nodes = nodes;
+    m->capacity = capacity;
+    return true;
 }
 
-static map_node *new_node(slice name, unsigned height)
+static map_node *new_node(slice name)
 {
-    map_node *node = mem_alloc(sizeof *node + height * sizeof node->next[0]);
+    map_node *node = mem_alloc_zero(sizeof *node);
     if (node == NULL)
         return NULL;
     node->name = cell_new(name);
-    if (node->name == NULL) {
-        mem_free(node);
-        return NULL;
-    }
-    node->value = NULL;
-    node->height = height;
-    return node;
+    if (node->name != NULL)
+        return node;
+    mem_free(node);
+    return NULL;
 }
 
 map_node *map_add(map *m, slice name)
 {
-    map_node **links[MAP_HEIGHT_MAX];
-    find_links(m, name, links);
-    map_node *found = *links[0];
-    if (found != NULL && slice_equal(cell_slice(found->name), name))
-        return found;
-    map_node *node = new_node(name, random_height(m));
+    map_node *node = map_find(m, name);
+    if (node != NULL)
+        return node;
+    node = reserve_one(m) ? new_node(name) : NULL;
     if (node == NULL)
         return NULL;
-    for (unsigned h = 0; h < node->height; h++) {
-        node->next[h] = *links[h];
-        *links[h] = node;
-    }
+    size_t i = map_seek(m, name, false);
+    CHECK(i <= m->count && m->count < m->capacity);
+    memmove(m->nodes + i + 1, m->nodes + i,
+            (m->count - i) * sizeof m->nodes[0]);
+    m->nodes[i] = node;
     m->count++;
     return node;
 }
@@ -91,28 +76,23 @@ static void free_node(map_node *node)
 
 void map_remove(map *m, slice name)
 {
-    map_node **links[MAP_HEIGHT_MAX];
-    find_links(m, name, links);
-    map_node *node = *links[0];
-    if (node == NULL || !slice_equal(cell_slice(node->name), name))
+    map_node *node = map_find(m, name);
+    if (node == NULL)
         return;
-    for (unsigned h = 0; h < node->height; h++) {
-        CHECK(*links[h] == node);
-        *links[h] = node->next[h];
-    }
-    CHECK(m->count > 0);
+    size_t i = map_seek(m, name, false);
+    CHECK(m->nodes[i] == node);
     m->count--;
+    memmove(m->nodes + i, m->nodes + i + 1,
+            (m->count - i) * sizeof m->nodes[0]);
     free_node(node);
 }
 
 void map_release(map *m, void (*drop)(void *value))
 {
-    map_node *node = m->head[0];
-    while (node != NULL) {
-        map_node *next = node->next[0];
-        drop(node->value);
-        free_node(node);
-        node = next;
+    for (size_t i = 0; i < m->count; i++) {
+        drop(m->nodes[i]->value);
+        free_node(m->nodes[i]);
     }
+    mem_free(m->nodes);
     *m = (map){0};
 }

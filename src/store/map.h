@@ -1,31 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/* An ordered map from byte strings to pointers: a skip list (W. Pugh, 1990).
- * A zeroed map is empty and ready. */
+/* An ordered map from byte strings to pointers: a sorted array. It is slower
+ * than the engine's indexes when it is large, and plainly right, since the
+ * memory backend is what the others are tested against. A zeroed map is empty
+ * and ready. */
 #ifndef STORE_MAP_H
 #define STORE_MAP_H
 
 #include "store/cell.h"
 
-enum { MAP_HEIGHT_MAX = 16 };
-
 typedef struct map_node {
     cell *name; /* owned by the node */
     void *value;
-    unsigned height;
-    struct map_node *next[];
 } map_node;
 
 typedef struct map {
-    map_node *head[MAP_HEIGHT_MAX];
-    size_t count;
-    uint64_t random;
+    map_node **nodes; /* by name */
+    size_t count, capacity;
 } map;
 
-/* Returns the first node whose name is not less, NULL if there is none. The
- * following ones are next[0]. */
-map_node *map_seek(const map *, slice name);
+/* Returns the index of the first node whose name is not less (or, with
+ * `beyond`, greater) than the given one; count if there is none. */
+size_t map_seek(const map *, slice name, bool beyond);
 
-/* Returns the node of a name, NULL if it is not there. */
+/* Returns the node of a name, NULL if it is not there. It stays where it is
+ * until it is removed. */
 map_node *map_find(const map *, slice name);
 
 /* Returns the node of a name, a new one with a NULL value if it is not there;

@@ -81,6 +81,15 @@ static persist_lsn latest(persist_store *store)
     return lsn;
 }
 
+static persist_status step(persist_store *store, bool *did,
+                           persist_error *error)
+{
+    (void)error;
+    CHECK(store->backend == &memory_backend);
+    *did = false;
+    return PERSIST_OK;
+}
+
 static void stats(persist_store *store, persist_stats *out)
 {
     memory_store *m = memory_enter(store);
@@ -145,6 +154,7 @@ const store_backend memory_backend = {
     .blob_read = memory_blob_read,
     .blob_close = memory_blob_close,
     .stats = stats,
+    .step = step,
 };
 
 persist_status store_memory_open(const persist_options *options,

@@ -100,21 +100,18 @@ static bool collect_all(memory_cursor *c, const read_request *r)
     return true;
 }
 
-static const map_node *seek_after(const map *m, const slice *after)
+/* Nodes with names greater than `after`; all of them if it is NULL. */
+static size_t seek_after(const map *m, const slice *after)
 {
-    if (after == NULL)
-        return map_seek(m, slice_of(NULL, 0));
-    const map_node *node = map_seek(m, *after);
-    return node != NULL && slice_equal(cell_slice(node->name), *after)
-               ? node->next[0]
-               : node;
+    return after == NULL ? 0 : map_seek(m, *after, true);
 }
 
 static bool collect_streams(memory_cursor *c, const read_request *r)
 {
-    const map_node *node = seek_after(&c->store->streams, r->after);
-    for (; node != NULL && c->count < r->limit; node = node->next[0])
-        if (!add_row(c, node->name, NULL, 0, 0))
+    const map *streams = &c->store->streams;
+    for (size_t i = seek_after(streams, r->after);
+         i < streams->count && c->count < r->limit; i++)
+        if (!add_row(c, streams->nodes[i]->name, NULL, 0, 0))
             return false;
     return true;
 }
@@ -123,9 +120,10 @@ static bool collect_keys(memory_cursor *c, const read_request *r)
 {
     const map *keys = &c->store->keys;
     bool inside = r->after != NULL && slice_compare(*r->after, r->name) >= 0;
-    const map_node *node =
-        inside ? seek_after(keys, r->after) : map_seek(keys, r->name);
-    for (; node != NULL && c->count < r->limit; node = node->next[0]) {
+    size_t i =
+        inside ? seek_after(keys, r->after) : map_seek(keys, r->name, false);
+    for (; i < keys->count && c->count < r->limit; i++) {
+        const map_node *node = keys->nodes[i];
         if (!slice_starts_with(cell_slice(node->name), r->name))
             return true;
         if (!add_row(c, node->name, node->value, 0, 0))

@@ -306,6 +306,13 @@ void persist_free(const void *memory)
     mem_free((void *)(uintptr_t)memory);
 }
 
+persist_status store_step(persist_store *store, bool *did, persist_error *error)
+{
+    CHECK(store != NULL && did != NULL);
+    *did = false;
+    return store->backend->step(store, did, error);
+}
+
 void persist_get_stats(persist_store *store, persist_stats *out)
 {
     CHECK(store != NULL && out != NULL);

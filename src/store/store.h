@@ -66,6 +66,7 @@ typedef struct store_backend {
                                 size_t *got, persist_error *);
     void (*blob_close)(persist_blob_reader *);
     void (*stats)(persist_store *, persist_stats *);
+    persist_status (*step)(persist_store *, bool *did, persist_error *);
 } store_backend;
 
 /* Every handle of a backend begins with its table. */
@@ -83,9 +84,16 @@ struct persist_blob_reader {
     const store_backend *backend;
 };
 
-/* What persist_open calls: without a path, and with one. */
+/* Does a piece of the background work that is due, for a store that has no
+ * thread for it: so a test decides when it happens. *did tells whether there
+ * was any. */
+persist_status store_step(persist_store *, bool *did, persist_error *);
+
+/* Opens a store in memory: options->path is NULL. */
 persist_status store_memory_open(const persist_options *, persist_store **,
                                  persist_error *);
+
+/* Opens the store in the directory options->path, as persist_open does. */
 persist_status store_disk_open(const persist_options *, persist_store **,
                                persist_error *);
 

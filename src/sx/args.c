@@ -213,7 +213,8 @@ sx_out *text_scratch(sx *m)
     if (o->capacity > SCRATCH_KEEP)
         sx_out_release(o);
     o->size = 0;
-    o->size_max = m->heap.max - m->heap.used;
+    /* Half, since the text is to become a string besides. */
+    o->size_max = (m->heap.max - m->heap.used) / 2;
     if (o->size_max == 0)
         o->size_max = 1;
     return o;

@@ -168,6 +168,7 @@ static void put_bind(assembler *a, const ir *i)
 static void put_closure(assembler *a, const ir *i)
 {
     const unit *u = closure_unit(a->m, i);
+    CHECK(is_kind(u->made, KIND_CODE) && u->parent == a->number);
     const uint32_t *captures = u->captures.items;
     put(a, op_closure, i->b, (uint32_t)u->captures.count);
     for (size_t n = 0; n < u->captures.count; n++) {
@@ -214,6 +215,7 @@ static void put_instr(assembler *a, const ir *i)
     case IR_JUMP_FALSE_KEEP:
     case IR_JUMP_TRUE_KEEP:
     case IR_GUARD:
+        CHECK(a->labels[i->a] != NULL);
         *a->at++ = (instr){.run = jumps[i->op], .target = a->labels[i->a]};
         break;
     case IR_LABEL:
@@ -228,6 +230,7 @@ static void put_instr(assembler *a, const ir *i)
         put(a, op_return, a->unit->params, 0);
         break;
     default:
+        CHECK(i->op < sizeof plain / sizeof *plain && plain[i->op] != NULL);
         put(a, plain[i->op], i->a, i->b);
         break;
     }

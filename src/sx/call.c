@@ -19,6 +19,7 @@ bool stack_reserve(sx *m, size_t words)
     stack *s = &m->stack;
     if (LIKELY((size_t)(s->end - m->sp) >= words))
         return true;
+    CHECK(m->sp >= s->base && m->fp >= s->base);
     size_t used = (size_t)(m->sp - s->base), fp = (size_t)(m->fp - s->base);
     size_t capacity = s->capacity == 0 ? STACK_FIRST : s->capacity * 2;
     if (words > SIZE_MAX / 64)
@@ -268,6 +269,7 @@ static const instr *call_continuation(sx *m, const continuation *k,
     if (need > used && !stack_reserve(m, need - used))
         return stop(m, SIGNAL_MEMORY);
     memcpy(m->stack.base, k->words, k->count * sizeof *k->words);
+    CHECK(k->fp <= k->count && k->guard < k->count);
     m->sp = m->stack.base + k->count;
     m->fp = m->stack.base + k->fp;
     m->depth = k->depth;
@@ -324,6 +326,7 @@ const instr *call_return(sx *m, uint32_t params)
     m->fp = m->stack.base + fixnum_of(fp[params]);
     fp[-1] = result;
     m->sp = fp;
+    CHECK(m->depth > 0);
     m->depth--;
     return ret;
 }

@@ -51,6 +51,7 @@ static bool is_constant(slice s)
 
 static void check(string *name)
 {
+    CHECK((name->head.flags & FLAG_INTERNED) != 0);
     bool keyword = name->size > 0;
     for (size_t i = 0; keyword && i < name->size; i++)
         keyword = char_is(name->bytes[i], CHAR_SYMBOL);

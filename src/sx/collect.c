@@ -69,6 +69,7 @@ static bool set_mark(heap *h, object *o)
         return true;
     }
     block *b = block_of(o);
+    CHECK(b->cell_size > 0 && o->kind != 0);
     size_t granule = (size_t)((char *)o - (char *)b) / GRANULE;
     uint64_t bit = UINT64_C(1) << (granule % 64);
     if ((b->marks[granule / 64] & bit) != 0)
@@ -211,7 +212,9 @@ void heap_collect(sx *m, const value *keep, size_t count)
         h->marks = NULL;
         h->mark_capacity = 0;
     }
-    h->trigger = h->live > TRIGGER_MIN ? h->live : TRIGGER_MIN;
+    /* In proportion to what marking cost. */
+    size_t seen = h->live + (size_t)(m->sp - m->stack.base) * sizeof(value);
+    h->trigger = seen > TRIGGER_MIN ? seen : TRIGGER_MIN;
     heap_trim(m, h->trigger / BLOCK_SIZE);
     h->since = 0;
 #ifdef SX_GC_STRESS

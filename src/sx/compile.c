@@ -80,6 +80,7 @@ bool push_forms(sx *m, value body, uint32_t from, bool tail)
 static bool run_close_body(sx *m, const task *t)
 {
     compiler *c = m->compiler;
+    CHECK(c->bodies > 0 && c->visible.count >= t->b);
     c->visible.count = t->b;
     c->scope = t->a;
     c->bodies--;
@@ -127,6 +128,7 @@ static bool compile_symbol(sx *m, value v)
 static bool run_call(sx *m, const task *t)
 {
     uint32_t size = form_size(t->form);
+    CHECK(t->a <= size);
     if (t->a == size) {
         int delta = -(int)(size - 1);
         return emit(m, t->tail ? IR_TAIL_CALL : IR_CALL, size - 1, 0, delta) &&
@@ -161,6 +163,7 @@ static bool find_macro(sx *m, value head, value *out)
     entry *e = dict_entry(dict_of(m->globals), name_of(head));
     if (e == NULL)
         return false;
+    CHECK(is_kind(e->value, KIND_BOX));
     value v = ((box *)object_of(e->value))->value;
     if (!is_kind(v, KIND_MACRO))
         return false;
@@ -171,6 +174,7 @@ static bool find_macro(sx *m, value head, value *out)
 static bool wait_for_macro(sx *m, value expander, const task *t)
 {
     compiler *c = m->compiler;
+    CHECK(!c->waiting);
     c->waiting = true;
     c->serial++;
     c->expander = expander;
@@ -235,6 +239,7 @@ enum { COMPILE_SERIAL, COMPILE_SLOTS };
 static prim_status call_macro(sx *m, value *slots)
 {
     compiler *c = m->compiler;
+    CHECK(c->waiting && is_kind(c->expander, KIND_LAMBDA));
     const list *l = list_of(c->macro_form);
     size_t count = list_size(l) - 1;
     slots[COMPILE_SERIAL] = value_fixnum(c->serial);
@@ -271,8 +276,8 @@ static prim_status compile_step(sx *m, value *args, value *slots,
 {
     (void)args;
     compiler *c = m->compiler;
-    if (result != NULL && !take_expansion(m, slots, *result))
-        return PRIM_FAILED;
+    if (result != NULL) /* a step of its own, since it is not to be repeated */
+        return take_expansion(m, slots, *result) ? PRIM_AGAIN : PRIM_FAILED;
     for (int i = 0; i < TASKS_A_STEP && !c->waiting; i++) {
         if (c->tasks.count == 0)
             return assemble(m, out);

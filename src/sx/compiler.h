@@ -130,12 +130,15 @@ extern const size_t form_count;
 
 /* ---- for the machine -------------------------------------------------- */
 
+/* Makes m->compiler; false: memory is out. */
 bool compiler_open(sx *);
+/* Releases it; also when there is none. */
 void compiler_close(sx *);
 /* Drops what is being compiled. */
 void compiler_reset(sx *);
 /* Begins with a form: false when memory is out. */
 bool compiler_begin(sx *, value v);
+/* Marks what is being compiled, for the collector. */
 void compiler_mark(sx *);
 /* A primitive without arguments that compiles the form and returns the lambda;
  * its step function expands macros by calling them. */
@@ -162,11 +165,16 @@ bool syntax_failed(sx *, const char *format, ...)
 
 /* ---- units and variables (scope.c) ------------------------------------ */
 
+/* The machine's compiler. */
 compiler *compiler_of(sx *);
 /* Makes room for one more item; collects if it must. False: `limit`. */
 bool compiler_grow(sx *, walk_stack *);
+/* The lambda that is being compiled; the pointer holds until begin_unit. */
 unit *current_unit(sx *);
+/* Adds an instruction to the current unit; delta: by how many words it changes
+ * the height of the stack. False: `limit`. */
 bool emit(sx *, ir_op, uint32_t a, uint32_t b, int delta);
+/* Emits the push of a constant. */
 bool emit_constant(sx *, value);
 /* Emits a return if tail. */
 bool emit_end(sx *, bool tail);
@@ -176,14 +184,20 @@ uint32_t new_label(sx *);
 /* A global's box, made on first sight, among the constants. */
 bool add_global(sx *, string *name, uint32_t *out);
 
+/* Makes a name mean a new variable of the current unit, *out, until the scope
+ * is left; false: `limit`. */
 bool declare(sx *, string *name, variable_kind, uint32_t slot, uint32_t *out);
+/* A variable by its number; the pointer holds until the next declare. */
 variable *variable_at(sx *, uint32_t);
 /* The variable that a name means here, captured by every unit on the way;
  * false in *found: a global. */
 bool resolve(sx *, string *name, uint32_t *out, bool *found);
+/* Whether a name means a variable here. */
 bool is_local(sx *, string *name);
+/* Notes that a variable is set more than once: it must live in a box. */
 void mark_assigned(sx *, variable *);
 
+/* Begins a lambda inside the current unit; false: `limit`. */
 bool begin_unit(sx *, string *name);
 /* Leaves the current unit; *out is its number. */
 void end_unit(sx *, uint32_t *out);

@@ -119,12 +119,15 @@ static bool push_branch(sx *m, value test, value result, task rest)
            push_expr(m, result, rest.tail) && push_test(m, test, other);
 }
 
-/* Clause a and those behind it; b: the end. */
+/* Clause a and those behind it; b: the end. Macros may add to a form while it
+ * is compiled, so nothing is taken on trust from one task to the next. */
 static bool run_cond_clauses(sx *m, const task *t)
 {
     if (t->a == form_size(t->form))
         return push_expr(m, VALUE_NIL, t->tail);
     value clause = form_at(t->form, t->a);
+    if (!is_list(clause) || form_size(clause) < 2)
+        return syntax_failed(m, "cond: a clause without a value");
     task rest = *t;
     rest.a++;
     if (is_else(form_at(clause, 0)))
@@ -134,7 +137,7 @@ static bool run_cond_clauses(sx *m, const task *t)
 
 static bool run_cond_pairs(sx *m, const task *t)
 {
-    if (t->a == form_size(t->form))
+    if (t->a + 1 >= form_size(t->form))
         return push_expr(m, VALUE_NIL, t->tail);
     value test = form_at(t->form, t->a);
     task rest = *t;
@@ -168,7 +171,7 @@ static bool compile_cond(sx *m, const task *t)
 static bool run_case_pairs(sx *m, const task *t)
 {
     uint32_t size = form_size(t->form);
-    bool last = t->a == size;
+    bool last = t->a + 1 >= size;
     if (last || is_else(form_at(t->form, t->a))) {
         value v = last ? VALUE_NIL : form_at(t->form, t->a + 1);
         return push_expr(m, v, t->tail) && push_emit(m, IR_POP, 0, -1);

@@ -5,14 +5,24 @@
 
 #include "sx/compiler.h"
 
+/* Each compiles one special form and returns false after fail().
+ * (fn (param ...) form ...), named after t->name if that is set. */
 bool compile_lambda(sx *, const task *);
+/* (define name value) and (define (name param ...) form ...). */
 bool compile_define(sx *, const task *);
+/* (defmacro name (param ...) form ...): always a global. */
 bool compile_define_macro(sx *, const task *);
+/* (let ((name value) ...) form ...), also flat, also with a name. */
 bool compile_let(sx *, const task *);
+/* (letrec ((name value) ...) form ...). */
 bool compile_letrec(sx *, const task *);
+/* (set! name value). */
 bool compile_set(sx *, const task *);
+/* (quote x). */
 bool compile_quote(sx *, const task *);
+/* (quasiquote x), nested ones included. */
 bool compile_quasiquote(sx *, const task *);
+/* (guard (name (test form ...) ...) form ...). */
 bool compile_guard(sx *, const task *);
 
 /* Declares the definitions in the forms of a body. */

@@ -240,6 +240,7 @@ bool bind_params(sx *m, size_t first)
 bool run_end_lambda(sx *m, const task *t)
 {
     uint32_t made;
+    CHECK(current_unit(m)->depth == 1); /* the value that is returned */
     compiler_of(m)->visible.count = t->a;
     end_unit(m, &made);
     return emit(m, IR_CLOSURE, made, 0, 1) && emit_end(m, t->tail);

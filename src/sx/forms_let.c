@@ -40,12 +40,14 @@ static bool read_bindings(sx *m, const char *form, value v, bindings *out)
 
 static string *binding_name(const bindings *b, uint32_t i)
 {
+    CHECK(i < b->count);
     return name_of(b->flat ? form_at(b->list, 2 * i)
                            : form_at(form_at(b->list, i), 0));
 }
 
 static value binding_value(const bindings *b, uint32_t i)
 {
+    CHECK(i < b->count);
     return b->flat ? form_at(b->list, 2 * i + 1)
                    : form_at(form_at(b->list, i), 1);
 }
@@ -60,6 +62,7 @@ static bool run_bind(sx *m, const task *t)
 
 bool run_unbind(sx *m, const task *t)
 {
+    CHECK(compiler_of(m)->visible.count >= t->a);
     compiler_of(m)->visible.count = t->a;
     if (t->b == 0)
         return true;
@@ -162,6 +165,7 @@ static bool run_self(sx *m, const task *t)
 static bool run_end_letrec(sx *m, const task *t)
 {
     compiler *c = compiler_of(m);
+    CHECK(c->bodies > 0 && c->visible.count >= t->b);
     c->visible.count = t->b;
     c->scope = t->a;
     c->bodies--;

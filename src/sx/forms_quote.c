@@ -74,6 +74,7 @@ static bool run_quasi_dict(sx *m, const task *t)
 static bool run_quasi(sx *m, const task *t)
 {
     value v = t->form;
+    CHECK(t->b > 0);
     task parts = *t;
     if (is_dict(v)) {
         parts.run = run_quasi_dict;
@@ -136,6 +137,7 @@ static bool run_handler(sx *m, const task *t)
                    .a = (uint32_t)compiler_of(m)->visible.count,
                    .b = 1,
                    .tail = t->tail};
+    CHECK(is_symbol(form_at(clauses.form, 0)));
     string *name = name_of(form_at(clauses.form, 0));
     uint32_t i;
     return declare(m, name, VARIABLE_TEMP, current_unit(m)->depth - 1, &i) &&

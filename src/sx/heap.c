@@ -128,6 +128,7 @@ static bool add_block(sx *m, size_t class)
     *b = (block){.next = h->classes[class], .cell_size = (uint32_t)cell};
     b->cells = (uint32_t)((BLOCK_BYTES - BLOCK_HEAD) / cell);
     h->classes[class] = b;
+    CHECK(b->cells > 0);
     char *first = block_first(b);
     HEAP_POISON(first, b->cells * cell);
     /* Its next ones were looked through already. */

@@ -119,7 +119,9 @@ void heap_mark(sx *, value);
 
 /* ---- numbers ---------------------------------------------------------- */
 
+/* An integer that is no fixnum. */
 bool make_boxed_integer(sx *, int64_t, value *out);
+/* A float, boxed. */
 bool make_float(sx *, double, value *out);
 
 static inline bool make_integer(sx *m, int64_t n, value *out)
@@ -133,6 +135,7 @@ static inline bool make_integer(sx *m, int64_t n, value *out)
 
 /* ---- strings and names ------------------------------------------------ */
 
+/* A string with a copy of the bytes. */
 bool make_string(sx *, slice, value *out);
 /* A string whose bytes the caller writes before anybody sees it. */
 string *string_alloc(sx *, size_t size);
@@ -150,6 +153,7 @@ bool make_keyword(sx *, slice, value *out);
 
 /* ---- boxes ------------------------------------------------------------ */
 
+/* A box that holds v; name: of its variable, for errors. */
 bool make_box(sx *, value, string *name, value *out);
 
 #endif

@@ -84,6 +84,7 @@ bool list_slice(sx *m, const list *l, size_t start, size_t count, value *out)
 /* A vec with the elements of l at its left end and room behind them. */
 static vec *copy_left(sx *m, const list *l, size_t capacity)
 {
+    CHECK(capacity >= list_size(l));
     vec *v = vec_new(m, capacity);
     if (v == NULL)
         return NULL;
@@ -140,6 +141,7 @@ bool list_cons(sx *m, value element, const list *l, value *out)
         v->lo = (uint32_t)start;
         v->hi = (uint32_t)capacity;
     }
+    CHECK(start > 0 && v->lo == start);
     list *made = window(m, v, start - 1, size + 1);
     if (made == NULL)
         return false;

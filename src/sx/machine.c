@@ -40,6 +40,7 @@ static void unwind(sx *m)
         return;
     }
     value *record = m->stack.base + m->guard;
+    CHECK(record + GUARD_WORDS <= m->sp);
     m->guard = (size_t)fixnum_of(record[GUARD_PREVIOUS]);
     m->fp = m->stack.base + fixnum_of(record[GUARD_FP]);
     m->depth = (size_t)fixnum_of(record[GUARD_DEPTH]);
@@ -153,6 +154,7 @@ static const instr *run_read_form(sx *m, const instr *self)
 static const instr *run_form_done(sx *m, const instr *self)
 {
     (void)self;
+    CHECK(m->sp == m->stack.base + 2 && m->depth == 0);
     m->result = m->sp[-1];
     m->sp = m->fp = m->stack.base;
     return &read_form_instr;
@@ -193,6 +195,7 @@ static void handle_signal(sx *m)
         deliver_error(m);
         break;
     case SIGNAL_SUSPEND:
+        CHECK(m->call_return != NULL);
         m->pc = m->call_return;
         m->state = SX_SUSPENDED;
         break;

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "sx/block.h"
+#include "sx/chars.h"
 #include "sx/machine.h"
 
 enum { NAMES_FIRST = 1024 };
@@ -45,21 +46,35 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Multiply and fold eight bytes at a time, the last ones padded. Never 0. */
+/* The last bytes, fewer than eight, in a word; its size is in the hash. */
+static uint64_t tail_word(const char *at, size_t size)
+{
+    uint32_t low, high;
+    if (size >= 4) {
+        memcpy(&low, at, 4);
+        memcpy(&high, at + size - 4, 4);
+        return low | (uint64_t)high << 32;
+    }
+    const unsigned char *bytes = (const unsigned char *)at;
+    return bytes[0] | (uint64_t)bytes[size / 2] << 8 |
+           (uint64_t)bytes[size - 1] << 16;
+}
+
+/* Multiply and fold eight bytes at a time. Never 0. It begins with an address,
+ * which each process has its own, so that nobody can choose keys that collide;
+ * the order of a dict does not depend on it. */
 static uint32_t hash_bytes(const char *at, size_t size)
 {
     const uint64_t k = UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t h = size ^ UINT64_C(0xa0761d6478bd642f);
+    uint64_t h =
+        mix(size ^ (uintptr_t)char_class, UINT64_C(0xa0761d6478bd642f));
     for (; size >= 8; at += 8, size -= 8) {
         uint64_t word;
         memcpy(&word, at, 8);
         h = mix(h ^ word, k);
     }
-    if (size > 0) {
-        uint64_t word = 0;
-        memcpy(&word, at, size);
-        h = mix(h ^ word, k);
-    }
+    if (size > 0)
+        h = mix(h ^ tail_word(at, size), k);
     h = mix(h, k);
     uint32_t hash = (uint32_t)(h ^ h >> 32);
     return hash == 0 ? 1 : hash;
@@ -91,6 +106,7 @@ static size_t home(const heap *h, const string *s)
 /* The place of the bytes: that of the name, or of where it would go. */
 static string **find_place(const heap *h, slice bytes, uint32_t hash)
 {
+    CHECK(hash != 0 && h->name_count < h->name_capacity);
     size_t mask = h->name_capacity - 1;
     size_t i = hash & mask;
     for (;; i = (i + 1) & mask) {
@@ -129,6 +145,7 @@ static bool names_full(const heap *h)
 
 static string *add_name(heap *h, string **place, string *s)
 {
+    CHECK(*place == NULL && s->head.aux != 0);
     s->head.flags |= FLAG_INTERNED;
     *place = s;
     h->name_count++;
@@ -186,6 +203,7 @@ static void remove_name(heap *h, size_t i)
         i = j;
     }
     h->names[i] = NULL;
+    CHECK(h->name_count > 0);
     h->name_count--;
 }
 

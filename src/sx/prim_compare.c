@@ -25,8 +25,8 @@ static bool order_at(sx *m, const value *args, size_t i, int *order)
 }
 
 /* Whether every neighbouring pair has the order `wanted`, or `also`. */
-static prim_status ordered(sx *m, const value *args, size_t count, int wanted,
-                           int also, value *out)
+static prim_status all_ordered(sx *m, const value *args, size_t count,
+                               int wanted, int also, value *out)
 {
     value ignored;
     bool all = true;
@@ -39,6 +39,18 @@ static prim_status ordered(sx *m, const value *args, size_t count, int wanted,
         all = all && (order == wanted || order == also);
     }
     *out = value_boolean(all);
+    return PRIM_OK;
+}
+
+/* The same, at once for two fixnums. */
+static inline prim_status ordered(sx *m, const value *args, size_t count,
+                                  int wanted, int also, value *out)
+{
+    if (UNLIKELY(count != 2 || !both_fixnum(args[0], args[1])))
+        return all_ordered(m, args, count, wanted, also, out);
+    int64_t a = fixnum_of(args[0]), b = fixnum_of(args[1]);
+    int order = a < b ? -1 : a > b;
+    *out = value_boolean(order == wanted || order == also);
     return PRIM_OK;
 }
 
@@ -77,6 +89,10 @@ prim_fn compare_plain_order(value f)
 static prim_status prim_same(sx *m, value *args, size_t count, value *out)
 {
     bool same = true;
+    if (LIKELY(count == 2 && both_fixnum(args[0], args[1]))) {
+        *out = value_boolean(value_same(args[0], args[1]));
+        return PRIM_OK;
+    }
     for (size_t i = 0; same && i + 1 < count; i++) {
         prim_status status =
             values_same_number_or_equal(m, args[i], args[i + 1], &same);
@@ -98,7 +114,7 @@ static prim_status prim_differ(sx *m, value *args, size_t count, value *out)
 static prim_status prim_equal(sx *m, value *args, size_t count, value *out)
 {
     bool equal;
-    (void)count;
+    CHECK(count == 2);
     prim_status status = values_equal(m, args[0], args[1], &equal);
     if (status == PRIM_OK)
         *out = value_boolean(equal);
@@ -119,7 +135,7 @@ static prim_status prim_identical(sx *m, value *args, size_t count, value *out)
 static prim_status prim_not(sx *m, value *args, size_t count, value *out)
 {
     (void)m;
-    (void)count;
+    CHECK(count == 1);
     *out = value_boolean(!is_true(args[0]));
     return PRIM_OK;
 }
@@ -135,7 +151,7 @@ static bool is_boolean(value v)
     static prim_status name(sx *m, value *args, size_t count, value *out)      \
     {                                                                          \
         (void)m;                                                               \
-        (void)count;                                                           \
+        CHECK(count == 1);                                                     \
         *out = value_boolean(test(args[0]));                                   \
         return PRIM_OK;                                                        \
     }
@@ -155,7 +171,7 @@ PREDICATE(prim_is_function, is_function)
 static prim_status prim_is_empty(sx *m, value *args, size_t count, value *out)
 {
     value v = args[0];
-    (void)count;
+    CHECK(count == 1);
     if (is_nil(v))
         *out = VALUE_TRUE;
     else if (is_list(v))
@@ -172,7 +188,7 @@ static prim_status prim_is_empty(sx *m, value *args, size_t count, value *out)
 static prim_status prim_is_odd(sx *m, value *args, size_t count, value *out)
 {
     int64_t n;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_integer(m, args, 0, &n))
         return PRIM_FAILED;
     *out = value_boolean((n & 1) != 0);
@@ -190,7 +206,7 @@ static prim_status prim_is_even(sx *m, value *args, size_t count, value *out)
 static prim_status prim_is_zero(sx *m, value *args, size_t count, value *out)
 {
     value n;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_number(m, args, 0, &n))
         return PRIM_FAILED;
     *out = value_boolean(is_float(n) ? float_of(n) == 0 : integer_of(n) == 0);
@@ -199,7 +215,7 @@ static prim_status prim_is_zero(sx *m, value *args, size_t count, value *out)
 
 static prim_status prim_type_of(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     string *name = intern(m, slice_str(type_name(args[0])));
     if (name == NULL)
         return PRIM_MEMORY;

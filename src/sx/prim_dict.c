@@ -98,7 +98,7 @@ static prim_status prim_has_key(sx *m, value *args, size_t count, value *out)
 {
     const dict *d;
     entry *found;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_dict(m, args, 0, &d) || !find_entry(m, args, d, &found))
         return PRIM_FAILED;
     *out = value_boolean(found != NULL);
@@ -108,7 +108,7 @@ static prim_status prim_has_key(sx *m, value *args, size_t count, value *out)
 static prim_status prim_keys(sx *m, value *args, size_t count, value *out)
 {
     const dict *d;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_dict(m, args, 0, &d))
         return PRIM_FAILED;
     if (!list_new(m, size_of(d), out))
@@ -122,7 +122,7 @@ static prim_status prim_keys(sx *m, value *args, size_t count, value *out)
 static prim_status prim_vals(sx *m, value *args, size_t count, value *out)
 {
     const dict *d;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_dict(m, args, 0, &d))
         return PRIM_FAILED;
     if (!list_new(m, size_of(d), out))
@@ -243,7 +243,7 @@ static prim_status into_list(sx *m, const value *args, value *out)
  * the entries of a dict as pairs. */
 static prim_status prim_into(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 2);
     if (!is_dict(args[0]))
         return into_list(m, args, out);
     prim_status status = copy(m, dict_of(args[0]), 0, out);
@@ -257,7 +257,7 @@ static prim_status prim_set(sx *m, value *args, size_t count, value *out)
 {
     dict *d;
     string *key;
-    (void)count;
+    CHECK(count == 3);
     if (!arg_dict_mutable(m, args, 0, &d))
         return PRIM_FAILED;
     prim_status status = arg_key(m, args, 1, &key);

@@ -37,6 +37,7 @@ static value last_element(const value *args, const value *slots, size_t i)
 static bool advance(const value *args, value *slots, size_t i, value *element)
 {
     int64_t next = fixnum_of(slots[NEXT]);
+    CHECK(next >= 0 && next <= fixnum_of(slots[COUNT]));
     if (next >= fixnum_of(slots[COUNT]))
         return false;
     slots[NEXT] = value_fixnum(next + 1);

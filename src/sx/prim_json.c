@@ -148,7 +148,7 @@ static prim_status put_next(json_writer *w)
 static prim_status prim_encode(sx *m, value *args, size_t count, value *out)
 {
     json_writer w = {m, text_scratch(m), {.item_size = sizeof(open_value)}};
-    (void)count;
+    CHECK(count == 1);
     prim_status status = put_value(&w, args[0]);
     while (status == PRIM_OK && w.walk.count > 0)
         status = put_next(&w);
@@ -457,7 +457,7 @@ static prim_status get_all(json_reader *r, value *out)
 static prim_status prim_decode(sx *m, value *args, size_t count, value *out)
 {
     string *s;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_string(m, args, 0, &s))
         return PRIM_FAILED;
     json_reader r = {m,

@@ -29,7 +29,7 @@ static prim_status prim_list(sx *m, value *args, size_t count, value *out)
 static prim_status prim_cons(sx *m, value *args, size_t count, value *out)
 {
     list *l;
-    (void)count;
+    CHECK(count == 2);
     if (is_nil(args[1]))
         return made(list_from(m, args, 1, out));
     if (!arg_list(m, args, 1, &l))
@@ -40,7 +40,7 @@ static prim_status prim_cons(sx *m, value *args, size_t count, value *out)
 static prim_status prim_first(sx *m, value *args, size_t count, value *out)
 {
     span items;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_items(m, args, 0, &items))
         return PRIM_FAILED;
     *out = items.size > 0 ? items.at[0] : VALUE_NIL;
@@ -50,7 +50,7 @@ static prim_status prim_first(sx *m, value *args, size_t count, value *out)
 static prim_status prim_last(sx *m, value *args, size_t count, value *out)
 {
     span items;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_items(m, args, 0, &items))
         return PRIM_FAILED;
     *out = items.size > 0 ? items.at[items.size - 1] : VALUE_NIL;
@@ -60,7 +60,7 @@ static prim_status prim_last(sx *m, value *args, size_t count, value *out)
 static prim_status prim_rest(sx *m, value *args, size_t count, value *out)
 {
     span items;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_items(m, args, 0, &items))
         return PRIM_FAILED;
     size_t skip = items.size > 0;
@@ -71,7 +71,7 @@ static prim_status prim_nth(sx *m, value *args, size_t count, value *out)
 {
     span items;
     int64_t i;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_items(m, args, 0, &items) || !arg_integer(m, args, 1, &i))
         return PRIM_FAILED;
     bool inside = i >= 0 && (uint64_t)i < items.size;
@@ -93,7 +93,7 @@ static prim_status prim_take(sx *m, value *args, size_t count, value *out)
 {
     span items;
     size_t n;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_items(m, args, 0, &items) || !arg_count(m, args, items.size, &n))
         return PRIM_FAILED;
     return part(m, args, 0, 0, n, out);
@@ -103,7 +103,7 @@ static prim_status prim_drop(sx *m, value *args, size_t count, value *out)
 {
     span items;
     size_t n;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_items(m, args, 0, &items) || !arg_count(m, args, items.size, &n))
         return PRIM_FAILED;
     return part(m, args, 0, n, items.size - n, out);
@@ -113,7 +113,7 @@ static prim_status prim_len(sx *m, value *args, size_t count, value *out)
 {
     value v = args[0];
     size_t size = 0;
-    (void)count;
+    CHECK(count == 1);
     if (is_string(v))
         size = string_of(v)->size;
     else if (is_list(v))
@@ -171,7 +171,7 @@ static prim_status prim_concat(sx *m, value *args, size_t count, value *out)
 static prim_status prim_reverse(sx *m, value *args, size_t count, value *out)
 {
     span items;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_items(m, args, 0, &items))
         return PRIM_FAILED;
     if (!list_new(m, items.size, out))
@@ -185,7 +185,7 @@ static prim_status prim_reverse(sx *m, value *args, size_t count, value *out)
 static prim_status prim_push(sx *m, value *args, size_t count, value *out)
 {
     list *l;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_list(m, args, 0, &l))
         return PRIM_FAILED;
     *out = args[0];
@@ -239,7 +239,7 @@ static prim_status prim_flatten(sx *m, value *args, size_t count, value *out)
 {
     place first = {0};
     walk_stack walk = {.item_size = sizeof(place)};
-    (void)count;
+    CHECK(count == 1);
     if (!arg_items(m, args, 0, &first.items))
         return PRIM_FAILED;
     prim_status status =
@@ -360,7 +360,7 @@ static prim_status prim_contains(sx *m, value *args, size_t count, value *out)
 {
     bool found = false;
     value v = args[0];
-    (void)count;
+    CHECK(count == 2);
     prim_status status = is_dict(v)     ? dict_contains(m, args, &found)
                          : is_string(v) ? string_contains(m, args, &found)
                                         : list_contains(m, args, &found);

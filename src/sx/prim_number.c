@@ -171,8 +171,19 @@ static prim_status fold(sx *m, operation op, const value *args, size_t count,
     return give(m, acc, out);
 }
 
+/* Nearly all numbers are fixnums: two are added without a fold. */
+CHECK_STATIC(FIXNUM_MAX <= INT64_MAX / 2 && FIXNUM_MIN >= INT64_MIN / 2,
+             "the sum of two fixnums fits, and so does their difference");
+
+static prim_status give_integer(sx *m, int64_t n, value *out)
+{
+    return make_integer(m, n, out) ? PRIM_OK : PRIM_MEMORY;
+}
+
 static prim_status prim_add(sx *m, value *args, size_t count, value *out)
 {
+    if (LIKELY(count == 2 && both_fixnum(args[0], args[1])))
+        return give_integer(m, fixnum_of(args[0]) + fixnum_of(args[1]), out);
     return fold(m, add, args, count, number_integer(0), 0, out);
 }
 
@@ -184,6 +195,8 @@ static prim_status prim_multiply(sx *m, value *args, size_t count, value *out)
 static prim_status prim_subtract(sx *m, value *args, size_t count, value *out)
 {
     number first;
+    if (LIKELY(count == 2 && both_fixnum(args[0], args[1])))
+        return give_integer(m, fixnum_of(args[0]) - fixnum_of(args[1]), out);
     if (!arg_num(m, args, 0, &first))
         return PRIM_FAILED;
     if (count > 1)
@@ -224,7 +237,7 @@ static number mod_integer(int64_t a, int64_t b)
 static prim_status prim_mod(sx *m, value *args, size_t count, value *out)
 {
     number a, b;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_num(m, args, 0, &a) || !arg_num(m, args, 1, &b))
         return PRIM_FAILED;
     if (as_double(b) == 0)
@@ -253,7 +266,7 @@ static bool power(int64_t base, int64_t exponent, int64_t *out)
 static prim_status prim_pow(sx *m, value *args, size_t count, value *out)
 {
     number a, b;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_num(m, args, 0, &a) || !arg_num(m, args, 1, &b))
         return PRIM_FAILED;
     if (!a.real && !b.real && b.integer >= 0) {
@@ -284,7 +297,7 @@ static int64_t exact_root(int64_t n)
 static prim_status prim_sqrt(sx *m, value *args, size_t count, value *out)
 {
     number n;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_num(m, args, 0, &n))
         return PRIM_FAILED;
     if (as_double(n) < 0)
@@ -315,26 +328,26 @@ static prim_status whole(sx *m, const value *args, double (*rounding)(double),
 
 static prim_status prim_floor(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     return whole(m, args, floor, out);
 }
 
 static prim_status prim_ceil(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     return whole(m, args, ceil, out);
 }
 
 static prim_status prim_round(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     return whole(m, args, round, out); /* half away from zero */
 }
 
 static prim_status prim_abs(sx *m, value *args, size_t count, value *out)
 {
     number n;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_num(m, args, 0, &n))
         return PRIM_FAILED;
     if (n.real)
@@ -376,7 +389,7 @@ static prim_status prim_max(sx *m, value *args, size_t count, value *out)
 static prim_status prim_clamp(sx *m, value *args, size_t count, value *out)
 {
     value x, low, high;
-    (void)count;
+    CHECK(count == 3);
     if (!arg_number(m, args, 0, &x) || !arg_number(m, args, 1, &low) ||
         !arg_number(m, args, 2, &high))
         return PRIM_FAILED;
@@ -388,11 +401,17 @@ static prim_status prim_clamp(sx *m, value *args, size_t count, value *out)
 
 static prim_status prim_inc(sx *m, value *args, size_t count, value *out)
 {
+    CHECK(count == 1);
+    if (LIKELY(is_fixnum(args[0])))
+        return give_integer(m, fixnum_of(args[0]) + 1, out);
     return fold(m, add, args, count, number_integer(1), 0, out);
 }
 
 static prim_status prim_dec(sx *m, value *args, size_t count, value *out)
 {
+    CHECK(count == 1);
+    if (LIKELY(is_fixnum(args[0])))
+        return give_integer(m, fixnum_of(args[0]) - 1, out);
     return fold(m, add, args, count, number_integer(-1), 0, out);
 }
 

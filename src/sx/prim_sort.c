@@ -31,6 +31,7 @@ static void begin_runs(merge *s, size_t from)
     s->left = from;
     s->mid = s->right = least(from + s->width, s->size);
     s->end = least(s->mid + s->width, s->size);
+    CHECK(from < s->mid && s->end <= s->size);
 }
 
 static bool both_left(const merge *s)
@@ -70,6 +71,7 @@ static bool merge_runs(sx *m, prim_fn less, merge *s, arrays a)
     memcpy(to, a.from + s->left, (s->mid - s->left) * sizeof *to);
     to += s->mid - s->left;
     memcpy(to, a.from + s->right, (s->end - s->right) * sizeof *to);
+    CHECK(to + (s->end - s->right) == a.to + s->end);
     return true;
 }
 
@@ -113,6 +115,7 @@ static merge load(const value *slots)
     begin_runs(&s, (size_t)fixnum_of(slots[BASE]));
     s.left = (size_t)fixnum_of(slots[LEFT]);
     s.right = (size_t)fixnum_of(slots[RIGHT]);
+    CHECK(both_left(&s)); /* else nothing would have been compared */
     return s;
 }
 
@@ -145,6 +148,7 @@ static prim_status go_on(sx *m, const value *args, value *slots, merge *s,
             !add_rest(m, from, &s->right, s->end, &to))
             return PRIM_MEMORY;
         base = s->end;
+        CHECK(list_size(list_of(to)) == base);
         if (base == s->size) {
             s->width *= 2;
             base = 0;

@@ -116,7 +116,7 @@ static prim_status index_in_list(sx *m, value *args, value *out)
 static prim_status prim_index_of(sx *m, value *args, size_t count, value *out)
 {
     slice s, part;
-    (void)count;
+    CHECK(count == 2);
     if (is_list(args[0]) || is_nil(args[0]))
         return index_in_list(m, args, out);
     if (!arg_slice(m, args, 0, &s) || !arg_slice(m, args, 1, &part))
@@ -130,7 +130,7 @@ static prim_status prim_string_contains(sx *m, value *args, size_t count,
                                         value *out)
 {
     slice s, part;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_slice(m, args, 0, &s) || !arg_slice(m, args, 1, &part))
         return PRIM_FAILED;
     *out = value_boolean(find(s, part, 0) != SIZE_MAX);
@@ -141,7 +141,7 @@ static prim_status prim_starts_with(sx *m, value *args, size_t count,
                                     value *out)
 {
     slice s, part;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_slice(m, args, 0, &s) || !arg_slice(m, args, 1, &part))
         return PRIM_FAILED;
     *out = value_boolean(slice_starts_with(s, part));
@@ -151,7 +151,7 @@ static prim_status prim_starts_with(sx *m, value *args, size_t count,
 static prim_status prim_ends_with(sx *m, value *args, size_t count, value *out)
 {
     slice s, part;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_slice(m, args, 0, &s) || !arg_slice(m, args, 1, &part))
         return PRIM_FAILED;
     bool fits = part.size <= s.size;
@@ -183,13 +183,13 @@ static prim_status change_case(sx *m, const value *args, char first, value *out)
 
 static prim_status prim_upper(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     return change_case(m, args, 'a', out);
 }
 
 static prim_status prim_lower(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     return change_case(m, args, 'A', out);
 }
 
@@ -201,7 +201,7 @@ static bool is_blank(char c)
 static prim_status prim_trim(sx *m, value *args, size_t count, value *out)
 {
     slice s;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_slice(m, args, 0, &s))
         return PRIM_FAILED;
     size_t from = 0, to = s.size;
@@ -216,7 +216,7 @@ static prim_status prim_string_length(sx *m, value *args, size_t count,
                                       value *out)
 {
     slice s;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_slice(m, args, 0, &s))
         return PRIM_FAILED;
     *out = value_fixnum((int64_t)s.size);
@@ -236,7 +236,7 @@ static bool push_piece(sx *m, value pieces, slice s, size_t from, size_t to)
 static prim_status prim_split(sx *m, value *args, size_t count, value *out)
 {
     slice s, separator;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_slice(m, args, 0, &s) || !arg_slice(m, args, 1, &separator))
         return PRIM_FAILED;
     if (!list_new(m, separator.size == 0 ? s.size : 0, out))
@@ -259,7 +259,7 @@ static prim_status prim_join(sx *m, value *args, size_t count, value *out)
 {
     slice separator;
     span items;
-    (void)count;
+    CHECK(count == 2);
     if (!arg_slice(m, args, 0, &separator) || !arg_items(m, args, 1, &items))
         return PRIM_FAILED;
     sx_out *text = text_scratch(m);
@@ -277,7 +277,7 @@ static prim_status prim_join(sx *m, value *args, size_t count, value *out)
 static prim_status prim_replace(sx *m, value *args, size_t count, value *out)
 {
     slice s, old, new;
-    (void)count;
+    CHECK(count == 3);
     if (!arg_slice(m, args, 0, &s) || !arg_slice(m, args, 1, &old) ||
         !arg_slice(m, args, 2, &new))
         return PRIM_FAILED;
@@ -358,7 +358,7 @@ static prim_status prim_char_from_code(sx *m, value *args, size_t count,
 {
     int64_t code;
     char bytes[UTF8_MAX];
-    (void)count;
+    CHECK(count == 1);
     if (!arg_integer(m, args, 0, &code))
         return PRIM_FAILED;
     if (!utf8_valid_code(code))
@@ -370,7 +370,7 @@ static prim_status prim_char_from_code(sx *m, value *args, size_t count,
 static prim_status prim_keyword_name(sx *m, value *args, size_t count,
                                      value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     if (!is_keyword(args[0]) && !is_string(args[0]))
         return fail_argument(m, args, 0, "a keyword");
     *out = is_string(args[0]) ? args[0] : value_object(name_of(args[0]));
@@ -380,7 +380,7 @@ static prim_status prim_keyword_name(sx *m, value *args, size_t count,
 static prim_status prim_symbol_name(sx *m, value *args, size_t count,
                                     value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     if (!is_symbol(args[0]))
         return fail_argument(m, args, 0, "a symbol");
     *out = value_object(name_of(args[0]));

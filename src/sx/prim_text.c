@@ -69,7 +69,7 @@ static prim_status prim_println(sx *m, value *args, size_t count, value *out)
 static prim_status prim_parse(sx *m, value *args, size_t count, value *out)
 {
     string *s;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_string(m, args, 0, &s))
         return PRIM_FAILED;
     return text_read(m, string_slice(s), out);
@@ -77,7 +77,7 @@ static prim_status prim_parse(sx *m, value *args, size_t count, value *out)
 
 static prim_status prim_serialize(sx *m, value *args, size_t count, value *out)
 {
-    (void)count;
+    CHECK(count == 1);
     sx_out *text = text_scratch(m);
     prim_status status = text_put_value(m, text, args[0], SX_PRINT_STORABLE);
     return status == PRIM_OK ? text_string(m, text, out) : status;
@@ -89,7 +89,7 @@ static prim_status prim_sha256(sx *m, value *args, size_t count, value *out)
     uint8_t hash[HASH_SHA256_SIZE];
     char text[2 * HASH_SHA256_SIZE];
     string *s;
-    (void)count;
+    CHECK(count == 1);
     if (!arg_string(m, args, 0, &s))
         return PRIM_FAILED;
     hash_sha256(string_slice(s), hash);

@@ -36,6 +36,8 @@ static persist_status grow(sx_out *o, size_t more)
     if (o->capacity - o->size >= more)
         return PERSIST_OK;
     size_t capacity = o->capacity < OUT_FIRST ? OUT_FIRST : o->capacity * 2;
+    if (o->size_max != 0 && capacity > o->size_max)
+        capacity = o->size_max;
     if (capacity < o->size + more)
         capacity = o->size + more;
     char *data = mem_realloc(o->data, capacity);
@@ -179,6 +181,7 @@ static persist_status put_function(printer *p, object *o)
         name = ((macro *)(void *)o)->expander->code->name;
         return put_opaque(p, "macro", name);
     case KIND_PRIMITIVE:
+        CHECK(((primitive *)(void *)o)->name != NULL);
         name = ((primitive *)(void *)o)->name;
         return put_opaque(p, "primitive", name);
     default:
@@ -194,6 +197,7 @@ static persist_status put_leaf(printer *p, value v)
     }
     if (is_string(v))
         return put_string(p, string_of(v));
+    CHECK(!value_same(v, VALUE_UNBOUND));
     if (is_symbol(v) || is_keyword(v))
         return put_symbol(p, v);
     if (!is_object(v))
@@ -240,6 +244,7 @@ static void sift_down(const entry **at, size_t top, size_t count)
 /* Puts a dict's entries, ordered by key, behind those of the dicts around. */
 static persist_status push_order(printer *p, const dict *d)
 {
+    CHECK((p->flags & SX_PRINT_SORTED) != 0);
     walk_stack *w = &p->m->print_order;
     size_t count = dict_size(d), first = w->count;
     for (size_t i = 0; i < count; i++) {
@@ -284,6 +289,7 @@ static persist_status open_level(printer *p, value v)
 /* Puts what stands before the next element, and says what it is. */
 static persist_status next_element(printer *p, level *l, value *v)
 {
+    CHECK(l->next < l->object->aux);
     size_t i = l->next++;
     persist_status status = i > 0 ? put(p, " ", 1) : PERSIST_OK;
     if (status != PERSIST_OK)
@@ -338,6 +344,7 @@ persist_status sx_print(sx *m, value v, unsigned flags, sx_out *out,
 {
     persist_error local;
     printer p = {m, out, flags, error == NULL ? &local : error};
+    CHECK(m->print_walk.count == 0 && m->print_order.count == 0);
     size_t size = out->size, size_max = out->size_max;
     /* Shared data may print to far more than it takes. */
     if (size_max == 0)

@@ -80,6 +80,7 @@ static read_status make_dict(reader *r, const opening *o, const value *at,
 static read_status close_bracket(reader *r, value *out)
 {
     opening *o = top_opening(r);
+    CHECK(r->at < r->end);
     if (o == NULL)
         return reader_fail(r, r->at, PERSIST_SYNTAX, "%c closes nothing",
                            *r->at);
@@ -91,6 +92,7 @@ static read_status close_bracket(reader *r, value *out)
                            *r->at, o->closer);
     walk_stack *w = &r->m->read_values;
     const value *items = (value *)w->items + o->first;
+    CHECK(o->first <= w->count);
     size_t count = w->count - o->first;
     if (o->closer == '}') {
         read_status status = make_dict(r, o, items, count, out);
@@ -237,6 +239,7 @@ read_status reader_next(sx *m, slice text, size_t *at, value *out,
     CHECK(*at <= text.size);
     const char *start = text.size == 0 ? "" : text.data;
     reader r = {m, start, start + *at, start + text.size, error};
+    CHECK(m->read_values.count == 0 && m->read_openings.count == 0);
     read_status status = read_form(&r, out);
     keep_small(m, &m->read_values);
     keep_small(m, &m->read_openings);

@@ -207,6 +207,7 @@ bool begin_unit(sx *m, string *name)
 
 void end_unit(sx *m, uint32_t *out)
 {
+    CHECK(m->compiler->unit > 0);
     *out = m->compiler->unit;
     m->compiler->unit = current_unit(m)->parent;
 }

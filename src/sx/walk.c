@@ -71,6 +71,7 @@ static enum compared compare_tops(value a, value b)
 /* The next two values to compare; false if a key is only in one dict. */
 static bool next_values(pair *p, value *a, value *b)
 {
+    CHECK(p->a->kind == p->b->kind && p->a->aux == p->b->aux);
     size_t i = p->next++;
     if (p->a->kind == KIND_LIST) {
         *a = list_at((list *)(void *)p->a, i);

@@ -177,6 +177,29 @@ class Killer:
             self.figures["kills"] += 1
             server.release()
 
+    def strike(self, call, when):
+        """Kills a server as it enters a system call for the when-th time;
+        tells whether it came to that."""
+        server = Server(self.place, ready=False, wrap=[
+            "strace", "-D", "-f", "-o", "/dev/null", "-e", "trace=" + call,
+            "-e", "inject=%s:signal=SIGKILL:when=%d" % (call, when)])
+        try:
+            server.line()
+            server.eval(PROGRAM)
+            first = self.sent + 1
+            self.sent += 70  # every kind of op is among them
+            server.send("\n".join("(epoch %d)\n(eval %s)" % (
+                i, quote("(steps %d %d)" % (i, i + 1)))
+                for i in range(first, self.sent + 1)))
+            while self.acknowledged < self.sent:
+                self.note(server.reply())
+            server.close()
+        except Gone:
+            pass
+        finally:
+            server.release()
+        return server.process.returncode != 0
+
     def work(self, server):
         """Keeps the server busy until a seeded moment."""
         self.send(server)

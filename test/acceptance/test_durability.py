@@ -80,18 +80,17 @@ class Traced(Case):
         """Asserts write of marker < sync < write of reply to stdout."""
         s = self.trace("write,writev,pwrite64,pwritev,fdatasync,fsync", 4096)
         s.eval(append("warm", 1))
-        at = len(self.calls()) - 1
         s.send("(eval %s)" % quote(source))
         s.reply()
         self.end(s)
         while "+++ exited" not in self.calls()[-2]:
             time.sleep(0.01)
-        lines = self.calls()[at:]
+        lines = self.calls()
         written = [i for i, line in enumerate(lines) if marker in line
                    and not re.search(r"write\(1,", line)]
-        answered = [i for i, line in enumerate(lines)
-                    if re.search(r"write\(1, .*" + re.escape(reply), line)]
         self.assertTrue(written, "the marker was never written")
+        answered = [i for i, line in enumerate(lines) if i > written[0] and
+                    re.search(r"write\(1, .*" + re.escape(reply), line)]
         self.assertEqual(len(answered), 1, lines[:40])
         syncs = [i for i in self.whole_syncs(lines) if i[0] > written[0]]
         self.assertTrue(any(end < answered[0] for _, end in syncs),

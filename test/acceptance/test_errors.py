@@ -194,8 +194,9 @@ class Disk(Case):
     def inject(self, call, error, when):
         """A server whose later calls of one kind fail."""
         return self.serve(
-            wrap=["strace", "-D", "-f", "-o", "/dev/null", "-e", "trace=" + call,
-                  "-e", "inject=%s:error=%s:when=%s" % (call, error, when)],
+            wrap=["strace", "-D", "-f", "-o", "/dev/null", "-e",
+                  "trace=" + call, "-e",
+                  "inject=%s:error=%s:when=%s" % (call, error, when)],
             env={"ASAN_OPTIONS": "detect_leaks=0"})
 
     def test_a_failed_sync_ends_writing(self):

@@ -66,5 +66,34 @@ class Canaries(Case):
         self.noticed()
 
 
+class EveryCall(Case):
+    """Killed at the first, second, third ... call of each kind."""
+
+    def strike(self, *calls):
+        killer, kills = Killer(self.store, seed=5), 0
+        for call in calls:
+            when = 1
+            while killer.strike(call, when):
+                kills += 1
+                s = self.serve()
+                s.eval(PROGRAM)
+                killer.verify(s)
+                s.kill()
+                s.release()
+                when += 1
+            self.assertLess(when, 500)
+        self.assertGreater(kills, 0)
+        print("\nfigure: %d kills, at every %s" % (kills, ", ".join(calls)))
+
+    def test_writes(self):
+        self.strike("pwrite64", "write", "ftruncate", "fallocate")
+
+    def test_syncs(self):
+        self.strike("fdatasync", "fsync")
+
+    def test_names(self):
+        self.strike("openat", "rename", "unlink", "mkdir")
+
+
 if __name__ == "__main__":
     main()

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/slice.h"
 #include "persist.h"
+#include "store/store.h"
 
 enum { EDITS_MAX = 6, NAMES = 10, DATA_MAX = 5000, PENDING_MAX = 4096 };
 
@@ -419,7 +420,10 @@ static void step(pair *p)
     } else if (what < 90) {
         read_both(p);
     } else if (what < 97) {
+        bool did;
         wait_disk(p);
+        if (store_step(p->disk, &did, NULL) != PERSIST_OK)
+            p->failed = "background work";
     } else {
         close_disk(p);
         if (p->failed == NULL)

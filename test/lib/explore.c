@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "store/store.h"
 
 /* Systematic plans take each unit alone up to this many units. */
 enum {
@@ -135,8 +136,10 @@ static void at_call(void *context, const os_sim *sim, sim_call call)
 
 static void acknowledge(explorer *x, persist_lsn lsn)
 {
-    if (lsn > x->acknowledged)
-        x->acknowledged = lsn;
+    if (lsn <= x->acknowledged)
+        return;
+    x->acknowledged_before = x->acknowledged;
+    x->acknowledged = lsn;
 }
 
 static void open_store(explorer *x)
@@ -260,9 +263,19 @@ static void apply(explorer *x, op o)
     buf_release(&actual);
 }
 
+static void background(explorer *x)
+{
+    bool did;
+    persist_error error;
+    if (store_step(x->store, &did, &error) != PERSIST_OK)
+        explore_fail(x, "background work: %s", error.message);
+}
+
 static void step(explorer *x, op o)
 {
-    if (o.kind == OP_WAIT)
+    if (o.kind == OP_STEP)
+        background(x);
+    else if (o.kind == OP_WAIT)
         wait(x);
     else if (o.kind == OP_REOPEN)
         reopen(x);
@@ -274,15 +287,23 @@ static void step(explorer *x, op o)
         wait(x);
 }
 
+static void lose_bits(explorer *x, persist_lsn lowest)
+{
+    const sim_plan none = {.keep = SIM_KEEP_NONE};
+    for (int i = 0; i < ROTS && !x->failed; i++)
+        explore_check_rot(x, os_sim_crash(x->sim, &none), lowest,
+                          next_random(x));
+}
+
 static void finish(explorer *x)
 {
+    lose_bits(x, x->acknowledged_before);
     os_sim_watch(x->sim, x->failed ? NULL : at_call, x);
     close_store(x);
     const sim_plan none = {.keep = SIM_KEEP_NONE};
     if (!x->failed)
         explore_check(x, os_sim_crash(x->sim, &none), "closed");
-    for (int i = 0; i < ROTS && !x->failed; i++)
-        explore_check_rot(x, os_sim_crash(x->sim, &none), next_random(x));
+    lose_bits(x, x->acknowledged);
     if (!x->failed && os_sim_open_files(x->sim) != 0)
         explore_fail(x, "%zu files left open", os_sim_open_files(x->sim));
     os_sim_free(x->sim);
@@ -295,7 +316,7 @@ void explore_begin(explorer *x)
     x->sequences++;
     x->failed = false;
     x->random = 0;
-    x->acknowledged = 0;
+    x->acknowledged = x->acknowledged_before = 0;
     x->blob_count = x->blobs_acknowledged = 0;
     model_begin(&x->model);
     x->sim = os_sim_new(x->seed);

@@ -9,7 +9,9 @@
  * - what was served after recovery survives the next crash, also one inside
  *   the recovery;
  * - the store goes on: new commits get the model's numbers and survive;
- * - one bit lost in a closed store never reads as anything else. */
+ * - damage never reads as anything else: a bit, or in a closed store a whole
+ *   sector. (In an open one the last batch cannot be told from a torn one, and
+ *   a sector may hold the proof that there were others.) */
 #ifndef TEST_EXPLORE_H
 #define TEST_EXPLORE_H
 
@@ -44,7 +46,7 @@ typedef struct explorer {
     os_sim *sim;
     persist_store *store;
     model model;
-    persist_lsn acknowledged;
+    persist_lsn acknowledged, acknowledged_before;
     explore_blob blobs[EXPLORE_BLOBS_MAX]; /* put so far */
     size_t blob_count, blobs_acknowledged;
     bool watching, failed;
@@ -69,9 +71,11 @@ size_t explore_shrink(explorer *, op *, size_t count);
  * comes from. Takes the image over. For explore.c. */
 void explore_check(explorer *, os_sim *image, const char *how);
 
-/* Checks a store that was closed cleanly and has lost a bit since: whatever it
- * reads is right, or a typed error. Takes the image over. For explore.c. */
-void explore_check_rot(explorer *, os_sim *image, uint64_t seed);
+/* Checks a store that has lost a bit on the disk: it reads as after a commit no
+ * earlier than `lowest`, or gives a typed error. Takes the image over. For
+ * explore.c. */
+void explore_check_rot(explorer *, os_sim *image, persist_lsn lowest,
+                       uint64_t seed);
 
 /* Makes an empty simulation and model for a run. */
 void explore_begin(explorer *);

@@ -64,29 +64,6 @@ static void fail(const state *s, const char *what, slice why)
                  why.size == 0 ? "" : (const char *)why.data);
 }
 
-/* PERSIST_OK: the blob is there and right; PERSIST_ERROR: it is not what was
- * put; else what the store said. */
-static persist_status read_blob(persist_store *store, op o, persist_slice cid)
-{
-    char room[OP_PAYLOAD_MAX], bytes[OP_PAYLOAD_MAX + 1];
-    slice wanted = op_blob(o, room);
-    size_t size = 0, got = 0;
-    persist_blob_reader *reader = NULL;
-    persist_status status = persist_blob_open(store, cid, NULL, &reader, NULL);
-    while (status == PERSIST_OK && size < sizeof bytes) {
-        status = persist_blob_read(reader, bytes + size, sizeof bytes - size,
-                                   &got, NULL);
-        size += got;
-        if (got == 0)
-            break;
-    }
-    persist_blob_close(reader);
-    if (status != PERSIST_OK)
-        return status;
-    return slice_equal(wanted, slice_of(bytes, size)) ? PERSIST_OK
-                                                      : PERSIST_ERROR;
-}
-
 static void check_blobs(state *s, persist_store *store)
 {
     const explorer *x = s->x;
@@ -102,7 +79,7 @@ static void check_blobs(state *s, persist_store *store)
         if (status == PERSIST_NONE && promised)
             fail(s, "a blob that was put, or shown, is gone", slice_str(cid));
         else if (status == PERSIST_OK &&
-                 read_blob(store, x->blobs[i].op, slice_str(cid)) != PERSIST_OK)
+                 op_read_blob(store, x->blobs[i].op, NULL) != PERSIST_OK)
             fail(s, "a blob that is there is not whole", slice_str(cid));
         else if (status > PERSIST_NONE)
             fail(s, "a blob cannot be looked up", slice_str(cid));
@@ -286,47 +263,44 @@ void explore_check(explorer *x, os_sim *image, const char *how)
 
 /* ---- lost bits -------------------------------------------------------- */
 
-static void check_rotten(explorer *x, persist_store *store)
+static void check_rotten(explorer *x, persist_store *store, persist_lsn lowest)
 {
     buf text = {0};
     persist_error error;
+    persist_lsn latest = persist_latest(store);
     persist_status status = store_dump(store, PERSIST_LATEST, &text, &error);
     if (status == PERSIST_CORRUPT)
         x->rot_refused++;
     else if (status != PERSIST_OK)
         explore_fail(x, "reading: %s", error.message);
-    else if (persist_latest(store) != x->acknowledged ||
-             hash_xxh64(buf_slice(&text)) != x->model.digests[x->acknowledged])
-        explore_fail(x, "reads as something else");
+    else if (latest < lowest || latest > x->model.latest ||
+             hash_xxh64(buf_slice(&text)) != x->model.digests[latest])
+        explore_fail(x, "reads as something else: commit %llu of %llu",
+                     (unsigned long long)latest, (unsigned long long)lowest);
     buf_release(&text);
     for (size_t i = 0; i < x->blob_count; i++) {
-        persist_cid cid;
-        char room[OP_PAYLOAD_MAX];
-        op o = x->blobs[i].op;
-        persist_cid_of(op_blob(o, room), cid);
-        status = read_blob(store, o, slice_str(cid));
+        status = op_read_blob(store, x->blobs[i].op, &error);
         if (status != PERSIST_OK && status != PERSIST_CORRUPT)
-            explore_fail(x, "a blob reads as something else: %s", cid);
+            explore_fail(x, "a blob reads as something else");
     }
 }
 
-void explore_check_rot(explorer *x, os_sim *image, uint64_t seed)
+void explore_check_rot(explorer *x, os_sim *image, persist_lsn lowest,
+                       uint64_t seed)
 {
     persist_store *store = NULL;
     persist_error error;
-    os_sim_rot(image, seed);
+    os_sim_rot(image, seed, x->store == NULL);
     x->rotten++;
     x->checks++;
     persist_status status = explore_open(x, image, &store, &error);
     if (status == PERSIST_OK)
-        check_rotten(x, store);
+        check_rotten(x, store, lowest);
     else if (status == PERSIST_CORRUPT || status == PERSIST_BAD_STORE)
         x->rot_refused++;
     else
         explore_fail(x, "opening: %s", error.message);
-    if (x->failed) {
-        buf_printf(&x->report, "a bit was lost, seed %llu\n",
-                   (unsigned long long)seed);
-    }
+    if (x->failed)
+        buf_printf(&x->report, "damage, seed %llu\n", (unsigned long long)seed);
     abandon(store, image);
 }

@@ -7,7 +7,7 @@
 
 #include "os_sim_disk.h"
 
-enum { LARGE_SIZE = 1500, HUGE_SIZE = 6000, EDITS_MAX = 4 };
+enum { LARGE_SIZE = 1500, HUGE_SIZE = 6000, EDITS_MAX = 7 };
 
 static const struct {
     const char *name;
@@ -26,7 +26,8 @@ const char *op_name(op_kind kind)
 
 bool op_is_control(op_kind kind)
 {
-    return kind == OP_WAIT || kind == OP_REOPEN || kind == OP_KILL;
+    return kind == OP_STEP || kind == OP_WAIT || kind == OP_REOPEN ||
+           kind == OP_KILL;
 }
 
 bool op_is_blob(op_kind kind)
@@ -92,6 +93,8 @@ static slice payload(op o, size_t size, unsigned which,
 
 slice op_blob(op o, char room[OP_PAYLOAD_MAX])
 {
+    if (o.kind == OP_BLOB_READ)
+        o.kind = OP_BLOB_SMALL;
     CHECK(op_is_blob(o.kind));
     return payload(o, o.kind == OP_BLOB_LARGE ? HUGE_SIZE - 900 : 0, 0, room);
 }
@@ -152,6 +155,19 @@ static void build_expectation(command *c, op o, uint64_t mark, slice value)
     add(c, PERSIST_APPEND, "a", bytes(c, o, 0, 0), 0);
 }
 
+/* One edit of each kind: whatever fails in the middle is taken back. */
+static void build_mixed(command *c, op o, uint64_t mark)
+{
+    slice none = slice_of(NULL, 0);
+    add(c, PERSIST_PUT, "k", bytes(c, o, 0, 0), 0);
+    add(c, PERSIST_TRUNCATE, "a", none, mark / 2);
+    add(c, PERSIST_SET_MARK, "marked", none, mark + 1);
+    add(c, PERSIST_SET_POSITION, "", none, mark * 3);
+    add(c, PERSIST_DELETE, "k/large", none, 0);
+    add(c, PERSIST_APPEND, "large", bytes(c, o, LARGE_SIZE, 1), 0);
+    add(c, PERSIST_PUT, "mixed", bytes(c, o, 0, 2), 0);
+}
+
 static void build(command *c, op o, uint64_t mark, slice value)
 {
     slice none = slice_of(NULL, 0);
@@ -201,6 +217,9 @@ static void build(command *c, op o, uint64_t mark, slice value)
         add(c, PERSIST_SET_MARK, "marked", none, mark + 2);
         add(c, PERSIST_SET_POSITION, "", none, mark * 2);
         break;
+    case OP_MIXED:
+        build_mixed(c, o, mark);
+        break;
     case OP_ONCE_APPEND:
     case OP_ONCE_OTHER:
         once(c, ids[o.serial % 3], o.kind == OP_ONCE_APPEND);
@@ -246,6 +265,28 @@ static persist_status put_blob(persist_store *store, op o, buf *answer,
     return status;
 }
 
+persist_status op_read_blob(persist_store *store, op o, persist_error *error)
+{
+    char room[OP_PAYLOAD_MAX], got_room[OP_PAYLOAD_MAX + 1];
+    persist_cid cid;
+    slice wanted = op_blob(o, room);
+    persist_cid_of(wanted, cid);
+    size_t size = 0, got = 1;
+    persist_blob_reader *reader = NULL;
+    persist_status status =
+        persist_blob_open(store, slice_str(cid), NULL, &reader, error);
+    while (status == PERSIST_OK && got > 0 && size < sizeof got_room) {
+        status = persist_blob_read(reader, got_room + size,
+                                   sizeof got_room - size, &got, error);
+        size += got;
+    }
+    persist_blob_close(reader);
+    if (status != PERSIST_OK)
+        return status;
+    return slice_equal(wanted, slice_of(got_room, size)) ? PERSIST_OK
+                                                         : PERSIST_ERROR;
+}
+
 static persist_status commit(persist_store *store, op o, buf *answer,
                              persist_error *error)
 {
@@ -278,9 +319,13 @@ persist_status op_apply(persist_store *store, op o, buf *answer,
                         persist_error *error)
 {
     CHECK(!op_is_control(o.kind));
-    persist_status status = op_is_blob(o.kind)
-                                ? put_blob(store, o, answer, error)
-                                : commit(store, o, answer, error);
+    persist_status status;
+    if (op_is_blob(o.kind))
+        status = put_blob(store, o, answer, error);
+    else if (o.kind == OP_BLOB_READ)
+        status = op_read_blob(store, o, error);
+    else
+        status = commit(store, o, answer, error);
     buf_printf(answer, " %s\n", persist_status_code(status));
     return status;
 }

@@ -31,6 +31,9 @@
     X(EXPECT_KEY, "expect-key", 1)                                             \
     X(BLOB_SMALL, "blob-small", 1)                                             \
     X(BLOB_LARGE, "blob-large", 1)                                             \
+    X(BLOB_READ, "blob-read", 1)                                               \
+    X(MIXED, "mixed", 2)                                                       \
+    X(STEP, "step", 3)                                                         \
     X(WAIT, "wait", 5)                                                         \
     X(REOPEN, "reopen", 1)                                                     \
     X(KILL, "kill", 1)
@@ -52,7 +55,8 @@ typedef struct op {
 
 const char *op_name(op_kind);
 
-/* True for WAIT, REOPEN and KILL: what the one who runs the sequence does. */
+/* True for STEP, WAIT, REOPEN and KILL: what the one who runs the sequence does
+ * with the store itself. */
 bool op_is_control(op_kind);
 
 /* True for the ops that put a blob. */
@@ -72,6 +76,10 @@ persist_status op_apply(persist_store *, op, buf *answer, persist_error *error);
 
 /* The content of the blob that an op puts, made in room. */
 slice op_blob(op, char room[OP_PAYLOAD_MAX]);
+
+/* Reads a blob whole and compares it with the bytes that were put. PERSIST_OK:
+ * they are the same; PERSIST_ERROR: not; else what the store said. */
+persist_status op_read_blob(persist_store *, op, persist_error *error);
 
 /* Appends everything that reads can tell of a store, as text: streams, marks,
  * events both ways and in commit order, keys, command ids. Checks that the

@@ -404,14 +404,16 @@ static int sim_rename(const os *o, const char *from, const char *to)
     unsigned from_dir, to_dir, inode;
     int rc = refuse(s, SIM_RENAME, 0);
     if (rc == 0)
-        rc = find(s, from, &inode);
-    if (rc == 0)
         rc = find_parent(s, from, &from_dir, from_name);
     if (rc == 0)
         rc = find_parent(s, to, &to_dir, to_name);
+    if (rc == 0)
+        rc = find(s, from, &inode);
     if (rc != 0 || bug_every(s, SIM_BUG_DROP_RENAME, 3))
         return rc;
     CHECK(from_name[0] != '\0' && to_name[0] != '\0');
+    if (from_dir == to_dir && strcmp(from_name, to_name) == 0)
+        return 0;
     if (from_dir == to_dir) {
         sim_disk_change(s, to_dir, from_name, to_name, inode);
         return 0;

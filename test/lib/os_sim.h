@@ -87,8 +87,9 @@ os_sim *os_sim_crash(const os_sim *, const sim_plan *);
  * not synced can still be lost. */
 os_sim *os_sim_kill(const os_sim *);
 
-/* Flips one bit of one file, drawn from the seed. */
-void os_sim_rot(os_sim *, uint64_t seed);
+/* Damages one place of one file, drawn from the seed: a bit flips, or, if so
+ * told, a sector may also read as zeros or as garbage. */
+void os_sim_rot(os_sim *, uint64_t seed, bool sectors);
 
 /* A hash of all names and bytes as they are durable. */
 uint64_t os_sim_hash(const os_sim *);

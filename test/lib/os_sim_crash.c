@@ -328,7 +328,19 @@ os_sim *os_sim_kill(const os_sim *s)
     return to;
 }
 
-void os_sim_rot(os_sim *s, uint64_t seed)
+static void damage_bytes(sim_bytes *bytes, uint64_t seed, bool sectors)
+{
+    uint64_t at = sim_random(&seed) % bytes->size, how = sim_random(&seed);
+    if (how % 2 == 0 || !sectors) {
+        bytes->data[at] ^= (uint8_t)(1u << how / 2 % 8);
+        return;
+    }
+    uint64_t end = at / SIM_SECTOR * SIM_SECTOR + SIM_SECTOR;
+    for (at = end - SIM_SECTOR; at < end && at < bytes->size; at++)
+        bytes->data[at] = how % 4 == 1 ? 0 : (uint8_t)sim_random(&seed);
+}
+
+void os_sim_rot(os_sim *s, uint64_t seed, bool sectors)
 {
     unsigned number = (unsigned)(sim_random(&seed) % s->inode_count);
     for (unsigned i = 0; i < s->inode_count; i++) {
@@ -336,8 +348,7 @@ void os_sim_rot(os_sim *s, uint64_t seed)
         if (inode->is_dir || inode->links == 0 || inode->now->size == 0)
             continue;
         sim_bytes_resize(&inode->now, inode->now->size);
-        uint64_t at = sim_random(&seed) % inode->now->size;
-        inode->now->data[at] ^= (uint8_t)(1u << sim_random(&seed) % 8);
+        damage_bytes(inode->now, seed, sectors);
         sim_bytes_unref(inode->durable);
         inode->durable = sim_bytes_ref(inode->now);
         return;

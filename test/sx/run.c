@@ -43,7 +43,7 @@ struct runner {
     struct text captured;
 };
 
-static void die(const char *what, const char *name)
+static _Noreturn void die(const char *what, const char *name)
 {
     fprintf(stderr, "sx_run: %s: %s\n", what, name);
     exit(2);
@@ -360,7 +360,7 @@ static int64_t at_least(int64_t n, int64_t least)
 static void set_limits(struct config *config)
 {
     if (config->heap_max == 0)
-        config->heap_max = (size_t)at_least(config->scale * 256, 8 << 20);
+        config->heap_max = (size_t)at_least(config->scale * 256, 2 << 20);
     if (config->depth_max == 0)
         config->depth_max = (size_t)at_least(config->scale, 1000);
 }

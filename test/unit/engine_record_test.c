@@ -140,8 +140,7 @@ static void hostile_bodies_are_malformed(void **state)
         "",                             /* no position */
         "\x00",                         /* position 0 */
         "\x01\x01",                     /* append without a name */
-        "\x01\x01\x05"                  /* name longer than the body */
-        "a",                            /* */
+        "\x01\x01\x05n",                /* name longer than the body */
         "\x01\x09",                     /* no such kind */
         "\x01\x03\xff\xff\xff\xff\x7f", /* a name of 32 GiB */
         "\x01\x06\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", /* seq over max */

@@ -142,6 +142,23 @@ static void damage_in_a_closed_store_is_refused(void **state)
     fixture_end(&f);
 }
 
+/* The log that the manifest does not list yet counts too. */
+static void a_damaged_segment_header_is_refused(void **state)
+{
+    (void)state;
+    for (int closed = 0; closed < 2; closed++) {
+        fixture_begin(&f, 0);
+        fixture_append_many(&f, "s", "d", 3);
+        if (closed)
+            fixture_close(&f);
+        else
+            fixture_kill(&f);
+        fixture_flip(&f, FIRST, 17);
+        expect_corrupt(FIRST, 0);
+        fixture_end(&f);
+    }
+}
+
 static void a_missing_segment_is_refused(void **state)
 {
     (void)state;
@@ -340,6 +357,7 @@ int main(void)
         cmocka_unit_test(what_stands_behind_a_tear_never_comes_back),
         cmocka_unit_test(damage_below_the_watermark_is_refused),
         cmocka_unit_test(damage_in_a_closed_store_is_refused),
+        cmocka_unit_test(a_damaged_segment_header_is_refused),
         cmocka_unit_test(a_missing_segment_is_refused),
         cmocka_unit_test(a_missing_listed_segment_is_named),
         cmocka_unit_test(a_segment_of_another_store_is_not_ours),

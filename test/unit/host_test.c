@@ -11,9 +11,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../lib/os_sim.h"
 #include "base/mem.h"
 #include "host/host.h"
-#include "../lib/os_sim.h"
 
 typedef struct world {
     os_sim *sim;

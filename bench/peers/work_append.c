@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* W1, W5, W5b: durable appends one by one, by many threads, in a window. */
+#include "bench.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { THREADS_MAX = 64, WINDOW = 1024 };
+
+static void single(cell *c)
+{
+    const engine *e = c->engine;
+    void *db = e->open(c->dir), *s = e->session(db);
+    bulk b;
+    bulk_init(&b, 1, STREAMS);
+    double start = now_s();
+    for (uint64_t i = 0; i < c->n; i++)
+        e->append(s, bulk_fill(&b, i, 1), true);
+    c->result[0] = (now_s() - start) / (double)c->n * 1e6;
+    e->session_end(s);
+    e->close(db);
+}
+
+static void single_as(const engine *e, figure f)
+{
+    char path[PATH_SIZE];
+    cell c;
+    cell_init(&c, e, path);
+    c.n = set.singles;
+    cell_run(&c, single);
+    figure_add(f, e, c.result[0]);
+    remove_dir(path);
+}
+
+void work_single(const engine *e)
+{
+    single_as(e, F_W1);
+}
+
+void work_journal(const engine *e)
+{
+    const char *usual = set.dir;
+    if (set.journaled == NULL)
+        return;
+    set.dir = set.journaled;
+    single_as(e, F_W1_JOURNAL);
+    set.dir = usual;
+}
+
+/* ---- threads ---------------------------------------------------------- */
+
+typedef struct worker {
+    pthread_t thread;
+    const engine *engine;
+    void *session;
+    uint64_t stream, done;
+    double seconds;
+    atomic_bool *stop;
+    pthread_barrier_t *start;
+} worker;
+
+static void *append_until_stopped(void *context)
+{
+    worker *w = context;
+    char name[NAME_SIZE];
+    event mark = {.stream = stream_name(w->stream, name)};
+    pthread_barrier_wait(w->start);
+    double start = now_s();
+    while (!atomic_load_explicit(w->stop, memory_order_relaxed)) {
+        event one = mark;
+        mark.seq = one.seq = w->done + 1;
+        one.data = payload(w->done);
+        w->engine->append(w->session, &(batch){&one, 1, &mark, 1}, true);
+        w->done++;
+    }
+    w->seconds = now_s() - start;
+    return NULL;
+}
+
+static void threads_start(worker *workers, const engine *e, void *db,
+                          atomic_bool *stop, pthread_barrier_t *start)
+{
+    for (unsigned i = 0; i < set.threads; i++) {
+        workers[i] = (worker){.engine = e,
+                              .session = e->session(db),
+                              .stream = i,
+                              .stop = stop,
+                              .start = start};
+        must(pthread_create(&workers[i].thread, NULL, append_until_stopped,
+                            &workers[i]) == 0,
+             "thread", NULL);
+    }
+}
+
+/* result: total rate, and the slowest thread's part of the mean */
+static void threads_end(cell *c, worker *workers)
+{
+    double total = 0, slowest = 1e18;
+    for (unsigned i = 0; i < set.threads; i++) {
+        worker *w = &workers[i];
+        must(pthread_join(w->thread, NULL) == 0, "join", NULL);
+        double rate = (double)w->done / w->seconds;
+        total += rate;
+        slowest = rate < slowest ? rate : slowest;
+    }
+    c->result[0] = total;
+    c->result[1] = slowest / (total / set.threads);
+}
+
+static void threads(cell *c)
+{
+    static worker workers[THREADS_MAX];
+    const engine *e = c->engine;
+    void *db = e->open(c->dir);
+    atomic_bool stop = false;
+    pthread_barrier_t start;
+    char name[NAME_SIZE];
+    must(set.threads <= THREADS_MAX, "threads", "too many");
+    pthread_barrier_init(&start, NULL, set.threads + 1);
+    threads_start(workers, e, db, &stop, &start);
+    pthread_barrier_wait(&start);
+    double begin = now_s();
+    while (now_s() - begin < set.seconds)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    atomic_store(&stop, true);
+    threads_end(c, workers);
+    for (unsigned i = 0; i < set.threads; i++) {
+        sink got = {0};
+        e->read(workers[i].session, stream_name(i, name), &got);
+        must(got.count == workers[i].done, e->name, "events are missing");
+        e->session_end(workers[i].session);
+    }
+    e->close(db);
+}
+
+void work_threads(const engine *e)
+{
+    char path[PATH_SIZE];
+    cell c;
+    if (e->limit)
+        return;
+    cell_init(&c, e, path);
+    cell_run(&c, threads);
+    figure_add(F_W5, e, c.result[0] / 1e3);
+    figure_add(F_W5_SLOWEST, e, c.result[1]);
+    remove_dir(path);
+}
+
+/* ---- a window --------------------------------------------------------- */
+
+static void window(cell *c)
+{
+    const engine *e = c->engine;
+    void *db = e->open(c->dir), *s = e->session(db);
+    bulk b;
+    uint64_t done = 0;
+    bulk_init(&b, 1, STREAMS);
+    double start = now_s(), end;
+    do {
+        for (int i = 0; i < WINDOW; i++)
+            e->append(s, bulk_fill(&b, done++, 1), false);
+        e->sync(s);
+        end = now_s();
+    } while (end - start < set.seconds);
+    c->result[0] = (double)done / (end - start);
+    e->session_end(s);
+    e->close(db);
+}
+
+void work_window(const engine *e)
+{
+    char path[PATH_SIZE];
+    cell c;
+    if (e->sync == NULL)
+        return;
+    cell_init(&c, e, path);
+    cell_run(&c, window);
+    figure_add(F_W5B, e, c.result[0] / 1e3);
+    remove_dir(path);
+}

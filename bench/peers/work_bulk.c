@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/* W2, W3, W6, W7 and part of W10: a million events over a hundred streams, how
+ * they are read back, and what a kill in the middle costs. */
+#include "bench.h"
+
+#include <stdlib.h>
+
+/* result[0]: commits acknowledged so far; [1]: seconds in commits */
+static void load(cell *c)
+{
+    const engine *e = c->engine;
+    void *db = e->open(c->dir), *s = e->session(db);
+    bulk b;
+    bulk_init(&b, set.per_commit, STREAMS);
+    for (uint64_t done = 0; done < c->n; done += set.per_commit) {
+        const batch *commit = bulk_fill(&b, done, set.per_commit);
+        double start = now_s();
+        e->append(s, commit, true);
+        c->result[1] += now_s() - start;
+        c->result[0]++;
+    }
+    bulk_release(&b);
+    e->session_end(s);
+    e->close(db);
+}
+
+static sink read_streams(const engine *e, void *session)
+{
+    char name[NAME_SIZE];
+    sink got = {0};
+    for (uint64_t i = 0; i < STREAMS; i++)
+        e->read(session, stream_name(i, name), &got);
+    return got;
+}
+
+/* result[0]: seconds for all events, read the second time */
+static void read_warm(cell *c)
+{
+    const engine *e = c->engine;
+    void *db = e->open(c->dir), *s = e->session(db);
+    sink expected = bulk_expected(c->n, STREAMS);
+    (void)read_streams(e, s);
+    double start = now_s();
+    sink got = read_streams(e, s);
+    c->result[0] = now_s() - start;
+    must_match(e->name, &got, &expected);
+    e->session_end(s);
+    e->close(db);
+}
+
+/* What the last count events of each stream must give. */
+static void last_expected(uint64_t events, unsigned count, sink *out)
+{
+    for (uint64_t stream = 0; stream < STREAMS; stream++) {
+        uint64_t end = events / STREAMS;
+        out[stream] = (sink){.count = count};
+        for (uint64_t seq = end - count + 1; seq <= end; seq++)
+            out[stream].sum +=
+                sink_term(payload_words((seq - 1) * STREAMS + stream), seq);
+    }
+}
+
+/* Reads a second of the clock seldom; returns reads a second. */
+static double read_last(cell *c, void *session, unsigned count)
+{
+    char names[STREAMS][NAME_SIZE];
+    sink each[STREAMS], got = {0}, expected = {0};
+    uint64_t state = 1, done = 0;
+    last_expected(c->n, count, each);
+    for (uint64_t i = 0; i < STREAMS; i++)
+        stream_name(i, names[i]);
+    double start = now_s(), end;
+    do {
+        for (int i = 0; i < 256; i++, done++) {
+            size_t stream = (size_t)(random_next(&state) % STREAMS);
+            slice name = {names[stream], strlen(names[stream])};
+            c->engine->read_last(session, name, count, &got);
+            expected.count += each[stream].count;
+            expected.sum += each[stream].sum;
+        }
+        end = now_s();
+    } while (end - start < set.seconds / 2);
+    must_match(c->engine->name, &got, &expected);
+    return (double)done / (end - start);
+}
+
+/* result: reads a second of the last ten events, and of the last one */
+static void read_ends(cell *c)
+{
+    const engine *e = c->engine;
+    void *db = e->open(c->dir), *s = e->session(db);
+    (void)read_streams(e, s);
+    c->result[0] = read_last(c, s, 10);
+    c->result[1] = read_last(c, s, 1);
+    e->session_end(s);
+    e->close(db);
+}
+
+/* result[0]: seconds to open, read one stream, close */
+static void read_cold(cell *c)
+{
+    const engine *e = c->engine;
+    char name[NAME_SIZE];
+    sink got = {0};
+    double start = now_s();
+    void *db = e->open(c->dir), *s = e->session(db);
+    e->read(s, stream_name(42, name), &got);
+    e->session_end(s);
+    e->close(db);
+    c->result[0] = now_s() - start;
+    must(got.count == c->n / STREAMS, e->name, "events are missing");
+}
+
+/* result[0]: seconds for all events in commit order, the second time */
+static void read_ordered(cell *c)
+{
+    const engine *e = c->engine;
+    void *db = e->open(c->dir), *s = e->session(db);
+    sink expected = bulk_expected(c->n, STREAMS), got = {0};
+    e->read_all(s, &got);
+    must_match(e->name, &got, &expected);
+    double start = now_s();
+    e->read_all(s, &got);
+    c->result[0] = now_s() - start;
+    e->session_end(s);
+    e->close(db);
+}
+
+static void measure_reads(cell *c)
+{
+    const engine *e = c->engine;
+    double events = (double)set.bulk;
+    if (wanted("W3")) {
+        cell_run(c, read_warm);
+        figure_add(F_W3, e, events / c->result[0] / 1e6);
+    }
+    if (e->limit)
+        return;
+    if (wanted("W3b")) {
+        cell_run(c, read_ends);
+        figure_add(F_W3B, e, c->result[0] / 1e6);
+        figure_add(F_W3B1, e, c->result[1] / 1e6);
+    }
+    if (wanted("W3c")) {
+        cell_run(c, read_cold); /* leaves the files in the page cache */
+        cell_run(c, read_cold);
+        figure_add(F_W3C, e, c->result[0] * 1e3);
+        dir_uncache(c->dir);
+        cell_run(c, read_cold);
+        figure_add(F_W3C_DISK, e, c->result[0] * 1e3);
+    }
+    if (wanted("W3d") && e->read_all != NULL) {
+        cell_run(c, read_ordered);
+        figure_add(F_W3D, e, events / c->result[0] / 1e6);
+    }
+}
+
+void work_bulk(const engine *e)
+{
+    char path[PATH_SIZE];
+    cell c;
+    double bytes = payload_bytes(set.bulk);
+    cell_init(&c, e, path);
+    c.n = set.bulk;
+    cell_run(&c, load);
+    if (wanted("W2"))
+        figure_add(F_W2, e, (double)set.bulk / c.result[1] / 1e3);
+    if (!e->limit && wanted("W7")) {
+        figure_add(F_W7_WRITTEN, e, c.written / bytes);
+        figure_add(F_W7_KEPT, e, dir_bytes(path) / bytes);
+    }
+    if (!e->limit && wanted("W10"))
+        figure_add(F_W10_W2, e, c.anonymous_mb);
+    measure_reads(&c);
+    remove_dir(path);
+}
+
+/* ---- W6 --------------------------------------------------------------- */
+
+/* In: result[0] commits that were acknowledged. Out: result[1] seconds to
+ * open and read one event. All that was acknowledged must be there. */
+static void reopen(cell *c)
+{
+    const engine *e = c->engine;
+    char name[NAME_SIZE];
+    sink one = {0};
+    double start = now_s();
+    void *db = e->open(c->dir), *s = e->session(db);
+    e->read_last(s, stream_name(0, name), 1, &one);
+    c->result[1] = now_s() - start;
+    sink got = read_streams(e, s);
+    must(got.count >= c->result[0] * (double)set.per_commit, e->name,
+         "lost what it had acknowledged");
+    must(got.count % set.per_commit == 0, e->name, "kept half a commit");
+    sink expected = bulk_expected(got.count, STREAMS);
+    must_match(e->name, &got, &expected);
+    e->session_end(s);
+    e->close(db);
+}
+
+void work_crash(const engine *e)
+{
+    char path[PATH_SIZE];
+    cell c;
+    if (e->limit)
+        return;
+    cell_init(&c, e, path);
+    c.n = set.bulk;
+    cell_kill(&c, load, (double)(set.bulk / set.per_commit / 2));
+    cell_run(&c, reopen);
+    figure_add(F_W6, e, c.result[1] * 1e3);
+    remove_dir(path);
+}

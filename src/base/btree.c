@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/* Items ordered by name: a B+ tree in memory.
+ *
+ * All items are in the leaves. An inner node holds, for each child, the first
+ * item below it; of the first child that is never looked at. The first bytes of
+ * each name stand in the node as a number, so that most comparisons need no
+ * look at the item. Nodes are split on the way down, before they overflow;
+ * they go when they are empty, and are not merged before. */
+#include "base/btree.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+enum { FANOUT = 64, DEPTH_MAX = 32 };
+
+struct btree_node {
+    uint64_t prefixes[FANOUT];
+    void *items[FANOUT];
+    btree_node *previous, *next; /* of leaves */
+    unsigned count;
+    bool inner;
+    btree_node *children[]; /* FANOUT of them, inner nodes only */
+};
+
+/* The way from the root to a leaf. */
+typedef struct way {
+    btree_node *nodes[DEPTH_MAX];
+    unsigned indexes[DEPTH_MAX];
+    unsigned depth;
+} way;
+
+static slice name_of(const void *item)
+{
+    return *(const slice *)item;
+}
+
+static uint64_t prefix_of(slice name)
+{
+    uint64_t prefix = 0;
+    const uint8_t *bytes = name.data;
+    for (size_t i = 0; i < sizeof prefix; i++)
+        prefix = prefix << 8 | (i < name.size ? bytes[i] : 0);
+    return prefix;
+}
+
+static btree_node *node_new(bool inner)
+{
+    size_t children = inner ? FANOUT * sizeof(btree_node *) : 0;
+    btree_node *node = mem_alloc(sizeof *node + children);
+    if (node == NULL)
+        return NULL;
+    node->previous = node->next = NULL;
+    node->count = 0;
+    node->inner = inner;
+    return node;
+}
+
+/* ---- finding ---------------------------------------------------------- */
+
+/* How many entries of a node come before a name, or with `beyond` not behind
+ * it. */
+static unsigned rank(const btree_node *node, uint64_t prefix, slice name,
+                     bool beyond)
+{
+    unsigned low = 0, high = node->count;
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        bool before = node->prefixes[middle] < prefix;
+        if (node->prefixes[middle] == prefix) {
+            int order = slice_compare(name_of(node->items[middle]), name);
+            before = beyond ? order <= 0 : order < 0;
+        }
+        if (before)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static unsigned child_for(const btree_node *node, uint64_t prefix, slice name)
+{
+    unsigned behind = rank(node, prefix, name, true);
+    return behind == 0 ? 0 : behind - 1;
+}
+
+btree_at btree_seek(const btree *tree, slice name, bool beyond)
+{
+    const btree_node *node = tree->root;
+    if (node == NULL)
+        return (btree_at){NULL, 0};
+    uint64_t prefix = prefix_of(name);
+    while (node->inner)
+        node = node->children[child_for(node, prefix, name)];
+    return (btree_at){node, rank(node, prefix, name, beyond)};
+}
+
+void *btree_next(btree_at *at)
+{
+    while (at->leaf != NULL && at->index == at->leaf->count)
+        *at = (btree_at){at->leaf->next, 0};
+    return at->leaf == NULL ? NULL : at->leaf->items[at->index++];
+}
+
+/* ---- adding ----------------------------------------------------------- */
+
+static void insert(btree_node *node, unsigned index, uint64_t prefix,
+                   void *item, btree_node *child)
+{
+    CHECK(node->count < FANOUT && index <= node->count);
+    size_t behind = node->count - index;
+    memmove(node->prefixes + index + 1, node->prefixes + index,
+            behind * sizeof *node->prefixes);
+    memmove(node->items + index + 1, node->items + index,
+            behind * sizeof *node->items);
+    node->prefixes[index] = prefix;
+    node->items[index] = item;
+    if (node->inner) {
+        memmove(node->children + index + 1, node->children + index,
+                behind * sizeof *node->children);
+        node->children[index] = child;
+    }
+    node->count++;
+}
+
+/* Moves the upper half of a full child into a new node behind it. */
+static bool split(btree_node *parent, unsigned index)
+{
+    enum { KEPT = FANOUT / 2, MOVED = FANOUT - KEPT };
+    btree_node *left = parent->children[index];
+    btree_node *right = node_new(left->inner);
+    if (right == NULL)
+        return false;
+    memcpy(right->prefixes, left->prefixes + KEPT, MOVED * sizeof(uint64_t));
+    memcpy(right->items, left->items + KEPT, MOVED * sizeof(void *));
+    if (left->inner)
+        memcpy(right->children, left->children + KEPT,
+               MOVED * sizeof(btree_node *));
+    left->count = KEPT;
+    right->count = MOVED;
+    if (!left->inner) {
+        right->previous = left;
+        right->next = left->next;
+        if (left->next != NULL)
+            left->next->previous = right;
+        left->next = right;
+    }
+    insert(parent, index + 1, right->prefixes[0], right->items[0], right);
+    return true;
+}
+
+/* Makes sure that the root has room. */
+static bool grow_root(btree *tree)
+{
+    btree_node *old = tree->root;
+    if (old != NULL && old->count < FANOUT)
+        return true;
+    btree_node *root = node_new(old != NULL);
+    if (root == NULL)
+        return false;
+    if (old != NULL) {
+        insert(root, 0, old->prefixes[0], old->items[0], old);
+        if (!split(root, 0)) {
+            mem_free(root);
+            return false;
+        }
+    }
+    tree->root = root;
+    return true;
+}
+
+bool btree_add(btree *tree, void *item)
+{
+    slice name = name_of(item);
+    uint64_t prefix = prefix_of(name);
+    if (!grow_root(tree))
+        return false;
+    btree_node *node = tree->root;
+    while (node->inner) {
+        unsigned index = child_for(node, prefix, name);
+        if (node->children[index]->count == FANOUT) {
+            if (!split(node, index))
+                return false;
+            index = child_for(node, prefix, name);
+        }
+        node = node->children[index];
+    }
+    unsigned index = rank(node, prefix, name, false);
+    CHECK(index == node->count ||
+          !slice_equal(name_of(node->items[index]), name));
+    insert(node, index, prefix, item, NULL);
+    return true;
+}
+
+/* ---- removing --------------------------------------------------------- */
+
+static btree_node *find_way(const btree *tree, slice name, way *out)
+{
+    uint64_t prefix = prefix_of(name);
+    btree_node *node = tree->root;
+    out->depth = 0;
+    while (node != NULL && node->inner) {
+        CHECK(out->depth < DEPTH_MAX);
+        unsigned index = child_for(node, prefix, name);
+        out->nodes[out->depth] = node;
+        out->indexes[out->depth++] = index;
+        node = node->children[index];
+    }
+    return node;
+}
+
+static void erase(btree_node *node, unsigned index)
+{
+    node->count--;
+    size_t behind = node->count - index;
+    memmove(node->prefixes + index, node->prefixes + index + 1,
+            behind * sizeof *node->prefixes);
+    memmove(node->items + index, node->items + index + 1,
+            behind * sizeof *node->items);
+    if (node->inner)
+        memmove(node->children + index, node->children + index + 1,
+                behind * sizeof *node->children);
+}
+
+static void drop_node(btree_node *node)
+{
+    if (node->previous != NULL)
+        node->previous->next = node->next;
+    if (node->next != NULL)
+        node->next->previous = node->previous;
+    mem_free(node);
+}
+
+/* Inner nodes name the first item below each child: none may name one that is
+ * gone. Goes up as long as the first of a node has changed, or it is empty. */
+static void mend_way(btree *tree, const way *w, btree_node *node)
+{
+    for (unsigned level = w->depth; level-- > 0;) {
+        btree_node *parent = w->nodes[level];
+        unsigned index = w->indexes[level];
+        if (node->count == 0) {
+            drop_node(node);
+            erase(parent, index);
+        } else {
+            parent->prefixes[index] = node->prefixes[0];
+            parent->items[index] = node->items[0];
+        }
+        if (index > 0)
+            return;
+        node = parent;
+    }
+    if (node->count == 0) {
+        drop_node(node);
+        tree->root = NULL;
+    }
+}
+
+void btree_remove(btree *tree, const void *item)
+{
+    way w;
+    slice name = name_of(item);
+    btree_node *leaf = find_way(tree, name, &w);
+    CHECK(leaf != NULL);
+    unsigned index = rank(leaf, prefix_of(name), name, false);
+    CHECK(index < leaf->count && leaf->items[index] == item);
+    erase(leaf, index);
+    if (index == 0)
+        mend_way(tree, &w, leaf);
+    while (tree->root != NULL && tree->root->inner && tree->root->count == 1) {
+        btree_node *root = tree->root;
+        tree->root = root->children[0];
+        mem_free(root);
+    }
+}
+
+/* Goes down by the last child that is left, without recursion. */
+void btree_release(btree *tree)
+{
+    way w = {.depth = 0};
+    btree_node *node = tree->root;
+    while (node != NULL) {
+        if (node->inner && node->count > 0) {
+            CHECK(w.depth < DEPTH_MAX);
+            w.nodes[w.depth++] = node;
+            node = node->children[--node->count];
+            continue;
+        }
+        mem_free(node);
+        node = w.depth == 0 ? NULL : w.nodes[--w.depth];
+    }
+    tree->root = NULL;
+}

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# What the pages say is so: the tour as printed, links, parts, examples.
+import glob
+import os
+import re
+import subprocess
+
+from client import ROOT, SERVER, Case, main
+
+BUILD = os.path.dirname(SERVER)
+
+
+def read(*path):
+    with open(os.path.join(ROOT, *path), encoding="utf-8") as f:
+        return f.read()
+
+
+def blocks(page):
+    """The indented blocks of a page."""
+    found, lines = [], []
+    for line in page.split("\n") + ["end"]:
+        if line.startswith("    ") or (lines and not line):
+            lines.append(line[4:])
+        elif lines:
+            found.append("\n".join(lines).rstrip() + "\n")
+            lines = []
+    return found
+
+
+class Tour(Case):
+    def setUp(self):
+        super().setUp()
+        self.blocks = blocks(read("README.md"))
+
+    def test_the_tour_works_as_printed(self):
+        tour = [b for b in self.blocks if b.startswith("(load")][0]
+        commands = re.split(r"^(?=\((?:load|eval) )", tour, flags=re.M)[1:]
+        self.assertGreaterEqual(len(commands), 10)
+        s = self.serve(cwd=ROOT)
+        for text in commands:
+            command, *wanted = text.rstrip("\n").split("\n")
+            s.send(command)
+            self.assertEqual([s.line() for _ in wanted], wanted, command)
+        self.end(s)
+        self.assertEqual(bytes(s.buffer), b"")
+        self.look(next(b for b in self.blocks if b.startswith("$ build/")))
+
+    def look(self, block):
+        """The lines for the shell that follow the tour, on its store."""
+        for text in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, wanted = text.split("\n", 1)
+            command = command.replace("build/", BUILD + "/").replace(
+                "/tmp/tour", self.store)
+            run = subprocess.run(command.split(), capture_output=True,
+                                 text=True, timeout=60)
+            self.assertEqual((run.returncode, run.stdout), (0, wanted))
+
+
+class Pages(Case):
+    PAGES = [os.path.relpath(p, ROOT) for p in
+             glob.glob(ROOT + "/*.md") + glob.glob(ROOT + "/docs/*.md")]
+
+    def test_links_lead_somewhere(self):
+        self.assertGreater(len(self.PAGES), 5)
+        for page in self.PAGES:
+            for target in re.findall(r"\]\(([^)#:]+)\)", read(page)):
+                path = os.path.join(ROOT, os.path.dirname(page), target)
+                self.assertTrue(os.path.exists(path), page + ": " + target)
+
+    def test_named_files_are_there(self):
+        name = re.compile(r"`((?:src|include|test|scripts|tools|examples|docs|"
+                          r"lib|bench)/[\w./-]*\w)`")
+        for page in self.PAGES:
+            for path in name.findall(read(page)):
+                self.assertTrue(any(
+                    os.path.exists(os.path.join(ROOT, base, path))
+                    for base in ("", "lib/persist")), page + ": " + path)
+
+    def test_every_part_of_the_suite_is_explained(self):
+        parts = subprocess.run([ROOT + "/test/run", "--list"], text=True,
+                               capture_output=True, check=True).stdout.split()
+        rows = re.findall(r"^\| (\w+) \|", read("docs", "HACKING.md"), re.M)
+        self.assertEqual(rows[1:], parts)
+
+
+class Examples(Case):
+    def test_programs_in_sx(self):
+        files = sorted(glob.glob("examples/sx/*.sx", root_dir=ROOT))
+        self.assertTrue(files)
+        for path in files:
+            s = self.serve(store=os.path.join(self.dir, os.path.basename(
+                path)), cwd=ROOT)
+            s.load("lib/persist")
+            s.load(path)
+            self.end(s)
+
+    def test_programs_in_c(self):
+        files = glob.glob("examples/c/*.c", root_dir=ROOT)
+        self.assertTrue(files)
+        for path in files:
+            name = os.path.basename(path)[:-2]
+            wants_directory = "usage: %s DIRECTORY" % name in read(path)
+            run = subprocess.run(
+                [os.path.join(BUILD, "examples", name)]
+                + [os.path.join(self.dir, name)] * wants_directory,
+                capture_output=True, text=True, timeout=60)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertTrue(run.stdout, name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# The example programs do what their comments say, on the public libraries.
+import glob
+import os
+import subprocess
+
+from client import ROOT, SERVER, Case, main
+
+EXAMPLES = os.path.join(os.path.dirname(SERVER), "examples")
+
+
+class Examples(Case):
+    def output(self, *command):
+        run = subprocess.run(command, timeout=60, capture_output=True,
+                             text=True, check=False)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return run.stdout.split("\n")
+
+    def test_events(self):
+        program = os.path.join(EXAMPLES, "events")
+        self.assertEqual(self.output(program, self.store), [
+            "tea is number 1", "pot is number 2",
+            "refused: expected number 1, found 2", "1: tea", "2: pot", ""])
+        self.assertEqual(self.output(program, self.store)[-3:],
+                         ["3: tea", "4: pot", ""])
+
+    def test_embed(self):
+        self.assertEqual(self.output(os.path.join(EXAMPLES, "embed")),
+                         ["(0 10 100)", '"celsius is all I know"', ""])
+
+    def test_programs_in_sx(self):
+        programs = glob.glob(os.path.join(ROOT, "examples", "sx", "*.sx"))
+        self.assertGreaterEqual(len(programs), 1)
+        for path in programs:
+            with self.subTest(os.path.basename(path)):
+                typed = '(load "lib/persist")\n(load "%s")\n' % path
+                run = subprocess.run(
+                    [SERVER, "--store", self.store + os.path.basename(path)],
+                    cwd=ROOT, input=typed, timeout=60, capture_output=True,
+                    text=True, check=False)
+                self.assertEqual(run.stdout, "(ready)\n(ok 0)\n(ok 0)\n")
+                self.assertNotEqual(run.stderr, "")  # it says what it did
+
+    def test_public_names_only(self):
+        for name in ("persist", "sx"):
+            library = os.path.join(os.path.dirname(SERVER),
+                                   "lib%s.a" % name)
+            symbols = [line.split()[-1] for line in self.output(
+                "nm", "-g", "--defined-only", library) if " " in line]
+            self.assertGreaterEqual(len(symbols), 20)
+            for symbol in symbols:
+                self.assertRegex(symbol, "^(%s|persist_status)_" % name)
+
+
+if __name__ == "__main__":
+    main()

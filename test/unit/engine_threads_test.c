@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* Many threads on one store, on the real system: group commit wakes everybody
+ * and gives no number twice, readers see whole states while writers go on.
+ * Run it with a thread sanitizer too. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/slice.h"
+#include "persist.h"
+
+enum { WRITERS = 8, READERS = 2, APPENDS = 300, SEGMENT = 16 << 10 };
+
+static char dir[64];
+static persist_store *store;
+static atomic_int writers_left, failures;
+
+static void expect(bool holds)
+{
+    if (!holds)
+        atomic_fetch_add(&failures, 1);
+}
+
+static void open_store(void)
+{
+    persist_error error = {0};
+    persist_options options = {.path = dir,
+                               .create = true,
+                               .background = true,
+                               .segment_size = SEGMENT};
+    if (persist_open(&options, &store, &error) != PERSIST_OK)
+        fail_msg("%s", error.message);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/persist-threads-XXXXXX");
+    if (mkdtemp(dir) == NULL)
+        return -1;
+    open_store();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    char command[96];
+    int status = persist_close(store, NULL);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return status == PERSIST_OK ? system(command) : -1;
+}
+
+static slice stream_name(int number, char out[16])
+{
+    int size = snprintf(out, 16, "stream-%d", number);
+    return slice_of(out, (size_t)size);
+}
+
+/* Each commit has one event in a stream of its own and one in a common one,
+ * and a key that holds the number of the first: they always go together. */
+static void *writer(void *context)
+{
+    int number = (int)(intptr_t)context;
+    char name[16];
+    slice own = stream_name(number, name);
+    for (uint64_t i = 1; i <= APPENDS; i++) {
+        persist_edit edits[] = {
+            {PERSIST_APPEND, own, slice_of(&i, sizeof i), 0},
+            {PERSIST_APPEND, slice_str("common"), own, 0},
+            {PERSIST_PUT, own, slice_of(&i, sizeof i), 0},
+        };
+        persist_outcome out;
+        persist_error error;
+        bool done =
+            persist_commit(store, edits, 3, NULL, &out, &error) == PERSIST_OK;
+        expect(done && out.seqs[0] == i);
+        if (!done)
+            break;
+        bool waits = i % 3 != 0; /* some do not wait for each */
+        if (waits) {
+            expect(persist_wait_durable(store, out.lsn, NULL) == PERSIST_OK);
+            expect(persist_durable(store) >= out.lsn);
+        }
+        persist_outcome_release(&out);
+        if (i % 50 == 0) {
+            persist_edit cut = {PERSIST_TRUNCATE, own, {NULL, 0}, i - 10};
+            expect(persist_commit(store, &cut, 1, NULL, NULL, NULL) ==
+                   PERSIST_OK);
+        }
+    }
+    atomic_fetch_sub(&writers_left, 1);
+    return NULL;
+}
+
+/* The numbers of a stream follow each other, in any view at any time. */
+static uint64_t check_stream(slice name, persist_view view)
+{
+    persist_cursor *cursor;
+    persist_event e;
+    uint64_t last = 0, count = 0;
+    expect(persist_read(store, name, 0, PERSIST_NO_LIMIT, view, &cursor,
+                        NULL) == PERSIST_OK);
+    while (persist_next_event(cursor, &e, NULL) == PERSIST_OK) {
+        expect(last == 0 || e.seq == last + 1);
+        last = e.seq;
+        count++;
+    }
+    persist_cursor_close(cursor);
+    return last;
+}
+
+static void check_positions(void)
+{
+    persist_cursor *cursor;
+    persist_event e;
+    uint64_t last = 0;
+    expect(persist_read_all(store, 0, PERSIST_NO_LIMIT, PERSIST_LATEST, &cursor,
+                            NULL) == PERSIST_OK);
+    while (persist_next_event(cursor, &e, NULL) == PERSIST_OK) {
+        expect(e.position > last);
+        last = e.position;
+    }
+    persist_cursor_close(cursor);
+}
+
+static void *reader(void *context)
+{
+    uint64_t before = 0;
+    (void)context;
+    while (atomic_load(&writers_left) > 0) {
+        char name[16];
+        slice own = stream_name(before % WRITERS, name), value;
+        uint64_t last = check_stream(own, PERSIST_DURABLE);
+        if (persist_get(store, own, PERSIST_LATEST, &value, NULL) ==
+            PERSIST_OK) {
+            uint64_t number;
+            memcpy(&number, value.data, sizeof number);
+            expect(number >= last);
+            persist_free(value.data);
+        }
+        uint64_t common = check_stream(slice_str("common"), PERSIST_LATEST);
+        expect(common >= before);
+        before = common;
+        check_positions();
+        slice found;
+        persist_cursor *keys;
+        expect(persist_scan(store, slice_str("stream-"), NULL, PERSIST_NO_LIMIT,
+                            PERSIST_DURABLE, &keys, NULL) == PERSIST_OK);
+        while (persist_next_key(keys, &found, &value, NULL) == PERSIST_OK)
+            expect(value.size == sizeof(uint64_t));
+        persist_cursor_close(keys);
+    }
+    return NULL;
+}
+
+static void writers_and_readers_at_once(void **state)
+{
+    (void)state;
+    pthread_t threads[WRITERS + READERS];
+    atomic_store(&writers_left, WRITERS);
+    for (int i = 0; i < WRITERS + READERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL,
+                                        i < WRITERS ? writer : reader,
+                                        (void *)(intptr_t)i),
+                         0);
+    for (int i = 0; i < WRITERS + READERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&failures), 0);
+    assert_int_equal(check_stream(slice_str("common"), PERSIST_LATEST),
+                     WRITERS * APPENDS);
+    persist_stats stats;
+    persist_get_stats(store, &stats);
+    assert_true(stats.syncs < stats.commits);
+
+    assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+    open_store();
+    assert_int_equal(check_stream(slice_str("common"), PERSIST_DURABLE),
+                     WRITERS * APPENDS);
+    for (int i = 0; i < WRITERS; i++) {
+        char name[16];
+        assert_int_equal(check_stream(stream_name(i, name), PERSIST_DURABLE),
+                         APPENDS);
+    }
+    assert_int_equal(atomic_load(&failures), 0);
+}
+
+static void *put_blob(void *context)
+{
+    persist_cid cid;
+    (void)context;
+    for (int i = 0; i < 20; i++) {
+        char text[32];
+        int size = snprintf(text, sizeof text, "blob %d", i);
+        expect(persist_blob_put(store, slice_of(text, (size_t)size), cid,
+                                NULL) == PERSIST_OK);
+        expect(persist_blob_has(store, slice_str(cid), NULL) == PERSIST_OK);
+    }
+    return NULL;
+}
+
+static void blobs_from_many_threads(void **state)
+{
+    (void)state;
+    pthread_t threads[WRITERS];
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, put_blob, NULL), 0);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&failures), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(writers_and_readers_at_once),
+        cmocka_unit_test(blobs_from_many_threads),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

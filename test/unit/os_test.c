@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* The loops over calls that do less than they were asked, and the real table.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "os/os.h"
+
+/* ---- a reluctant system ----------------------------------------------- */
+
+static char content[64];
+static size_t content_size;
+static int turn, sync_turns;
+
+/* Every other call is interrupted; the rest move three bytes at most. */
+static ssize_t slow_read(const os *sys, os_file *file, void *data, size_t size,
+                         uint64_t at)
+{
+    (void)sys;
+    (void)file;
+    if (turn++ % 2 == 0)
+        return -EINTR;
+    size_t left = at < content_size ? content_size - at : 0;
+    size_t n = size < 3 ? size : 3;
+    n = n < left ? n : left;
+    memcpy(data, content + at, n);
+    return (ssize_t)n;
+}
+
+static ssize_t slow_write(const os *sys, os_file *file, const void *data,
+                          size_t size, uint64_t at)
+{
+    (void)sys;
+    (void)file;
+    if (turn++ % 2 == 0)
+        return -EINTR;
+    if (at >= sizeof content)
+        return -ENOSPC;
+    size_t left = sizeof content - at;
+    size_t n = size < 3 ? size : 3;
+    n = n < left ? n : left;
+    memcpy(content + at, data, n);
+    content_size = at + n;
+    return (ssize_t)n;
+}
+
+static int slow_sync(const os *sys, os_file *file)
+{
+    (void)sys;
+    (void)file;
+    return sync_turns++ < 3 ? -EINTR : -EIO;
+}
+
+static const os slow = {.version = OS_VERSION,
+                        .file_read = slow_read,
+                        .file_write = slow_write,
+                        .file_sync = slow_sync};
+
+static void short_and_interrupted_calls_are_repeated(void **state)
+{
+    (void)state;
+    char out[64] = "";
+    size_t got;
+    assert_int_equal(os_write_all(&slow, NULL, "hello world", 11, 2), 0);
+    assert_int_equal(content_size, 13);
+    assert_int_equal(os_read_all(&slow, NULL, out, 11, 2, &got), 0);
+    assert_int_equal(got, 11);
+    assert_string_equal(out, "hello world");
+    assert_int_equal(os_read_all(&slow, NULL, out, 64, 2, &got), 0);
+    assert_int_equal(got, 11);
+    assert_int_equal(os_write_all(&slow, NULL, out, 64, 2), -ENOSPC);
+    assert_int_equal(os_sync(&slow, NULL), -EIO);
+    assert_int_equal(sync_turns, 4);
+}
+
+static void paths_are_joined_or_refused(void **state)
+{
+    (void)state;
+    char path[8];
+    assert_int_equal(os_join(path, sizeof path, "abc", "def"), 0);
+    assert_string_equal(path, "abc/def");
+    assert_int_equal(os_join(path, sizeof path, "abc", "defg"), -ENAMETOOLONG);
+}
+
+static void an_errno_becomes_a_status(void **state)
+{
+    (void)state;
+    persist_error error;
+    assert_int_equal(os_failed(&error, -ENOSPC, "write", "x"),
+                     PERSIST_NO_SPACE);
+    assert_int_equal(os_failed(&error, -EDQUOT, "write", "x"),
+                     PERSIST_NO_SPACE);
+    assert_int_equal(os_failed(&error, -ENOMEM, "open", "x"), PERSIST_LIMIT);
+    assert_int_equal(os_failed(&error, -EIO, "read", "the/path"), PERSIST_IO);
+    assert_string_equal(error.path, "the/path");
+    assert_non_null(strstr(error.message, "cannot read the/path"));
+}
+
+/* ---- the real one ----------------------------------------------------- */
+
+static char dir[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/persist-os-XXXXXX");
+    return mkdtemp(dir) == NULL ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    char command[96];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command);
+}
+
+static int count_name(void *context, const char *name)
+{
+    int *count = context;
+    assert_true(name[0] != '.');
+    return ++*count == 3 ? 42 : 0;
+}
+
+static void files_and_names(void **state)
+{
+    (void)state;
+    const os *sys = os_posix();
+    os_file *file, *again;
+    os_stat stat;
+    uint64_t size;
+    char a[80], b[80], bytes[4];
+    size_t got;
+    int count = 0;
+    snprintf(a, sizeof a, "%s/a", dir);
+    snprintf(b, sizeof b, "%s/b", dir);
+    assert_int_equal(sys->file_open(sys, a, OS_READ, &file), -ENOENT);
+    int flags = OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE;
+    assert_int_equal(sys->file_open(sys, a, flags, &file), 0);
+    assert_int_equal(sys->file_open(sys, a, flags, &again), -EEXIST);
+    assert_int_equal(os_write_all(sys, file, "data", 4, 10), 0);
+    assert_int_equal(sys->file_size(sys, file, &size), 0);
+    assert_int_equal(size, 14);
+    assert_int_equal(sys->file_truncate(sys, file, 12), 0);
+    assert_int_equal(os_read_all(sys, file, bytes, 4, 10, &got), 0);
+    assert_int_equal(got, 2);
+    assert_int_equal(sys->file_sync(sys, file), 0);
+    assert_int_equal(sys->file_close(sys, file), 0);
+    assert_int_equal(sys->rename(sys, a, b), 0);
+    assert_int_equal(sys->dir_sync(sys, dir), 0);
+    assert_int_equal(sys->stat(sys, a, &stat), -ENOENT);
+    assert_int_equal(sys->stat(sys, b, &stat), 0);
+    assert_int_equal(stat.size, 12);
+    assert_false(stat.is_dir);
+    assert_int_equal(sys->dir_make(sys, a), 0);
+    assert_int_equal(sys->dir_make(sys, a), -EEXIST);
+    assert_int_equal(sys->dir_list(sys, dir, count_name, &count), 0);
+    assert_int_equal(count, 2);
+    assert_int_equal(sys->dir_list(sys, dir, count_name, &count), 42);
+    assert_int_equal(sys->unlink(sys, b), 0);
+    assert_int_equal(sys->dir_list(sys, b, count_name, &count), -ENOENT);
+    uint64_t first = 0, second = 0;
+    assert_int_equal(sys->random(sys, &first, sizeof first), 0);
+    assert_int_equal(sys->random(sys, &second, sizeof second), 0);
+    assert_true(first != second);
+    assert_true(sys->clock_ms(sys) <= sys->clock_ms(sys));
+}
+
+/* Blocks that are there and written: nothing is left for a later sync. */
+static void allocated_blocks_are_there(void **state)
+{
+    (void)state;
+    const os *sys = os_posix();
+    os_file *file;
+    char path[80], bytes[8] = "x";
+    size_t got;
+    struct stat info;
+    enum { SIZE = 300000 };
+    snprintf(path, sizeof path, "%s/f", dir);
+    assert_int_equal(
+        sys->file_open(sys, path, OS_READ | OS_WRITE | OS_CREATE, &file), 0);
+    assert_int_equal(os_write_all(sys, file, "start", 5, 0), 0);
+    assert_int_equal(sys->file_allocate(sys, file, SIZE), 0);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_size, SIZE);
+    assert_true(info.st_blocks * 512 >= SIZE);
+    assert_int_equal(os_read_all(sys, file, bytes, 8, 0, &got), 0);
+    assert_memory_equal(bytes, "start\0\0\0", 8);
+    assert_int_equal(os_read_all(sys, file, bytes, 8, SIZE - 8, &got), 0);
+    assert_memory_equal(bytes, "\0\0\0\0\0\0\0\0", 8);
+    /* never shrinks */
+    assert_int_equal(sys->file_allocate(sys, file, 10), 0);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_size, SIZE);
+    assert_int_equal(sys->file_close(sys, file), 0);
+}
+
+static void a_lock_belongs_to_a_handle(void **state)
+{
+    (void)state;
+    const os *sys = os_posix();
+    os_file *first, *second;
+    char path[80];
+    int64_t holder;
+    int flags = OS_READ | OS_WRITE | OS_CREATE;
+    snprintf(path, sizeof path, "%s/lock", dir);
+    assert_int_equal(sys->file_open(sys, path, flags, &first), 0);
+    assert_int_equal(sys->file_open(sys, path, flags, &second), 0);
+    assert_int_equal(sys->file_lock(sys, first, &holder), 0);
+    assert_int_equal(sys->file_lock(sys, second, &holder), -EWOULDBLOCK);
+    assert_int_equal(holder, getpid());
+    assert_int_equal(sys->file_close(sys, first), 0);
+    assert_int_equal(sys->file_lock(sys, second, &holder), 0);
+    assert_int_equal(sys->file_close(sys, second), 0);
+}
+
+#define REAL(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(short_and_interrupted_calls_are_repeated),
+        cmocka_unit_test(paths_are_joined_or_refused),
+        cmocka_unit_test(an_errno_becomes_a_status),
+        REAL(files_and_names),
+        REAL(allocated_blocks_are_there),
+        REAL(a_lock_belongs_to_a_handle),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
