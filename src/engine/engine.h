@@ -116,6 +116,14 @@ persist_status engine_once_find(engine *, slice id,
 persist_status engine_replay(engine *, persist_lsn, const record_body *,
                              persist_error *);
 
+/* ---- expect.c --------------------------------------------------------- */
+
+/* The writer: tells whether an expectation, an edit of that index, holds; if
+ * not, fills in the conflict. */
+persist_status expectation_check(const engine *, const persist_edit *,
+                                 size_t index, bool *holds, persist_outcome *,
+                                 persist_error *);
+
 /* ---- upkeep.c --------------------------------------------------------- */
 
 /* Sets up, and releases; the latter stops the thread. */

@@ -13,10 +13,11 @@ typedef struct arguments {
     const char *replay; /* ops, or NULL */
     bool wait_each;
     unsigned memtable; /* bytes; 0: the default */
-    const char *bug; /* on purpose: a name of bugs.h, or NULL */
+    const char *bug;   /* on purpose: a name of bugs.h, or NULL */
 } arguments;
 
-/* Reads --seed N, --budget SECONDS, --replay OPS, --wait-each, --memtable BYTES,
+/* Reads --seed N, --budget SECONDS, --replay OPS, --wait-each, --memtable
+ * BYTES,
  * --bug NAME; ends the process with a usage line on anything else. */
 arguments arguments_read(int argc, char **argv, double budget);
 

@@ -16,10 +16,17 @@
 #include "base/slice.h"
 #include "persist.h"
 
-enum { WRITERS = 8, READERS = 2, APPENDS = 300, SEGMENT = 16 << 10 };
+enum {
+    WRITERS = 8,
+    READERS = 2,
+    APPENDS = 300,
+    SEGMENT = 16 << 10,
+    SMALL = 4096
+};
 
 static char dir[64];
 static persist_store *store;
+static uint32_t memtable_size; /* 0: the default */
 static atomic_int writers_left, failures;
 
 static void expect(bool holds)
@@ -34,14 +41,17 @@ static void open_store(void)
     persist_options options = {.path = dir,
                                .create = true,
                                .background = true,
-                               .segment_size = SEGMENT};
+                               .segment_size = SEGMENT,
+                               .memtable_size = memtable_size,
+                               .merge_width = 3,
+                               .cache_size = 64 << 10};
     if (persist_open(&options, &store, &error) != PERSIST_OK)
         fail_msg("%s", error.message);
 }
 
 static int set_up(void **state)
 {
-    (void)state;
+    memtable_size = *state == NULL ? 0 : SMALL;
     snprintf(dir, sizeof dir, "/tmp/persist-threads-XXXXXX");
     if (mkdtemp(dir) == NULL)
         return -1;
@@ -180,6 +190,8 @@ static void writers_and_readers_at_once(void **state)
     persist_get_stats(store, &stats);
     assert_true(stats.syncs < stats.commits);
 
+    assert_true(memtable_size == 0 || stats.tables > 0);
+
     assert_int_equal(persist_close(store, NULL), PERSIST_OK);
     open_store();
     assert_int_equal(check_stream(slice_str("common"), PERSIST_DURABLE),
@@ -219,9 +231,15 @@ static void blobs_from_many_threads(void **state)
 
 int main(void)
 {
+    static bool tables = true;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writers_and_readers_at_once),
-        cmocka_unit_test(blobs_from_many_threads),
+        cmocka_unit_test_setup_teardown(writers_and_readers_at_once, set_up,
+                                        tear_down),
+        /* The same while memtables are flushed and tables merged. */
+        cmocka_unit_test_prestate_setup_teardown(writers_and_readers_at_once,
+                                                 set_up, tear_down, &tables),
+        cmocka_unit_test_setup_teardown(blobs_from_many_threads, set_up,
+                                        tear_down),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/* Tables: what is written is found, forwards, backwards and by name, in trees
+ * of any height; and no lost bit goes unseen. */
+#include "fixture.h"
+
+#include "../lib/os_sim_disk.h"
+#include "base/hash.h"
+#include "engine/entry.h"
+#include "engine/merge.h"
+
+enum { ENTRIES = 3000, NUMBER = 7, IDENTITY = 99, SMALL_CACHE = 4096 };
+
+static os_sim *sim;
+static cache blocks;
+static table_place place;
+
+static int set_up(void **state)
+{
+    (void)state;
+    sim = os_sim_new(1);
+    const os *sys = os_sim_os(sim);
+    assert_int_equal(sys->dir_make(sys, "t"), 0);
+    cache_init(&blocks, SMALL_CACHE);
+    place = (table_place){sys, "t", IDENTITY};
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    cache_release(&blocks);
+    assert_int_equal(os_sim_open_files(sim), 0);
+    os_sim_free(sim);
+    return 0;
+}
+
+/* Every third number is a key. */
+static slice key_name(int i, char out[32])
+{
+    int size = snprintf(out, 32, "key-%06d", i * 3);
+    return slice_of(out, (size_t)size);
+}
+
+static void write_keys(uint32_t block_size, bool compress, int count)
+{
+    table_writer w;
+    buf value = {0};
+    assert_int_equal(table_begin(&w, &place, NUMBER, block_size, compress,
+                                 (uint64_t)count, NULL),
+                     PERSIST_OK);
+    for (int i = 0; i < count; i++) {
+        char name[32];
+        buf_clear(&value);
+        buf_printf(&value, "value %d of %s", i, i % 100 == 0 ? "many" : "");
+        for (int k = 0; k < 200 && i % 100 == 0; k++)
+            buf_put_byte(&value, (uint8_t)k);
+        table_add(&w, TABLE_KEYS, key_name(i, name), buf_slice(&value));
+    }
+    buf_release(&value);
+    assert_int_equal(table_finish(&w, 1, 9, NULL), PERSIST_OK);
+}
+
+static table *open_table(void)
+{
+    os_stat stat;
+    char path[PERSIST_PATH_MAX];
+    table *t = NULL;
+    assert_int_equal(table_path(&place, NUMBER, path), 0);
+    assert_int_equal(place.sys->stat(place.sys, path, &stat), 0);
+    assert_int_equal(table_open(&place, &blocks, NUMBER, stat.size, &t, NULL),
+                     PERSIST_OK);
+    return t;
+}
+
+static void check_all(table_iter *i, int count)
+{
+    char name[32];
+    persist_status status = table_seek(i, slice_of(NULL, 0), NULL);
+    for (int n = 0; n < count; n++) {
+        assert_int_equal(status, PERSIST_OK);
+        assert_true(slice_equal(table_key(i), key_name(n, name)));
+        assert_true(slice_starts_with(table_value(i), slice_str("value ")));
+        status = table_next(i, NULL);
+    }
+    assert_int_equal(status, PERSIST_NONE);
+    status = table_seek_back(i, slice_str("z"), NULL);
+    for (int n = count; n-- > 0;) {
+        assert_int_equal(status, PERSIST_OK);
+        assert_true(slice_equal(table_key(i), key_name(n, name)));
+        status = table_previous(i, NULL);
+    }
+    assert_int_equal(status, PERSIST_NONE);
+}
+
+/* From every place that is between two keys, and at every key. */
+static void check_seeks(table_iter *i, int count)
+{
+    char name[32], wanted[32];
+    for (int n = 0; n < count * 3; n += 7) {
+        int size = snprintf(name, sizeof name, "key-%06d", n);
+        slice at = slice_of(name, (size_t)size);
+        int above = (n + 2) / 3, below = n / 3;
+        persist_status status = table_seek(i, at, NULL);
+        assert_int_equal(status, above < count ? PERSIST_OK : PERSIST_NONE);
+        if (status == PERSIST_OK)
+            assert_true(slice_equal(table_key(i), key_name(above, wanted)));
+        assert_int_equal(table_seek_back(i, at, NULL), PERSIST_OK);
+        assert_true(slice_equal(table_key(i), key_name(below, wanted)));
+        assert_int_equal(table_find(i, at, NULL),
+                         n % 3 == 0 ? PERSIST_OK : PERSIST_NONE);
+    }
+    assert_int_equal(table_seek_back(i, slice_str("a"), NULL), PERSIST_NONE);
+    assert_int_equal(table_seek(i, slice_str("z"), NULL), PERSIST_NONE);
+}
+
+static void what_is_written_is_found(void **state)
+{
+    static const uint32_t sizes[] = {64, 300, 4096, 32768};
+    (void)state;
+    for (size_t n = 0; n < 8; n++) {
+        write_keys(sizes[n / 2], n % 2 != 0, ENTRIES);
+        table *t = open_table();
+        table_iter i;
+        assert_int_equal(t->footer.roots[TABLE_KEYS].entries, ENTRIES);
+        assert_true(sizes[n / 2] > 64 ||
+                    t->footer.roots[TABLE_KEYS].height > 3);
+        table_iter_init(&i, t, TABLE_KEYS, n % 2 != 0);
+        check_all(&i, ENTRIES);
+        check_seeks(&i, ENTRIES);
+        table_iter_release(&i);
+        table_iter_init(&i, t, TABLE_ONCES, false);
+        assert_int_equal(table_seek(&i, slice_of(NULL, 0), NULL), PERSIST_NONE);
+        table_unref(t);
+        char path[PERSIST_PATH_MAX];
+        table_path(&place, NUMBER, path);
+        assert_int_equal(place.sys->unlink(place.sys, path), 0);
+        cache_release(&blocks);
+        cache_init(&blocks, SMALL_CACHE);
+    }
+}
+
+static void the_filter_tells_most_absent_names(void **state)
+{
+    (void)state;
+    write_keys(4096, false, ENTRIES);
+    table *t = open_table();
+    int maybe = 0;
+    for (int i = 0; i < ENTRIES; i++) {
+        char name[32];
+        assert_int_equal(table_may_have(t, TABLE_KEYS, key_name(i, name), NULL),
+                         PERSIST_OK);
+        snprintf(name, sizeof name, "absent-%d", i);
+        maybe +=
+            table_may_have(t, TABLE_KEYS, slice_str(name), NULL) == PERSIST_OK;
+    }
+    assert_true(maybe < ENTRIES / 20);
+    assert_int_equal(table_may_have(t, TABLE_STREAMS, slice_str("x"), NULL),
+                     PERSIST_NONE);
+    table_unref(t);
+}
+
+/* The cache keeps to its bound, and what is held stays. */
+static void the_cache_is_bounded(void **state)
+{
+    (void)state;
+    write_keys(256, false, ENTRIES);
+    table *t = open_table();
+    table_iter held, i;
+    table_iter_init(&held, t, TABLE_KEYS, false);
+    table_iter_init(&i, t, TABLE_KEYS, false);
+    assert_int_equal(table_seek(&held, slice_str("key-000300"), NULL),
+                     PERSIST_OK);
+    check_all(&i, ENTRIES);
+    assert_true(cache_size(&blocks) <= SMALL_CACHE);
+    assert_true(slice_equal(table_key(&held), slice_str("key-000300")));
+    table_iter_release(&held);
+    table_iter_release(&i);
+    table_unref(t);
+}
+
+/* Reads everything; PERSIST_OK only if all of it is as it was written. */
+static persist_status read_whole(uint64_t size, persist_error *error)
+{
+    table *t;
+    table_iter i;
+    char name[32];
+    persist_status status =
+        table_open(&place, &blocks, NUMBER, size, &t, error);
+    if (status != PERSIST_OK)
+        return status;
+    table_iter_init(&i, t, TABLE_KEYS, true);
+    status = table_seek(&i, slice_of(NULL, 0), error);
+    for (int n = 0; status == PERSIST_OK; n++) {
+        if (!slice_equal(table_key(&i), key_name(n, name)))
+            status = PERSIST_ERROR;
+        else if (table_may_have(t, TABLE_KEYS, table_key(&i), error) >
+                 PERSIST_NONE)
+            status = PERSIST_CORRUPT;
+        else
+            status = table_next(&i, error);
+    }
+    table_iter_release(&i);
+    table_unref(t);
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
+static void no_lost_bit_goes_unseen(void **state)
+{
+    (void)state;
+    fixture f = {.sim = sim};
+    buf bytes = {0};
+    char path[PERSIST_PATH_MAX];
+    write_keys(256, false, 20);
+    table_path(&place, NUMBER, path);
+    fixture_load(&f, path, &bytes);
+    assert_int_equal(read_whole(bytes.size, NULL), PERSIST_OK);
+    for (uint64_t at = 0; at < bytes.size; at++)
+        for (int bit = 0; bit < 8; bit++) {
+            uint8_t byte = bytes.data[at] ^ (uint8_t)(1 << bit);
+            persist_error error = {0};
+            fixture_patch(&f, path, at, slice_of(&byte, 1));
+            cache_release(&blocks);
+            cache_init(&blocks, SMALL_CACHE);
+            persist_status status = read_whole(bytes.size, &error);
+            /* The header tells whose file it is; nothing else needs it. */
+            bool header = at < TABLE_HEADER_SIZE;
+            assert_int_equal(status, header ? PERSIST_OK : PERSIST_CORRUPT);
+            assert_true(header || (strcmp(error.path, path) == 0 &&
+                                   (error.has & PERSIST_HAS_OFFSET) != 0 &&
+                                   error.offset <= at));
+            fixture_patch(&f, path, at, slice_of(bytes.data + at, 1));
+        }
+    assert_true(
+        table_header_is(slice_of(bytes.data, TABLE_HEADER_SIZE), IDENTITY));
+    for (size_t at = 0; at < TABLE_HEADER_SIZE; at++) {
+        bytes.data[at] ^= 1;
+        assert_false(
+            table_header_is(slice_of(bytes.data, TABLE_HEADER_SIZE), IDENTITY));
+        bytes.data[at] ^= 1;
+    }
+    buf_release(&bytes);
+}
+
+static void a_table_of_another_length_is_refused(void **state)
+{
+    (void)state;
+    fixture f = {.sim = sim};
+    buf bytes = {0};
+    char path[PERSIST_PATH_MAX];
+    write_keys(256, false, 20);
+    table_path(&place, NUMBER, path);
+    fixture_load(&f, path, &bytes);
+    for (uint64_t size = bytes.size; size-- > 0;) {
+        os_file *file;
+        assert_int_equal(
+            place.sys->file_open(place.sys, path, OS_READ | OS_WRITE, &file),
+            0);
+        assert_int_equal(place.sys->file_truncate(place.sys, file, size), 0);
+        place.sys->file_close(place.sys, file);
+        assert_int_equal(read_whole(bytes.size, NULL), PERSIST_CORRUPT);
+    }
+    buf_release(&bytes);
+}
+
+/* Bytes that nobody wrote decode to an error or to something; they never do
+ * harm. A right checksum is put over them, so that they get that far. */
+static void hostile_blocks_do_no_harm(void **state)
+{
+    (void)state;
+    uint64_t random = 5, refused = 0;
+    for (int n = 0; n < 20000; n++) {
+        block_writer w = {0};
+        buf packed = {0};
+        char name[32];
+        for (int i = 0; i < 5; i++)
+            block_add(&w, key_name(i, name), slice_str("v"));
+        assert_true(block_seal(&w, 1, n % 2 == 0, 3, &packed));
+        for (uint64_t k = sim_random(&random) % 4 + 1; k > 0; k--) {
+            uint64_t at = 8 + sim_random(&random) % (packed.size - 8);
+            packed.data[at] = (uint8_t)sim_random(&random);
+        }
+        uint64_t sum =
+            hash_xxh64_seed(slice_of(packed.data + 8, packed.size - 8), 3);
+        memcpy(packed.data, &sum, sizeof sum);
+        block *b = NULL;
+        if (block_decode(buf_slice(&packed), 1, 3, true, &b) == PERSIST_OK)
+            for (uint32_t i = 0; i < b->count; i++)
+                random += block_key(b, i).size + block_value(b, i).size;
+        else
+            refused++;
+        block_unref(b);
+        block_writer_release(&w);
+        buf_release(&packed);
+    }
+    assert_true(refused > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_is_written_is_found, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_filter_tells_most_absent_names,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_cache_is_bounded, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(no_lost_bit_goes_unseen, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_table_of_another_length_is_refused,
+                                        set_up, tear_down),
+        cmocka_unit_test(hostile_blocks_do_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
