@@ -37,6 +37,8 @@ uint64_t cursor_u64(cursor *c)
 
 uint64_t cursor_varint(cursor *c)
 {
+    if (!c->failed && c->at < c->end && *c->at < 0x80)
+        return *c->at++;
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
         uint8_t byte = cursor_u8(c);

@@ -208,41 +208,58 @@ static bool get_entries(block *b, uint8_t *keys, size_t keys_size)
     return cursor_done(&c);
 }
 
-static bool get_raw(slice packed, const block_header *h, uint8_t *raw)
+/* Makes the bytes those that were packed; they may move. */
+static persist_status unpack(uint8_t **bytes, const block_header *h, slice *raw)
 {
-    const uint8_t *stored = (const uint8_t *)packed.data + BLOCK_HEADER_SIZE;
-    if (h->codec == CODEC_RAW) {
-        if (h->raw > 0)
-            memcpy(raw, stored, h->raw);
-        return true;
-    }
-    size_t size = ZSTD_decompress(raw, h->raw, stored, h->stored);
-    return !ZSTD_isError(size) && size == h->raw;
+    uint8_t *stored = *bytes + BLOCK_HEADER_SIZE;
+    *raw = slice_of(stored, h->raw);
+    if (h->codec == CODEC_RAW)
+        return PERSIST_OK;
+    uint8_t *unpacked = mem_alloc(h->raw);
+    if (unpacked == NULL)
+        return PERSIST_LIMIT;
+    size_t size = ZSTD_decompress(unpacked, h->raw, stored, h->stored);
+    mem_free(*bytes);
+    *bytes = unpacked;
+    *raw = slice_of(unpacked, h->raw);
+    return !ZSTD_isError(size) && size == h->raw ? PERSIST_OK : PERSIST_CORRUPT;
 }
 
-persist_status block_decode(slice packed, uint8_t kind, uint64_t seed,
-                            bool with_entries, block **out)
+static persist_status decode(uint8_t **bytes, const block_header *h,
+                             bool with_entries, block **out)
 {
-    block_header h;
-    if (!get_header(packed, kind, seed, &h) || with_entries != (h.count > 0))
-        return PERSIST_CORRUPT;
-    size_t entries = h.count * sizeof(block_entry);
-    size_t memory = sizeof(block) + entries + h.keys + h.raw;
-    block *b = mem_alloc(memory);
+    slice raw;
+    persist_status status = unpack(bytes, h, &raw);
+    if (status != PERSIST_OK)
+        return status;
+    size_t entries = h->count * sizeof(block_entry);
+    block *b = mem_alloc(sizeof *b + entries + h->keys);
     if (b == NULL)
         return PERSIST_LIMIT;
-    *b = (block){.memory = memory, .count = h.count};
+    *b = (block){.bytes = *bytes, .raw = raw, .count = h->count};
+    b->memory = sizeof *b + entries + h->keys + h->raw;
     atomic_init(&b->references, 1);
     b->entries = (block_entry *)(b + 1);
-    uint8_t *keys = (uint8_t *)(b + 1) + entries;
-    b->raw = slice_of(keys + h.keys, h.raw);
-    if (!get_raw(packed, &h, keys + h.keys) ||
-        (with_entries && !get_entries(b, keys, h.keys))) {
+    if (with_entries &&
+        !get_entries(b, (uint8_t *)(b->entries + h->count), h->keys)) {
         mem_free(b);
         return PERSIST_CORRUPT;
     }
     *out = b;
     return PERSIST_OK;
+}
+
+persist_status block_decode(uint8_t *packed, size_t size, uint8_t kind,
+                            uint64_t seed, bool with_entries, block **out)
+{
+    block_header h;
+    persist_status status = PERSIST_CORRUPT;
+    if (get_header(slice_of(packed, size), kind, seed, &h) &&
+        with_entries == (h.count > 0))
+        status = decode(&packed, &h, with_entries, out);
+    if (status != PERSIST_OK)
+        mem_free(packed);
+    return status;
 }
 
 void block_unref(block *b)
@@ -252,8 +269,10 @@ void block_unref(block *b)
     unsigned before =
         atomic_fetch_sub_explicit(&b->references, 1, memory_order_acq_rel);
     CHECK(before > 0);
-    if (before == 1)
-        mem_free(b);
+    if (before > 1)
+        return;
+    mem_free(b->bytes);
+    mem_free(b);
 }
 
 uint32_t block_search(const block *b, slice key, bool beyond)

@@ -21,6 +21,7 @@ typedef struct block {
     uint64_t table, offset;             /* where it comes from */
     struct block *same, *newer, *older; /* the cache's */
     size_t memory;                      /* bytes it takes */
+    uint8_t *bytes;                     /* owned; raw lies in it */
     slice raw;                          /* what was packed */
     uint32_t count;
     block_entry *entries;
@@ -50,10 +51,11 @@ bool block_seal(block_writer *, uint8_t kind, bool compress, uint64_t seed,
 /* The same for bytes that are no entries. */
 bool block_seal_bytes(slice bytes, uint8_t kind, uint64_t seed, buf *out);
 
-/* Decodes a packed block of that kind; *out has one reference. Returns
- * PERSIST_CORRUPT or PERSIST_LIMIT without an error's text. */
-persist_status block_decode(slice packed, uint8_t kind, uint64_t seed,
-                            bool with_entries, block **out);
+/* Decodes a packed block of that kind; *out has one reference. Takes over the
+ * bytes, which are from mem_alloc, also when it fails. Returns PERSIST_CORRUPT
+ * or PERSIST_LIMIT without an error's text. */
+persist_status block_decode(uint8_t *packed, size_t size, uint8_t kind,
+                            uint64_t seed, bool with_entries, block **out);
 
 /* Gives a reference back. NULL is fine. */
 void block_unref(block *);

@@ -127,18 +127,19 @@ static persist_status read_block(table *t, const block_place *place,
         return status_set(error, PERSIST_LIMIT, "out of memory");
     persist_status status =
         read_at(t, packed, (size_t)place->size, place->offset, error);
-    if (status == PERSIST_OK) {
-        uint64_t seed =
-            block_seed(t->place.identity, t->footer.number, place->offset);
-        bool entries = place->kind != table_kind(TABLE_FILTER, 0);
-        status = block_decode(slice_of(packed, (size_t)place->size),
-                              place->kind, seed, entries, out);
-        if (status == PERSIST_CORRUPT)
-            table_corrupt(t, place->offset, "a block is damaged", error);
-        else if (status == PERSIST_LIMIT)
-            status_set(error, PERSIST_LIMIT, "out of memory");
+    if (status != PERSIST_OK) {
+        mem_free(packed);
+        return status;
     }
-    mem_free(packed);
+    uint64_t seed =
+        block_seed(t->place.identity, t->footer.number, place->offset);
+    bool entries = place->kind != table_kind(TABLE_FILTER, 0);
+    status = block_decode(packed, (size_t)place->size, place->kind, seed,
+                          entries, out);
+    if (status == PERSIST_CORRUPT)
+        table_corrupt(t, place->offset, "a block is damaged", error);
+    else if (status == PERSIST_LIMIT)
+        status_set(error, PERSIST_LIMIT, "out of memory");
     return status;
 }
 
