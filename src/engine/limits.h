@@ -78,6 +78,8 @@
 #define MERGE_WIDTH_MAX 64u
 /* Sizes count as one within this factor. */
 #define MERGE_SIZE_RATIO 4u
+/* All tables are merged when they hold this many times what is there. */
+#define GARBAGE_RATIO 2u
 /* Entries that one step of a merge moves. */
 #define MERGE_STEP 4096u
 /* Streams whose place a cursor over all events remembers. */

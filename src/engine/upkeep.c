@@ -86,10 +86,25 @@ static unsigned rank_of(const engine *e, const table *t)
     return rank;
 }
 
+/* Tells whether most of what the tables hold is truncated, overwritten or
+ * deleted. */
+static bool is_mostly_garbage(const engine *e, const layers *v)
+{
+    uint64_t held = 0;
+    for (size_t i = 0; i < v->table_count; i++)
+        held += v->tables[i]->footer.roots[TABLE_EVENTS].entries +
+                v->tables[i]->footer.roots[TABLE_KEYS].entries;
+    uint64_t live = e->manifest.events + e->manifest.keys;
+    return v->table_count > 1 && held / GARBAGE_RATIO > live;
+}
+
 /* Finds enough tables of one rank side by side, with the smaller ones that
- * are newer. */
+ * are newer; or all of them, when that frees most of their space. */
 static bool find_run(const engine *e, const layers *v, size_t *from)
 {
+    *from = 0;
+    if (is_mostly_garbage(e, v))
+        return true;
     size_t end = v->table_count, count = 0;
     unsigned rank = 0;
     for (size_t i = end; i-- > 0;) {

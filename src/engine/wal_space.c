@@ -314,7 +314,9 @@ persist_status wal_describe(wal *w, persist_lsn tables_last, bool closing,
     for (size_t i = 0; i < w->sealed.segment_count && added; i++)
         if (w->sealed.segments[i].last > tables_last)
             added = manifest_add(out, w->sealed.segments[i]);
-    if (added && w->active != NULL && w->active->first != 0)
+    bool needed = w->active != NULL && w->active->first != 0 &&
+                  (!closing || w->active->last > tables_last);
+    if (added && needed)
         added = manifest_add(out, entry_of(w->active));
     out->watermark = w->appended;
     pthread_mutex_lock(&w->lock);
