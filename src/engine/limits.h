@@ -7,7 +7,7 @@
 #include "persist.h"
 
 /* Version of everything in a store directory; docs/FORMAT.md. */
-#define FORMAT_VERSION 1u
+#define FORMAT_VERSION 2u
 
 /* Parts of a log segment start at multiples of this. */
 #define LOG_ALIGN 8u

@@ -205,7 +205,7 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
     cursor c = cursor_of(bytes);
     (void)cursor_bytes(&c, sizeof magic);
     uint32_t version = cursor_u32(&c);
-    if (bytes.size < FIXED_SIZE + CHECKSUM_SIZE)
+    if (c.failed || cursor_left(&c) < CHECKSUM_SIZE)
         return damaged(error, "too short");
     cursor tail = cursor_of(
         slice_of((const uint8_t *)bytes.data + bytes.size - CHECKSUM_SIZE,
@@ -216,8 +216,11 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
     if (version != FORMAT_VERSION)
         return status_set(error, PERSIST_BAD_STORE,
                           "the store has format version %u, this program reads "
-                          "version %u; use a newer program",
-                          version, FORMAT_VERSION);
+                          "version %u; use %s program",
+                          version, FORMAT_VERSION,
+                          version > FORMAT_VERSION ? "a newer" : "an older");
+    if (bytes.size < FIXED_SIZE + CHECKSUM_SIZE)
+        return damaged(error, "too short");
     uint32_t flags = cursor_u32(&c);
     out->clean = (flags & CLEAN) != 0;
     out->identity = cursor_u64(&c);
