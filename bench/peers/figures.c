@@ -138,6 +138,19 @@ static bool row_reached(int row)
     return row_ratio(row) >= rows[row].goal;
 }
 
+/* The goal as a ratio to what the row's ratio is to; NAN if to nothing. */
+static double goal_ratio(int row)
+{
+    figure f = rows[row].figure;
+    int peer = row_peer(row);
+    if (rows[row].against != VALUE)
+        return rows[row].goal;
+    if (peer == ENGINES)
+        return NAN;
+    return figures[f].higher ? rows[row].goal / median(f, peer)
+                             : median(f, peer) / rows[row].goal;
+}
+
 static void goal_text(int row, char out[64])
 {
     figure f = rows[row].figure;
@@ -214,8 +227,7 @@ static void write_row(FILE *out, int row)
     goal_text(row, goal);
     fprintf(out, "row\t%s\t%s\t%s\t%s\t%s\t%s\t%.3f\t%s\t%s\t", figures[f].work,
             figures[f].what, figures[f].unit, ours, limit, ratio,
-            rows[row].against == VALUE ? 0 : rows[row].goal, goal,
-            row_reached(row) ? "reached" : "behind");
+            goal_ratio(row), goal, row_reached(row) ? "reached" : "behind");
     for (int i = 0; i < n; i++)
         fprintf(out, "%s%s %.*f", i == 0 ? "" : ", ", engines[peers[i]]->name,
                 figures[f].digits, median(f, peers[i]));

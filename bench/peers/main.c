@@ -17,6 +17,7 @@ settings set = {.dir = "bench-data",
                 .rounds = 5,
                 .singles = 2000,
                 .bulk = 1000000,
+                .streams = 100,
                 .per_commit = 1000,
                 .many_streams = 1000000,
                 .many_keys = 10000000,
@@ -28,6 +29,8 @@ static const char help[] =
     "  --dir DIR      where databases are put (bench-data)\n"
     "  --journaled D  a place with a journal: W1 is measured there too\n"
     "  --rounds N     how often each engine has its turn (5)\n"
+    "  --events N     events of W2 and W6, keys of W4 (1000000)\n"
+    "  --streams N    that the events go to (100)\n"
     "  --only NAME    this engine alone, such as ours; may be repeated\n"
     "  --quick        small and once: to see that all works\n"
     "  --many-peers   peers too with a million streams, ten million keys\n"
@@ -99,6 +102,7 @@ static bool group_wanted(int group)
 static void run_group(int group)
 {
     int rounds = groups[group].once ? 1 : set.rounds;
+    double start = now_s();
     if (!group_wanted(group))
         return;
     for (int round = 0; round < rounds; round++) {
@@ -110,6 +114,8 @@ static void run_group(int group)
                 groups[group].work(e);
         }
     }
+    fprintf(stderr, "%s took %.0f s\n", groups[group].workloads,
+            now_s() - start);
 }
 
 static void make_small(void)
@@ -154,6 +160,10 @@ static void parse(int argc, char **argv)
             set.journaled = value_of(argc, argv, &i);
         else if (strcmp(argv[i], "--rounds") == 0)
             set.rounds = (int)strtol(value_of(argc, argv, &i), NULL, 10);
+        else if (strcmp(argv[i], "--events") == 0)
+            set.bulk = strtoull(value_of(argc, argv, &i), NULL, 10);
+        else if (strcmp(argv[i], "--streams") == 0)
+            set.streams = strtoull(value_of(argc, argv, &i), NULL, 10);
         else if (strcmp(argv[i], "--only") == 0)
             add(only, &only_count, value_of(argc, argv, &i));
         else if (strcmp(argv[i], "--tsv") == 0)
@@ -167,7 +177,9 @@ static void parse(int argc, char **argv)
         else
             usage(2);
     }
-    if (set.rounds < 1 || set.rounds > ROUNDS_MAX)
+    if (set.rounds < 1 || set.rounds > ROUNDS_MAX || set.bulk == 0 ||
+        set.streams < 50 || set.bulk % set.per_commit != 0 ||
+        set.bulk % set.streams != 0 || set.bulk / set.streams < 10)
         usage(2);
 }
 
