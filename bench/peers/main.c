@@ -13,9 +13,8 @@ const engine *const engines[ENGINES] = {
     &engine_ours,   &engine_leveldb,      &engine_rocksdb,    &engine_lmdb,
     &engine_sqlite, &engine_sqlite_tuned, &engine_wiredtiger, &engine_raw};
 
-settings set = {.dir = "bench-data",
-                .rounds = 5,
-                .singles = 2000,
+settings set = {.rounds = 5,
+                .singles = 1000,
                 .bulk = 1000000,
                 .streams = 100,
                 .per_commit = 1000,
@@ -26,7 +25,7 @@ settings set = {.dir = "bench-data",
 
 static const char help[] =
     "usage: engines [options] [W1 W2 ...]   all workloads if none is named\n"
-    "  --dir DIR      where databases are put (bench-data)\n"
+    "  --dir DIR      where databases are put (data, beside the program)\n"
     "  --journaled D  a place with a journal: W1 is measured there too\n"
     "  --rounds N     how often each engine has its turn (5)\n"
     "  --events N     events of W2 and W6, keys of W4 (1000000)\n"
@@ -39,19 +38,14 @@ static const char help[] =
 static const struct {
     const char *workloads; /* separated by blanks */
     void (*work)(const engine *);
-    bool once;
+    int times; /* the rounds, this often; 0: one round */
 } groups[] = {
-    {"raw", work_limits, false},
-    {"W1", work_single, false},
-    {"W1", work_journal, false},
-    {"W2 W3 W3b W3c W3d W7 W10", work_bulk, false},
-    {"W4 W10", work_keys, false},
-    {"W5", work_threads, false},
-    {"W5b", work_window, false},
-    {"W6", work_crash, false},
-    {"W8", work_blobs, false},
-    {"W9", work_host, true},
-    {"W10", work_many, true},
+    {"raw", work_limits, 1},  {"W1", work_single, 3},
+    {"W1", work_journal, 2},  {"W2 W3 W3b W3c W3d W7 W10", work_bulk, 1},
+    {"W4 W10", work_keys, 1}, {"W5", work_threads, 1},
+    {"W5b", work_window, 1},  {"W6", work_crash, 1},
+    {"W8", work_blobs, 1},    {"W9", work_host, 0},
+    {"W10", work_many, 0},
 };
 
 enum { GROUPS = sizeof groups / sizeof *groups, CHOSEN_MAX = 32 };
@@ -91,6 +85,8 @@ void cell_init(cell *c, const engine *e, char path[PATH_SIZE])
 static bool group_wanted(int group)
 {
     char copy[64], *rest = copy, *name;
+    if (groups[group].work == work_journal && set.journaled == NULL)
+        return false;
     snprintf(copy, sizeof copy, "%s", groups[group].workloads);
     while ((name = strsep(&rest, " ")) != NULL)
         if (wanted(name))
@@ -101,7 +97,8 @@ static bool group_wanted(int group)
 /* Each round begins with another engine. */
 static void run_group(int group)
 {
-    int rounds = groups[group].once ? 1 : set.rounds;
+    int times = groups[group].times;
+    int rounds = times == 0 ? 1 : times * set.rounds;
     double start = now_s();
     if (!group_wanted(group))
         return;
@@ -148,9 +145,20 @@ static const char *value_of(int argc, char **argv, int *i)
     return argv[++*i];
 }
 
+static const char *usual_dir(void)
+{
+    static char dir[PATH_SIZE];
+    const char *slash = strrchr(set.program, '/');
+    int size = slash == NULL ? 0 : (int)(slash - set.program) + 1;
+    int n = snprintf(dir, sizeof dir, "%.*sdata", size, set.program);
+    must(n > 0 && n < PATH_SIZE, set.program, "too long");
+    return dir;
+}
+
 static void parse(int argc, char **argv)
 {
     set.program = argv[0];
+    set.dir = usual_dir();
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0)
             usage(0);
@@ -177,7 +185,7 @@ static void parse(int argc, char **argv)
         else
             usage(2);
     }
-    if (set.rounds < 1 || set.rounds > ROUNDS_MAX || set.bulk == 0 ||
+    if (set.rounds < 1 || set.rounds > ROUNDS_MAX / 3 || set.bulk == 0 ||
         set.streams < 50 || set.bulk % set.per_commit != 0 ||
         set.bulk % set.streams != 0 || set.bulk / set.streams < 10)
         usage(2);
