@@ -2,8 +2,11 @@
 /* Bounds-checked decoding of bytes from outside. */
 #include "base/cursor.h"
 
+#include "base/check.h"
+
 static uint64_t get_le(cursor *c, size_t size)
 {
+    CHECK(size <= sizeof(uint64_t) && c->at <= c->end);
     if (c->failed || cursor_left(c) < size) {
         c->failed = true;
         return 0;
@@ -57,6 +60,7 @@ uint64_t cursor_varint(cursor *c)
 
 slice cursor_bytes(cursor *c, uint64_t size)
 {
+    CHECK(c->at <= c->end);
     if (c->failed || cursor_left(c) < size) {
         c->failed = true;
         return slice_of(NULL, 0);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/cli.h"
@@ -11,6 +12,7 @@
 static int finish(cli *c, persist_store *store, persist_cursor *cursor,
                   persist_status status, const persist_error *error)
 {
+    CHECK(status <= PERSIST_NONE || error->status == status);
     int code = 0;
     persist_cursor_close(cursor);
     if (!cli_flush(c))
@@ -163,6 +165,7 @@ int cli_log(cli *c)
 
 static int kv_get(cli *c)
 {
+    CHECK(c->arg_count == 2);
     persist_error error;
     slice value;
     persist_store *store = cli_open(c->store, false);
