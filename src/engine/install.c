@@ -97,7 +97,7 @@ static void swap_view(engine *e, layers *next, size_t from, size_t to,
     for (size_t i = from; i < to; i++)
         u->dropped[u->dropped_count++] =
             (dropped_table){table_ref(old->tables[i]), m->generation};
-    wal_trim(&e->wal, manifest_tables_last(&e->manifest));
+    wal_trim(&e->wal, &e->manifest);
     manifest_release(&e->manifest);
     e->manifest = *m;
     *m = (manifest){0};

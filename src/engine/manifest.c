@@ -70,6 +70,15 @@ bool manifest_add_table(manifest *m, table_file entry)
     return true;
 }
 
+bool manifest_lists(const manifest *m, uint64_t segment)
+{
+    CHECK(segment != 0);
+    for (size_t i = 0; i < m->segment_count; i++)
+        if (m->segments[i].number == segment)
+            return true;
+    return false;
+}
+
 persist_lsn manifest_tables_last(const manifest *m)
 {
     return m->table_count == 0 ? 0 : m->tables[m->table_count - 1].last;

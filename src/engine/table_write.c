@@ -134,6 +134,19 @@ static void end_block(table_writer *w, unsigned section, unsigned level)
     add_at(w, section, level + 1, buf_slice(&l->first_key), buf_slice(&place));
 }
 
+static bool has_filter(unsigned section)
+{
+    return section == TABLE_STREAMS || section == TABLE_KEYS ||
+           section == TABLE_ONCES;
+}
+
+static size_t size_of_blocks(const table_writer *w, unsigned section)
+{
+    size_t size =
+        has_filter(section) ? w->block_size / NAME_BLOCK_SHARE : w->block_size;
+    return size < BLOCK_SIZE_MIN ? BLOCK_SIZE_MIN : size;
+}
+
 static void add_at(table_writer *w, unsigned section, unsigned level, slice key,
                    slice value)
 {
@@ -148,7 +161,7 @@ static void add_at(table_writer *w, unsigned section, unsigned level, slice key,
         return;
     }
     /* A level with one child a block would never end. */
-    bool full = l->block.raw.size >= w->block_size;
+    bool full = l->block.raw.size >= size_of_blocks(w, section);
     if (full && level + 1 < TREE_HEIGHT_MAX &&
         (level == 0 || l->block.count > 1))
         end_block(w, section, level);
@@ -157,12 +170,6 @@ static void add_at(table_writer *w, unsigned section, unsigned level, slice key,
 bool table_begins_block(const table_writer *w, table_section section)
 {
     return w->levels[section][0].block.count == 0;
-}
-
-static bool has_filter(unsigned section)
-{
-    return section == TABLE_STREAMS || section == TABLE_KEYS ||
-           section == TABLE_ONCES;
 }
 
 void table_add(table_writer *w, table_section section, slice key, slice value)

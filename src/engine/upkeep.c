@@ -66,7 +66,7 @@ persist_status upkeep_freeze(engine *e, bool *did, persist_error *error)
     return PERSIST_OK;
 }
 
-static layers *current_view(engine *e)
+static layers *current_layers(engine *e)
 {
     pthread_rwlock_rdlock(&e->state);
     layers *v = layers_ref(e->layers);
@@ -191,14 +191,16 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     persist_status status = PERSIST_OK;
     *did = false;
     pthread_mutex_lock(&u->step);
-    layers *v = current_view(e);
-    if (wal_failed(&e->wal)) {
+    layers *v = current_layers(e);
+    bool crowded = v->table_count >= TABLES_CROWDED;
+    if (wal_failed(&e->wal))
         status = wal_read_only(&e->wal, error);
-    } else if (v->frozen != NULL) {
+    else if (v->frozen == NULL || crowded)
+        status = step_merge(e, v, did, error);
+    /* Tables that cannot be merged must not keep others from being made. */
+    if (v->frozen != NULL && !*did && !wal_failed(&e->wal)) {
         status = flush_frozen(e, error);
         *did = status == PERSIST_OK;
-    } else {
-        status = step_merge(e, v, did, error);
     }
     layers_unref(v);
     if (*did)

@@ -328,13 +328,15 @@ persist_status wal_describe(wal *w, persist_lsn tables_last, bool closing,
                  : status_set(error, PERSIST_LIMIT, "out of memory");
 }
 
-void wal_trim(wal *w, persist_lsn tables_last)
+void wal_trim(wal *w, const manifest *m)
 {
     size_t gone = 0;
+    persist_lsn tables_last = manifest_tables_last(m);
     manifest *sealed = &w->sealed;
     pthread_mutex_lock(&w->lock);
     while (gone < sealed->segment_count &&
            sealed->segments[gone].last <= tables_last &&
+           !manifest_lists(m, sealed->segments[gone].number) &&
            free_number(w, sealed->segments[gone].number))
         gone++;
     pthread_mutex_unlock(&w->lock);
