@@ -164,8 +164,8 @@ persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
     table_unref(t);
     if (status == PERSIST_OK)
         wal_drop_free(&e->wal, SEGMENT_SPARES);
-    else if (!wal_failed(&e->wal))
-        delete_table(e, number);
+    else if (status == PERSIST_NO_SPACE || status == PERSIST_LIMIT)
+        delete_table(e, number); /* surely in no manifest */
     return status;
 }
 

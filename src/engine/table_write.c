@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "engine/table.h"
 
 static persist_status no_memory(persist_error *error)
@@ -253,8 +254,11 @@ persist_status table_finish(table_writer *w, persist_lsn first,
     end_filter(w);
     if (w->status == PERSIST_OK)
         end_file(w, first, last);
-    int code = w->status == PERSIST_OK ? os_sync(sys, w->file) : 0;
-    if (code == 0 && w->status == PERSIST_OK)
+    int code = 0;
+    if (w->status == PERSIST_OK && !SEEDED_BUG(SKIP_TABLE_SYNC))
+        code = os_sync(sys, w->file);
+    bool named = SEEDED_BUG(SKIP_TABLE_NAME_SYNC);
+    if (code == 0 && w->status == PERSIST_OK && !named)
         code = sys->dir_sync(sys, w->place.dir);
     if (code != 0)
         failed(w, code, "sync");
