@@ -251,7 +251,6 @@ static const instr *run_step(sx *m, const instr *self)
         m->sp = m->call_base;
         return self;
     case PRIM_CALL:
-        CHECK(m->call_base + 1 + m->call_count <= m->stack.end);
         m->sp = m->call_base + 1 + m->call_count;
         m->call_return = self;
         return &waiting_call_instr;
