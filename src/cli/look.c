@@ -41,8 +41,10 @@ int cli_stat(cli *c)
         {"last commit", "last_commit", persist_latest(store)},
         {"log files", "log_files", s.segments},
         {"log files, spare", "log_files_spare", s.segments_spare},
+        {"tables", "tables", s.tables},
+        {"tables, bytes", "table_bytes", s.table_bytes},
         {"log read at opening, bytes", "replayed_bytes", s.replayed},
-        {"memory of the index, bytes", "memory_bytes", s.memory},
+        {"memory of memtables, bytes", "memory_bytes", s.memory},
     };
     size_t count = sizeof rows / sizeof rows[0];
     if (c->json)
