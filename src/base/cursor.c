@@ -38,21 +38,22 @@ uint64_t cursor_u64(cursor *c)
     return get_le(c, 8);
 }
 
-uint64_t cursor_varint(cursor *c)
+uint64_t cursor_varint_long(cursor *c)
 {
-    if (!c->failed && c->at < c->end && *c->at < 0x80)
-        return *c->at++;
     uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        uint8_t byte = cursor_u8(c);
-        if (c->failed)
-            return 0;
+    const uint8_t *at = c->at;
+    for (unsigned shift = 0; shift < 64 && !c->failed; shift += 7) {
+        if (at == c->end)
+            break;
+        uint8_t byte = *at++;
         uint64_t bits = byte & 0x7f;
         if ((shift == 63 && bits > 1) || (shift > 0 && byte == 0))
             break;
         value |= bits << shift;
-        if (byte < 0x80)
+        if (byte < 0x80) {
+            c->at = at;
             return value;
+        }
     }
     c->failed = true;
     return 0;
