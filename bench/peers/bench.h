@@ -90,6 +90,7 @@ static inline void sink_take(sink *s, uint64_t seq, const void *data,
 typedef struct engine {
     const char *name;
     bool limit; /* not a database: what the machine can do */
+    bool slow;  /* its tuned twin puts the million random keys */
     void *(*open)(const char *dir);
     void (*close)(void *db);
     void *(*session)(void *db);

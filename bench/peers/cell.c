@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@ static pid_t start(cell *shared, void (*work)(cell *))
     pid_t child = fork();
     must(child >= 0, "fork", NULL);
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* ends with the program */
         work(shared);
         shared->written = written_bytes();
         _exit(0);

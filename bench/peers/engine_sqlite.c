@@ -251,17 +251,18 @@ static void sqlite_put_blob(void *context, slice bytes)
     finish(s, st);
 }
 
-#define SQLITE_ENGINE(title, opener)                                           \
+#define SQLITE_ENGINE(title, opener, plain)                                    \
     {                                                                          \
-        .name = title, .open = opener, .close = sqlite_end,                    \
+        .name = title, .slow = plain, .open = opener, .close = sqlite_end,     \
         .session = sqlite_session, .session_end = sqlite_session_end,          \
         .append = sqlite_append, .read = sqlite_read,                          \
         .read_last = sqlite_read_last, .put = sqlite_put, .get = sqlite_get,   \
         .scan = sqlite_scan, .put_blob = sqlite_put_blob                       \
     }
 
-const engine engine_sqlite = SQLITE_ENGINE("SQLite", plain_open);
-const engine engine_sqlite_tuned = SQLITE_ENGINE("SQLite tuned", tuned_open);
+const engine engine_sqlite = SQLITE_ENGINE("SQLite", plain_open, true);
+const engine engine_sqlite_tuned =
+    SQLITE_ENGINE("SQLite tuned", tuned_open, false);
 #else
 const engine engine_sqlite = {.name = "SQLite"};
 const engine engine_sqlite_tuned = {.name = "SQLite tuned"};
