@@ -5,13 +5,16 @@
 
 Lists what is in a store that no process has open, after a clean close or a
 crash: streams, their events, all events in commit order, keys and values,
-command ids. It checks every checksum and every rule of docs/FORMAT.md, and
-never writes. Damage ends it with a message that names file and offset.
+command ids, blobs. It checks every checksum and every rule of docs/FORMAT.md,
+and never writes. Damage ends it with a message that names file and offset.
 """
 
+import base64
 import collections
 import contextlib
 import fcntl
+import glob
+import hashlib
 import json
 import os
 import struct
@@ -61,6 +64,7 @@ class Store:
         for r in Log(path, manifest).records:
             if r.lsn > manifest.tables_last:
                 self.apply(r)
+        self.blobs = dict(read_blobs(os.path.join(path, "blobs")))
 
     def log(self):
         """All events in commit order: (position, stream, event)."""
@@ -203,6 +207,21 @@ class Store:
             c.fail("an edit of an unknown kind")
 
 
+def read_blobs(folder):
+    """Yields names and sizes."""
+    names = os.path.join(glob.escape(folder), "??", "??", "*")
+    for path in sorted(glob.glob(names)):
+        with open(path, "rb") as f:
+            data = f.read()
+        digest = hashlib.sha256(data).digest()
+        cid = "b" + base64.b32encode(
+            b"\x01\x55\x12\x20" + digest).decode().lower().rstrip("=")
+        if path != os.path.join(folder, "%02x" % digest[0],
+                                "%02x" % digest[1], cid):
+            raise corrupt(path, None, "a blob is not what its name says")
+        yield cid, len(data)
+
+
 def check_unlocked(store):
     """A lock on the whole file, of an open file description."""
     layout = "hhqqi4x"
@@ -236,6 +255,8 @@ def as_text(store):
     for name, c in sorted(store.commands.items()):
         yield " ".join(["command", quoted(name), "lsn", str(c.lsn),
                         c.fingerprint.hex(), "seqs", *map(str, c.seqs)])
+    for cid, size in sorted(store.blobs.items()):
+        yield "blob %s bytes %d" % (cid, size)
 
 
 def text_or_bytes(data):
@@ -264,7 +285,9 @@ def as_json(store):
                  for k, v in sorted(store.keys.items())],
         "commands": [{"id": text_or_bytes(name), "lsn": c.lsn,
                       "fingerprint": c.fingerprint.hex(), "seqs": c.seqs}
-                     for name, c in sorted(store.commands.items())]})
+                     for name, c in sorted(store.commands.items())],
+        "blobs": [{"cid": cid, "bytes": size}
+                  for cid, size in sorted(store.blobs.items())]})
 
 
 def main(arguments):

@@ -2,7 +2,7 @@
 /* Makes stores of many shapes by the engine, from a seed, and dumps them.
  *
  *     usage: store make DIR SEED ROUNDS [NAME=NUMBER...]
- *            store dump DIR < IDS
+ *            store dump DIR < ASKED
  *
  * A letter of ROUNDS is a time the store is open: c ends with a clean close,
  * x without one. It prints the command ids that it used, in hex. The dump is
@@ -39,7 +39,7 @@ static void must(persist_status status, const persist_error *error)
 
 /* ---- making ----------------------------------------------------------- */
 
-static uint64_t commits = 200, big = 0, keys = 60;
+static uint64_t commits = 200, big = 0, keys = 60, blobs = 0;
 
 /* A name of a number: some are hard ones. */
 static persist_slice name_of(char kind, uint64_t number, char out[400])
@@ -126,6 +126,7 @@ static void make_commit(persist_store *store, const char *round, uint64_t n)
             snprintf(id, sizeof id, "id-%s-%llu", round, (unsigned long long)n);
         once.id = (persist_slice){id, (size_t)size};
         memset(once.fingerprint, (int)draw(256), sizeof once.fingerprint);
+        printf("id ");
         for (int i = 0; i < size; i++)
             printf("%02x", (unsigned char)id[i]);
         printf("\n");
@@ -140,6 +141,15 @@ static void make_commit(persist_store *store, const char *round, uint64_t n)
     persist_outcome_release(&outcome);
 }
 
+static void make_blob(persist_store *store)
+{
+    static char data[BIG];
+    persist_cid cid;
+    persist_error error;
+    must(persist_blob_put(store, data_of(data), cid, &error), &error);
+    printf("blob %s\n", cid);
+}
+
 static void make_round(const persist_options *options, const char *round)
 {
     persist_store *store;
@@ -147,6 +157,8 @@ static void make_round(const persist_options *options, const char *round)
     must(persist_open(options, &store, &error), &error);
     for (uint64_t n = 0; n < commits; n++)
         make_commit(store, round, n);
+    for (uint64_t n = 0; n < blobs; n++)
+        make_blob(store);
     if (*round == 'c')
         must(persist_close(store, &error), &error);
     fflush(stdout);
@@ -167,15 +179,18 @@ static void set(persist_options *o, const char *setting)
     const struct {
         const char *name;
         uint64_t *field;
-    } ours[] = {{"commits", &commits}, {"big", &big}, {"keys", &keys}};
-    for (size_t i = 0; i < 3; i++) {
+    } ours[] = {{"commits", &commits},
+                {"big", &big},
+                {"keys", &keys},
+                {"blobs", &blobs}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (strlen(sizes[i].name) == size &&
             memcmp(sizes[i].name, setting, size) == 0)
             *sizes[i].field = (uint32_t)number;
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (strlen(ours[i].name) == size &&
             memcmp(ours[i].name, setting, size) == 0)
             *ours[i].field = number;
-    }
     o->compress = o->compress || strcmp(setting, "compress=1") == 0;
     o->background = o->background || strcmp(setting, "background=1") == 0;
 }
@@ -295,10 +310,10 @@ static void put_command(persist_store *store, const char *hex)
     persist_outcome found;
     persist_error error;
     size_t size = 0;
-    unsigned byte;
-    for (; size < sizeof id && sscanf(hex + 2 * size, "%2x", &byte) == 1;
-         size++)
-        id[size] = (char)byte;
+    for (; size < strlen(hex) / 2; size++) {
+        char digits[3] = {hex[2 * size], hex[2 * size + 1], '\0'};
+        id[size] = (char)strtoul(digits, NULL, 16);
+    }
     persist_slice name = {id, size};
     persist_status status =
         persist_once_find(store, name, print, &found, &error);
@@ -317,6 +332,25 @@ static void put_command(persist_store *store, const char *hex)
     persist_outcome_release(&found);
 }
 
+static void put_blob(persist_store *store, const char *cid)
+{
+    char bytes[4096];
+    persist_blob_reader *reader;
+    persist_error error;
+    uint64_t size, read = 0;
+    size_t got;
+    persist_slice name = {cid, PERSIST_CID_SIZE};
+    must(persist_blob_open(store, name, &size, &reader, &error), &error);
+    do {
+        must(persist_blob_read(reader, bytes, sizeof bytes, &got, &error),
+             &error);
+        read += got;
+    } while (got > 0);
+    persist_blob_close(reader);
+    printf("blob %.*s bytes %llu\n", PERSIST_CID_SIZE, cid,
+           (unsigned long long)read);
+}
+
 static int dump(const char *dir)
 {
     static char line[2 * PERSIST_NAME_SIZE_MAX + 2];
@@ -332,7 +366,10 @@ static int dump(const char *dir)
     put_events(all, false);
     put_keys(store);
     while (fgets(line, sizeof line, stdin) != NULL)
-        put_command(store, line);
+        if (memcmp(line, "id ", 3) == 0)
+            put_command(store, line + 3);
+        else if (strlen(line) > PERSIST_CID_SIZE)
+            put_blob(store, line + strlen("blob "));
     must(persist_close(store, &error), &error);
     return 0;
 }
@@ -344,6 +381,6 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "dump") == 0)
         return dump(argv[2]);
     fprintf(stderr, "usage: store make DIR SEED ROUNDS [NAME=NUMBER...]\n"
-                    "       store dump DIR < IDS\n");
+                    "       store dump DIR < ASKED\n");
     return 2;
 }
