@@ -46,7 +46,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
 SUBMAKE = $(MAKE) --no-print-directory \
 	$(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: all programs libs tests bench run test asan tidy format \
+.PHONY: all programs libs tests bench run test asan tsan tidy format \
 	conformance deps deps-test everything check-long clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -161,6 +161,11 @@ asan: deps-test
 	@+$(SUBMAKE) B=$(B)/asan SAN="$(SANITIZE)" OPT="-O1 -g" \
 		tests $(B)/asan/stress/sx_run
 	@test/run -B $(B)/asan --sanitized
+
+# Races: the parts that use threads and the server, with the thread sanitizer.
+tsan: deps-test
+	@+$(SUBMAKE) B=$(B)/tsan SAN=-fsanitize=thread OPT="-O1 -g" tests
+	@test/run -B $(B)/tsan --sanitized unit acceptance kill
 
 tidy: deps-test
 	@tools/tidy.py

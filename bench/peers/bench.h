@@ -137,7 +137,6 @@ void sha256(slice bytes, unsigned char out[32]);
 
 /* ---- payload.c -------------------------------------------------------- */
 
-#define STREAMS 100u
 #define NAME_SIZE 32
 
 /* Payloads: s-expressions of about 200 bytes; the same ones in every run. */
@@ -246,6 +245,7 @@ typedef struct settings {
     int rounds;
     uint64_t singles; /* durable commits one by one */
     uint64_t bulk;    /* events of W2, keys of W4 */
+    uint64_t streams; /* that these events go to */
     uint64_t per_commit;
     uint64_t many_streams, many_keys;
     bool many_peers; /* W10's last row for peers too */

@@ -38,7 +38,6 @@ static void *lsm_open(const char *dir)
     d->read = DB(readoptions_create)();
     DB(options_set_create_if_missing)(d->options, 1);
     DB(writeoptions_set_sync)(d->sync, 1);
-    DB(readoptions_set_verify_checksums)(d->read, 1);
     lsm_options(d);
     d->db = DB(open)(d->options, dir, &error);
     check(error);

@@ -11,15 +11,18 @@
 
 enum { FILE_SIZE = 32 << 20, DIGESTS_MAX = 4096, BUFFER_SIZE = 8 << 20 };
 
+/* A stream in memory: seq, size and data of each event. */
+typedef struct run {
+    char *bytes;
+    size_t size;
+} run;
+
 typedef struct raw {
     int fd;
     off_t at;
     char *buffer;
     size_t used;
-    struct {
-        char *bytes; /* seq, size and data of each event */
-        size_t size;
-    } streams[STREAMS];
+    run *streams; /* set.streams of them */
     unsigned char digests[DIGESTS_MAX][32];
     size_t digest_count;
 } raw;
@@ -29,6 +32,7 @@ static void *raw_open(const char *dir)
     char path[PATH_SIZE];
     raw *r = must_alloc(sizeof *r);
     r->buffer = must_alloc(BUFFER_SIZE);
+    r->streams = must_alloc(set.streams * sizeof *r->streams);
     make_dir(dir);
     snprintf(path, sizeof path, "%s/raw", dir);
     r->fd = open(path, O_RDWR | O_CREAT, 0666);
@@ -43,9 +47,10 @@ static void *raw_open(const char *dir)
 static void raw_close(void *context)
 {
     raw *r = context;
-    for (size_t i = 0; i < STREAMS; i++)
+    for (size_t i = 0; i < set.streams; i++)
         free(r->streams[i].bytes);
     close(r->fd);
+    free(r->streams);
     free(r->buffer);
     free(r);
 }
@@ -101,11 +106,11 @@ static void raw_put(void *context, const pair *pairs, size_t count)
 /* Lays a stream of the bulk out in memory. */
 static void load(raw *r, size_t stream)
 {
-    uint64_t events = set.bulk / STREAMS;
+    uint64_t events = set.bulk / set.streams;
     size_t capacity = (size_t)events * (16 + 256), used = 0;
     char *bytes = must_alloc(capacity);
     for (uint64_t seq = 1; seq <= events; seq++) {
-        slice data = payload((seq - 1) * STREAMS + stream);
+        slice data = payload((seq - 1) * set.streams + stream);
         uint64_t head[2] = {seq, data.size};
         must(used + sizeof head + data.size <= capacity, "raw", "too big");
         memcpy(bytes + used, head, sizeof head);
@@ -120,7 +125,7 @@ static void raw_read(void *context, slice name, sink *out)
 {
     raw *r = context;
     size_t stream = strtoul((const char *)name.data + 7, NULL, 10);
-    must(stream < STREAMS, "raw", "no such stream");
+    must(stream < set.streams, "raw", "no such stream");
     if (r->streams[stream].bytes == NULL)
         load(r, stream);
     const char *at = r->streams[stream].bytes;

@@ -131,11 +131,27 @@ static double row_ratio(int row)
     return peer == ENGINES ? NAN : ahead(f, median(f, peer));
 }
 
-static bool row_reached(int row)
+static const char *row_verdict(int row)
 {
-    if (rows[row].against == VALUE)
-        return ahead(rows[row].figure, rows[row].goal) >= 1;
-    return row_ratio(row) >= rows[row].goal;
+    bool value = rows[row].against == VALUE;
+    if (!value && isnan(row_ratio(row)))
+        return "-";
+    bool reached = value ? ahead(rows[row].figure, rows[row].goal) >= 1
+                         : row_ratio(row) >= rows[row].goal;
+    return reached ? "reached" : "behind";
+}
+
+/* The goal as a ratio to what the row's ratio is to; NAN if to nothing. */
+static double goal_ratio(int row)
+{
+    figure f = rows[row].figure;
+    int peer = row_peer(row);
+    if (rows[row].against != VALUE)
+        return rows[row].goal;
+    if (peer == ENGINES)
+        return NAN;
+    return figures[f].higher ? rows[row].goal / median(f, peer)
+                             : median(f, peer) / rows[row].goal;
 }
 
 static void goal_text(int row, char out[64])
@@ -181,7 +197,7 @@ static void print_row(int row)
     goal_text(row, goal);
     printf("%-4s %-41s %-4s %9s %9s %-12s %9s %6s  %-14s %s\n", figures[f].work,
            figures[f].what, figures[f].unit, ours, peer, name, limit, ratio,
-           goal, row_reached(row) ? "reached" : "behind");
+           goal, row_verdict(row));
 }
 
 static bool is_limit(int f)
@@ -214,8 +230,7 @@ static void write_row(FILE *out, int row)
     goal_text(row, goal);
     fprintf(out, "row\t%s\t%s\t%s\t%s\t%s\t%s\t%.3f\t%s\t%s\t", figures[f].work,
             figures[f].what, figures[f].unit, ours, limit, ratio,
-            rows[row].against == VALUE ? 0 : rows[row].goal, goal,
-            row_reached(row) ? "reached" : "behind");
+            goal_ratio(row), goal, row_verdict(row));
     for (int i = 0; i < n; i++)
         fprintf(out, "%s%s %.*f", i == 0 ? "" : ", ", engines[peers[i]]->name,
                 figures[f].digits, median(f, peers[i]));

@@ -13,10 +13,10 @@ const engine *const engines[ENGINES] = {
     &engine_ours,   &engine_leveldb,      &engine_rocksdb,    &engine_lmdb,
     &engine_sqlite, &engine_sqlite_tuned, &engine_wiredtiger, &engine_raw};
 
-settings set = {.dir = "bench-data",
-                .rounds = 5,
-                .singles = 2000,
+settings set = {.rounds = 5,
+                .singles = 1000,
                 .bulk = 1000000,
+                .streams = 100,
                 .per_commit = 1000,
                 .many_streams = 1000000,
                 .many_keys = 10000000,
@@ -25,9 +25,11 @@ settings set = {.dir = "bench-data",
 
 static const char help[] =
     "usage: engines [options] [W1 W2 ...]   all workloads if none is named\n"
-    "  --dir DIR      where databases are put (bench-data)\n"
+    "  --dir DIR      where databases are put (data, beside the program)\n"
     "  --journaled D  a place with a journal: W1 is measured there too\n"
     "  --rounds N     how often each engine has its turn (5)\n"
+    "  --events N     events of W2 and W6, keys of W4 (1000000)\n"
+    "  --streams N    that the events go to (100)\n"
     "  --only NAME    this engine alone, such as ours; may be repeated\n"
     "  --quick        small and once: to see that all works\n"
     "  --many-peers   peers too with a million streams, ten million keys\n"
@@ -36,19 +38,14 @@ static const char help[] =
 static const struct {
     const char *workloads; /* separated by blanks */
     void (*work)(const engine *);
-    bool once;
+    int times; /* the rounds, this often; 0: one round */
 } groups[] = {
-    {"raw", work_limits, false},
-    {"W1", work_single, false},
-    {"W1", work_journal, false},
-    {"W2 W3 W3b W3c W3d W7 W10", work_bulk, false},
-    {"W4 W10", work_keys, false},
-    {"W5", work_threads, false},
-    {"W5b", work_window, false},
-    {"W6", work_crash, false},
-    {"W8", work_blobs, false},
-    {"W9", work_host, true},
-    {"W10", work_many, true},
+    {"raw", work_limits, 1},  {"W1", work_single, 3},
+    {"W1", work_journal, 2},  {"W2 W3 W3b W3c W3d W7 W10", work_bulk, 1},
+    {"W4 W10", work_keys, 1}, {"W5", work_threads, 1},
+    {"W5b", work_window, 1},  {"W6", work_crash, 1},
+    {"W8", work_blobs, 1},    {"W9", work_host, 0},
+    {"W10", work_many, 0},
 };
 
 enum { GROUPS = sizeof groups / sizeof *groups, CHOSEN_MAX = 32 };
@@ -88,6 +85,8 @@ void cell_init(cell *c, const engine *e, char path[PATH_SIZE])
 static bool group_wanted(int group)
 {
     char copy[64], *rest = copy, *name;
+    if (groups[group].work == work_journal && set.journaled == NULL)
+        return false;
     snprintf(copy, sizeof copy, "%s", groups[group].workloads);
     while ((name = strsep(&rest, " ")) != NULL)
         if (wanted(name))
@@ -98,7 +97,9 @@ static bool group_wanted(int group)
 /* Each round begins with another engine. */
 static void run_group(int group)
 {
-    int rounds = groups[group].once ? 1 : set.rounds;
+    int times = groups[group].times;
+    int rounds = times == 0 ? 1 : times * set.rounds;
+    double start = now_s();
     if (!group_wanted(group))
         return;
     for (int round = 0; round < rounds; round++) {
@@ -110,6 +111,8 @@ static void run_group(int group)
                 groups[group].work(e);
         }
     }
+    fprintf(stderr, "%s took %.0f s\n", groups[group].workloads,
+            now_s() - start);
 }
 
 static void make_small(void)
@@ -142,9 +145,20 @@ static const char *value_of(int argc, char **argv, int *i)
     return argv[++*i];
 }
 
+static const char *usual_dir(void)
+{
+    static char dir[PATH_SIZE];
+    const char *slash = strrchr(set.program, '/');
+    int size = slash == NULL ? 0 : (int)(slash - set.program) + 1;
+    int n = snprintf(dir, sizeof dir, "%.*sdata", size, set.program);
+    must(n > 0 && n < PATH_SIZE, set.program, "too long");
+    return dir;
+}
+
 static void parse(int argc, char **argv)
 {
     set.program = argv[0];
+    set.dir = usual_dir();
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0)
             usage(0);
@@ -154,6 +168,10 @@ static void parse(int argc, char **argv)
             set.journaled = value_of(argc, argv, &i);
         else if (strcmp(argv[i], "--rounds") == 0)
             set.rounds = (int)strtol(value_of(argc, argv, &i), NULL, 10);
+        else if (strcmp(argv[i], "--events") == 0)
+            set.bulk = strtoull(value_of(argc, argv, &i), NULL, 10);
+        else if (strcmp(argv[i], "--streams") == 0)
+            set.streams = strtoull(value_of(argc, argv, &i), NULL, 10);
         else if (strcmp(argv[i], "--only") == 0)
             add(only, &only_count, value_of(argc, argv, &i));
         else if (strcmp(argv[i], "--tsv") == 0)
@@ -167,7 +185,9 @@ static void parse(int argc, char **argv)
         else
             usage(2);
     }
-    if (set.rounds < 1 || set.rounds > ROUNDS_MAX)
+    if (set.rounds < 1 || set.rounds > ROUNDS_MAX / 3 || set.bulk == 0 ||
+        set.streams < 50 || set.bulk % set.per_commit != 0 ||
+        set.bulk % set.streams != 0 || set.bulk / set.streams < 10)
         usage(2);
 }
 

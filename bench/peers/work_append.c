@@ -14,11 +14,12 @@ static void single(cell *c)
     const engine *e = c->engine;
     void *db = e->open(c->dir), *s = e->session(db);
     bulk b;
-    bulk_init(&b, 1, STREAMS);
-    double start = now_s();
-    for (uint64_t i = 0; i < c->n; i++)
-        e->append(s, bulk_fill(&b, i, 1), true);
-    c->result[0] = (now_s() - start) / (double)c->n * 1e6;
+    uint64_t done = 0;
+    bulk_init(&b, 1, set.streams);
+    double start = now_s(), end = start;
+    for (; done < c->n && end - start < set.seconds; end = now_s())
+        e->append(s, bulk_fill(&b, done++, 1), true);
+    c->result[0] = (end - start) / (double)done * 1e6;
     e->session_end(s);
     e->close(db);
 }
@@ -156,7 +157,7 @@ static void window(cell *c)
     void *db = e->open(c->dir), *s = e->session(db);
     bulk b;
     uint64_t done = 0;
-    bulk_init(&b, 1, STREAMS);
+    bulk_init(&b, 1, set.streams);
     double start = now_s(), end;
     do {
         for (int i = 0; i < WINDOW; i++)

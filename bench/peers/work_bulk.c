@@ -11,7 +11,7 @@ static void load(cell *c)
     const engine *e = c->engine;
     void *db = e->open(c->dir), *s = e->session(db);
     bulk b;
-    bulk_init(&b, set.per_commit, STREAMS);
+    bulk_init(&b, set.per_commit, set.streams);
     for (uint64_t done = 0; done < c->n; done += set.per_commit) {
         const batch *commit = bulk_fill(&b, done, set.per_commit);
         double start = now_s();
@@ -28,22 +28,28 @@ static sink read_streams(const engine *e, void *session)
 {
     char name[NAME_SIZE];
     sink got = {0};
-    for (uint64_t i = 0; i < STREAMS; i++)
+    for (uint64_t i = 0; i < set.streams; i++)
         e->read(session, stream_name(i, name), &got);
     return got;
 }
 
-/* result[0]: seconds for all events, read the second time */
+/* result[0]: seconds for all events, the best of several times: engines that
+ * still tidy up after the load get the time to end that */
 static void read_warm(cell *c)
 {
     const engine *e = c->engine;
     void *db = e->open(c->dir), *s = e->session(db);
-    sink expected = bulk_expected(c->n, STREAMS);
+    sink expected = bulk_expected(c->n, set.streams);
     (void)read_streams(e, s);
-    double start = now_s();
-    sink got = read_streams(e, s);
-    c->result[0] = now_s() - start;
-    must_match(e->name, &got, &expected);
+    double begin = now_s();
+    c->result[0] = 1e9;
+    while (now_s() - begin < set.seconds * 2) {
+        double start = now_s();
+        sink got = read_streams(e, s);
+        double took = now_s() - start;
+        c->result[0] = took < c->result[0] ? took : c->result[0];
+        must_match(e->name, &got, &expected);
+    }
     e->session_end(s);
     e->close(db);
 }
@@ -51,28 +57,29 @@ static void read_warm(cell *c)
 /* What the last count events of each stream must give. */
 static void last_expected(uint64_t events, unsigned count, sink *out)
 {
-    for (uint64_t stream = 0; stream < STREAMS; stream++) {
-        uint64_t end = events / STREAMS;
+    for (uint64_t stream = 0; stream < set.streams; stream++) {
+        uint64_t end = events / set.streams;
         out[stream] = (sink){.count = count};
         for (uint64_t seq = end - count + 1; seq <= end; seq++)
             out[stream].sum +=
-                sink_term(payload_words((seq - 1) * STREAMS + stream), seq);
+                sink_term(payload_words((seq - 1) * set.streams + stream), seq);
     }
 }
 
 /* Reads a second of the clock seldom; returns reads a second. */
 static double read_last(cell *c, void *session, unsigned count)
 {
-    char names[STREAMS][NAME_SIZE];
-    sink each[STREAMS], got = {0}, expected = {0};
+    char(*names)[NAME_SIZE] = must_alloc(set.streams * sizeof *names);
+    sink *each = must_alloc(set.streams * sizeof *each);
+    sink got = {0}, expected = {0};
     uint64_t state = 1, done = 0;
     last_expected(c->n, count, each);
-    for (uint64_t i = 0; i < STREAMS; i++)
+    for (uint64_t i = 0; i < set.streams; i++)
         stream_name(i, names[i]);
     double start = now_s(), end;
     do {
         for (int i = 0; i < 256; i++, done++) {
-            size_t stream = (size_t)(random_next(&state) % STREAMS);
+            size_t stream = (size_t)(random_next(&state) % set.streams);
             slice name = {names[stream], strlen(names[stream])};
             c->engine->read_last(session, name, count, &got);
             expected.count += each[stream].count;
@@ -81,6 +88,8 @@ static double read_last(cell *c, void *session, unsigned count)
         end = now_s();
     } while (end - start < set.seconds / 2);
     must_match(c->engine->name, &got, &expected);
+    free(names);
+    free(each);
     return (double)done / (end - start);
 }
 
@@ -108,7 +117,7 @@ static void read_cold(cell *c)
     e->session_end(s);
     e->close(db);
     c->result[0] = now_s() - start;
-    must(got.count == c->n / STREAMS, e->name, "events are missing");
+    must(got.count == c->n / set.streams, e->name, "events are missing");
 }
 
 /* result[0]: seconds for all events in commit order, the second time */
@@ -116,7 +125,7 @@ static void read_ordered(cell *c)
 {
     const engine *e = c->engine;
     void *db = e->open(c->dir), *s = e->session(db);
-    sink expected = bulk_expected(c->n, STREAMS), got = {0};
+    sink expected = bulk_expected(c->n, set.streams), got = {0};
     e->read_all(s, &got);
     must_match(e->name, &got, &expected);
     double start = now_s();
@@ -192,7 +201,7 @@ static void reopen(cell *c)
     must(got.count >= c->result[0] * (double)set.per_commit, e->name,
          "lost what it had acknowledged");
     must(got.count % set.per_commit == 0, e->name, "kept half a commit");
-    sink expected = bulk_expected(got.count, STREAMS);
+    sink expected = bulk_expected(got.count, set.streams);
     must_match(e->name, &got, &expected);
     e->session_end(s);
     e->close(db);

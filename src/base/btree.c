@@ -13,6 +13,8 @@
 
 enum { FANOUT = 64, DEPTH_MAX = 32 };
 
+CHECK_STATIC(FANOUT >= 4, "a half of a split has two entries at least");
+
 struct btree_node {
     uint64_t prefixes[FANOUT];
     void *items[FANOUT];
@@ -62,6 +64,7 @@ static btree_node *node_new(bool inner)
 static unsigned rank(const btree_node *node, uint64_t prefix, slice name,
                      bool beyond)
 {
+    CHECK(node->count <= FANOUT);
     unsigned low = 0, high = node->count;
     while (low < high) {
         unsigned middle = (low + high) / 2;
@@ -80,6 +83,7 @@ static unsigned rank(const btree_node *node, uint64_t prefix, slice name,
 
 static unsigned child_for(const btree_node *node, uint64_t prefix, slice name)
 {
+    CHECK(node->inner && node->count > 0);
     unsigned behind = rank(node, prefix, name, true);
     return behind == 0 ? 0 : behind - 1;
 }
@@ -97,6 +101,7 @@ btree_at btree_seek(const btree *tree, slice name, bool beyond)
 
 void *btree_next(btree_at *at)
 {
+    CHECK(at->leaf == NULL || at->index <= at->leaf->count);
     while (at->leaf != NULL && at->index == at->leaf->count)
         *at = (btree_at){at->leaf->next, 0};
     return at->leaf == NULL ? NULL : at->leaf->items[at->index++];
@@ -108,6 +113,7 @@ static void insert(btree_node *node, unsigned index, uint64_t prefix,
                    void *item, btree_node *child)
 {
     CHECK(node->count < FANOUT && index <= node->count);
+    CHECK(node->inner == (child != NULL));
     size_t behind = node->count - index;
     memmove(node->prefixes + index + 1, node->prefixes + index,
             behind * sizeof *node->prefixes);
@@ -128,6 +134,7 @@ static bool split(btree_node *parent, unsigned index)
 {
     enum { KEPT = FANOUT / 2, MOVED = FANOUT - KEPT };
     btree_node *left = parent->children[index];
+    CHECK(parent->inner && index < parent->count && left->count == FANOUT);
     btree_node *right = node_new(left->inner);
     if (right == NULL)
         return false;
@@ -211,6 +218,7 @@ static btree_node *find_way(const btree *tree, slice name, way *out)
 
 static void erase(btree_node *node, unsigned index)
 {
+    CHECK(index < node->count);
     node->count--;
     size_t behind = node->count - index;
     memmove(node->prefixes + index, node->prefixes + index + 1,
@@ -224,6 +232,7 @@ static void erase(btree_node *node, unsigned index)
 
 static void drop_node(btree_node *node)
 {
+    CHECK(node->count == 0);
     if (node->previous != NULL)
         node->previous->next = node->next;
     if (node->next != NULL)
@@ -238,6 +247,7 @@ static void mend_way(btree *tree, const way *w, btree_node *node)
     for (unsigned level = w->depth; level-- > 0;) {
         btree_node *parent = w->nodes[level];
         unsigned index = w->indexes[level];
+        CHECK(index < parent->count && parent->children[index] == node);
         if (node->count == 0) {
             drop_node(node);
             erase(parent, index);

@@ -25,6 +25,7 @@ void buf_clear(buf *b)
 bool buf_grow(buf *b, size_t more)
 {
     CHECK(b->size <= b->capacity);
+    CHECK((b->data == NULL) == (b->capacity == 0));
     if (b->failed)
         return false;
     if (b->capacity - b->size >= more)
@@ -50,6 +51,7 @@ bool buf_grow(buf *b, size_t more)
 
 static void put_le(buf *b, uint64_t value, size_t size)
 {
+    CHECK(size <= sizeof value);
     if (!buf_reserve(b, size))
         return;
     for (size_t i = 0; i < size; i++)

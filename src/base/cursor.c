@@ -2,8 +2,11 @@
 /* Bounds-checked decoding of bytes from outside. */
 #include "base/cursor.h"
 
+#include "base/check.h"
+
 static uint64_t get_le(cursor *c, size_t size)
 {
+    CHECK(size <= sizeof(uint64_t) && c->at <= c->end);
     if (c->failed || cursor_left(c) < size) {
         c->failed = true;
         return 0;
@@ -35,21 +38,22 @@ uint64_t cursor_u64(cursor *c)
     return get_le(c, 8);
 }
 
-uint64_t cursor_varint(cursor *c)
+uint64_t cursor_varint_long(cursor *c)
 {
-    if (!c->failed && c->at < c->end && *c->at < 0x80)
-        return *c->at++;
     uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        uint8_t byte = cursor_u8(c);
-        if (c->failed)
-            return 0;
+    const uint8_t *at = c->at;
+    for (unsigned shift = 0; shift < 64 && !c->failed; shift += 7) {
+        if (at == c->end)
+            break;
+        uint8_t byte = *at++;
         uint64_t bits = byte & 0x7f;
         if ((shift == 63 && bits > 1) || (shift > 0 && byte == 0))
             break;
         value |= bits << shift;
-        if (byte < 0x80)
+        if (byte < 0x80) {
+            c->at = at;
             return value;
+        }
     }
     c->failed = true;
     return 0;
@@ -57,6 +61,7 @@ uint64_t cursor_varint(cursor *c)
 
 slice cursor_bytes(cursor *c, uint64_t size)
 {
+    CHECK(c->at <= c->end);
     if (c->failed || cursor_left(c) < size) {
         c->failed = true;
         return slice_of(NULL, 0);

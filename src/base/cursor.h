@@ -37,8 +37,17 @@ uint8_t cursor_u8(cursor *);
 uint16_t cursor_u16(cursor *);
 uint32_t cursor_u32(cursor *);
 uint64_t cursor_u64(cursor *);
-/* LEB128; fails on more than 64 bits or a form longer than needed. */
-uint64_t cursor_varint(cursor *);
+/* LEB128; fails on more than 64 bits or a form longer than needed. The short
+ * way is for numbers of one byte. */
+uint64_t cursor_varint_long(cursor *);
+
+static inline uint64_t cursor_varint(cursor *c)
+{
+    if (!c->failed && c->at < c->end && *c->at < 0x80)
+        return *c->at++;
+    return cursor_varint_long(c);
+}
+
 /* The next size bytes, still owned by whoever owns the input. */
 slice cursor_bytes(cursor *, uint64_t size);
 

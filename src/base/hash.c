@@ -11,13 +11,17 @@
 
 uint64_t hash_xxh64(slice bytes)
 {
+    CHECK(bytes.data != NULL || bytes.size == 0);
     return XXH3_64bits(bytes.data, bytes.size);
 }
 
 uint64_t hash_xxh64_seed(slice bytes, uint64_t seed)
 {
+    CHECK(bytes.data != NULL || bytes.size == 0);
     return XXH3_64bits_withSeed(bytes.data, bytes.size, seed);
 }
+
+CHECK_STATIC(sizeof(XXH64_hash_t) == sizeof(uint64_t), "a checksum is 64 bits");
 
 hash_sha256_state *hash_sha256_begin(void)
 {

@@ -8,6 +8,8 @@
 
 enum { FIRST_CAPACITY = 16 };
 
+CHECK_STATIC((FIRST_CAPACITY & (FIRST_CAPACITY - 1)) == 0, "slots are masked");
+
 static slice name_of(const void *item)
 {
     return *(const slice *)item;
@@ -28,6 +30,7 @@ void *hashmap_find(const hashmap *map, slice name)
 {
     if (map->count == 0)
         return NULL;
+    CHECK(map->count < map->capacity); /* or a search would not end */
     uint64_t hash = hash_xxh64_seed(name, map->seed);
     size_t mask = map->capacity - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
@@ -51,6 +54,7 @@ static void place(hashmap *map, hashmap_slot slot)
 /* At most three quarters full, so that a search ends soon. */
 bool hashmap_reserve(hashmap *map)
 {
+    CHECK(map->count <= map->capacity);
     if (map->count + 1 <= map->capacity / 4 * 3)
         return true;
     hashmap grown = {.count = map->count, .seed = map->seed};
@@ -69,6 +73,7 @@ bool hashmap_reserve(hashmap *map)
 void hashmap_put(hashmap *map, void *item)
 {
     CHECK(map->count < map->capacity);
+    CHECK(item != NULL);
     slice name = name_of(item);
     place(map, (hashmap_slot){hash_xxh64_seed(name, map->seed), item});
     map->count++;

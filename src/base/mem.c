@@ -32,6 +32,7 @@ void *mem_alloc_zero(size_t size)
 
 void *mem_alloc_aligned(size_t alignment, size_t size)
 {
+    CHECK(alignment >= sizeof(void *) && (alignment & (alignment - 1)) == 0);
     void *memory = NULL;
     if (must_fail() || posix_memalign(&memory, alignment, size) != 0)
         return NULL;

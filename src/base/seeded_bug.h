@@ -20,6 +20,10 @@
     X(HALF_COMMIT, "replays a commit without its last edit")                   \
     X(IGNORE_READ_ONLY, "goes on writing after a failed sync")                 \
     X(SHOW_UNDURABLE, "shows what is not durable after a failed sync")         \
+    X(SKIP_TABLE_SYNC, "lists a table that is not synced")                     \
+    X(SKIP_TABLE_NAME_SYNC, "lists a table whose name is not durable")         \
+    X(MERGE_FORGETS_ONCE, "drops command ids when it merges tables")           \
+    X(MERGE_FORGETS_DELETE, "drops a deletion that an older table needs")      \
     X(BLOB_NO_SYNC, "renames a blob that is not synced")                       \
     X(BLOB_NO_NAME_SYNC, "shows a blob whose name is not durable")
 

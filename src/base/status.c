@@ -49,6 +49,7 @@ void status_wrap(persist_error *error, const char *text)
 {
     if (error == NULL)
         return;
+    CHECK(error->status > PERSIST_NONE);
     char old[PERSIST_MESSAGE_MAX];
     memcpy(old, error->message, sizeof old);
     size_t used =
@@ -66,6 +67,7 @@ void status_at(persist_error *error, const char *path, uint64_t offset)
 {
     if (error == NULL)
         return;
+    CHECK(error->status > PERSIST_NONE);
     snprintf(error->path, sizeof error->path, "%s", path);
     error->has |= PERSIST_HAS_PATH;
     if (offset == STATUS_NO_OFFSET)

@@ -155,6 +155,7 @@ static persist_status copy_blob(import *im, os_file *file, const char *path,
 
 static persist_status store_blob(import *im, const char *path, slice name)
 {
+    CHECK(im->store != NULL);
     persist_blob_writer *writer;
     persist_cid cid;
     os_file *file;
@@ -288,6 +289,7 @@ static persist_status walk_folder(import *im, const folder *f)
 
 static persist_status walk(import *im, persist_store *store)
 {
+    CHECK(im->edits.size == 0 && im->bytes.size == 0);
     persist_status status = PERSIST_OK;
     im->store = store;
     im->counts = (import_counts){0};

@@ -56,6 +56,7 @@ static persist_status hand_over(import *im, buf *b, uint64_t *offset,
         at += size + 1;
         *offset += size + 1;
     }
+    CHECK(at <= b->size);
     memmove(b->data, b->data + at, b->size - at);
     b->size -= at;
     return status;
@@ -79,6 +80,7 @@ static persist_status read_lines(import *im, os_file *file, const char *path,
             status = import_io(im, "read", path, result);
             break;
         }
+        CHECK(got <= READ_SIZE);
         at += got;
         b.size += got;
         status = hand_over(im, &b, &offset, take, context);
@@ -123,11 +125,14 @@ persist_status import_commit(import *im)
     size_t count = im->edits.size / sizeof *from;
     if (count == 0)
         return PERSIST_OK;
+    CHECK(im->store != NULL && im->edits.size % sizeof *from == 0);
     persist_edit *edits = mem_alloc(count * sizeof *edits);
     if (edits == NULL)
         return status_set(&im->error, PERSIST_LIMIT, "out of memory");
     for (size_t i = 0; i < count; i++) {
         const uint8_t *name = im->bytes.data + from[i].name_at;
+        CHECK(from[i].name_at + from[i].name_size + from[i].data_size <=
+              im->bytes.size);
         edits[i] = (persist_edit){
             .kind = from[i].kind,
             .name = slice_of(name, from[i].name_size),

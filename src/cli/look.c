@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/cli.h"
@@ -11,6 +12,7 @@
 static int finish(cli *c, persist_store *store, persist_cursor *cursor,
                   persist_status status, const persist_error *error)
 {
+    CHECK(status <= PERSIST_NONE || error->status == status);
     int code = 0;
     persist_cursor_close(cursor);
     if (!cli_flush(c))
@@ -39,8 +41,10 @@ int cli_stat(cli *c)
         {"last commit", "last_commit", persist_latest(store)},
         {"log files", "log_files", s.segments},
         {"log files, spare", "log_files_spare", s.segments_spare},
+        {"tables", "tables", s.tables},
+        {"tables, bytes", "table_bytes", s.table_bytes},
         {"log read at opening, bytes", "replayed_bytes", s.replayed},
-        {"memory of the index, bytes", "memory_bytes", s.memory},
+        {"memory of memtables, bytes", "memory_bytes", s.memory},
     };
     size_t count = sizeof rows / sizeof rows[0];
     if (c->json)
@@ -163,6 +167,7 @@ int cli_log(cli *c)
 
 static int kv_get(cli *c)
 {
+    CHECK(c->arg_count == 2);
     persist_error error;
     slice value;
     persist_store *store = cli_open(c->store, false);

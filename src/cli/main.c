@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/status.h"
 #include "cli/cli.h"
 #include "os/os_stream.h"
@@ -135,6 +136,7 @@ static int run(cli *c)
                     *name == 'h' ? help : "persist " PERSIST_VERSION "\n");
         return cli_flush(c) ? 0 : 1;
     }
+    CHECK(c->arg_count > 0);
     c->args++;
     c->arg_count--;
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)

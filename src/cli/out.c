@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/check.h"
 #include "cli/cli.h"
 #include "os/os_stream.h"
 
@@ -28,6 +29,7 @@ static void say(const char *text)
 
 int cli_fail(const persist_error *error)
 {
+    CHECK(error->status > PERSIST_NONE);
     char text[2 * PERSIST_MESSAGE_MAX + PERSIST_PATH_MAX];
     int n = snprintf(text, sizeof text, "persist: %s: %s",
                      persist_status_code(error->status), error->message);
@@ -68,6 +70,7 @@ void cli_put_quoted(cli *c, slice s)
  * none. */
 static size_t utf8_size(const uint8_t *s, size_t left)
 {
+    CHECK(left > 0);
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t n = s[0] < 0x80             ? 1
                : (s[0] & 0xe0) == 0xc0 ? 2

@@ -38,6 +38,7 @@ typedef struct block_writer {
     uint64_t key_bytes;
 } block_writer;
 
+/* Releases what it holds. Safe on a zeroed one. */
 void block_writer_release(block_writer *);
 
 /* Adds an entry; keys must grow. A lack of memory shows in raw.failed. */

@@ -19,6 +19,7 @@ typedef struct cache {
     block *newest, *oldest;
 } cache;
 
+/* Sets up an empty cache of so many bytes. */
 void cache_init(cache *, size_t size_max);
 /* Lets all blocks go. */
 void cache_release(cache *);

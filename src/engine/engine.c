@@ -19,14 +19,6 @@ static persist_status no_memory(persist_error *error)
 
 /* ---- recycling -------------------------------------------------------- */
 
-static bool lists(const manifest *m, uint64_t number)
-{
-    for (size_t i = 0; i < m->segment_count; i++)
-        if (m->segments[i].number == number)
-            return true;
-    return false;
-}
-
 /* What is not understood is left alone: only a file with a header of this
  * store, or with none yet, is taken. */
 static bool is_understood(const segment_place *place, uint64_t number)
@@ -58,8 +50,8 @@ static void recycle(engine *e, const manifest *old, const recovery *r)
     for (size_t i = 0; i < r->number_count; i++) {
         uint64_t number = r->numbers[i];
         char path[PERSIST_PATH_MAX];
-        if (number >= old->next_segment || lists(old, number) ||
-            lists(&e->manifest, number) ||
+        if (number >= old->next_segment || manifest_lists(old, number) ||
+            manifest_lists(&e->manifest, number) ||
             !is_understood(&e->wal.place, number))
             continue;
         if (kept < SEGMENT_SPARES && wal_recycle(&e->wal, number))

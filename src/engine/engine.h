@@ -172,6 +172,7 @@ typedef struct snapshot {
     bool with_active; /* the active memtable may be looked at */
 } snapshot;
 
+/* Takes a snapshot; it ends with snapshot_close. Never fails. */
 void snapshot_open(engine *, persist_view, snapshot *);
 void snapshot_close(engine *, snapshot *);
 

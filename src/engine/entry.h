@@ -17,11 +17,13 @@ typedef struct stream_entry {
     uint64_t first, last; /* their lowest and highest seq; 0: there are none */
 } stream_entry;
 
+/* Appends an entry's value; decodes one, false if it is not well-formed. */
 void entry_put_stream(buf *, const stream_entry *);
 bool entry_get_stream(slice value, stream_entry *out);
 
 /* ---- events: ordinal, seq -> position, data ----------------------------- */
 
+/* Encodes the key of an event. */
 void entry_event_key(uint64_t ordinal, uint64_t seq,
                      uint8_t out[ENTRY_EVENT_KEY_SIZE]);
 
@@ -35,12 +37,15 @@ typedef struct event_entry {
     slice data;
 } event_entry;
 
+/* Appends the value; decodes key and value, whose data then lives as long as
+ * the value, false if they are not well-formed. */
 void entry_put_event(buf *, const event_entry *);
-/* The data lives as long as the value. */
 bool entry_get_event(slice key, slice value, event_entry *out);
 
 /* ---- keys: name -> value, or that it was deleted ------------------------ */
 
+/* Appends an entry's value; decodes one, the value in it lives as long; false
+ * if it is not well-formed. */
 void entry_put_key(buf *, bool deleted, slice value);
 bool entry_get_key(slice entry, bool *deleted, slice *value);
 
@@ -53,17 +58,20 @@ typedef struct once_entry {
     slice seqs; /* packed: see entry_get_seqs */
 } once_entry;
 
+/* Appends an entry's value; decodes one, false if it is not well-formed. */
 void entry_put_once(buf *, persist_lsn, const uint8_t *fingerprint,
                     const uint64_t *seqs, size_t seq_count);
 bool entry_get_once(slice value, once_entry *out);
-/* Unpacks seq_count numbers. */
+/* Unpacks seq_count numbers; false if they are not well-formed. */
 bool entry_get_seqs(const once_entry *, uint64_t *out);
 
 /* ---- order: position -> seq, stream ------------------------------------- */
 
+/* Encodes the key of a position. */
 void entry_order_key(uint64_t position, uint8_t out[ENTRY_ORDER_KEY_SIZE]);
+/* Appends the value; decodes key and value, whose name then lives as long as
+ * the value, false if they are not well-formed. */
 void entry_put_order(buf *, uint64_t seq, slice name);
-/* The name lives as long as the value. */
 bool entry_get_order(slice key, slice value, uint64_t *position, uint64_t *seq,
                      slice *name);
 

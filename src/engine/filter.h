@@ -22,6 +22,7 @@ void filter_release(filter *);
 /* Returns the hash of a name of a section. */
 uint64_t filter_hash(unsigned section, slice name);
 
+/* Adds the hash of a name. */
 void filter_add(filter *, uint64_t hash);
 
 /* Tells which of so many parts a hash belongs to. */

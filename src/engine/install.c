@@ -97,7 +97,7 @@ static void swap_view(engine *e, layers *next, size_t from, size_t to,
     for (size_t i = from; i < to; i++)
         u->dropped[u->dropped_count++] =
             (dropped_table){table_ref(old->tables[i]), m->generation};
-    wal_trim(&e->wal, manifest_tables_last(&e->manifest));
+    wal_trim(&e->wal, &e->manifest);
     manifest_release(&e->manifest);
     e->manifest = *m;
     *m = (manifest){0};
@@ -164,8 +164,8 @@ persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
     table_unref(t);
     if (status == PERSIST_OK)
         wal_drop_free(&e->wal, SEGMENT_SPARES);
-    else if (!wal_failed(&e->wal))
-        delete_table(e, number);
+    else if (status == PERSIST_NO_SPACE || status == PERSIST_LIMIT)
+        delete_table(e, number); /* surely in no manifest */
     return status;
 }
 

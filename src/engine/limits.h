@@ -7,7 +7,7 @@
 #include "persist.h"
 
 /* Version of everything in a store directory; docs/FORMAT.md. */
-#define FORMAT_VERSION 1u
+#define FORMAT_VERSION 2u
 
 /* Parts of a log segment start at multiples of this. */
 #define LOG_ALIGN 8u
@@ -60,6 +60,8 @@
 #define BLOCK_SIZE_MIN 64u
 #define BLOCKS_OF_MEMTABLE 64u /* smaller memtables have smaller blocks */
 #define BLOCK_HEADER_SIZE 32u
+/* Names are looked up one by one: their blocks are smaller by this. */
+#define NAME_BLOCK_SHARE 8u
 #define BLOCK_RAW_MAX (96u << 20)
 #define TABLE_HEADER_SIZE 512u
 #define TABLE_FOOTER_SIZE 512u
@@ -76,8 +78,12 @@
 /* So many tables of about one size, side by side, become one. */
 #define MERGE_WIDTH_DEFAULT 8u
 #define MERGE_WIDTH_MAX 64u
+/* With so many tables merging goes before flushing, and writers wait. */
+#define TABLES_CROWDED 64u
 /* Sizes count as one within this factor. */
 #define MERGE_SIZE_RATIO 4u
+/* All tables are merged when they hold this many times what is there. */
+#define GARBAGE_RATIO 2u
 /* Entries that one step of a merge moves. */
 #define MERGE_STEP 4096u
 /* Streams whose place a cursor over all events remembers. */

@@ -70,6 +70,15 @@ bool manifest_add_table(manifest *m, table_file entry)
     return true;
 }
 
+bool manifest_lists(const manifest *m, uint64_t segment)
+{
+    CHECK(segment != 0);
+    for (size_t i = 0; i < m->segment_count; i++)
+        if (m->segments[i].number == segment)
+            return true;
+    return false;
+}
+
 persist_lsn manifest_tables_last(const manifest *m)
 {
     return m->table_count == 0 ? 0 : m->tables[m->table_count - 1].last;
@@ -205,7 +214,7 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
     cursor c = cursor_of(bytes);
     (void)cursor_bytes(&c, sizeof magic);
     uint32_t version = cursor_u32(&c);
-    if (bytes.size < FIXED_SIZE + CHECKSUM_SIZE)
+    if (c.failed || cursor_left(&c) < CHECKSUM_SIZE)
         return damaged(error, "too short");
     cursor tail = cursor_of(
         slice_of((const uint8_t *)bytes.data + bytes.size - CHECKSUM_SIZE,
@@ -216,8 +225,11 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
     if (version != FORMAT_VERSION)
         return status_set(error, PERSIST_BAD_STORE,
                           "the store has format version %u, this program reads "
-                          "version %u; use a newer program",
-                          version, FORMAT_VERSION);
+                          "version %u; use %s program",
+                          version, FORMAT_VERSION,
+                          version > FORMAT_VERSION ? "a newer" : "an older");
+    if (bytes.size < FIXED_SIZE + CHECKSUM_SIZE)
+        return damaged(error, "too short");
     uint32_t flags = cursor_u32(&c);
     out->clean = (flags & CLEAN) != 0;
     out->identity = cursor_u64(&c);

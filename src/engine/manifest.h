@@ -53,6 +53,9 @@ void manifest_release(manifest *);
 bool manifest_add(manifest *, segment_entry);
 bool manifest_add_table(manifest *, table_file);
 
+/* Tells whether it lists a segment. */
+bool manifest_lists(const manifest *, uint64_t segment);
+
 /* The last commit that is in a table; 0: none. */
 persist_lsn manifest_tables_last(const manifest *);
 

@@ -3,6 +3,7 @@
 #include "engine/merge.h"
 
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 
 /* ---- beginning and ending --------------------------------------------- */
 
@@ -240,7 +241,8 @@ static persist_status merge_key(merge *m, merge_source *newest,
     slice value, entry = table_value(&newest->iter);
     if (!entry_get_key(entry, &deleted, &value))
         return table_bad_entry(&newest->iter, error);
-    if (!deleted || !m->to_the_bottom)
+    bool needed = !m->to_the_bottom && !SEEDED_BUG(MERGE_FORGETS_DELETE);
+    if (!deleted || needed)
         table_add(&m->writer, TABLE_KEYS, buf_slice(&m->name), entry);
     return PERSIST_OK;
 }
@@ -320,6 +322,8 @@ static persist_status merge_entry(merge *m, merge_source *newest,
         return merge_stream(m, newest, error);
     if (m->stage == MERGE_KEYS)
         return merge_key(m, newest, error);
+    if (SEEDED_BUG(MERGE_FORGETS_ONCE))
+        return PERSIST_OK;
     table_add(&m->writer, TABLE_ONCES, buf_slice(&m->name),
               table_value(&newest->iter));
     return PERSIST_OK;

@@ -54,12 +54,14 @@ typedef struct table_footer {
     uint64_t filter_offset, filter_parts, filter_part_size;
 } table_footer;
 
+/* Encodes the header. */
 void table_header_encode(uint64_t identity, uint64_t number,
                          uint8_t out[TABLE_HEADER_SIZE]);
 /* Tells whether bytes are the header of a table of that store. */
 bool table_header_is(slice bytes, uint64_t identity);
+/* Encodes and decodes the footer; decoding fails on anything that encoding
+ * does not make. */
 void table_footer_encode(const table_footer *, uint8_t out[TABLE_FOOTER_SIZE]);
-/* False on anything that encoding does not make. */
 bool table_footer_decode(slice bytes, table_footer *out);
 
 /* Which block this is, for its checksum: section and level, 0 for leaves. */

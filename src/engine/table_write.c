@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "engine/table.h"
 
 static persist_status no_memory(persist_error *error)
@@ -134,6 +135,19 @@ static void end_block(table_writer *w, unsigned section, unsigned level)
     add_at(w, section, level + 1, buf_slice(&l->first_key), buf_slice(&place));
 }
 
+static bool has_filter(unsigned section)
+{
+    return section == TABLE_STREAMS || section == TABLE_KEYS ||
+           section == TABLE_ONCES;
+}
+
+static size_t size_of_blocks(const table_writer *w, unsigned section)
+{
+    size_t size =
+        has_filter(section) ? w->block_size / NAME_BLOCK_SHARE : w->block_size;
+    return size < BLOCK_SIZE_MIN ? BLOCK_SIZE_MIN : size;
+}
+
 static void add_at(table_writer *w, unsigned section, unsigned level, slice key,
                    slice value)
 {
@@ -148,7 +162,7 @@ static void add_at(table_writer *w, unsigned section, unsigned level, slice key,
         return;
     }
     /* A level with one child a block would never end. */
-    bool full = l->block.raw.size >= w->block_size;
+    bool full = l->block.raw.size >= size_of_blocks(w, section);
     if (full && level + 1 < TREE_HEIGHT_MAX &&
         (level == 0 || l->block.count > 1))
         end_block(w, section, level);
@@ -157,12 +171,6 @@ static void add_at(table_writer *w, unsigned section, unsigned level, slice key,
 bool table_begins_block(const table_writer *w, table_section section)
 {
     return w->levels[section][0].block.count == 0;
-}
-
-static bool has_filter(unsigned section)
-{
-    return section == TABLE_STREAMS || section == TABLE_KEYS ||
-           section == TABLE_ONCES;
 }
 
 void table_add(table_writer *w, table_section section, slice key, slice value)
@@ -246,8 +254,11 @@ persist_status table_finish(table_writer *w, persist_lsn first,
     end_filter(w);
     if (w->status == PERSIST_OK)
         end_file(w, first, last);
-    int code = w->status == PERSIST_OK ? os_sync(sys, w->file) : 0;
-    if (code == 0 && w->status == PERSIST_OK)
+    int code = 0;
+    if (w->status == PERSIST_OK && !SEEDED_BUG(SKIP_TABLE_SYNC))
+        code = os_sync(sys, w->file);
+    bool named = SEEDED_BUG(SKIP_TABLE_NAME_SYNC);
+    if (code == 0 && w->status == PERSIST_OK && !named)
         code = sys->dir_sync(sys, w->place.dir);
     if (code != 0)
         failed(w, code, "sync");

@@ -66,7 +66,7 @@ persist_status upkeep_freeze(engine *e, bool *did, persist_error *error)
     return PERSIST_OK;
 }
 
-static layers *current_view(engine *e)
+static layers *current_layers(engine *e)
 {
     pthread_rwlock_rdlock(&e->state);
     layers *v = layers_ref(e->layers);
@@ -86,10 +86,25 @@ static unsigned rank_of(const engine *e, const table *t)
     return rank;
 }
 
+/* Tells whether most of what the tables hold is truncated, overwritten or
+ * deleted. */
+static bool is_mostly_garbage(const engine *e, const layers *v)
+{
+    uint64_t held = 0;
+    for (size_t i = 0; i < v->table_count; i++)
+        held += v->tables[i]->footer.roots[TABLE_EVENTS].entries +
+                v->tables[i]->footer.roots[TABLE_KEYS].entries;
+    uint64_t live = e->manifest.events + e->manifest.keys;
+    return v->table_count > 1 && held / GARBAGE_RATIO > live;
+}
+
 /* Finds enough tables of one rank side by side, with the smaller ones that
- * are newer. */
+ * are newer; or all of them, when that frees most of their space. */
 static bool find_run(const engine *e, const layers *v, size_t *from)
 {
+    *from = 0;
+    if (is_mostly_garbage(e, v))
+        return true;
     size_t end = v->table_count, count = 0;
     unsigned rank = 0;
     for (size_t i = end; i-- > 0;) {
@@ -176,14 +191,16 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     persist_status status = PERSIST_OK;
     *did = false;
     pthread_mutex_lock(&u->step);
-    layers *v = current_view(e);
-    if (wal_failed(&e->wal)) {
+    layers *v = current_layers(e);
+    bool crowded = v->table_count >= TABLES_CROWDED;
+    if (wal_failed(&e->wal))
         status = wal_read_only(&e->wal, error);
-    } else if (v->frozen != NULL) {
+    else if (v->frozen == NULL || crowded)
+        status = step_merge(e, v, did, error);
+    /* Tables that cannot be merged must not keep others from being made. */
+    if (v->frozen != NULL && !*did && !wal_failed(&e->wal)) {
         status = flush_frozen(e, error);
         *did = status == PERSIST_OK;
-    } else {
-        status = step_merge(e, v, did, error);
     }
     layers_unref(v);
     if (*did)

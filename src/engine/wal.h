@@ -154,9 +154,9 @@ persist_status wal_read_only(wal *, persist_error *);
 persist_status wal_describe(wal *, persist_lsn tables_last, bool closing,
                             manifest *out, persist_error *);
 
-/* The writer: forgets sealed segments whose records are all in tables; their
- * files may be recycled from now on. */
-void wal_trim(wal *, persist_lsn tables_last);
+/* The writer: forgets sealed segments that neither a manifest nor a recovery
+ * from it needs; their files may be recycled from now on. */
+void wal_trim(wal *, const manifest *);
 
 /* Deletes files that wait to be recycled but for a few. */
 void wal_drop_free(wal *, size_t kept);

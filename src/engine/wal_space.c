@@ -314,7 +314,9 @@ persist_status wal_describe(wal *w, persist_lsn tables_last, bool closing,
     for (size_t i = 0; i < w->sealed.segment_count && added; i++)
         if (w->sealed.segments[i].last > tables_last)
             added = manifest_add(out, w->sealed.segments[i]);
-    if (added && w->active != NULL && w->active->first != 0)
+    bool needed = w->active != NULL && w->active->first != 0 &&
+                  (!closing || w->active->last > tables_last);
+    if (added && needed)
         added = manifest_add(out, entry_of(w->active));
     out->watermark = w->appended;
     pthread_mutex_lock(&w->lock);
@@ -326,13 +328,15 @@ persist_status wal_describe(wal *w, persist_lsn tables_last, bool closing,
                  : status_set(error, PERSIST_LIMIT, "out of memory");
 }
 
-void wal_trim(wal *w, persist_lsn tables_last)
+void wal_trim(wal *w, const manifest *m)
 {
     size_t gone = 0;
+    persist_lsn tables_last = manifest_tables_last(m);
     manifest *sealed = &w->sealed;
     pthread_mutex_lock(&w->lock);
     while (gone < sealed->segment_count &&
            sealed->segments[gone].last <= tables_last &&
+           !manifest_lists(m, sealed->segments[gone].number) &&
            free_number(w, sealed->segments[gone].number))
         gone++;
     pthread_mutex_unlock(&w->lock);

@@ -17,6 +17,7 @@ static persist_status bad_edit(commit_build *b, const char *what)
 static persist_status add_item(commit_build *b, persist_edit_kind kind,
                                sx_value name, uint64_t seq, size_t text_at)
 {
+    CHECK(text_at <= b->text->size);
     commit_item it = {.edit = {.kind = kind, .seq = seq},
                       .text_at = text_at,
                       .owner = b->index};
@@ -30,6 +31,7 @@ static persist_status add_item(commit_build *b, persist_edit_kind kind,
 
 static persist_status print(commit_build *b, sx_value value, size_t *at)
 {
+    CHECK(b->text->size <= PERSIST_COMMIT_SIZE_MAX);
     size_t room = PERSIST_COMMIT_SIZE_MAX - b->text->size;
     *at = b->text->size;
     b->text->size_max =
@@ -48,9 +50,11 @@ static persist_status add_result(commit_build *b, sx_value result)
 
 static persist_status next_number(commit_build *b, slice stream, uint64_t *out)
 {
+    CHECK(!b->repeated || b->has_once);
     sx *m = b->call->machine;
     sx_value v;
     if (b->repeated) {
+        CHECK(b->numbers_used <= b->first.seq_count);
         if (b->numbers_used == b->first.seq_count)
             return bad_edit(b, "the command id has another history");
         *out = b->first.seqs[b->numbers_used++];
@@ -269,6 +273,7 @@ static persist_status add_edit(commit_build *b, sx_value edit)
 
 persist_status commit_build_edits(commit_build *b, sx_value edits)
 {
+    CHECK(b->items.size == 0 && b->text != NULL);
     sx *m = b->call->machine;
     size_t count = sx_list_size(edits);
     if (!sx_make_dict(m, &b->marks) || !sx_make_list(m, count, &b->results))
@@ -285,6 +290,7 @@ persist_status commit_build_edits(commit_build *b, sx_value edits)
 
 static persist_status find_id(commit_build *b, sx_value edits)
 {
+    CHECK(!b->has_once);
     sx_value id;
     for (b->index = 0; b->index < sx_list_size(edits); b->index++) {
         sx_value edit = sx_list_at(edits, b->index);

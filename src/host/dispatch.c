@@ -42,12 +42,14 @@ static size_t arity(const op_row *row)
     size_t n = 0;
     while (row->args[n] != ARG_END)
         n++;
+    CHECK(n <= OP_ARGS_MAX);
     return n;
 }
 
 static persist_status check_arg(op_call *call, size_t i)
 {
     arg_kind kind = call->row->args[i];
+    CHECK(kind < ARG_KIND_COUNT && kinds[kind].types != 0);
     if ((kinds[kind].types & TYPE(sx_type_of(call->args[i]))) == 0)
         return status_set(
             &call->error, PERSIST_BAD_REQUEST, "%s: argument %zu must be %s",
@@ -88,6 +90,7 @@ static persist_status unpack(op_call *call, sx_value args)
 
 static persist_status run(op_call *call, sx_value args)
 {
+    CHECK(call->row != NULL && call->given == 0);
     host *h = call->host;
     persist_status status = unpack(call, args);
     if (status == PERSIST_OK)
@@ -104,6 +107,7 @@ static persist_status run(op_call *call, sx_value args)
 
 void host_dispatch(host *h, const op_row *row, sx_value args)
 {
+    CHECK(sx_get_state(h->machine) == SX_SUSPENDED);
     op_call call = {
         .host = h, .machine = h->machine, .row = row, .op = row->name};
     call.answer = sx_nil();
@@ -140,6 +144,7 @@ static bool put_number(op_call *call, sx_value dict, const char *key,
 static bool put_names(op_call *call, sx_value dict)
 {
     const op_row *row = call->row;
+    CHECK(call->given == 0 || row != NULL);
     bool ok = call->op.size == 0 || put_bytes(call, dict, "op", call->op);
     for (size_t i = 0; i < call->given; i++) {
         if (row->args[i] == ARG_STREAM)
@@ -153,6 +158,7 @@ static bool put_names(op_call *call, sx_value dict)
 static bool put_context(op_call *call, sx_value dict)
 {
     const persist_error *e = &call->error;
+    CHECK(e->stream_size <= sizeof e->stream);
     bool ok = true;
     if (e->has & PERSIST_HAS_STREAM)
         ok = ok && put_bytes(call, dict, "stream",
@@ -183,6 +189,7 @@ static bool make_error(op_call *call, sx_value *out)
  * alone, which costs nothing. */
 void call_raise(op_call *call)
 {
+    CHECK(call->error.status > PERSIST_NONE);
     sx_value error;
     if (!make_error(call, &error)) {
         sx_collect(call->machine, NULL, 0);

@@ -8,6 +8,7 @@
 
 host *host_open(const host_options *options)
 {
+    CHECK((unsigned)options->unknown <= HOST_UNKNOWN_BRIDGE);
     CHECK(options->store_dir != NULL);
     host *h = mem_alloc_zero(sizeof *h);
     if (h == NULL)
@@ -47,6 +48,7 @@ persist_status host_store(host *h, persist_store **out, persist_error *error)
         if (status != PERSIST_OK)
             return status;
     }
+    CHECK(h->store != NULL);
     *out = h->store;
     return PERSIST_OK;
 }
@@ -158,6 +160,7 @@ persist_lsn host_durable(const host *h)
 
 persist_status host_sync(host *h, persist_lsn lsn, persist_error *error)
 {
+    CHECK(h->store != NULL || lsn == 0);
     if (h->store == NULL)
         return PERSIST_OK;
     return persist_wait_durable(h->store, lsn, error);

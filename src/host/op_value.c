@@ -9,6 +9,7 @@
 
 slice call_bytes(const op_call *call, size_t index)
 {
+    CHECK(index < call->given);
     CHECK(index < OP_ARGS_MAX);
     return sx_bytes(call->args[index]);
 }
@@ -23,6 +24,7 @@ sx_out *call_text(op_call *call)
 
 persist_status call_print(op_call *call, sx_value value, sx_out *text)
 {
+    CHECK(text->size_max > 0); /* or it would know no bound */
     return sx_print(call->machine, value, SX_PRINT_STORABLE, text,
                     &call->error);
 }

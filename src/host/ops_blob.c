@@ -25,6 +25,7 @@ static persist_status read_whole(op_call *call, persist_blob_reader *reader,
                                                   &got, &call->error);
         if (status != PERSIST_OK)
             return status;
+        CHECK(got <= size - at);
         at += got;
     }
     if (!sx_make_string(call->machine, slice_of(bytes, at), &call->answer))

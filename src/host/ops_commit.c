@@ -52,6 +52,7 @@ static persist_status make_conflict(commit_build *b,
 {
     op_call *call = b->call;
     const commit_item *items = (const commit_item *)(void *)b->items.data;
+    CHECK(outcome->edit < b->items.size / sizeof *items);
     const commit_item *it = &items[outcome->edit];
     sx_value actual;
     if (host_equal_failed(call->host))

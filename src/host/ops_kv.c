@@ -24,6 +24,7 @@ persist_status serve_kv_put(op_call *call)
     persist_status status = call_print(call, call->args[1], text);
     if (status != PERSIST_OK)
         return status;
+    CHECK(text->size > 0);
     persist_edit edit = {
         .kind = PERSIST_PUT,
         .name = call_bytes(call, 0),
@@ -65,6 +66,7 @@ static persist_status pair(op_call *call, slice text, sx_value *name)
 persist_status call_collect_keys(op_call *call, persist_cursor *cursor,
                                  bool values)
 {
+    CHECK(cursor != NULL);
     slice name, text;
     persist_status status = PERSIST_OK;
     if (!sx_make_list(call->machine, 0, &call->answer))

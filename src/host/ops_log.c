@@ -40,6 +40,7 @@ static persist_status check_event(op_call *call, sx_value event, slice stream,
 /* No mark is below 0, so a number that is not positive is always taken. */
 static persist_status refuse_number(op_call *call, slice stream, int64_t seq)
 {
+    CHECK(seq <= 0);
     persist_stream_info info;
     persist_status status = persist_info(call->store, stream, PERSIST_LATEST,
                                          &info, NULL, &call->error);
@@ -68,6 +69,7 @@ persist_status serve_append(op_call *call)
         return status;
     if (seq <= 0)
         return refuse_number(call, stream, seq);
+    CHECK(text->size > 0);
     persist_edit edit = {
         .kind = PERSIST_APPEND_AT,
         .name = stream,
@@ -125,6 +127,7 @@ static persist_status with_position(op_call *call, uint64_t position,
 static persist_status collect_events(op_call *call, persist_cursor *cursor,
                                      bool positions)
 {
+    CHECK(cursor != NULL);
     persist_event event;
     persist_status status = PERSIST_OK;
     if (!sx_make_list(call->machine, 0, &call->answer))

@@ -70,6 +70,7 @@ static persist_status print_request(session *s, persist_error *error)
     char head[64];
     int n =
         snprintf(head, sizeof head, "(io-request %lld ", (long long)s->runs_in);
+    CHECK(n > 0 && (size_t)n < sizeof head);
     buf_clear(&s->line);
     buf_put(&s->line, head, (size_t)n);
     s->text.size = 0;
@@ -98,6 +99,7 @@ static persist_status print_request(session *s, persist_error *error)
 /* Sends the request out, or raises why it cannot be sent. */
 static void ask_outside(session *s)
 {
+    CHECK(!s->bridging);
     persist_error error;
     persist_status status = print_request(s, &error);
     if (status == PERSIST_OK)
@@ -116,6 +118,7 @@ static void ask_outside(session *s)
  * evaluation runs; a signal to end leaves it where it is. */
 static void run(session *s)
 {
+    CHECK(!s->bridging);
     for (;;) {
         switch (host_run(s->host, STEPS_AT_ONCE)) {
         case HOST_RUNNING:
@@ -140,6 +143,7 @@ static void run(session *s)
 
 static void start(session *s, bool loading)
 {
+    CHECK(!s->bridging && !s->source.failed);
     s->loading = loading;
     s->runs_in = s->epoch;
     host_load(s->host, buf_slice(&s->source));
@@ -217,6 +221,7 @@ static const struct command {
 
 static void run_command(session *s, sx_value line)
 {
+    CHECK(!s->bridging);
     char message[128];
     const struct command *c = NULL;
     size_t given = 0;
@@ -257,6 +262,7 @@ static bool is_response(sx_value line)
 /* (io-response N V) must name the epoch that asked. */
 static bool is_stale(const session *s, sx_value line)
 {
+    CHECK(is_response(line));
     if (sx_list_size(line) == 2)
         return false;
     sx_value n = sx_list_at(line, 1);
@@ -266,6 +272,7 @@ static bool is_stale(const session *s, sx_value line)
 /* Other commands keep their place behind the one that waits. */
 static void keep_for_later(session *s, slice text)
 {
+    CHECK(s->bridging);
     persist_error error;
     if (s->backlog.size + text.size <= BACKLOG_SIZE_MAX) {
         buf_put_slice(&s->backlog, text);
@@ -284,6 +291,7 @@ static void keep_for_later(session *s, slice text)
 static void line_while_bridging(session *s, slice text, persist_status read,
                                 sx_value line)
 {
+    CHECK(s->bridging);
     if (read != PERSIST_OK || !is_response(line)) {
         keep_for_later(s, text);
         return;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/status.h"
 #include "os/os_stream.h"
 #include "server/session.h"
@@ -56,6 +57,10 @@ static int usage_error(const char *what, const char *value)
     say(OS_STDERR, text);
     return 2;
 }
+
+CHECK_STATIC(HOST_UNKNOWN_ERROR == 0 && HOST_UNKNOWN_NIL == 1 &&
+                 HOST_UNKNOWN_BRIDGE == 2,
+             "the order of the names below");
 
 static bool parse_unknown(const char *text, host_unknown *out)
 {

@@ -26,6 +26,7 @@ void replies_release(replies *r)
 
 static void add_mark(replies *r, int64_t epoch, persist_lsn needs)
 {
+    CHECK(r->marks.size % sizeof(reply_mark) == 0);
     reply_mark mark = {needs, epoch, r->text.size};
     if (needs <= r->lost)
         mark.needs = 0;
@@ -111,12 +112,14 @@ static void send_survivors(replies *r)
                         r->last_error.message);
     CHECK(size > 0 && (size_t)size < sizeof message);
     for (size_t i = 0; i < count; i++) {
+        CHECK(start <= marks[i].end && marks[i].end <= r->text.size);
         if (marks[i].needs <= durable)
             buf_put(&out, r->text.data + start, marks[i].end - start);
         else
             put_error(&out, marks[i].epoch, slice_of(message, (size_t)size));
         start = marks[i].end;
     }
+    CHECK(start == r->text.size);
     if (out.failed)
         r->closed = true; /* no reply is better than a wrong one */
     (void)send(r, buf_slice(&out));
@@ -160,6 +163,7 @@ bool replies_flush(replies *r)
 
 persist_status replies_send_line(replies *r, slice line, persist_error *error)
 {
+    CHECK(line.size > 0 && ((const char *)line.data)[line.size - 1] == '\n');
     (void)replies_flush(r);
     persist_lsn latest = host_latest(r->host);
     persist_status status = latest <= r->lost ? PERSIST_OK : sync(r, latest);

@@ -12,6 +12,7 @@ enum { READ_SIZE = 64 * 1024 };
 
 static void consume(session *s, size_t to)
 {
+    CHECK(to >= s->input_at);
     CHECK(to <= s->input.size);
     s->input_at = to;
     if (to < s->input.size && to < s->input.size / 2)
@@ -27,6 +28,7 @@ static void consume(session *s, size_t to)
 /* Finds the end of the next line; false if it is not there yet. */
 static bool find_line(session *s, size_t *end)
 {
+    CHECK(s->input_at <= s->input.size && s->searched <= s->input.size);
     size_t from = s->searched > s->input_at ? s->searched : s->input_at;
     const uint8_t *at = s->input.data;
     const uint8_t *newline =
@@ -36,6 +38,7 @@ static bool find_line(session *s, size_t *end)
     if (newline == NULL)
         return false;
     *end = (size_t)(newline - at);
+    CHECK(s->input_at <= *end && *end < s->input.size);
     s->searched = *end + 1;
     return true;
 }
@@ -56,6 +59,7 @@ static void take_backlog(session *s)
 {
     if (s->bridging || s->backlog.size == 0)
         return;
+    CHECK(s->input_at <= s->input.size);
     buf_put(&s->backlog, s->input.data + s->input_at,
             s->input.size - s->input_at);
     buf old = s->input;
@@ -103,12 +107,14 @@ static bool read_more(session *s)
         os_stream_read(OS_STDIN, s->input.data + s->input.size, READ_SIZE);
     if (n <= 0)
         return false;
+    CHECK(s->input.capacity - s->input.size >= (size_t)n);
     s->input.size += (size_t)n;
     return true;
 }
 
 persist_status session_serve(session *s, persist_error *error)
 {
+    CHECK(s->host != NULL && s->input.size == 0 && !s->bridging);
     static const char greeting[] = "(ready)\n";
     s->replies.host = s->host;
     if (os_stream_write(OS_STDOUT, greeting, sizeof greeting - 1) != 0)

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/check.h"
 #include "os/os.h"
 #include "os/os_stream.h"
 
 static int fail(int result, const char *path, char *failed)
 {
+    CHECK(result < 0);
     snprintf(failed, PERSIST_PATH_MAX, "%s", path);
     return result;
 }

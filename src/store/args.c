@@ -20,6 +20,7 @@ persist_status args_closed(persist_error *error, const char *what)
 persist_status args_slice(slice s, size_t size_max, const char *what,
                           persist_error *error)
 {
+    CHECK(what != NULL);
     if (s.data == NULL && s.size > 0)
         return args_missing(error, what);
     if (s.size > size_max)

@@ -25,8 +25,11 @@ typedef struct disk_reader {
     blob_reader reader;
 } disk_reader;
 
+static const store_backend disk_backend;
+
 static engine *engine_of(persist_store *store)
 {
+    CHECK(store->backend == &disk_backend);
     return ((disk_store *)store)->engine;
 }
 
@@ -111,18 +114,21 @@ static persist_status disk_read(persist_store *store, const read_request *r,
 static persist_status disk_next_event(persist_cursor *cursor,
                                       persist_event *out, persist_error *error)
 {
+    CHECK(cursor->backend == &disk_backend);
     return engine_next_event(&((disk_cursor *)cursor)->cursor, out, error);
 }
 
 static persist_status disk_next_key(persist_cursor *cursor, slice *name,
                                     slice *value, persist_error *error)
 {
+    CHECK(cursor->backend == &disk_backend);
     return engine_next_key(&((disk_cursor *)cursor)->cursor, name, value,
                            error);
 }
 
 static void disk_cursor_close(persist_cursor *cursor)
 {
+    CHECK(cursor->backend == &disk_backend);
     engine_cursor_close(&((disk_cursor *)cursor)->cursor);
     mem_free(cursor);
 }
@@ -187,11 +193,13 @@ static persist_status disk_blob_create(persist_store *store,
 static persist_status disk_blob_write(persist_blob_writer *writer, slice bytes,
                                       persist_error *error)
 {
+    CHECK(writer->backend == &disk_backend);
     return blob_write(&((disk_writer *)writer)->writer, bytes, error);
 }
 
 static void disk_blob_abort(persist_blob_writer *writer)
 {
+    CHECK(writer->backend == &disk_backend);
     blob_abort(&((disk_writer *)writer)->writer);
     mem_free(writer);
 }
@@ -199,6 +207,7 @@ static void disk_blob_abort(persist_blob_writer *writer)
 static persist_status disk_blob_finish(persist_blob_writer *writer,
                                        persist_cid out, persist_error *error)
 {
+    CHECK(writer->backend == &disk_backend);
     disk_writer *w = (disk_writer *)writer;
     engine *e = w->engine;
     persist_error why;
@@ -240,11 +249,13 @@ static persist_status disk_blob_read(persist_blob_reader *reader, void *data,
                                      size_t size, size_t *got,
                                      persist_error *error)
 {
+    CHECK(reader->backend == &disk_backend);
     return blob_read(&((disk_reader *)reader)->reader, data, size, got, error);
 }
 
 static void disk_blob_close(persist_blob_reader *reader)
 {
+    CHECK(reader->backend == &disk_backend);
     blob_close(&((disk_reader *)reader)->reader);
     mem_free(reader);
 }

@@ -28,6 +28,7 @@ map_node *map_find(const map *m, slice name)
 
 static bool reserve_one(map *m)
 {
+    CHECK(m->count <= m->capacity);
     if (m->count < m->capacity)
         return true;
     size_t capacity = m->capacity == 0 ? FIRST_CAPACITY : m->capacity * 2;

@@ -23,6 +23,7 @@ persist_status memory_copy(slice bytes, slice *out, persist_error *error)
 
 size_t memory_stream_seek(const memory_stream *stream, uint64_t seq)
 {
+    CHECK(stream->first <= stream->end && stream->end <= stream->capacity);
     size_t low = stream->first, high = stream->end;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -56,6 +57,7 @@ static persist_status once_find(persist_store *store, slice id,
     const map_node *node = map_find(&m->onces, id);
     if (node != NULL) {
         const memory_once *once = node->value;
+        CHECK(once != NULL);
         memcpy(fingerprint, once->fingerprint, PERSIST_FINGERPRINT_SIZE);
         status = memory_report_once(once, outcome, error);
     }
@@ -93,6 +95,7 @@ static persist_status step(persist_store *store, bool *did,
 static void stats(persist_store *store, persist_stats *out)
 {
     memory_store *m = memory_enter(store);
+    CHECK(m->events <= m->position);
     out->commits = m->latest;
     out->streams = m->streams.count;
     out->keys = m->keys.count;
@@ -106,6 +109,7 @@ void memory_stream_free(void *value)
     memory_stream *stream = value;
     if (stream == NULL)
         return;
+    CHECK(stream->first <= stream->end && stream->end <= stream->capacity);
     for (size_t i = stream->first; i < stream->end; i++)
         cell_unref(stream->events[i].data);
     mem_free(stream->events);
@@ -122,6 +126,7 @@ static persist_status close_store(persist_store *store, persist_error *error)
     (void)error;
     memory_store *m = (memory_store *)store;
     CHECK(m->handles == 0);
+    CHECK(store->backend == &memory_backend && m->events <= m->order_count);
     map_release(&m->streams, memory_stream_free);
     map_release(&m->keys, drop_cell);
     map_release(&m->onces, mem_free);

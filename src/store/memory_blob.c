@@ -45,6 +45,7 @@ persist_status memory_blob_create(persist_store *store,
 persist_status memory_blob_write(persist_blob_writer *writer, slice bytes,
                                  persist_error *error)
 {
+    CHECK(writer->backend == &memory_backend);
     memory_writer *w = (memory_writer *)writer;
     buf_put_slice(&w->bytes, bytes);
     return w->bytes.failed ? memory_out(error) : PERSIST_OK;
@@ -52,6 +53,7 @@ persist_status memory_blob_write(persist_blob_writer *writer, slice bytes,
 
 void memory_blob_abort(persist_blob_writer *writer)
 {
+    CHECK(writer->backend == &memory_backend);
     memory_writer *w = (memory_writer *)writer;
     memory_store *m = memory_enter(&w->store->head);
     CHECK(m->handles > 0);
@@ -63,6 +65,7 @@ void memory_blob_abort(persist_blob_writer *writer)
 
 static bool add_blob(memory_store *m, slice cid, slice bytes)
 {
+    CHECK(cid.size == PERSIST_CID_SIZE);
     map_node *node = map_add(&m->blobs, cid);
     if (node != NULL && node->value == NULL)
         node->value = cell_new(bytes);
@@ -97,6 +100,7 @@ persist_status memory_blob_open(persist_store *store, slice cid, uint64_t *size,
     r->store = memory_enter(store);
     const map_node *node = map_find(&r->store->blobs, cid);
     if (node != NULL) {
+        CHECK(node->value != NULL);
         r->bytes = cell_ref(node->value);
         r->store->handles++;
     }
@@ -113,6 +117,7 @@ persist_status memory_blob_open(persist_store *store, slice cid, uint64_t *size,
 persist_status memory_blob_read(persist_blob_reader *reader, void *buffer,
                                 size_t size, size_t *got, persist_error *error)
 {
+    CHECK(reader->backend == &memory_backend);
     (void)error;
     memory_reader *r = (memory_reader *)reader;
     size_t left = r->bytes->size - r->next;
@@ -126,6 +131,7 @@ persist_status memory_blob_read(persist_blob_reader *reader, void *buffer,
 
 void memory_blob_close(persist_blob_reader *reader)
 {
+    CHECK(reader->backend == &memory_backend);
     memory_reader *r = (memory_reader *)reader;
     memory_store *m = memory_enter(&r->store->head);
     CHECK(m->handles > 0);

@@ -9,6 +9,11 @@
 
 #include "base/status.h"
 
+CHECK_STATIC(PERSIST_SET_POSITION < PERSIST_EXPECT_SEQ &&
+                 PERSIST_EXPECT_SEQ < PERSIST_EXPECT_KEY &&
+                 PERSIST_EXPECT_SEQ < PERSIST_EXPECT_ABSENT,
+             "expectations come behind the edits that write");
+
 /* What staging prepared for one edit. */
 typedef struct staged {
     memory_stream *stream;
@@ -40,6 +45,7 @@ static uint64_t mark_of(const memory_store *m, slice name)
 
 static bool holds(const memory_store *m, const persist_edit *edit)
 {
+    CHECK(edit->kind >= PERSIST_EXPECT_SEQ);
     if (edit->kind == PERSIST_EXPECT_SEQ)
         return mark_of(m, edit->name) == edit->seq;
     const map_node *node = map_find(&m->keys, edit->name);
@@ -47,6 +53,7 @@ static bool holds(const memory_store *m, const persist_edit *edit)
         return node == NULL;
     if (node == NULL)
         return false;
+    CHECK(node->value != NULL); /* else it was swept */
     slice stored = cell_slice(node->value);
     return slice_equal(stored, edit->data) ||
            (m->equal != NULL && m->equal(m->equal_context, stored, edit->data));
@@ -57,6 +64,7 @@ static persist_status report_conflict(const memory_store *m,
                                       persist_outcome *out,
                                       persist_error *error)
 {
+    CHECK(edit->kind >= PERSIST_EXPECT_SEQ);
     out->kind = PERSIST_CONFLICT;
     out->lsn = m->latest;
     out->edit = index;
@@ -94,6 +102,7 @@ static persist_status copy_seqs(const uint64_t *seqs, size_t count,
 {
     if (count == 0)
         return PERSIST_OK;
+    CHECK(outcome->seqs == NULL);
     slice copy;
     persist_status status =
         memory_copy(slice_of(seqs, count * sizeof *seqs), &copy, error);
@@ -121,6 +130,7 @@ static persist_status check_once(const batch *b, bool *repeated,
     if (node == NULL)
         return PERSIST_OK;
     const memory_once *once = node->value;
+    CHECK(once != NULL && outcome != NULL);
     if (memcmp(once->fingerprint, b->once->fingerprint,
                PERSIST_FINGERPRINT_SIZE) != 0)
         return status_set(error, PERSIST_BAD_REQUEST,
@@ -177,12 +187,14 @@ static bool reserve_events(memory_stream *stream)
         reserve(&events, &stream->capacity, stream->end + stream->staged_events,
                 sizeof *stream->events);
     stream->events = events;
+    CHECK(!ok || stream->capacity - stream->end >= stream->staged_events);
     return ok;
 }
 
 static persist_status conflict(const memory_stream *stream, uint64_t seq,
                                persist_error *error)
 {
+    CHECK(seq <= stream->staged_mark);
     uint64_t mark = stream->staged_mark;
     status_set(error, PERSIST_SEQ_CONFLICT,
                "number %llu is taken: the stream is at %llu",
@@ -203,6 +215,7 @@ static persist_status stage_append(batch *b, const persist_edit *edit,
                                    staged *st, persist_error *error)
 {
     memory_stream *stream = st->stream;
+    CHECK(stream != NULL && stream->staged_mark >= stream->mark);
     st->seq =
         edit->kind == PERSIST_APPEND ? stream->staged_mark + 1 : edit->seq;
     if (st->seq <= stream->staged_mark)
@@ -286,6 +299,7 @@ static bool stage_once(batch *b)
 {
     if (b->once == NULL)
         return true;
+    CHECK(b->once_value == NULL);
     b->once_value =
         mem_alloc_zero(sizeof *b->once_value + b->appends * sizeof(uint64_t));
     if (b->once_value == NULL)
@@ -297,6 +311,7 @@ static bool stage_once(batch *b)
 
 static persist_status stage(batch *b, persist_error *error)
 {
+    CHECK(b->staged == NULL && b->appends == 0);
     memory_store *m = b->store;
     b->position = m->position;
     b->staged = mem_alloc_zero(b->count * sizeof *b->staged);
@@ -321,6 +336,7 @@ static void apply_append(memory_store *m, staged *st)
 {
     memory_stream *stream = st->stream;
     CHECK(st->seq > stream->mark && stream->end < stream->capacity);
+    CHECK(m->order_count < m->order_capacity);
     m->position++;
     m->events++;
     stream->events[stream->end++] =
@@ -358,6 +374,7 @@ static void apply_truncate(memory_store *m, const persist_edit *edit)
     while (stream->first < stream->end &&
            stream->events[stream->first].seq <= edit->seq) {
         cell *data = stream->events[stream->first++].data;
+        CHECK(m->events > 0 && stream->bytes >= data->size);
         stream->bytes -= data->size;
         m->bytes -= data->size;
         m->events--;
@@ -369,6 +386,7 @@ static void apply_truncate(memory_store *m, const persist_edit *edit)
 static void set_value(memory_store *m, map_node *key, cell *value)
 {
     cell *old = key->value;
+    CHECK(old == NULL || m->bytes >= old->size);
     m->bytes -= old == NULL ? 0 : old->size;
     m->bytes += value == NULL ? 0 : value->size;
     cell_unref(old);
@@ -416,6 +434,7 @@ static void apply_edit(memory_store *m, const persist_edit *edit, staged *st)
 static void apply(batch *b)
 {
     memory_store *m = b->store;
+    CHECK((b->once == NULL) == (b->once_value == NULL));
     m->latest++;
     for (size_t i = 0; i < b->count; i++)
         apply_edit(m, &b->edits[i], &b->staged[i]);
@@ -474,6 +493,7 @@ static bool writes(const batch *b)
 static persist_status commit_batch(batch *b, persist_outcome *outcome,
                                    persist_error *error)
 {
+    CHECK(b->once == NULL || outcome != NULL);
     bool settled = false;
     persist_status status = check_once(b, &settled, outcome, error);
     if (status == PERSIST_OK && !settled)

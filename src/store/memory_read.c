@@ -21,6 +21,7 @@ typedef struct memory_cursor {
 static bool add_row(memory_cursor *c, cell *name, cell *value, uint64_t seq,
                     uint64_t position)
 {
+    CHECK(name != NULL && c->count <= c->capacity);
     if (c->count == c->capacity) {
         size_t capacity = c->capacity == 0 ? 16 : c->capacity * 2;
         row *rows = mem_realloc(c->rows, capacity * sizeof *rows);
@@ -91,6 +92,7 @@ static bool collect_all(memory_cursor *c, const read_request *r)
     for (size_t i = seek_order(m, r->from);
          i < m->order_count && c->count < r->limit; i++) {
         const memory_entry *entry = &m->order[i];
+        CHECK(entry->position <= m->position);
         size_t at = memory_stream_seek(entry->stream, entry->seq);
         bool truncated = at == entry->stream->end ||
                          entry->stream->events[at].seq != entry->seq;
@@ -109,6 +111,7 @@ static size_t seek_after(const map *m, const slice *after)
 static bool collect_streams(memory_cursor *c, const read_request *r)
 {
     const map *streams = &c->store->streams;
+    CHECK(c->count == 0);
     for (size_t i = seek_after(streams, r->after);
          i < streams->count && c->count < r->limit; i++)
         if (!add_row(c, streams->nodes[i]->name, NULL, 0, 0))
@@ -124,6 +127,7 @@ static bool collect_keys(memory_cursor *c, const read_request *r)
         inside ? seek_after(keys, r->after) : map_seek(keys, r->name, false);
     for (; i < keys->count && c->count < r->limit; i++) {
         const map_node *node = keys->nodes[i];
+        CHECK(node->value != NULL);
         if (!slice_starts_with(cell_slice(node->name), r->name))
             return true;
         if (!add_row(c, node->name, node->value, 0, 0))
@@ -186,6 +190,7 @@ persist_status memory_next_event(persist_cursor *cursor, persist_event *out,
     (void)error;
     memory_cursor *c = (memory_cursor *)cursor;
     CHECK(c->next <= c->count);
+    CHECK(cursor->backend == &memory_backend);
     if (c->next == c->count)
         return PERSIST_NONE;
     const row *r = &c->rows[c->next++];
@@ -200,6 +205,7 @@ persist_status memory_next_key(persist_cursor *cursor, slice *name,
     (void)error;
     memory_cursor *c = (memory_cursor *)cursor;
     CHECK(c->next <= c->count);
+    CHECK(cursor->backend == &memory_backend);
     if (c->next == c->count)
         return PERSIST_NONE;
     const row *r = &c->rows[c->next++];
@@ -210,6 +216,7 @@ persist_status memory_next_key(persist_cursor *cursor, slice *name,
 
 void memory_cursor_close(persist_cursor *cursor)
 {
+    CHECK(cursor->backend == &memory_backend);
     memory_cursor *c = (memory_cursor *)cursor;
     memory_store *m = memory_enter(&c->store->head);
     CHECK(m->handles > 0);
@@ -228,6 +235,7 @@ persist_status memory_info(persist_store *store, slice name, persist_view view,
     const memory_stream *stream = find_stream(m, name);
     *known = stream != NULL;
     if (stream != NULL) {
+        CHECK(stream->known);
         info->mark = stream->mark;
         info->count = stream->end - stream->first;
         info->first = info->count == 0 ? 0 : stream->events[stream->first].seq;

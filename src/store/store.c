@@ -11,6 +11,10 @@
  * the number of edits, however small they are. */
 enum { EDIT_OVERHEAD = 16 };
 
+CHECK_STATIC(PERSIST_NAME_SIZE_MAX + PERSIST_VALUE_SIZE_MAX + EDIT_OVERHEAD <=
+                 PERSIST_COMMIT_SIZE_MAX,
+             "the largest edit fits into a commit");
+
 persist_status persist_open(const persist_options *options, persist_store **out,
                             persist_error *error)
 {

@@ -48,6 +48,7 @@ static persist_status write_blob(persist_store *store, slice bytes,
     persist_status status = persist_blob_create(store, &writer, error);
     if (status != PERSIST_OK)
         return status;
+    CHECK(writer->backend == store->backend);
     status = persist_blob_write(writer, bytes, error);
     if (status != PERSIST_OK) {
         persist_blob_abort(writer);

@@ -15,6 +15,7 @@ static const size_t heap_max_default = (size_t)1 << 30;
 
 static bool add_primitive(sx *m, const prim *row)
 {
+    CHECK(row->min <= row->max);
     CHECK((row->run == NULL) != (row->step == NULL));
     CHECK(row->step == NULL ||
           row->max + row->slots + 8 <= STACK_SLACK); /* see call_step */
@@ -47,6 +48,7 @@ static bool add_primitives(sx *m)
 static bool add_forms(sx *m)
 {
     for (size_t i = 0; i < form_count; i++) {
+        CHECK(forms[i].compile != NULL && forms[i].min <= forms[i].max);
         string *name = intern(m, slice_str(forms[i].name));
         if (name == NULL ||
             !dict_set(m, dict_of(m->forms), name, value_fixnum((int64_t)i)))
@@ -152,6 +154,7 @@ void sx_collect(sx *m, const sx_value *keep, size_t count)
 
 size_t sx_heap_used(const sx *m)
 {
+    CHECK(m->heap.used <= m->heap.max);
     return m->heap.used;
 }
 
@@ -167,6 +170,7 @@ bool sx_define(sx *m, persist_slice name, sx_value v)
         return false;
     entry *e = dict_entry(dict_of(m->globals), s);
     if (e != NULL) {
+        CHECK(is_kind(e->value, KIND_BOX));
         ((box *)object_of(e->value))->value = v;
         return true;
     }
@@ -180,6 +184,7 @@ bool sx_lookup(sx *m, persist_slice name, sx_value *out)
     value cell;
     if (!dict_find(m, dict_of(m->globals), name, &cell))
         return false;
+    CHECK(is_kind(cell, KIND_BOX));
     value v = ((box *)object_of(cell))->value;
     if (value_same(v, VALUE_UNBOUND))
         return false;
@@ -210,6 +215,7 @@ sx_type sx_type_of(sx_value v)
         return SX_KEYWORD;
     if (!is_object(v))
         return is_nil(v) ? SX_NIL : SX_BOOLEAN;
+    CHECK(object_of(v)->kind < sizeof types / sizeof *types);
     return types[object_of(v)->kind];
 }
 
@@ -318,6 +324,7 @@ bool sx_make_list(sx *m, size_t capacity, sx_value *out)
 
 bool sx_list_push(sx *m, sx_value v, sx_value element)
 {
+    CHECK(!value_same(element, VALUE_UNBOUND));
     CHECK(is_list(v));
     return list_push(m, list_of(v), element);
 }

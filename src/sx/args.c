@@ -23,6 +23,7 @@ prim_status fail(sx *m, persist_status status, const char *format, ...)
 
 prim_status raise_value(sx *m, value v)
 {
+    CHECK(!value_same(v, VALUE_UNBOUND));
     m->raised = v;
     m->has_raised = true;
     return PRIM_FAILED;
@@ -75,6 +76,7 @@ const char *brief(sx *m, value v)
 prim_status fail_argument(sx *m, const value *args, size_t i,
                           const char *wanted)
 {
+    CHECK(m->prim != NULL && i < m->prim->max);
     return fail(m, PERSIST_TYPE, "%s: argument %zu must be %s, not %s",
                 m->prim->name, i + 1, wanted, brief(m, args[i]));
 }
@@ -188,6 +190,7 @@ bool arg_function(sx *m, const value *args, size_t i, value *out)
 
 prim_status frame_call1(sx *m, value f, value a)
 {
+    CHECK(m->call_base + 2 <= m->stack.end);
     m->call_base[0] = f;
     m->call_base[1] = a;
     m->call_count = 1;
@@ -196,6 +199,7 @@ prim_status frame_call1(sx *m, value f, value a)
 
 prim_status frame_call2(sx *m, value f, value a, value b)
 {
+    CHECK(m->call_base + 3 <= m->stack.end);
     m->call_base[0] = f;
     m->call_base[1] = a;
     m->call_base[2] = b;
@@ -209,6 +213,7 @@ enum { SCRATCH_KEEP = 1 << 20 };
 
 sx_out *text_scratch(sx *m)
 {
+    CHECK(m->heap.used <= m->heap.max);
     sx_out *o = &m->scratch;
     if (o->capacity > SCRATCH_KEEP)
         sx_out_release(o);
@@ -222,6 +227,7 @@ sx_out *text_scratch(sx *m)
 
 prim_status text_put_value(sx *m, sx_out *out, value v, unsigned flags)
 {
+    CHECK(m->prim != NULL);
     persist_error error;
     switch (sx_print(m, v, flags, out, &error)) {
     case PERSIST_OK:
@@ -238,6 +244,7 @@ prim_status text_put_value(sx *m, sx_out *out, value v, unsigned flags)
 
 prim_status text_string(sx *m, const sx_out *o, value *out)
 {
+    CHECK(o->size <= o->capacity);
     return make_string(m, slice_of(o->data, o->size), out) ? PRIM_OK
                                                            : PRIM_MEMORY;
 }
@@ -267,5 +274,6 @@ void machine_write(sx *m, slice text)
 
 size_t machine_depth_max(const sx *m)
 {
+    CHECK(m->options.depth_max > 0);
     return m->options.depth_max;
 }

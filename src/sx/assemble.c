@@ -10,7 +10,7 @@ typedef struct assembler {
     sx *m;
     unit *unit;
     uint32_t number; /* of the unit */
-    instr *at;       /* where the next instruction goes */
+    instr *at, *end; /* where the next instruction goes, and what bounds it */
     const instr **labels;
 } assembler;
 
@@ -43,6 +43,7 @@ static const instr_fn globals[] = {
 
 static const unit *closure_unit(sx *m, const ir *i)
 {
+    CHECK(i->op == IR_CLOSURE && i->a < compiler_of(m)->units.count);
     return &((unit *)compiler_of(m)->units.items)[i->a];
 }
 
@@ -74,6 +75,7 @@ static bool add_name(sx *m, uint32_t v, uint32_t *out)
 /* Adds the constants that only assembling needs to know of. */
 static bool add_late_constants(sx *m, unit *u)
 {
+    CHECK(is_nil(u->made));
     for (size_t n = 0; n < u->code.count; n++) {
         ir *i = &((ir *)u->code.items)[n];
         bool added = true;
@@ -94,10 +96,13 @@ static uint32_t slot_of(const unit *u, const variable *v)
     uint32_t locals = u->params + FRAME_WORDS;
     switch (v->kind) {
     case VARIABLE_PARAM:
+        CHECK(v->slot < u->params);
         return v->slot;
     case VARIABLE_TEMP:
+        CHECK(v->slot < u->depth_max);
         return locals + u->locals + v->slot;
     default:
+        CHECK(v->slot < u->locals || (v->kind == VARIABLE_SELF && !v->boxed));
         return locals + v->slot;
     }
 }
@@ -105,17 +110,22 @@ static uint32_t slot_of(const unit *u, const variable *v)
 static uint32_t capture_of(const unit *u, uint32_t v)
 {
     const uint32_t *items = u->captures.items;
-    size_t i = 0;
-    while (items[i] != v) {
-        i++;
+    for (uint32_t i = 0;; i++) {
         CHECK(i < u->captures.count);
+        if (items[i] == v)
+            return i;
     }
-    return (uint32_t)i;
+}
+
+static void put_one(assembler *a, instr one)
+{
+    CHECK(a->at < a->end);
+    *a->at++ = one;
 }
 
 static void put(assembler *a, instr_fn run, uint32_t x, uint32_t y)
 {
-    *a->at++ = (instr){.run = run, .a = x, .b = y};
+    put_one(a, (instr){.run = run, .a = x, .b = y});
 }
 
 static void put_get(assembler *a, const ir *i)
@@ -138,6 +148,7 @@ static void put_set(assembler *a, const ir *i)
 {
     const variable *v = variable_at(a->m, i->a);
     bool here = v->unit == a->number;
+    CHECK(v->boxed || (here && i->op == IR_DEFINE));
     if (!here)
         put(a, op_set_captured_box, capture_of(a->unit, i->a), 0);
     else if (i->op == IR_SET)
@@ -150,6 +161,7 @@ static void put_set(assembler *a, const ir *i)
 static void put_bind(assembler *a, const ir *i)
 {
     const variable *v = variable_at(a->m, i->a);
+    CHECK(v->unit == a->number);
     uint32_t slot = slot_of(a->unit, v);
     if (!v->boxed)
         return;
@@ -190,7 +202,8 @@ static void put_instr(assembler *a, const ir *i)
     const value *constants = a->unit->constants.items;
     switch (i->op) {
     case IR_CONSTANT:
-        *a->at++ = (instr){.run = op_constant, .constant = constants[i->a]};
+        CHECK(i->a < a->unit->constants.count);
+        put_one(a, (instr){.run = op_constant, .constant = constants[i->a]});
         break;
     case IR_GET:
         put_get(a, i);
@@ -207,16 +220,17 @@ static void put_instr(assembler *a, const ir *i)
     case IR_SET_GLOBAL:
     case IR_DEFINE_GLOBAL:
     case IR_DEFINE_MACRO:
-        *a->at++ = (instr){.run = globals[i->op],
-                           .cell = (box *)object_of(constants[i->a])};
+        CHECK(is_kind(constants[i->a], KIND_BOX));
+        put_one(a, (instr){.run = globals[i->op],
+                           .cell = (box *)object_of(constants[i->a])});
         break;
     case IR_JUMP:
     case IR_JUMP_FALSE:
     case IR_JUMP_FALSE_KEEP:
     case IR_JUMP_TRUE_KEEP:
     case IR_GUARD:
-        CHECK(a->labels[i->a] != NULL);
-        *a->at++ = (instr){.run = jumps[i->op], .target = a->labels[i->a]};
+        CHECK(i->a < a->unit->labels && a->labels[i->a] != NULL);
+        put_one(a, (instr){.run = jumps[i->op], .target = a->labels[i->a]});
         break;
     case IR_LABEL:
         break;
@@ -243,8 +257,10 @@ static uint32_t place_labels(sx *m, const unit *u, const instr *body,
     uint32_t size = 0;
     for (size_t n = 0; n < u->code.count; n++) {
         const ir *i = &((ir *)u->code.items)[n];
-        if (i->op == IR_LABEL && labels != NULL)
+        if (i->op == IR_LABEL && labels != NULL) {
+            CHECK(i->a < u->labels && labels[i->a] == NULL);
             labels[i->a] = body + size;
+        }
         size += expanded(m, i);
     }
     return size;
@@ -252,6 +268,7 @@ static uint32_t place_labels(sx *m, const unit *u, const instr *body,
 
 static code *make_code(sx *m, const unit *u, uint32_t size)
 {
+    CHECK(!u->rest || u->params > 0);
     size_t constants = u->constants.count;
     code *c = heap_object(m, KIND_CODE,
                           sizeof *c + constants * sizeof(value) +
@@ -285,8 +302,9 @@ static bool assemble_unit(sx *m, uint32_t number)
     uint32_t size = place_labels(m, u, NULL, NULL);
     code *made = places == NULL ? NULL : make_code(m, u, size);
     if (made != NULL) {
+        memset(places, 0, labels);
         place_labels(m, u, made->body, places);
-        assembler a = {m, u, number, made->body, places};
+        assembler a = {m, u, number, made->body, made->body + size, places};
         for (size_t n = 0; n < u->code.count; n++)
             put_instr(&a, &((ir *)u->code.items)[n]);
         CHECK(a.at == made->body + size);
@@ -298,6 +316,8 @@ static bool assemble_unit(sx *m, uint32_t number)
 
 static bool make_thunk(sx *m, value *out)
 {
+    const unit *u = current_unit(m);
+    CHECK(is_kind(u->made, KIND_CODE) && u->captures.count == 0);
     lambda *made = heap_object(m, KIND_LAMBDA, sizeof *made);
     if (made == NULL)
         return false;
@@ -310,6 +330,8 @@ static bool make_thunk(sx *m, value *out)
 prim_status assemble(sx *m, value *out)
 {
     const compiler *c = compiler_of(m);
+    CHECK(c->tasks.count == 0 && c->units.count > 0);
+    CHECK(c->bodies == 0 && c->visible.count == 0);
     m->error.status = PERSIST_OK;
     for (uint32_t n = (uint32_t)c->units.count; n-- > 0;) {
         const unit *u = &((unit *)c->units.items)[n];

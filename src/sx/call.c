@@ -39,8 +39,10 @@ bool stack_reserve(sx *m, size_t words)
 /* The stack of a deep program is given back once it is shallow again. */
 void stack_shrink(sx *m)
 {
+    CHECK(m->stack.base <= m->fp && m->fp <= m->sp);
     stack *s = &m->stack;
     size_t used = (size_t)(m->sp - s->base);
+    CHECK(used <= s->capacity);
     size_t want = s->capacity / 4;
     if (want < STACK_KEEP || used + m->stack_max + STACK_SLACK > want / 2)
         return;
@@ -54,6 +56,8 @@ void stack_shrink(sx *m)
     m->fp = base + fp;
 }
 
+CHECK_STATIC(_Alignof(instr) > 1, "a saved pc has its low bit free");
+
 static inline value save_pc(const instr *pc)
 {
     return (value){(uintptr_t)pc | 1};
@@ -61,6 +65,7 @@ static inline value save_pc(const instr *pc)
 
 static inline const instr *saved_pc(value v)
 {
+    CHECK(is_fixnum(v));
     return (const instr *)(v.word & ~(uintptr_t)1);
 }
 
@@ -157,6 +162,7 @@ static const instr *prim_arity_failed(sx *m, const prim *row, size_t count)
 static const instr *call_step(sx *m, const prim *row, size_t count,
                               const instr *ret)
 {
+    CHECK(row->step != NULL && count <= row->max);
     if (m->depth >= m->options.depth_max)
         return depth_failed(m);
     if (!stack_reserve(m, row->max + FRAME_WORDS + row->slots + CALLBACK_WORDS))
@@ -274,6 +280,7 @@ static const instr *call_continuation(sx *m, const continuation *k,
     m->fp = m->stack.base + k->fp;
     m->depth = k->depth;
     m->guard = k->guard;
+    CHECK(m->sp < m->stack.end && k->pc != NULL);
     *m->sp++ = v;
     return k->pc;
 }

@@ -23,11 +23,13 @@ static const value *children(object *o, size_t *count)
     (*count = (n), (const value *)(const void *)&((type *)(void *)o)->member)
     switch ((enum kind)o->kind) {
     case KIND_VEC:
+        CHECK(((vec *)(void *)o)->hi <= o->aux);
         return RUN(vec, items[((vec *)(void *)o)->lo],
                    ((vec *)(void *)o)->hi - ((vec *)(void *)o)->lo);
     case KIND_LIST:
         return RUN(list, vec, 1);
     case KIND_TABLE:
+        CHECK(((table *)(void *)o)->used <= o->aux);
         return RUN(table, entries, 2 * ((table *)(void *)o)->used);
     case KIND_DICT:
         return RUN(dict, table, 2);
@@ -75,6 +77,7 @@ static bool set_mark(heap *h, object *o)
     if ((b->marks[granule / 64] & bit) != 0)
         return false;
     b->marks[granule / 64] |= bit;
+    CHECK(b->live < b->cells);
     b->live++;
     h->live += b->cell_size;
     return true;
@@ -98,6 +101,7 @@ static object *mark_word(heap *h, value v)
 static void push_mark(sx *m, object *o)
 {
     heap *h = &m->heap;
+    CHECK(!is_leaf(o) && h->mark_count <= h->mark_capacity);
     if (h->mark_count == h->mark_capacity) {
         size_t old = h->mark_capacity * sizeof *h->marks;
         size_t more = old == 0 ? MARKS_FIRST * sizeof *h->marks : old;
@@ -119,6 +123,7 @@ static void drain(sx *m)
         mark_entry *top = &h->marks[h->mark_count - 1];
         size_t count, i = top->next;
         const value *words = children(top->object, &count);
+        CHECK(i <= count);
         object *below = NULL;
         while (i < count && below == NULL)
             below = mark_word(h, words[i++]);
@@ -183,6 +188,7 @@ static void clear_marks(heap *h)
 
 static void mark_roots(sx *m)
 {
+    CHECK(m->fp <= m->sp && m->sp <= m->stack.end);
     for (value *v = m->stack.base; v < m->sp; v++)
         heap_mark(m, *v);
     heap_mark(m, m->globals);
@@ -197,6 +203,7 @@ static void mark_roots(sx *m)
 
 void heap_collect(sx *m, const value *keep, size_t count)
 {
+    CHECK(keep != NULL || count == 0);
     heap *h = &m->heap;
     clear_marks(h);
     mark_roots(m);
@@ -204,6 +211,7 @@ void heap_collect(sx *m, const value *keep, size_t count)
         heap_mark(m, keep[i]);
     while (h->mark_overflow)
         rescan_all(m);
+    CHECK(h->mark_count == 0 && h->live <= h->object_bytes);
     names_sweep(m);
     heap_sweep_blocks(m);
     heap_sweep_large(m);

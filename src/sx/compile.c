@@ -23,6 +23,7 @@ bool syntax_failed(sx *m, const char *format, ...)
 
 bool push_task(sx *m, task t)
 {
+    CHECK(t.run != NULL);
     walk_stack *w = &m->compiler->tasks;
     if (!compiler_grow(m, w))
         return false;
@@ -32,6 +33,7 @@ bool push_task(sx *m, task t)
 
 static bool run_emit(sx *m, const task *t)
 {
+    CHECK(is_fixnum(t->form) && t->a <= IR_RAISE);
     return emit(m, (ir_op)t->a, t->b, 0, (int)fixnum_of(t->form));
 }
 
@@ -72,6 +74,7 @@ static bool run_forms(sx *m, const task *t)
 
 bool push_forms(sx *m, value body, uint32_t from, bool tail)
 {
+    CHECK(is_list(body) && from > 0);
     return push_task(
         m, (task){.run = run_forms, .form = body, .a = from, .tail = tail});
 }
@@ -91,6 +94,7 @@ static bool run_body(sx *m, const task *t)
 {
     compiler *c = m->compiler;
     uint32_t visible = (uint32_t)c->visible.count;
+    CHECK(c->scope <= visible);
     if (!push_task(m, (task){.run = run_close_body,
                              .form = VALUE_NIL,
                              .a = c->scope,
@@ -104,6 +108,7 @@ static bool run_body(sx *m, const task *t)
 
 bool push_body(sx *m, value body, uint32_t from, bool tail)
 {
+    CHECK(is_list(body) && from > 0);
     return push_task(
         m, (task){.run = run_body, .form = body, .a = from, .tail = tail});
 }
@@ -112,6 +117,7 @@ bool push_body(sx *m, value body, uint32_t from, bool tail)
 
 static bool compile_symbol(sx *m, value v)
 {
+    CHECK(is_symbol(v));
     uint32_t i;
     bool found;
     if (!resolve(m, name_of(v), &i, &found))
@@ -186,6 +192,7 @@ static bool wait_for_macro(sx *m, value expander, const task *t)
 
 static bool compile_list(sx *m, const task *t)
 {
+    CHECK(is_list(t->form));
     uint32_t size = form_size(t->form);
     if (size == 0)
         return emit(m, IR_EMPTY_LIST, 0, 0, 1) && emit_end(m, t->tail);
@@ -278,6 +285,7 @@ static prim_status compile_step(sx *m, value *args, value *slots,
     compiler *c = m->compiler;
     if (result != NULL) /* a step of its own, since it is not to be repeated */
         return take_expansion(m, slots, *result) ? PRIM_AGAIN : PRIM_FAILED;
+    CHECK(c->units.count > 0);
     for (int i = 0; i < TASKS_A_STEP && !c->waiting; i++) {
         if (c->tasks.count == 0)
             return assemble(m, out);
@@ -298,6 +306,7 @@ const prim compile_prim = {.name = "compile",
 
 bool compiler_open(sx *m)
 {
+    CHECK(m->compiler == NULL);
     compiler *c = m->compiler = mem_alloc_zero(sizeof *m->compiler);
     if (c == NULL)
         return false;
@@ -363,6 +372,7 @@ bool compiler_begin(sx *m, value form)
 
 static void mark_values(sx *m, const walk_stack *w)
 {
+    CHECK(w->item_size == sizeof(value));
     for (size_t i = 0; i < w->count; i++)
         heap_mark(m, ((value *)w->items)[i]);
 }

@@ -211,11 +211,13 @@ prim_status assemble(sx *, value *out);
 
 static inline value form_at(value v, uint32_t i)
 {
+    CHECK(is_list(v));
     return list_at(list_of(v), i);
 }
 
 static inline uint32_t form_size(value v)
 {
+    CHECK(is_list(v));
     return (uint32_t)list_size(list_of(v));
 }
 

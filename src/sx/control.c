@@ -41,6 +41,7 @@ static prim_status prim_call_cc(sx *m, value *args, size_t count, value *out)
     k->guard = m->guard;
     k->pc = m->prim_return;
     k->count = words;
+    CHECK(k->pc != NULL && k->fp <= words && k->guard < words);
     memcpy(k->words, m->stack.base, words * sizeof *k->words);
     args[-1] = args[0];
     args[0] = value_object(k);

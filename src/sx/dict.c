@@ -29,8 +29,13 @@ static table *table_new(sx *m, size_t capacity)
     return t;
 }
 
+CHECK_STATIC((DICT_SMALL & (DICT_SMALL - 1)) == 0, "slots are masked");
+CHECK_STATIC((uint64_t)DICT_SIZE_MAX * 4 <= UINT32_MAX,
+             "slots are fewer than four an entry, and counted in 32 bits");
+
 static index_object *index_new(sx *m, size_t capacity)
 {
+    CHECK(capacity > DICT_SMALL);
     size_t slots = 4 * DICT_SMALL;
     while (slots < 2 * capacity)
         slots *= 2;
@@ -68,6 +73,7 @@ bool dict_new(sx *m, size_t capacity, value *out)
     index_object *x;
     if (!make_parts(m, capacity, &t, &x))
         return false;
+    CHECK((t == NULL) == (capacity == 0));
     dict *d = heap_object(m, KIND_DICT, sizeof *d);
     if (d == NULL)
         return false;
@@ -82,6 +88,7 @@ static void fill(table *t, index_object *x, const dict *d)
     size_t size = dict_size(d);
     if (size == 0)
         return;
+    CHECK(d->table->used == size && size <= t->head.aux);
     memcpy(t->entries, d->table->entries, size * sizeof(entry));
     t->used = size;
     for (size_t i = 0; x != NULL && i < size; i++)
@@ -130,6 +137,7 @@ void dict_add(dict *d, string *name, value v)
     }
     table *t = d->table;
     CHECK(t != NULL && t->used < t->head.aux);
+    CHECK(t->used == dict_size(d));
     if (d->index != NULL)
         index_add(d->index, name, t->used);
     t->entries[t->used++] = (entry){name, v};
@@ -144,6 +152,7 @@ bool dict_set(sx *m, dict *d, string *name, value v)
         return true;
     }
     size_t size = dict_size(d);
+    CHECK(d->table == NULL || d->table->used == size);
     if (d->table == NULL || size == d->table->head.aux) {
         table *t;
         index_object *x;

@@ -18,17 +18,20 @@ bool is_else(value v)
 
 bool push_between(sx *m, uint32_t other, uint32_t end, bool tail)
 {
+    CHECK(other < current_unit(m)->labels && end < current_unit(m)->labels);
     return push_emit(m, IR_LABEL, other, -1) &&
            (tail || push_emit(m, IR_JUMP, end, 0));
 }
 
 bool push_end(sx *m, uint32_t end, bool tail)
 {
+    CHECK(end < current_unit(m)->labels);
     return tail || push_emit(m, IR_LABEL, end, 0);
 }
 
 bool push_test(sx *m, value test, uint32_t other)
 {
+    CHECK(other < current_unit(m)->labels);
     return push_emit(m, IR_JUMP_FALSE, other, -1) && push_expr(m, test, false);
 }
 
@@ -73,6 +76,8 @@ static bool run_or(sx *, const task *);
  * they decide. */
 static bool run_and(sx *m, const task *t)
 {
+    CHECK(t->run == run_and || t->run == run_or);
+    CHECK(t->a > 0 && t->b < current_unit(m)->labels);
     if (t->a + 1 == form_size(t->form))
         return push_expr(m, form_at(t->form, t->a), t->tail);
     task rest = *t;
@@ -123,6 +128,7 @@ static bool push_branch(sx *m, value test, value result, task rest)
  * is compiled, so nothing is taken on trust from one task to the next. */
 static bool run_cond_clauses(sx *m, const task *t)
 {
+    CHECK(t->a > 0 && t->a <= form_size(t->form));
     if (t->a == form_size(t->form))
         return push_expr(m, VALUE_NIL, t->tail);
     value clause = form_at(t->form, t->a);
@@ -137,6 +143,7 @@ static bool run_cond_clauses(sx *m, const task *t)
 
 static bool run_cond_pairs(sx *m, const task *t)
 {
+    CHECK(t->a > 0 && t->a % 2 == 1);
     if (t->a + 1 >= form_size(t->form))
         return push_expr(m, VALUE_NIL, t->tail);
     value test = form_at(t->form, t->a);
@@ -170,6 +177,7 @@ static bool compile_cond(sx *m, const task *t)
  * b: the end. */
 static bool run_case_pairs(sx *m, const task *t)
 {
+    CHECK(t->a > 1 && t->a % 2 == 0 && t->b < current_unit(m)->labels);
     uint32_t size = form_size(t->form);
     bool last = t->a + 1 >= size;
     if (last || is_else(form_at(t->form, t->a))) {
@@ -218,6 +226,7 @@ static bool thread_one(sx *m, value v, value step, value *out)
 static bool run_thread(sx *m, const task *t)
 {
     compiler *c = compiler_of(m);
+    CHECK(t->b < c->roots.count && t->a <= form_size(t->form));
     value *now = &((value *)c->roots.items)[t->b];
     if (t->a == form_size(t->form))
         return push_expr(m, *now, t->tail);

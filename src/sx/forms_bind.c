@@ -20,6 +20,7 @@ bool wants_name(sx *m, const char *form, value v)
 
 bool declare_local(sx *m, string *name, uint32_t *out)
 {
+    CHECK(compiler_of(m)->bodies > 0);
     uint32_t slot = current_unit(m)->locals++;
     return declare(m, name, VARIABLE_LOCAL, slot, out) &&
            emit(m, IR_NEW_BOX, *out, 0, 0);
@@ -29,6 +30,7 @@ bool declare_local(sx *m, string *name, uint32_t *out)
 static bool find_in_body(sx *m, const string *name, uint32_t *out)
 {
     const compiler *c = compiler_of(m);
+    CHECK(c->scope <= c->visible.count);
     const uint32_t *visible = c->visible.items;
     for (size_t i = c->visible.count; i-- > c->scope;) {
         const variable *v = variable_at(m, visible[i]);
@@ -66,6 +68,7 @@ static bool is_transparent(const special_form *f)
 /* Declares what a form defines, or puts what is in it on the stack. */
 static bool look_for_definitions(sx *m, value v, walk_stack *w)
 {
+    CHECK(w->item_size == sizeof(value));
     if (!is_list(v) || form_size(v) == 0)
         return true;
     const special_form *f = form_of(m, form_at(v, 0));
@@ -87,6 +90,7 @@ static bool look_for_definitions(sx *m, value v, walk_stack *w)
 
 bool declare_definitions(sx *m, value body, uint32_t from)
 {
+    CHECK(from > 0 && from <= form_size(body));
     walk_stack w = {.item_size = sizeof(value)};
     bool done = true;
     for (uint32_t i = from; done && i < form_size(body); i++) {
@@ -109,6 +113,7 @@ static bool run_lambda(sx *, const task *);
 static bool push_lambda(sx *m, value form, uint32_t a, uint32_t b, string *name,
                         bool tail)
 {
+    CHECK(a < form_size(form));
     return push_task(m, (task){.run = run_lambda,
                                .form = form,
                                .a = a,
@@ -121,6 +126,7 @@ static bool push_lambda(sx *m, value form, uint32_t a, uint32_t b, string *name,
 static bool run_defined(sx *m, const task *t)
 {
     variable *v = variable_at(m, t->a);
+    CHECK(v->kind == VARIABLE_LOCAL && v->unit == compiler_of(m)->unit);
     if (v->ready)
         mark_assigned(m, v); /* for the second time */
     v->ready = true;
@@ -194,6 +200,7 @@ bool compile_set(sx *m, const task *t)
 bool declare_param(sx *m, value v)
 {
     unit *u = current_unit(m);
+    CHECK(u->depth == 0 && u->locals == 0); /* nothing runs before */
     if (!is_symbol(v))
         return wants_name(m, "parameters", v);
     uint32_t i;
@@ -230,6 +237,7 @@ static bool declare_params(sx *m, value params, uint32_t from)
 bool bind_params(sx *m, size_t first)
 {
     const compiler *c = compiler_of(m);
+    CHECK(first <= c->visible.count);
     for (size_t i = first; i < c->visible.count; i++) {
         if (!emit(m, IR_BIND, ((uint32_t *)c->visible.items)[i], 0, 0))
             return false;
@@ -241,6 +249,7 @@ bool run_end_lambda(sx *m, const task *t)
 {
     uint32_t made;
     CHECK(current_unit(m)->depth == 1); /* the value that is returned */
+    CHECK(compiler_of(m)->visible.count >= t->a);
     compiler_of(m)->visible.count = t->a;
     end_unit(m, &made);
     return emit(m, IR_CLOSURE, made, 0, 1) && emit_end(m, t->tail);
@@ -248,6 +257,7 @@ bool run_end_lambda(sx *m, const task *t)
 
 static bool run_lambda(sx *m, const task *t)
 {
+    CHECK(t->b <= 1); /* 1: behind the name in (define (f ...) ...) */
     value params = form_at(t->form, t->a);
     if (!is_list(params))
         return syntax_failed(m, "fn: parameters must be a list, not %s",

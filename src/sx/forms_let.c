@@ -55,6 +55,7 @@ static value binding_value(const bindings *b, uint32_t i)
 /* The value of a variable is on top of the stack and stays there. */
 static bool run_bind(sx *m, const task *t)
 {
+    CHECK(t->name != NULL && current_unit(m)->depth > 0);
     uint32_t i;
     return declare(m, t->name, VARIABLE_TEMP, current_unit(m)->depth - 1, &i) &&
            emit(m, IR_BIND, i, 0, 0);
@@ -68,6 +69,7 @@ bool run_unbind(sx *m, const task *t)
         return true;
     if (!t->tail)
         return emit(m, IR_SLIDE, t->b, 0, -(int)t->b);
+    CHECK(current_unit(m)->depth > t->b);
     current_unit(m)->depth -= t->b;
     return true;
 }
@@ -110,6 +112,7 @@ bool compile_let(sx *m, const task *t)
 /* The call of the loop, its arguments being on the stack; a: how many. */
 static bool run_start_loop(sx *m, const task *t)
 {
+    CHECK(current_unit(m)->depth > t->a);
     return emit(m, t->tail ? IR_TAIL_CALL : IR_CALL, t->a, 0, -(int)t->a) &&
            emit_end(m, t->tail);
 }
@@ -117,6 +120,7 @@ static bool run_start_loop(sx *m, const task *t)
 /* The lambda of a named let, in which the name means itself. */
 static bool run_self_lambda(sx *m, const task *t)
 {
+    CHECK(is_symbol(form_at(t->form, 1)) && form_size(t->form) >= 4);
     value form = t->form;
     bindings b;
     size_t first = compiler_of(m)->visible.count;
@@ -185,6 +189,7 @@ bool compile_letrec(sx *m, const task *t)
         return false;
     c->scope = (uint32_t)c->visible.count;
     c->bodies++;
+    CHECK(c->bodies > 0);
     for (uint32_t i = 0; i < b.count; i++) {
         if (!declare_local(m, binding_name(&b, i), &v))
             return false;

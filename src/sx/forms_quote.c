@@ -37,6 +37,7 @@ static bool run_quasi(sx *, const task *);
 
 static bool push_quasi(sx *m, value v, uint32_t depth)
 {
+    CHECK(depth > 0);
     return push_task(m, (task){.run = run_quasi, .form = v, .b = depth});
 }
 
@@ -44,6 +45,7 @@ static bool push_quasi(sx *m, value v, uint32_t depth)
  * a list. b: the depth. */
 static bool run_quasi_items(sx *m, const task *t)
 {
+    CHECK(t->a <= form_size(t->form) && t->b > 0);
     if (t->a == form_size(t->form))
         return true;
     value v = form_at(t->form, t->a);
@@ -61,6 +63,7 @@ static bool run_quasi_dict(sx *m, const task *t)
 {
     const dict *d = dict_of(t->form);
     uint32_t size = (uint32_t)dict_size(d), template;
+    CHECK(t->a <= size && t->b > 0);
     if (t->a == size)
         return add_constant(m, t->form, &template) &&
                emit(m, IR_DICT, template, size, 1 - (int)size);
@@ -107,6 +110,7 @@ bool compile_quasiquote(sx *m, const task *t)
  * where the values of clauses go. The error is the newest variable. */
 static bool run_clauses(sx *m, const task *t)
 {
+    CHECK(t->a > 0 && t->a <= form_size(t->form));
     if (t->a == form_size(t->form))
         return push_emit(m, IR_RAISE, 0, 0) &&
                push_expr(m, form_at(t->form, 0), false);
@@ -127,6 +131,7 @@ static bool run_clauses(sx *m, const task *t)
 /* The handler, the error being on top of the stack. */
 static bool run_handler(sx *m, const task *t)
 {
+    CHECK(current_unit(m)->depth > 0);
     task clauses = {.run = run_clauses,
                     .form = form_at(t->form, 1),
                     .a = 1,

@@ -9,6 +9,9 @@
 #include "sx/machine.h"
 
 CHECK_STATIC(offsetof(sx, heap) == 0, "heap_of relies on it");
+CHECK_STATIC(GRANULE % 8 == 0, "three low bits of an object are its tag");
+CHECK_STATIC(offsetof(large, object) % GRANULE == 0, "the same of a large one");
+CHECK_STATIC((BLOCK_SIZE & (BLOCK_SIZE - 1)) == 0, "block_of masks");
 
 enum {
     FULL_PART = 64, /* full: less than this part of the ceiling is free */
@@ -16,6 +19,9 @@ enum {
      * between two blocks. */
     BLOCK_BYTES = BLOCK_SIZE - 64,
 };
+
+CHECK_STATIC(BLOCK_HEAD + SMALL_MAX <= BLOCK_BYTES,
+             "a block holds a cell of any size");
 
 /* The memory of objects is charged twice over: with all that is used, and by
  * itself. */
@@ -29,6 +35,7 @@ static bool charge_object(sx *m, size_t bytes)
 
 static void refund_object(sx *m, size_t bytes)
 {
+    CHECK(m->heap.object_bytes >= bytes);
     m->heap.object_bytes -= bytes;
     heap_refund(m, bytes);
 }
@@ -45,6 +52,7 @@ void heap_trim(sx *m, size_t keep)
     heap *h = &m->heap;
     while (h->free_count > keep) {
         block *b = h->free_blocks;
+        CHECK(b != NULL);
         h->free_blocks = b->next;
         h->free_count--;
         free_block(m, b);
@@ -54,6 +62,7 @@ void heap_trim(sx *m, size_t keep)
 bool heap_charge(sx *m, size_t bytes)
 {
     heap *h = &m->heap;
+    CHECK(h->used <= h->max);
     if (bytes > h->max || h->used > h->max - bytes)
         heap_trim(m, 0);
     if (bytes > h->max || h->used > h->max - bytes)
@@ -71,6 +80,7 @@ void heap_refund(sx *m, size_t bytes)
 bool heap_full(const sx *m)
 {
     const heap *h = &m->heap;
+    CHECK(h->object_bytes <= h->used && h->used <= h->max);
     size_t others = h->used - h->object_bytes;
     return h->live + others > h->max - h->max / FULL_PART;
 }
@@ -107,6 +117,7 @@ static block *take_block(sx *m)
     block *b = h->free_blocks;
     if (b != NULL) {
         h->free_blocks = b->next;
+        CHECK(h->free_count > 0);
         h->free_count--;
         return b;
     }
@@ -141,6 +152,7 @@ static bool add_block(sx *m, size_t class)
 static bool find_run(cell_run *r, block *b, char *at)
 {
     char *end = block_first(b) + (size_t)b->cells * b->cell_size;
+    CHECK(at >= block_first(b) && at <= end);
     while (at < end && block_marked(b, at))
         at += b->cell_size;
     if (at == end)
@@ -157,6 +169,7 @@ bool heap_refill(sx *m, size_t class)
 {
     CHECK(class > 0 && class < SMALL_CLASSES);
     cell_run *r = &m->heap.runs[class];
+    CHECK(r->at == r->end);
     block *b = r->block;
     char *at = b == NULL ? NULL : r->end == NULL ? block_first(b) : r->end;
     while (b != NULL) {
@@ -177,6 +190,7 @@ void heap_sweep_blocks(sx *m)
         block **link = &h->classes[class];
         while (*link != NULL) {
             block *b = *link;
+            CHECK(b->live <= b->cells && b->cell_size == class * GRANULE);
             if (b->live > 0) {
                 block_poison(b);
                 link = &b->next;
@@ -195,6 +209,7 @@ void heap_sweep_blocks(sx *m)
 
 object *heap_large(sx *m, enum kind kind, size_t bytes)
 {
+    CHECK(bytes > SMALL_MAX);
     if (bytes > SIZE_MAX / 2 || !charge_object(m, bytes + sizeof(large)))
         return NULL;
     large *l = mem_alloc(bytes + sizeof(large));
@@ -243,6 +258,7 @@ void heap_release(sx *m)
 
 bool make_boxed_integer(sx *m, int64_t n, value *out)
 {
+    CHECK(n < FIXNUM_MIN || n > FIXNUM_MAX);
     boxed_integer *o = heap_object(m, KIND_INTEGER, sizeof *o);
     if (o == NULL)
         return false;
@@ -263,6 +279,7 @@ bool make_float(sx *m, double number, value *out)
 
 bool make_box(sx *m, value v, string *name, value *out)
 {
+    CHECK(name != NULL);
     box *o = heap_object(m, KIND_BOX, sizeof *o);
     if (o == NULL)
         return false;

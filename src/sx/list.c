@@ -20,6 +20,7 @@ static vec *vec_new(sx *m, size_t capacity)
 
 static list *window(sx *m, vec *v, size_t start, size_t count)
 {
+    CHECK(v == NULL ? count == 0 : start + count <= v->head.aux);
     list *l = heap_object(m, KIND_LIST, sizeof *l);
     if (l == NULL)
         return NULL;
@@ -159,6 +160,7 @@ bool list_push(sx *m, list *l, value element)
         l->vec = v;
         l->start = 0;
     }
+    CHECK(l->vec->hi < l->vec->head.aux);
     l->vec->items[l->vec->hi++] = element;
     l->head.aux++;
     return true;

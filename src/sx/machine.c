@@ -45,11 +45,13 @@ static void unwind(sx *m)
     m->fp = m->stack.base + fixnum_of(record[GUARD_FP]);
     m->depth = (size_t)fixnum_of(record[GUARD_DEPTH]);
     m->pc = (const instr *)(record[GUARD_HANDLER].word & ~(uintptr_t)1);
+    CHECK(m->fp >= m->stack.base && m->fp <= record && m->pc != NULL);
     m->sp = record;
 }
 
 static void drop_text(sx *m)
 {
+    CHECK(m->text_at <= m->text_size);
     heap_free(m, m->text, m->text_size);
     m->text = NULL;
     m->text_size = m->text_at = 0;
@@ -57,6 +59,7 @@ static void drop_text(sx *m)
 
 static void finish(sx *m, sx_state state)
 {
+    CHECK(state != SX_READY && state != SX_SUSPENDED);
     drop_text(m);
     compiler_reset(m);
     m->state = state;
@@ -66,6 +69,7 @@ void machine_collect(sx *m, const value *keep, size_t count)
 {
     heap_collect(m, keep, count);
     stack_shrink(m);
+    CHECK(m->sp <= m->stack.end);
 }
 
 /* Hands the error to the guard. The stack above it is dropped first, so that
@@ -84,6 +88,7 @@ static void deliver_error(sx *m)
     m->has_raised = false;
     m->raised = VALUE_NIL;
     if (guarded) {
+        CHECK(m->sp < m->stack.end);
         *m->sp++ = v;
         return;
     }
@@ -251,6 +256,7 @@ void sx_reset(sx *m)
 
 static bool copy_text(sx *m, slice text)
 {
+    CHECK(m->text == NULL && m->text_at == 0);
     char *copy = heap_realloc(m, NULL, 0, text.size);
     if (copy == NULL)
         return false;
@@ -283,6 +289,7 @@ void sx_resume(sx *m, sx_value answer)
 {
     CHECK(m->state == SX_SUSPENDED);
     m->request = VALUE_NIL;
+    CHECK(m->sp < m->stack.end && m->pc != NULL);
     *m->sp++ = answer;
     m->state = SX_READY;
 }

@@ -10,6 +10,8 @@
 
 enum { NAMES_FIRST = 1024 };
 
+CHECK_STATIC((NAMES_FIRST & (NAMES_FIRST - 1)) == 0, "places are masked");
+
 /* ---- strings ---------------------------------------------------------- */
 
 string *string_alloc(sx *m, size_t size)
@@ -49,6 +51,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
 /* The last bytes, fewer than eight, in a word; its size is in the hash. */
 static uint64_t tail_word(const char *at, size_t size)
 {
+    CHECK(size > 0 && size < 8);
     uint32_t low, high;
     if (size >= 4) {
         memcpy(&low, at, 4);
@@ -82,6 +85,7 @@ static uint32_t hash_bytes(const char *at, size_t size)
 
 uint32_t string_hash(string *s)
 {
+    CHECK(s->head.kind == KIND_STRING);
     if (s->head.aux == 0)
         s->head.aux = hash_bytes(s->bytes, s->size);
     return s->head.aux;
@@ -120,6 +124,7 @@ static string **find_place(const heap *h, slice bytes, uint32_t hash)
 static bool grow_names(sx *m)
 {
     heap *h = &m->heap;
+    CHECK(h->name_count >= h->name_capacity / 2);
     size_t capacity =
         h->name_capacity == 0 ? NAMES_FIRST : h->name_capacity * 2;
     string **names = heap_realloc(m, NULL, 0, capacity * sizeof *names);
@@ -194,6 +199,7 @@ string *intern_find(sx *m, slice bytes)
 /* Empties place i, moving back what had been pushed on by it. */
 static void remove_name(heap *h, size_t i)
 {
+    CHECK(h->names[i] != NULL);
     size_t mask = h->name_capacity - 1;
     for (size_t j = (i + 1) & mask; h->names[j] != NULL; j = (j + 1) & mask) {
         size_t want = home(h, h->names[j]);

@@ -17,6 +17,10 @@ enum {
     TEXT_MAX = 128, /* bytes of a number that is read without allocating */
 };
 
+CHECK_STATIC(INTEGER_TEXT_MAX >= 20, "a sign and 19 digits");
+CHECK_STATIC(FLOAT_TEXT_MAX >= 1 + DIGITS_MAX + 2 + 5,
+             "a sign, the digits with .0 or e, an exponent");
+
 static const double powers[EXACT_POWER + 1] = {
     1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
@@ -76,6 +80,7 @@ static bool scan_shape(slice text, shape *s)
 
 static number_kind parse_integer(slice text, bool negative, int64_t *out)
 {
+    CHECK(text.size > 0);
     const char *at = text.data, *end = at + text.size;
     uint64_t limit = (uint64_t)INT64_MAX + (negative ? 1 : 0);
     uint64_t n = 0;
@@ -95,6 +100,7 @@ static bool parse_short(slice text, const shape *s, double *out)
     const char *at = text.data, *end = at + text.size;
     if (s->exponent != NULL || text.size > 16)
         return false;
+    CHECK(s->real && s->fraction != NULL);
     int64_t n = 0;
     for (at += !is_digit(*at) && *at != '.'; at < end; at++) {
         if (*at != '.')
@@ -157,6 +163,7 @@ size_t integer_text(int64_t n, char out[INTEGER_TEXT_MAX])
 /* Floats that are a few decimals: m / 10^k read back is the float itself. */
 static size_t plain_text(double v, char *out)
 {
+    CHECK(v >= 0);
     for (int k = 0; k <= PLAIN_DECIMALS; k++) {
         double scaled = v * powers[k];
         if (scaled >= exact_max)
@@ -185,6 +192,7 @@ typedef struct decimal {
 
 static double decimal_value(decimal d, int count)
 {
+    CHECK(d.digits > 0);
     char text[64];
     snprintf(text, sizeof text, "%llue%d", (unsigned long long)d.digits,
              d.exponent - count);
@@ -195,6 +203,7 @@ static double decimal_value(decimal d, int count)
  * and its neighbours are not equally far, the next one up. */
 static bool try_digits(double v, int count, decimal *out)
 {
+    CHECK(v > 0 && count > 0 && count <= DIGITS_MAX);
     char text[64];
     snprintf(text, sizeof text, "%.*e", count - 1, v);
     decimal d = {0, 0};
@@ -232,6 +241,7 @@ static size_t decimal_text(decimal d, char *out)
 {
     char digits[INTEGER_TEXT_MAX];
     int count = (int)integer_text((int64_t)d.digits, digits);
+    CHECK(count > 0 && count <= DIGITS_MAX);
     char *at = out;
     if (d.exponent > -5 && d.exponent <= 0) {
         memcpy(at, "0.0000", 6);

@@ -42,6 +42,7 @@ const instr *op_dict(sx *m, const instr *i)
 {
     value v;
     const dict *template = dict_of(current(m)->code->constants[i->a]);
+    CHECK(dict_size(template) >= i->b);
     if (!dict_copy(m, template, 0, &v))
         return stop(m, SIGNAL_MEMORY);
     entry *entries = dict_entries(dict_of(v));
@@ -55,6 +56,7 @@ const instr *op_dict(sx *m, const instr *i)
 /* list v -> a list with v at the end */
 const instr *op_append(sx *m, const instr *i)
 {
+    CHECK(is_list(m->sp[-2]));
     if (!list_append(m, list_of(m->sp[-2]), m->sp[-1], &m->sp[-2]))
         return stop(m, SIGNAL_MEMORY);
     m->sp--;
@@ -65,6 +67,7 @@ const instr *op_append(sx *m, const instr *i)
 const instr *op_append_all(sx *m, const instr *i)
 {
     value more = m->sp[-1];
+    CHECK(is_list(m->sp[-2]));
     if (!is_nil(more) && !is_list(more)) {
         fail(m, PERSIST_TYPE, "unquote-splicing wants a list, not %s",
              brief(m, more));
@@ -88,6 +91,7 @@ const instr *op_pop(sx *m, const instr *i)
 /* a values, v -> v */
 const instr *op_slide(sx *m, const instr *i)
 {
+    CHECK(m->sp - m->fp > (ptrdiff_t)i->a);
     value v = m->sp[-1];
     m->sp -= i->a;
     m->sp[-1] = v;
@@ -117,6 +121,7 @@ const instr *op_local_checked(sx *m, const instr *i)
 static const instr *push_box(sx *m, value v, const instr *i)
 {
     const box *b = (box *)object_of(v);
+    CHECK(is_kind(v, KIND_BOX));
     if (UNLIKELY(value_same(b->value, VALUE_UNBOUND)))
         return unbound(m, b->name);
     return push(m, b->value, i);
@@ -157,6 +162,7 @@ const instr *op_set_local(sx *m, const instr *i)
 
 static const instr *set_box(sx *m, box *b, const instr *i)
 {
+    CHECK(b->head.kind == KIND_BOX);
     if (UNLIKELY(value_same(b->value, VALUE_UNBOUND)))
         return unbound(m, b->name);
     b->value = m->sp[-1];
@@ -175,6 +181,7 @@ const instr *op_set_captured_box(sx *m, const instr *i)
 
 const instr *op_define_local_box(sx *m, const instr *i)
 {
+    CHECK(is_kind(m->fp[i->a], KIND_BOX));
     ((box *)object_of(m->fp[i->a]))->value = m->sp[-1];
     return i + 1;
 }
@@ -221,6 +228,7 @@ const instr *op_define_global(sx *m, const instr *i)
 /* lambda -> macro */
 const instr *op_define_macro(sx *m, const instr *i)
 {
+    CHECK(is_kind(m->sp[-1], KIND_LAMBDA));
     macro *made = heap_object(m, KIND_MACRO, sizeof *made);
     if (made == NULL)
         return stop(m, SIGNAL_MEMORY);
@@ -283,6 +291,7 @@ const instr *op_case_equal(sx *m, const instr *i)
 const instr *op_closure(sx *m, const instr *i)
 {
     lambda *now = current(m);
+    CHECK(is_kind(now->code->constants[i->a], KIND_CODE));
     lambda *made =
         heap_object(m, KIND_LAMBDA, sizeof *made + i->b * sizeof(value));
     if (made == NULL)
@@ -291,6 +300,7 @@ const instr *op_closure(sx *m, const instr *i)
     made->code = (code *)object_of(now->code->constants[i->a]);
     for (uint32_t n = 0; n < i->b; n++) {
         const instr *from = i + 1 + n;
+        CHECK(from->run == NULL);
         made->captured[n] = from->a == CAPTURE_LOCAL  ? m->fp[from->b]
                             : from->a == CAPTURE_SELF ? m->fp[-1]
                                                       : now->captured[from->b];
@@ -323,6 +333,7 @@ const instr *op_return(sx *m, const instr *i)
 /* -> a guard record */
 const instr *op_guard(sx *m, const instr *i)
 {
+    CHECK(m->stack.end - m->sp >= GUARD_WORDS);
     value *record = m->sp;
     record[GUARD_PREVIOUS] = value_fixnum((int64_t)m->guard);
     record[GUARD_HANDLER] = (value){(uintptr_t)i->target | 1};

@@ -29,6 +29,7 @@ typedef struct printer {
 
 static persist_status grow(sx_out *o, size_t more)
 {
+    CHECK(o->size <= o->capacity);
     if (more > SIZE_MAX / 4 ||
         (o->size_max != 0 &&
          (o->size > o->size_max || more > o->size_max - o->size)))
@@ -167,6 +168,7 @@ static persist_status put_symbol(printer *p, value v)
 
 static persist_status put_immediate(printer *p, value v)
 {
+    CHECK((v.word & 7) == TAG_IMMEDIATE);
     return put_text(p, is_nil(v) ? "nil" : is_true(v) ? "true" : "false");
 }
 
@@ -185,6 +187,7 @@ static persist_status put_function(printer *p, object *o)
         name = ((primitive *)(void *)o)->name;
         return put_opaque(p, "primitive", name);
     default:
+        CHECK(o->kind == KIND_CONTINUATION);
         return put_opaque(p, "continuation", NULL);
     }
 }
@@ -230,6 +233,7 @@ static bool key_before(const entry *a, const entry *b)
 
 static void sift_down(const entry **at, size_t top, size_t count)
 {
+    CHECK(top < count);
     for (size_t child; (child = 2 * top + 1) < count; top = child) {
         if (child + 1 < count && key_before(at[child], at[child + 1]))
             child++;
@@ -267,6 +271,7 @@ static persist_status push_order(printer *p, const dict *d)
 /* Begins a list or dict. */
 static persist_status open_level(printer *p, value v)
 {
+    CHECK(is_list(v) || is_dict(v));
     walk_stack *w = &p->m->print_walk;
     if (w->count >= p->m->options.depth_max)
         return status_set(p->error, PERSIST_LIMIT,
@@ -299,8 +304,10 @@ static persist_status next_element(printer *p, level *l, value *v)
         return PERSIST_OK;
     }
     const entry *e = &dict_entries((dict *)(void *)l->object)[i];
-    if ((p->flags & SX_PRINT_SORTED) != 0)
+    if ((p->flags & SX_PRINT_SORTED) != 0) {
+        CHECK(l->order + i < p->m->print_order.count);
         e = ((const entry **)p->m->print_order.items)[l->order + i];
+    }
     status = put_key(p, e->key);
     *v = e->value;
     return status != PERSIST_OK ? status : put(p, " ", 1);
@@ -345,6 +352,7 @@ persist_status sx_print(sx *m, value v, unsigned flags, sx_out *out,
     persist_error local;
     printer p = {m, out, flags, error == NULL ? &local : error};
     CHECK(m->print_walk.count == 0 && m->print_order.count == 0);
+    CHECK(out->size <= out->capacity);
     size_t size = out->size, size_max = out->size_max;
     /* Shared data may print to far more than it takes. */
     if (size_max == 0)

@@ -32,6 +32,7 @@ static read_status push_value(reader *r, value v)
 static read_status push_opening(reader *r, size_t size, char closer,
                                 const char *prefix)
 {
+    CHECK((closer == 0) == (prefix != NULL));
     walk_stack *w = &r->m->read_openings;
     if (w->count >= r->m->options.depth_max)
         return reader_fail(r, r->at, PERSIST_LIMIT,
@@ -113,6 +114,7 @@ static read_status apply_prefixes(reader *r, value *v, bool *drop)
 {
     opening *o;
     for (*drop = false; (o = top_opening(r)) != NULL && o->closer == 0;) {
+        CHECK(o->prefix != NULL && o->first <= r->m->read_values.count);
         r->m->read_openings.count--;
         if (o->prefix[0] == '\0') {
             *drop = true;
@@ -130,6 +132,7 @@ static read_status apply_prefixes(reader *r, value *v, bool *drop)
 
 static read_status read_hash(reader *r, value *out, bool *made)
 {
+    CHECK(*r->at == '#');
     char next = r->end - r->at > 1 ? r->at[1] : '\0';
     if (next == ';') {
         *made = false;
@@ -144,6 +147,7 @@ static read_status read_hash(reader *r, value *out, bool *made)
 /* Reads what begins here: a whole value, or (*made false) an opening. */
 static read_status read_item(reader *r, value *out, bool *made)
 {
+    CHECK(r->at < r->end);
     bool splicing;
     *made = true;
     if (char_is(*r->at, CHAR_SYMBOL) && *r->at != '#')
@@ -243,6 +247,7 @@ read_status reader_next(sx *m, slice text, size_t *at, value *out,
     read_status status = read_form(&r, out);
     keep_small(m, &m->read_values);
     keep_small(m, &m->read_openings);
+    CHECK(start + *at <= r.at && r.at <= r.end);
     if (status == READ_VALUE || status == READ_END)
         *at = (size_t)(r.at - start);
     return status;

@@ -43,6 +43,7 @@ variable *variable_at(sx *m, uint32_t i)
 bool emit(sx *m, ir_op op, uint32_t a, uint32_t b, int delta)
 {
     unit *u = current_unit(m);
+    CHECK(is_nil(u->made));
     if (!compiler_grow(m, &u->code))
         return false;
     ((ir *)u->code.items)[u->code.count++] = (ir){op, a, b};
@@ -55,6 +56,7 @@ bool emit(sx *m, ir_op op, uint32_t a, uint32_t b, int delta)
 
 bool add_constant(sx *m, value v, uint32_t *out)
 {
+    CHECK(!value_same(v, VALUE_UNBOUND));
     walk_stack *w = &current_unit(m)->constants;
     const value *items = w->items;
     /* The last few are looked at, since a name is often used again. */
@@ -96,6 +98,7 @@ static bool make_global(sx *m, string *name, value *out)
 bool add_global(sx *m, string *name, uint32_t *out)
 {
     entry *e = dict_entry(dict_of(m->globals), name);
+    CHECK(e == NULL || is_kind(e->value, KIND_BOX));
     if (e != NULL)
         return add_constant(m, e->value, out);
     value made;
@@ -114,6 +117,7 @@ bool add_global(sx *m, string *name, uint32_t *out)
 bool declare(sx *m, string *name, variable_kind kind, uint32_t slot,
              uint32_t *out)
 {
+    CHECK((name->head.flags & FLAG_INTERNED) != 0);
     compiler *c = m->compiler;
     if (!compiler_grow(m, &c->variables) || !compiler_grow(m, &c->visible))
         return false;
@@ -166,6 +170,7 @@ bool resolve(sx *m, string *name, uint32_t *out, bool *found)
         return true;
     uint32_t home = variable_at(m, *out)->unit;
     for (uint32_t u = m->compiler->unit; u != home;) {
+        CHECK(u > home); /* a unit comes behind its parent */
         if (captures(unit_at(m, u), *out))
             break;
         walk_stack *w = &unit_at(m, u)->captures;
@@ -192,6 +197,7 @@ void mark_assigned(sx *m, variable *v)
 bool begin_unit(sx *m, string *name)
 {
     compiler *c = m->compiler;
+    CHECK(c->unit <= c->units.count);
     if (!compiler_grow(m, &c->units))
         return false;
     uint32_t made = (uint32_t)c->units.count++;
@@ -209,6 +215,7 @@ void end_unit(sx *m, uint32_t *out)
 {
     CHECK(m->compiler->unit > 0);
     *out = m->compiler->unit;
+    CHECK(current_unit(m)->parent < m->compiler->unit);
     m->compiler->unit = current_unit(m)->parent;
 }
 
@@ -219,5 +226,6 @@ const special_form *form_of(sx *m, value symbol)
     entry *e = dict_entry(dict_of(m->forms), name_of(symbol));
     if (e == NULL || is_local(m, name_of(symbol)))
         return NULL;
+    CHECK((size_t)fixnum_of(e->value) < form_count);
     return &forms[fixnum_of(e->value)];
 }

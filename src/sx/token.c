@@ -11,9 +11,13 @@
 
 enum { FIXNUM_DIGITS_MAX = 18, SHOWN_MAX = 40, UNICODE_DIGITS = 4 };
 
+CHECK_STATIC(FIXNUM_MAX >= INT64_C(999999999999999999),
+             "FIXNUM_DIGITS_MAX nines are a fixnum");
+
 read_status reader_fail(reader *r, const char *at, persist_status status,
                         const char *format, ...)
 {
+    CHECK(r->start <= at && at <= r->end);
     char text[PERSIST_MESSAGE_MAX];
     va_list args;
     va_start(args, format);
@@ -36,6 +40,7 @@ read_status reader_fail(reader *r, const char *at, persist_status status,
 
 static bool short_integer(slice s, value *out)
 {
+    CHECK(s.size > 0);
     const char *at = s.data, *end = at + s.size;
     bool negative = *at == '-';
     if (*at == '-' || *at == '+')
@@ -90,6 +95,7 @@ static bool constant(slice s, value *out)
 
 static read_status keyword(reader *r, slice s, value *out)
 {
+    CHECK(s.size > 0 && *(const char *)s.data == ':');
     if (s.size == 1)
         return reader_fail(r, s.data, PERSIST_SYNTAX, ": without a name");
     slice name = slice_of((const char *)s.data + 1, s.size - 1);
@@ -193,6 +199,7 @@ static read_status unescape(reader *r, const char *at, const char *end,
                                "unknown escape in a string");
         }
     }
+    CHECK((size_t)(out - s->bytes) <= s->size);
     s->size = (size_t)(out - s->bytes);
     *out = '\0';
     return READ_VALUE;
@@ -200,6 +207,7 @@ static read_status unescape(reader *r, const char *at, const char *end,
 
 read_status token_string(reader *r, value *out)
 {
+    CHECK(*r->at == '"');
     const char *first = r->at + 1, *at = first;
     bool escapes = false;
     for (;; at++) {
@@ -228,6 +236,7 @@ read_status token_string(reader *r, value *out)
 
 read_status token_raw_string(reader *r, value *out)
 {
+    CHECK(r->end - r->at >= 2 && r->at[1] == '|');
     const char *first = r->at + 2;
     const char *bar = memchr(first, '|', (size_t)(r->end - first));
     if (bar == NULL)

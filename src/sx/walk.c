@@ -39,6 +39,7 @@ enum compared { SAME, DIFFERENT, DEEPER };
 
 static enum compared compare_numbers(value a, value b)
 {
+    CHECK(is_number(a));
     if (is_integer(a) && is_integer(b))
         return integer_of(a) == integer_of(b) ? SAME : DIFFERENT;
     if (!is_float(a) || !is_float(b))
@@ -72,6 +73,7 @@ static enum compared compare_tops(value a, value b)
 static bool next_values(pair *p, value *a, value *b)
 {
     CHECK(p->a->kind == p->b->kind && p->a->aux == p->b->aux);
+    CHECK(p->next < p->a->aux);
     size_t i = p->next++;
     if (p->a->kind == KIND_LIST) {
         *a = list_at((list *)(void *)p->a, i);
@@ -89,6 +91,7 @@ static bool next_values(pair *p, value *a, value *b)
 
 static prim_status equal_deep(sx *m, walk_stack *w, value a, value b, bool *out)
 {
+    CHECK(w->item_size == sizeof(pair) && w->count == 0);
     *out = false;
     /* More values than the heap can hold: shared ones, seen again and again. */
     size_t left = m->heap.max / sizeof(list);

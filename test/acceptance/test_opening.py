@@ -195,7 +195,7 @@ class Refused(Case):
         self.assertEqual(snapshot(self.store), before)
 
     def test_a_newer_format(self):
-        """Manifests of version 2, well-formed as far as anybody can know."""
+        """Manifests of version 3, well-formed as far as anybody can know."""
         s = self.serve()
         s.eval(append("s", 1))
         self.end(s)
@@ -207,11 +207,11 @@ class Refused(Case):
             with open(path, "rb") as f:
                 old = f.read()
             magic, version = struct.unpack_from("<8sI", old)
-            self.assertEqual((magic, version), (b"manifst\0", 1))
-            new = struct.pack("<8sI", magic, 2) + old[12:-8]
+            self.assertEqual((magic, version), (b"manifst\0", 2))
+            new = struct.pack("<8sI", magic, 3) + old[12:-8]
             with open(path, "wb") as f:
                 f.write(new + struct.pack("<Q", xxh3(new, len(new))))
-        self.refuse(["version 2", "newer program"])
+        self.refuse(["version 3", "newer program"])
 
 
 if __name__ == "__main__":

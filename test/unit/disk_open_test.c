@@ -14,6 +14,7 @@
 
 #include "base/hash.h"
 #include "base/slice.h"
+#include "engine/limits.h"
 #include "persist.h"
 
 static char root[64], dir[128];
@@ -125,7 +126,7 @@ static void a_newer_format_is_refused(void **state)
         snprintf(path, sizeof path, "%s/manifest.%d", dir, slot);
         FILE *file = fopen(path, "r+b");
         size_t size = fread(bytes, 1, sizeof bytes, file);
-        bytes[8] = 2; /* version */
+        bytes[8] = FORMAT_VERSION + 1;
         uint64_t sum = hash_xxh64(slice_of(bytes, size - 8));
         memcpy(bytes + size - 8, &sum, 8);
         rewind(file);

@@ -330,7 +330,7 @@ static void the_buffer_is_bounded(void **state)
     char *data = malloc(SIZE + 1);
     memset(data, 'x', SIZE);
     data[SIZE] = '\0';
-    fixture_begin(&f, 0);
+    fixture_begin_tables(&f, 1u << 30, 0); /* a table would be synced */
     uint64_t syncs = os_sim_calls(f.sim, SIM_SYNC);
     for (int i = 0; i < COUNT; i++)
         fixture_append(&f, "s", data);

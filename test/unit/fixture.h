@@ -21,6 +21,7 @@ typedef struct fixture {
     os_sim *sim;
     persist_store *store; /* NULL: closed */
     uint32_t segment_size;
+    uint32_t memtable_size, merge_width; /* 0: the defaults */
     persist_error error;
     buf text;
 } fixture;
@@ -30,6 +31,8 @@ static inline persist_status fixture_open(fixture *f)
     persist_options options = {.path = "store",
                                .create = true,
                                .segment_size = f->segment_size,
+                               .memtable_size = f->memtable_size,
+                               .merge_width = f->merge_width,
                                .os = os_sim_os(f->sim)};
     f->error = (persist_error){0};
     persist_status status = persist_open(&options, &f->store, &f->error);
@@ -47,6 +50,16 @@ static inline void fixture_reopen(fixture *f)
 static inline void fixture_begin(fixture *f, uint32_t segment_size)
 {
     *f = (fixture){.sim = os_sim_new(1), .segment_size = segment_size};
+    fixture_reopen(f);
+}
+
+/* The same with tables of so many bytes of commits. */
+static inline void fixture_begin_tables(fixture *f, uint32_t memtable_size,
+                                        uint32_t merge_width)
+{
+    *f = (fixture){.sim = os_sim_new(1), .segment_size = 4096};
+    f->memtable_size = memtable_size;
+    f->merge_width = merge_width;
     fixture_reopen(f);
 }
 

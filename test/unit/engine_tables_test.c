@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine with tables: what is flushed and merged reads as before, what is
+ * truncated gives its space back, a reader keeps its state, and damage stays
+ * where it is. */
+#include <errno.h>
+
+#include "fixture.h"
+
+enum { EVERY_COMMIT = 1, SMALL = 2000 };
+
+static fixture f;
+
+static persist_stats stats_now(void)
+{
+    persist_stats stats;
+    persist_get_stats(f.store, &stats);
+    return stats;
+}
+
+static int count_name(void *context, const char *name)
+{
+    uint64_t number;
+    *(int *)context += table_number(name, &number);
+    return 0;
+}
+
+static int table_files(void)
+{
+    int count = 0;
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(sys->dir_list(sys, "store/tables", count_name, &count), 0);
+    return count;
+}
+
+static persist_stream_info info_of(const char *name)
+{
+    persist_stream_info info;
+    assert_int_equal(persist_info(f.store, slice_str(name), PERSIST_LATEST,
+                                  &info, NULL, NULL),
+                     PERSIST_OK);
+    return info;
+}
+
+static void commits_become_tables(void **state)
+{
+    (void)state;
+    fixture_begin_tables(&f, EVERY_COMMIT, 64);
+    for (int i = 0; i < 20; i++) {
+        fixture_append(&f, i % 2 == 0 ? "even" : "odd", "data");
+        assert_int_equal(stats_now().tables, i + 1);
+    }
+    assert_int_equal(stats_now().memory, 0);
+    assert_int_equal(info_of("even").count, 10);
+    assert_int_equal(info_of("even").bytes, 40);
+    assert_int_equal(stats_now().events, 20);
+    fixture_close(&f);
+    fixture_reopen(&f);
+    assert_int_equal(stats_now().replayed, 0);
+    assert_int_equal(stats_now().events, 20);
+    assert_int_equal(stats_now().streams, 2);
+    assert_string_equal(fixture_events(&f, "odd", PERSIST_DURABLE),
+                        "1:data 2:data 3:data 4:data 5:data 6:data 7:data "
+                        "8:data 9:data 10:data");
+    fixture_end(&f);
+}
+
+static void tables_are_merged(void **state)
+{
+    (void)state;
+    fixture_begin_tables(&f, EVERY_COMMIT, 2);
+    for (int i = 0; i < 50; i++) {
+        fixture_append(&f, "s", "data");
+        fixture_do(&f, PERSIST_PUT, "k", i % 2 == 0 ? "even" : "odd", 0);
+        assert_true(stats_now().tables < 6);
+    }
+    /* Those that were replaced wait for two manifests. */
+    assert_true(table_files() < 12);
+    assert_int_equal(info_of("s").count, 50);
+    assert_string_equal(fixture_value(&f, "k", PERSIST_LATEST), "odd");
+    fixture_close(&f);
+    fixture_reopen(&f);
+    assert_true((uint64_t)table_files() == stats_now().tables);
+    fixture_end(&f);
+}
+
+/* A cursor that was opened before goes on in the state it saw. */
+static void a_reader_keeps_its_state(void **state)
+{
+    (void)state;
+    persist_cursor *events, *all, *keys;
+    slice name, value, k = slice_str("k");
+    fixture_begin_tables(&f, EVERY_COMMIT, 2);
+    fixture_append_many(&f, "s", "d", 5);
+    fixture_do(&f, PERSIST_PUT, "k", "old", 0);
+    assert_int_equal(persist_read(f.store, slice_str("s"), 0, PERSIST_NO_LIMIT,
+                                  PERSIST_LATEST, &events, NULL),
+                     PERSIST_OK);
+    assert_int_equal(persist_read_all(f.store, 0, PERSIST_NO_LIMIT,
+                                      PERSIST_LATEST, &all, NULL),
+                     PERSIST_OK);
+    assert_int_equal(persist_scan(f.store, k, NULL, PERSIST_NO_LIMIT,
+                                  PERSIST_LATEST, &keys, NULL),
+                     PERSIST_OK);
+    fixture_do(&f, PERSIST_TRUNCATE, "s", "", 5);
+    fixture_do(&f, PERSIST_PUT, "k", "new", 0);
+    fixture_append_many(&f, "s", "e", 20);
+    assert_true(stats_now().tables < 6);
+    const char *before = "1:d1 2:d2 3:d3 4:d4 5:d5";
+    assert_string_equal(fixture_drain(&f, events), before);
+    assert_string_equal(fixture_drain(&f, all), before);
+    assert_int_equal(persist_next_key(keys, &name, &value, NULL), PERSIST_OK);
+    assert_true(slice_equal(value, slice_str("old")));
+    persist_cursor_close(keys);
+    assert_string_equal(fixture_value(&f, "k", PERSIST_LATEST), "new");
+    assert_int_equal(info_of("s").first, 6);
+    fixture_end(&f);
+}
+
+static void truncated_events_give_their_space_back(void **state)
+{
+    (void)state;
+    char data[SMALL + 1];
+    memset(data, 'x', SMALL);
+    data[SMALL] = '\0';
+    fixture_begin_tables(&f, EVERY_COMMIT, 2);
+    for (int i = 0; i < 50; i++)
+        fixture_append(&f, "s", data);
+    assert_true(stats_now().table_bytes > 50 * SMALL);
+    fixture_do(&f, PERSIST_TRUNCATE, "s", "", 49);
+    for (int i = 0; i < 40; i++)
+        fixture_do(&f, PERSIST_PUT, "k", "v", 0);
+    fixture_append(&f, "s", "last");
+    for (int i = 0; i < 40; i++)
+        fixture_do(&f, PERSIST_DELETE, "k", i % 2 == 0 ? "" : "v", 0);
+    assert_true(stats_now().table_bytes < 10 * SMALL);
+    assert_int_equal(info_of("s").mark, 51);
+    assert_int_equal(info_of("s").first, 50);
+    assert_int_equal(info_of("s").bytes, SMALL + 4);
+    assert_int_equal(stats_now().events, 2);
+    assert_int_equal(stats_now().keys, 0);
+    fixture_do(&f, PERSIST_TRUNCATE, "s", "", 51);
+    fixture_append(&f, "other", "x");
+    fixture_append(&f, "other", "y");
+    assert_int_equal(info_of("s").mark, 51);
+    assert_int_equal(info_of("s").count, 0);
+    fixture_append(&f, "s", "after");
+    assert_string_equal(fixture_events(&f, "s", PERSIST_LATEST), "52:after");
+    fixture_end(&f);
+}
+
+static void a_command_id_is_kept_for_ever(void **state)
+{
+    (void)state;
+    persist_once id = {slice_str("id"), {1}};
+    persist_edit edit = {PERSIST_APPEND, slice_str("s"), slice_str("x"), 0};
+    persist_outcome out;
+    fixture_begin_tables(&f, EVERY_COMMIT, 2);
+    assert_int_equal(persist_commit(f.store, &edit, 1, &id, &out, NULL),
+                     PERSIST_OK);
+    persist_outcome_release(&out);
+    fixture_do(&f, PERSIST_TRUNCATE, "s", "", 1);
+    fixture_append_many(&f, "t", "d", 30);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(persist_commit(f.store, &edit, 1, &id, &out, NULL),
+                         PERSIST_OK);
+        assert_int_equal(out.kind, PERSIST_REPEATED);
+        assert_int_equal(out.seq_count, 1);
+        assert_int_equal(out.seqs[0], 1);
+        assert_int_equal(out.lsn, 1);
+        persist_outcome_release(&out);
+        fixture_close(&f);
+        fixture_reopen(&f);
+    }
+    id.fingerprint[0] = 2;
+    assert_int_equal(persist_commit(f.store, &edit, 1, &id, &out, &f.error),
+                     PERSIST_BAD_REQUEST);
+    fixture_end(&f);
+}
+
+/* One block is damaged: only what lies in it cannot be read. */
+static void damage_stays_local(void **state)
+{
+    (void)state;
+    char path[] = "store/tables/0000000000000001.tbl", data[200];
+    memset(data, 'x', sizeof data);
+    data[sizeof data - 1] = '\0';
+    fixture_begin_tables(&f, 4096, 64);
+    for (int i = 0; stats_now().tables == 0; i++)
+        fixture_append(&f, i % 2 == 0 ? "a" : "b", data);
+    fixture_close(&f);
+    fixture_flip(&f, path, TABLE_HEADER_SIZE + 40); /* the first block: a's */
+    fixture_reopen(&f);
+    persist_cursor *cursor;
+    persist_event seen;
+    assert_int_equal(persist_read(f.store, slice_str("a"), 0, PERSIST_NO_LIMIT,
+                                  PERSIST_LATEST, &cursor, NULL),
+                     PERSIST_OK);
+    for (int i = 0; i < 2; i++) /* and it goes on saying so */
+        assert_int_equal(persist_next_event(cursor, &seen, &f.error),
+                         PERSIST_CORRUPT);
+    persist_cursor_close(cursor);
+    assert_int_equal(persist_read(f.store, slice_str("a"), 0, 1, PERSIST_LATEST,
+                                  &cursor, NULL),
+                     PERSIST_OK);
+    assert_int_equal(persist_next_event(cursor, &seen, &f.error),
+                     PERSIST_CORRUPT);
+    persist_cursor_close(cursor);
+    assert_string_equal(f.error.path, path);
+    assert_int_equal(f.error.offset, TABLE_HEADER_SIZE);
+    assert_true(info_of("a").count > 3);
+    assert_true(strlen(fixture_events(&f, "b", PERSIST_LATEST)) > 600);
+    fixture_append(&f, "a", "more");
+    fixture_end(&f);
+}
+
+static void a_missing_table_is_corrupt(void **state)
+{
+    (void)state;
+    const os *sys;
+    fixture_begin_tables(&f, EVERY_COMMIT, 64);
+    fixture_append_many(&f, "s", "d", 3);
+    fixture_close(&f);
+    sys = os_sim_os(f.sim);
+    assert_int_equal(sys->unlink(sys, "store/tables/0000000000000002.tbl"), 0);
+    assert_int_equal(fixture_open(&f), PERSIST_CORRUPT);
+    assert_string_equal(f.error.path, "store/tables/0000000000000002.tbl");
+    fixture_end(&f);
+}
+
+/* What a crash left is deleted; what we did not write is not. */
+static void only_our_own_files_are_deleted(void **state)
+{
+    (void)state;
+    uint8_t header[TABLE_HEADER_SIZE];
+    const os *sys;
+    os_stat stat;
+    fixture_begin_tables(&f, EVERY_COMMIT, 64);
+    fixture_append_many(&f, "s", "d", 3);
+    fixture_close(&f);
+    sys = os_sim_os(f.sim);
+    fixture_copy(&f, "store/tables/0000000000000001.tbl",
+                 "store/tables/0000000000000009.tbl");
+    table_header_encode(12345, 10, header);
+    fixture_patch(&f, "store/tables/000000000000000a.tbl", 0,
+                  slice_of(header, sizeof header));
+    fixture_patch(&f, "store/tables/notes.txt", 0, slice_str("mine"));
+    fixture_reopen(&f);
+    assert_int_equal(sys->stat(sys, "store/tables/0000000000000009.tbl", &stat),
+                     -ENOENT);
+    assert_int_equal(sys->stat(sys, "store/tables/000000000000000a.tbl", &stat),
+                     0);
+    assert_int_equal(sys->stat(sys, "store/tables/notes.txt", &stat), 0);
+    fixture_append_many(&f, "s", "e", 3); /* and their numbers are not taken */
+    assert_int_equal(info_of("s").count, 6);
+    fixture_end(&f);
+}
+
+/* No space for a table: commits go on while memory lasts, then they are
+ * refused; and as soon as there is space, all goes on. */
+static void a_full_disk_heals(void **state)
+{
+    (void)state;
+    char data[200];
+    memset(data, 'x', sizeof data);
+    data[sizeof data - 1] = '\0';
+    fixture_begin_tables(&f, SMALL, 4);
+    fixture_append_many(&f, "s", "d", 3);
+    os_sim_limit_space(f.sim, os_sim_space_used(f.sim) + 3000);
+    int done = 0;
+    persist_status status;
+    while ((status = fixture_try(&f, PERSIST_APPEND, "s", data, 0)) ==
+           PERSIST_OK)
+        done++;
+    assert_int_equal(status, PERSIST_NO_SPACE);
+    assert_true(done > 0);
+    assert_int_equal(info_of("s").count, 3 + done);
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    for (int i = 0; i < 40; i++)
+        fixture_append(&f, "s", data);
+    assert_int_equal(info_of("s").count, 43 + done);
+    assert_true(stats_now().tables > 0);
+    fixture_wait(&f);
+    fixture_kill(&f);
+    fixture_reopen(&f);
+    assert_int_equal(info_of("s").count, 43 + done);
+    fixture_end(&f);
+}
+
+/* However much was written, opening replays no more than two memtables. */
+static void replay_is_bounded(void **state)
+{
+    (void)state;
+    char data[500];
+    memset(data, 'x', sizeof data);
+    data[sizeof data - 1] = '\0';
+    fixture_begin_tables(&f, 20000, 4);
+    for (int i = 0; i < 1000; i++)
+        fixture_append(&f, "s", data);
+    fixture_wait(&f);
+    fixture_kill(&f);
+    fixture_reopen(&f);
+    assert_true(stats_now().replayed <= 2 * 20000 + 2 * 4096);
+    assert_int_equal(info_of("s").count, 1000);
+    fixture_end(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(commits_become_tables),
+        cmocka_unit_test(tables_are_merged),
+        cmocka_unit_test(a_reader_keeps_its_state),
+        cmocka_unit_test(truncated_events_give_their_space_back),
+        cmocka_unit_test(a_command_id_is_kept_for_ever),
+        cmocka_unit_test(damage_stays_local),
+        cmocka_unit_test(a_missing_table_is_corrupt),
+        cmocka_unit_test(only_our_own_files_are_deleted),
+        cmocka_unit_test(a_full_disk_heals),
+        cmocka_unit_test(replay_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
