@@ -13,7 +13,7 @@ import subprocess
 
 from xxh3 import xxh3_64
 
-VERSION = 1
+VERSION = 2
 END = 512  # size of headers and footers
 STREAMS, EVENTS, KEYS, COMMANDS, ORDER, FILTER = range(6)
 NUMBER_MAX = (1 << 63) - 1

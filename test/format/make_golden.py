@@ -17,7 +17,7 @@ SHAPES = {
     "log": ("c", "segment=8192", "commits=12", "blobs=1"),
     "tables": ("cc", *stores.SMALL, "commits=20"),
     "compressed": ("c", *stores.SMALL, "commits=40", "compress=1"),
-    "crashed": ("cx", "segment=4096", "memtable=6000", "commits=24"),
+    "crashed": ("cx", "segment=4096", "memtable=6000", "commits=23"),
 }
 
 
