@@ -137,7 +137,7 @@ int main(int argc, char **argv)
     if (mkdtemp(dir) == NULL)
         fail(strerror(errno));
     snprintf(store, sizeof store, "%s/store", dir);
-    host_options options = {.store_dir = store};
+    host_options options = {.store.path = store};
     host *h = host_open(&options);
     if (h == NULL)
         fail("out of memory");

@@ -9,7 +9,7 @@
 host *host_open(const host_options *options)
 {
     CHECK((unsigned)options->unknown <= HOST_UNKNOWN_BRIDGE);
-    CHECK(options->store_dir != NULL);
+    CHECK(options->store.path != NULL);
     host *h = mem_alloc_zero(sizeof *h);
     if (h == NULL)
         return NULL;
@@ -36,14 +36,11 @@ persist_status host_close(host *h, persist_error *error)
 persist_status host_store(host *h, persist_store **out, persist_error *error)
 {
     if (h->store == NULL) {
-        persist_options options = {
-            .path = h->options.store_dir,
-            .create = true,
-            .background = h->options.os == NULL,
-            .os = h->options.os,
-            .equal = host_equal_texts,
-            .equal_context = h,
-        };
+        persist_options options = h->options.store;
+        options.create = true;
+        options.background = options.os == NULL;
+        options.equal = host_equal_texts;
+        options.equal_context = h;
         persist_status status = persist_open(&options, &h->store, error);
         if (status != PERSIST_OK)
             return status;

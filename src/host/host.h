@@ -23,10 +23,11 @@ typedef enum host_unknown {
 } host_unknown;
 
 typedef struct host_options {
-    const char *store_dir; /* opened by the first op that needs it */
+    /* The store, opened by the first op that needs it: path and sizes; the
+     * rest is the host's. With os set, a simulation, it has no threads. */
+    persist_options store;
     host_unknown unknown;
     sx_options machine;
-    const struct os *os; /* NULL: the real one; a simulation has no threads */
 } host_options;
 
 typedef enum host_state {

@@ -30,6 +30,12 @@ static const char help[] =
     "                             and waits for (io-response N value)\n"
     "  --heap-max SIZE    memory for values, such as 512M or 2G; default 1G\n"
     "  --depth-max N      frames, or levels of nested data; default 1000000\n"
+    "  --memtable SIZE    commits kept in memory before they become a table,\n"
+    "                     and as much log to replay after a crash; default 8M\n"
+    "  --cache SIZE       blocks of tables kept in memory; default 16M\n"
+    "  --segment SIZE     a log file; default 4M\n"
+    "  --merge-width N    tables of one size that become one; default 8\n"
+    "  --compress         compress tables (zstd)\n"
     "  --help, --version  this text; the version\n"
     "\n"
     "commands:\n"
@@ -101,39 +107,78 @@ static void print_to_stderr(void *context, slice text)
     (void)os_stream_write(OS_STDERR, text.data, text.size);
 }
 
+/* The options that are sizes; false if c is none of them, or no size. */
+static bool take_size(host_options *options, int c, const char *text)
+{
+    size_t size;
+    uint32_t *small = NULL;
+    if (!parse_size(text, &size))
+        return false;
+    switch (c) {
+    case 'm':
+        options->machine.heap_max = size;
+        return true;
+    case 'd':
+        options->machine.depth_max = size;
+        return true;
+    case 'M':
+        small = &options->store.memtable_size;
+        break;
+    case 'C':
+        small = &options->store.cache_size;
+        break;
+    case 'S':
+        small = &options->store.segment_size;
+        break;
+    case 'W':
+        small = &options->store.merge_width;
+        break;
+    default:
+        return false;
+    }
+    *small = (uint32_t)size;
+    return size <= UINT32_MAX;
+}
+
+static const struct option table[] = {
+    {"store", required_argument, NULL, 's'},
+    {"unknown-op", required_argument, NULL, 'u'},
+    {"heap-max", required_argument, NULL, 'm'},
+    {"depth-max", required_argument, NULL, 'd'},
+    {"memtable", required_argument, NULL, 'M'},
+    {"cache", required_argument, NULL, 'C'},
+    {"segment", required_argument, NULL, 'S'},
+    {"merge-width", required_argument, NULL, 'W'},
+    {"compress", no_argument, NULL, 'z'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},
+    {NULL, 0, NULL, 0},
+};
+
 /* Returns -1 to go on, else the exit code. */
 static int parse_options(int argc, char **argv, host_options *options)
 {
-    static const struct option table[] = {
-        {"store", required_argument, NULL, 's'},
-        {"unknown-op", required_argument, NULL, 'u'},
-        {"heap-max", required_argument, NULL, 'm'},
-        {"depth-max", required_argument, NULL, 'd'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
-    };
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, "h", table, NULL)) != -1;) {
         if (c == 's') {
             if (*optarg == '\0')
                 return usage_error("--store wants a directory", "");
-            options->store_dir = optarg;
+            options->store.path = optarg;
         } else if (c == 'u') {
             if (!parse_unknown(optarg, &options->unknown))
                 return usage_error("--unknown-op wants error, nil or bridge, "
                                    "not ",
                                    optarg);
-        } else if (c == 'm' || c == 'd') {
-            sx_options *m = &options->machine;
-            if (!parse_size(optarg, c == 'm' ? &m->heap_max : &m->depth_max))
-                return usage_error("not a size: ", optarg);
+        } else if (c == 'z') {
+            options->store.compress = true;
         } else if (c == 'h' || c == 'v') {
             say(OS_STDOUT, c == 'h' ? help : "sx_server " PERSIST_VERSION "\n");
             return 0;
-        } else {
+        } else if (c == '?') {
             return usage_error("unknown or incomplete option ",
                                argv[optind - 1]);
+        } else if (!take_size(options, c, optarg)) {
+            return usage_error("not a size: ", optarg);
         }
     }
     if (optind < argc)
@@ -170,7 +215,7 @@ int main(int argc, char **argv)
 {
     const char *place = os_env("SX_PERSIST_DIR");
     host_options options = {
-        .store_dir = place != NULL && *place != '\0' ? place : "persist-data",
+        .store.path = place != NULL && *place != '\0' ? place : "persist-data",
         .machine.write = print_to_stderr,
     };
     int code = parse_options(argc, argv, &options);

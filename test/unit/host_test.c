@@ -24,10 +24,9 @@ typedef struct world {
 static host *open_host(os_sim *sim, host_unknown unknown, size_t heap_max)
 {
     host_options options = {
-        .store_dir = "/store",
+        .store = {.path = "/store", .os = os_sim_os(sim)},
         .unknown = unknown,
         .machine.heap_max = heap_max,
-        .os = os_sim_os(sim),
     };
     host *h = host_open(&options);
     assert_non_null(h);
