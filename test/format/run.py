@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # The engine and the reader that was written from docs/FORMAT.md must agree.
-"""usage: test/format/run.py [--seed N] [--stores N] [--keep DIR]
+"""usage: test/format/run.py [--seed N] [--stores N] [--damages N] [--keep DIR]
 
 Makes stores of many shapes, closed and crashed, and compares what the engine
 and tools/read_store.py find in them: whole, with an interrupted recovery, and
@@ -14,6 +14,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -113,6 +114,25 @@ class Test:
                 self.counts["copied segments"] += 1
         self.same(name + ": recovery interrupted", lines,
                   self.compare(name + ", half", half, asked))
+
+    def refuse_open_store(self):
+        """A store that a process has open may be in between."""
+        path = os.path.join(self.folder, "open")
+        stores.make(path, 1, "c")
+        server = subprocess.Popen(
+            [os.path.join(stores.BUILD, "sx_server"), "--store", path],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        server.stdin.write('(eval "(perform {:op \\"persist/streams\\"})")\n')
+        server.stdin.flush()
+        while not server.stdout.readline().startswith("(ok"):
+            pass
+        try:
+            stores.by_reader(path)
+            code = "none"
+        except stores.StoreError as error:
+            code = error.code
+        server.communicate()
+        self.check("a store that is open is refused", code == "locked", code)
 
     # ---- damage ----
 
@@ -232,7 +252,8 @@ def main():
         usage=__doc__.split("\n", 1)[0][len("usage: "):])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stores", type=int, default=2 * len(SHAPES))
-    parser.add_argument("--keep")
+    parser.add_argument("--damages", type=int, default=8, help="of each store")
+    parser.add_argument("--keep", metavar="DIR")
     given = parser.parse_args()
     # Power does not fail here: a store in memory will do.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -240,6 +261,7 @@ def main():
     os.makedirs(folder, exist_ok=True)
     test = Test(folder, given.seed)
     test.golden()
+    test.refuse_open_store()
     for n in range(given.stores):
         shape = list(SHAPES)[n % len(SHAPES)]
         rounds, *settings = SHAPES[shape]
@@ -250,7 +272,7 @@ def main():
         lines = test.compare(name, path, asked)
         if rounds.endswith("x"):
             test.interrupt_recovery(name, path, asked, lines)
-        for _ in range(8):
+        for _ in range(given.damages):
             test.damage(name, path, asked, lines)
     print("figure: %(stores)d stores with %(tables)d tables and %(event)d "
           "events, %(stream)d streams, %(key)d keys, %(command)d command ids, "
@@ -258,8 +280,8 @@ def main():
           "%(damages refused)d refused; %(golden)d golden stores opened"
           % test.counts)
     if test.failed:
-        print("again: test/format/run.py --seed %d --stores %d" % (
-            given.seed, given.stores))
+        print("again: test/format/run.py --seed %d --stores %d --damages %d" % (
+            given.seed, given.stores, given.damages))
     print("%d passed, %d failed" % (test.passed, len(test.failed)))
     if not given.keep:
         shutil.rmtree(folder)
