@@ -118,21 +118,20 @@ class Test:
     def refuse_open_store(self):
         """A store that a process has open may be in between."""
         path = os.path.join(self.folder, "open")
-        stores.make(path, 1, "c")
         server = subprocess.Popen(
             [os.path.join(stores.BUILD, "sx_server"), "--store", path],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         server.stdin.write('(eval "(perform {:op \\"persist/streams\\"})")\n')
         server.stdin.flush()
-        while not server.stdout.readline().startswith("(ok"):
-            pass
+        replies = [server.stdout.readline() for _ in ("ready", "ok-len")]
         try:
             stores.by_reader(path)
             code = "none"
         except stores.StoreError as error:
             code = error.code
         server.communicate()
-        self.check("a store that is open is refused", code == "locked", code)
+        self.check("a store that is open is refused", code == "locked",
+                   "%s %s" % (code, replies))
 
     # ---- damage ----
 
