@@ -29,6 +29,7 @@ LIBHOST := $(B)/internal/libhost.a
 LIBTEST := $(B)/internal/libtest.a
 
 UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*.c))
+FORMAT := $(patsubst test/format/%.c,$(B)/format/%,$(wildcard test/format/*.c))
 CRASH := $(patsubst test/crash/%.c,$(B)/crash/%,$(wildcard test/crash/*.c))
 EXAMPLES := $(patsubst examples/c/%.c,$(B)/examples/%,$(wildcard examples/c/*.c))
 BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)) \
@@ -57,7 +58,7 @@ programs: $(B)/sx_server $(B)/persist libs
 
 libs: $(B)/libpersist.a $(B)/libsx.a
 
-tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(B)/sx_run
+tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(FORMAT) $(B)/sx_run
 
 deps:
 	@scripts/deps build
@@ -118,6 +119,11 @@ $(B)/unit/%: $(B)/test/unit/%.o $(LIBTEST) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 $(B)/crash/%: $(B)/test/crash/%.o $(LIBTEST) $(LIBPERSIST)
+	@mkdir -p $(@D)
+	@echo "link $@"
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/format/%: $(B)/test/format/%.o $(LIBPERSIST)
 	@mkdir -p $(@D)
 	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)

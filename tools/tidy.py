@@ -21,7 +21,8 @@ WIDTH_MAX = 80
 COMMENT_SHARE_MAX = 1 / 5
 CHECKS_MIN = {"src": 1.0, "src/engine": 2.0}  # on average, a function
 
-SKIPPED = {".git", "build", "persist-data", "__pycache__", "corpus"}
+SKIPPED = {".git", "build", "persist-data", "__pycache__", "corpus",
+           "golden"}
 C_TREES = ("src", "include", "test", "bench", "examples", "fuzz")
 
 # An include goes into the own folder or to a lower level (docs/ARCHITECTURE).

@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# A second reader of stores, written from docs/FORMAT.md alone.
+"""usage: read_store.py [--json] DIR
+
+Lists what is in a store that no process has open, after a clean close or a
+crash: streams, their events, all events in commit order, keys and values,
+command ids, blobs. It checks every checksum and every rule of docs/FORMAT.md,
+and never writes. Damage ends it with a message that names file and offset.
+"""
+
+import base64
+import collections
+import contextlib
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import struct
+import sys
+
+from store_files import (COMMANDS, DATA_SIZE_MAX, EVENTS, KEYS, NAME_SIZE_MAX,
+                         NUMBER_MAX, ORDER, STREAMS, Log, StoreError, Table,
+                         corrupt, load_manifest)
+
+F_OFD_GETLK = 36  # Linux; without a name in older versions of fcntl
+
+Event = collections.namedtuple("Event", "seq position data")
+Command = collections.namedtuple("Command", "lsn fingerprint seqs")
+# What a table says of a stream besides mark and truncation.
+State = collections.namedtuple("State", "count size index gone first")
+
+# ---- the store -------------------------------------------------------------
+
+class Stream:
+    def __init__(self):
+        self.mark = self.through = 0
+        self.events = []
+        self.state = None  # in the newest table that has it
+
+    def truncate(self, through):
+        self.through = max(self.through, min(through, self.mark))
+        self.events = [e for e in self.events if e.seq > self.through]
+
+    def info(self):
+        return (self.mark, self.events[0].seq if self.events else 0,
+                len(self.events), sum(len(e.data) for e in self.events))
+
+
+class Store:
+    def __init__(self, path):
+        check_unlocked(path)
+        self.streams, self.keys, self.commands = {}, {}, {}
+        manifest = load_manifest(path)
+        for folder in ("wal", "tables", "blobs", "tmp"):
+            if not os.path.isdir(os.path.join(path, folder)):
+                raise corrupt(os.path.join(path, folder), None,
+                              "a folder is missing")
+        self.next_position, self.order = 1, {}
+        for listed in manifest.tables:
+            self.add_table(Table(path, manifest.identity, listed))
+        self.settle(path, manifest)
+        for r in Log(path, manifest).records:
+            if r.lsn > manifest.tables_last:
+                self.apply(r)
+        self.blobs = dict(read_blobs(os.path.join(path, "blobs")))
+
+    def log(self):
+        """All events in commit order: (position, stream, event)."""
+        return sorted((e.position, name, e) for name, s in self.streams.items()
+                      for e in s.events)
+
+    # -- tables --
+
+    def add_table(self, table):
+        runs = {}
+        for name, value, _ in table.section(STREAMS):
+            (mark, count, size, through, index, gone, first, ordinal, here,
+             low, high) = [value.varint() for _ in range(11)]
+            value.done()
+            s = self.streams.setdefault(name, Stream())
+            if s.mark > mark or s.through > through or through > mark:
+                value.fail("a stream goes backwards")
+            s.mark, s.through = mark, through
+            s.state = State(count, size, index, gone, first)
+            if ordinal in runs:
+                value.fail("two streams have one ordinal")
+            runs[ordinal] = s, here, low, high, []
+        self.add_events(table, runs)
+        for key, value, _ in table.section(KEYS):
+            flag, rest = value.take(1), bytes(value.take(value.left()))
+            if flag not in (b"\0", b"\1") or flag == b"\1" and rest:
+                value.fail("a key's entry is malformed")
+            self.keys[key] = None if flag == b"\1" else rest
+        for name, value, _ in table.section(COMMANDS):
+            command = Command(value.varint(), bytes(value.take(32)), tuple(
+                value.varint() for _ in range(value.varint())))
+            value.done()
+            if name in self.commands or not \
+                    table.listed.first <= command.lsn <= table.listed.last:
+                value.fail("a command id is here twice, or too late")
+            self.commands[name] = command
+        for key, value, _ in table.section(ORDER):
+            position, seq = int.from_bytes(key, "big"), value.count_from_1()
+            name = bytes(value.take(value.left()))
+            if len(key) != 8 or position < self.next_position or \
+                    name not in self.streams:
+                value.fail("an entry of the order is malformed")
+            self.next_position = position + 1
+            self.order[position] = name, seq
+
+    def add_events(self, table, runs):
+        last = index = before = None
+        for key, value, first in table.section(EVENTS):
+            ordinal, seq = struct.unpack(">QQ", key)
+            if ordinal not in runs:
+                value.fail("an event is of no stream")
+            packed = value.varint()
+            if packed & 1:
+                anchor = value.varint(), value.varint()
+                if ordinal == last and anchor != (index, before):
+                    value.fail("an anchor contradicts the events before it")
+                index, before = anchor
+            elif first or ordinal != last:
+                value.fail("an anchor is missing")
+            event = Event(seq, packed >> 1, bytes(value.take(value.left())))
+            last, index, before = ordinal, index + 1, before + len(event.data)
+            runs[ordinal][4].append(event)
+        for s, here, low, high, events in runs.values():
+            if (here, low, high) != (len(events), *(
+                    (events[0].seq, events[-1].seq) if events else (0, 0))):
+                raise corrupt(table.path, None, "events are missing")
+            s.events += events
+
+    def settle(self, path, manifest):
+        """All tables are read: drops what is gone, and compares."""
+        alive = {}
+        for name, s in self.streams.items():
+            s.truncate(s.through)
+            kept = (s.state.first, s.state.count - s.state.index,
+                    s.state.size - s.state.gone)
+            if s.info()[1:] != kept:
+                raise corrupt(path, None, "events of the stream %r are missing"
+                              % name)
+            alive.update((e.position, (name, e.seq)) for e in s.events)
+        order = {p: e for p, e in self.order.items()
+                 if e[1] > self.streams[e[0]].through}
+        self.keys = {k: v for k, v in self.keys.items() if v is not None}
+        counts = (manifest.streams, manifest.keys, manifest.events)
+        if order != alive or counts != (len(self.streams), len(self.keys),
+                                        len(alive)):
+            raise corrupt(path, None, "the tables contradict each other or "
+                          "the manifest")
+        if manifest.next_position < self.next_position:
+            raise corrupt(path, None, "positions are taken")
+        self.next_position = manifest.next_position
+
+    # -- log --
+
+    def apply(self, record):
+        c, seqs, command = record.body, [], None
+        position = c.varint()
+        if position < self.next_position:
+            c.fail("a record gives positions that are taken")
+        self.next_position = position
+        while c.left():
+            kind, name = c.take(1)[0], None
+            if kind != 6:
+                name = c.string(NAME_SIZE_MAX)
+            if kind == 7:
+                if command or name in self.commands:
+                    c.fail("a command id is here twice")
+                command = name, bytes(c.take(32))
+            elif kind == 1:
+                seqs.append(self.append(name, c))
+            else:
+                self.edit(kind, name, c)
+        if command:
+            self.commands[command[0]] = Command(record.lsn, command[1],
+                                                tuple(seqs))
+
+    def append(self, name, c):
+        s = self.streams.setdefault(name, Stream())
+        seq, data = c.varint(), c.string(DATA_SIZE_MAX)
+        if not s.mark < seq <= NUMBER_MAX:
+            c.fail("a record gives numbers that are taken")
+        s.events.append(Event(seq, self.next_position, data))
+        s.mark, self.next_position = seq, self.next_position + 1
+        return seq
+
+    def edit(self, kind, name, c):
+        if kind == 2:
+            through = c.varint()
+            if name in self.streams:
+                self.streams[name].truncate(through)
+        elif kind == 3:
+            self.keys[name] = c.string(DATA_SIZE_MAX)
+        elif kind == 4:
+            self.keys.pop(name, None)
+        elif kind == 5:
+            s = self.streams.setdefault(name, Stream())
+            s.mark = max(s.mark, c.varint())
+        elif kind == 6:
+            self.next_position = max(self.next_position, c.varint())
+        else:
+            c.fail("an edit of an unknown kind")
+
+
+def read_blobs(folder):
+    """Yields names and sizes."""
+    names = os.path.join(glob.escape(folder), "??", "??", "*")
+    for path in sorted(glob.glob(names)):
+        with open(path, "rb") as f:
+            data = f.read()
+        digest = hashlib.sha256(data).digest()
+        cid = "b" + base64.b32encode(
+            b"\x01\x55\x12\x20" + digest).decode().lower().rstrip("=")
+        if path != os.path.join(folder, "%02x" % digest[0],
+                                "%02x" % digest[1], cid):
+            raise corrupt(path, None, "a blob is not what its name says")
+        yield cid, len(data)
+
+
+def check_unlocked(store):
+    """A lock on the whole file, of an open file description."""
+    layout = "hhqqi4x"
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), \
+            open(os.path.join(store, "lock"), "rb") as f:
+        asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        answer = struct.unpack(layout, fcntl.fcntl(f, F_OFD_GETLK, asked))
+        if answer[0] != fcntl.F_UNLCK:
+            raise StoreError("locked", store, None, "a process has it open")
+
+
+# ---- output ----------------------------------------------------------------
+
+def quoted(data):
+    return '"%s"' % "".join(
+        chr(b) if 32 <= b < 127 and b not in b'"\\' else "\\x%02x" % b
+        for b in data)
+
+
+def as_text(store):
+    for name, s in sorted(store.streams.items()):
+        yield "stream %s mark %d first %d count %d bytes %d" % (
+            quoted(name), *s.info())
+        for e in s.events:
+            yield "event %s seq %d position %d %s" % (
+                quoted(name), e.seq, e.position, quoted(e.data))
+    for position, name, e in store.log():
+        yield "order %d %s seq %d" % (position, quoted(name), e.seq)
+    for key, value in sorted(store.keys.items()):
+        yield "key %s %s" % (quoted(key), quoted(value))
+    for name, c in sorted(store.commands.items()):
+        yield " ".join(["command", quoted(name), "lsn", str(c.lsn),
+                        c.fingerprint.hex(), "seqs", *map(str, c.seqs)])
+    for cid, size in sorted(store.blobs.items()):
+        yield "blob %s bytes %d" % (cid, size)
+
+
+def text_or_bytes(data):
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"bytes": data.hex()}
+
+
+def json_event(name, e):
+    return {"stream": text_or_bytes(name), "seq": e.seq,
+            "position": e.position, "event": text_or_bytes(e.data)}
+
+
+def as_json(store):
+    """The objects are those of `persist ... --json`."""
+    infos = ("last_seq", "first_seq", "count", "bytes")
+    return json.dumps({
+        "streams": [dict(zip(infos, s.info()), stream=text_or_bytes(name))
+                    for name, s in sorted(store.streams.items())],
+        "events": [json_event(name, e)
+                   for name, s in sorted(store.streams.items())
+                   for e in s.events],
+        "log": [json_event(name, e) for _, name, e in store.log()],
+        "keys": [{"key": text_or_bytes(k), "value": text_or_bytes(v)}
+                 for k, v in sorted(store.keys.items())],
+        "commands": [{"id": text_or_bytes(name), "lsn": c.lsn,
+                      "fingerprint": c.fingerprint.hex(), "seqs": c.seqs}
+                     for name, c in sorted(store.commands.items())],
+        "blobs": [{"cid": cid, "bytes": size}
+                  for cid, size in sorted(store.blobs.items())]})
+
+
+def main(arguments):
+    names = [a for a in arguments if not a.startswith("--")]
+    if len(names) != 1 or set(arguments) - {*names, "--json"}:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        store = Store(names[0])
+    except (StoreError, OSError) as error:
+        print("read_store.py: %s" % error, file=sys.stderr)
+        return 1
+    lines = [as_json(store)] if "--json" in arguments else as_text(store)
+    sys.stdout.writelines(line + "\n" for line in lines)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: MIT
+# The files of a store, taken apart: manifests, tables, the log. Written from
+# docs/FORMAT.md alone, for read_store.py.
+"""Whatever is not as docs/FORMAT.md says raises StoreError."""
+
+import collections
+import contextlib
+import ctypes
+import os
+import re
+import struct
+import subprocess
+
+from xxh3 import xxh3_64
+
+VERSION = 2
+END = 512  # size of headers and footers
+STREAMS, EVENTS, KEYS, COMMANDS, ORDER, FILTER = range(6)
+NUMBER_MAX = (1 << 63) - 1
+NAME_SIZE_MAX, DATA_SIZE_MAX = 65535, 16 << 20
+
+Segment = collections.namedtuple("Segment", "number size first last end")
+TableFile = collections.namedtuple("TableFile", "number size first last")
+Root = collections.namedtuple("Root", "offset size height entries")
+Record = collections.namedtuple("Record", "at end lsn watermark body")
+
+
+class StoreError(Exception):
+    """`code`: corrupt, bad-store, locked or unsupported."""
+
+    def __init__(self, code, path, offset, what):
+        where = path if offset is None else "%s, byte %d" % (path, offset)
+        super().__init__("%s: %s (%s)" % (code, what, where))
+        self.code, self.path, self.offset = code, path, offset
+
+
+def corrupt(path, offset, what):
+    return StoreError("corrupt", path, offset, what)
+
+
+class Cursor:
+    """Takes bytes apart; `offset` is the place that errors name."""
+
+    def __init__(self, data, path, offset):
+        self.data, self.path, self.offset, self.at = data, path, offset, 0
+
+    def fail(self, what):
+        raise corrupt(self.path, self.offset, what)
+
+    def left(self):
+        return len(self.data) - self.at
+
+    def take(self, size):
+        if size > self.left():
+            self.fail("something ends too early")
+        self.at += size
+        return self.data[self.at - size:self.at]
+
+    def number(self, size=8):
+        return int.from_bytes(self.take(size), "little")
+
+    def numbers(self, count):
+        return [self.number() for _ in range(count)]
+
+    def varint(self):
+        value = 0
+        for shift in range(0, 64, 7):
+            byte = self.take(1)[0]
+            if byte == 0 and shift > 0:
+                break
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                if value >> 64:
+                    break
+                return value
+        return self.fail("a number is malformed")
+
+    def count_from_1(self):
+        value = self.varint()
+        if not 0 < value <= NUMBER_MAX:
+            self.fail("a number is out of range")
+        return value
+
+    def string(self, most):
+        size = self.varint()
+        if size > most:
+            self.fail("a string is too long")
+        return bytes(self.take(size))
+
+    def expect(self, wanted, what):
+        if self.take(len(wanted)) != wanted:
+            self.fail(what)
+
+    def done(self):
+        if self.left():
+            self.fail("something has bytes too many")
+
+
+def read_file(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except FileNotFoundError:
+        raise corrupt(path, None, "a file is missing") from None
+
+
+def check_sum(data, path, offset, what, seed=0, front=False):
+    """The checksum is at the end of what it covers, or in front."""
+    given, covered = (data[:8], data[8:]) if front else (data[-8:], data[:-8])
+    if int.from_bytes(given, "little") != xxh3_64(covered, seed):
+        raise corrupt(path, offset, "%s has a bad checksum" % what)
+
+
+# ---- manifest --------------------------------------------------------------
+
+class Manifest:
+    def __init__(self, data, path):
+        c = Cursor(data, path, 0)
+        c.expect(b"manifst\0", "this is no manifest")
+        version, flags = c.number(4), c.number(4)
+        check_sum(data, path, 0, "a manifest")
+        if version != VERSION:
+            raise StoreError("bad-store", path, 8, "format version %d is not "
+                             "the one that this reader knows" % version)
+        (self.identity, self.generation, self.epoch, self.watermark,
+         self.next_segment, segments, self.next_table, tables,
+         self.next_position, self.streams, self.keys,
+         self.events) = c.numbers(12)
+        self.clean = flags == 1
+        if flags > 1 or len(data) != 120 + 40 * segments + 32 * tables:
+            c.fail("a manifest is malformed")
+        self.segments = [Segment(*c.numbers(5)) for _ in range(segments)]
+        self.tables = [TableFile(*c.numbers(4)) for _ in range(tables)]
+        self.tables_last = self.tables[-1].last if tables else 0
+        if not self.is_sound():
+            c.fail("a manifest contradicts itself")
+
+    def is_sound(self):
+        last = 0
+        for t in self.tables:
+            if not (t.first == last + 1 <= t.last and t.size >= 2 * END
+                    and 0 < t.number < self.next_table):
+                return False
+            last = t.last
+        first = self.segments[0].first if self.segments else last + 1
+        last, number = first - 1, 0
+        for s in self.segments:
+            if not (s.first == last + 1 <= s.last and s.end % 8 == 0
+                    and END < s.end <= s.size
+                    and number < s.number < self.next_segment):
+                return False
+            last, number = s.last, s.number
+        return (0 < first <= self.tables_last + 1 and last == self.watermark
+                and last >= self.tables_last and 0 not in
+                (self.generation, self.next_table, self.next_position))
+
+
+def load_manifest(store):
+    found = []
+    for slot in range(2):
+        path = os.path.join(store, "manifest.%d" % slot)
+        if os.path.exists(path):
+            found.append(Manifest(read_file(path), path))
+            if found[-1].generation % 2 != slot:
+                raise corrupt(path, 24, "a manifest is in the other's place")
+    if not found:
+        raise StoreError("bad-store", store, None, "this is not a store")
+    found.sort(key=lambda m: m.generation)
+    newest = found[-1]
+    if [m.generation for m in found] not in (
+            [1], [newest.generation - 1, newest.generation]) or \
+            found[0].identity != newest.identity:
+        raise corrupt(store, None, "a manifest is missing or of another store")
+    return newest
+
+
+# ---- tables ----------------------------------------------------------------
+
+def unpack_zstd(data, size, path, offset):
+    for name in ("libzstd.so.1", "libzstd.so", "libzstd.1.dylib"):
+        with contextlib.suppress(OSError):
+            out = ctypes.create_string_buffer(size + 1)
+            library = ctypes.CDLL(name)
+            library.ZSTD_decompress.restype = ctypes.c_size_t
+            got = library.ZSTD_decompress(
+                out, ctypes.c_size_t(size + 1), bytes(data),
+                ctypes.c_size_t(len(data)))
+            return out.raw[:got] if got <= size + 1 else b""
+    try:
+        return subprocess.run(["zstd", "-dcq"], input=data, check=False,
+                              stdout=subprocess.PIPE).stdout
+    except FileNotFoundError:
+        raise StoreError("unsupported", path, offset, "a block is compressed; "
+                         "install libzstd or the zstd tool") from None
+
+
+class Table:
+    def __init__(self, store, identity, listed):
+        self.path = os.path.join(store, "tables", "%016x.tbl" % listed.number)
+        self.identity, self.listed = identity, listed
+        self.data = read_file(self.path)
+        if len(self.data) != listed.size:
+            raise corrupt(self.path, len(self.data), "a table has another size")
+        self.read_header()
+        self.read_footer(listed.size - END)
+
+    def end(self, offset, magic, what):
+        data = self.data[offset:offset + END]
+        check_sum(data, self.path, offset, what)
+        c = Cursor(data, self.path, offset)
+        c.expect(magic, "%s has a wrong magic" % what)
+        if c.numbers(3) != [VERSION, self.identity, self.listed.number]:
+            c.fail("%s is of another table" % what)
+        return c
+
+    def read_header(self):
+        c = self.end(0, b"ptable\0\0", "the header of a table")
+        c.expect(bytes(472), "the header of a table is malformed")
+
+    def read_footer(self, offset):
+        c = self.end(offset, b"ptablef\0", "the footer of a table")
+        if c.numbers(3) != [*self.listed[1:]]:
+            c.fail("the footer of a table contradicts the manifest")
+        self.roots = [Root(*c.numbers(4)) for _ in range(5)]
+        self.filter_at, self.filter_parts, self.filter_size = c.numbers(3)
+        c.expect(bytes(264), "the footer of a table is malformed")
+        self.parts = [
+            self.block(self.filter_at + i * (32 + self.filter_size),
+                       32 + self.filter_size, FILTER)[0]
+            for i in range(self.filter_parts)]
+
+    def block(self, offset, size, kind):
+        """Returns the unpacked bytes and the count of entries."""
+        if offset < END or size < 32 or \
+                offset + size > self.listed.size - END:
+            raise corrupt(self.path, offset, "a block is out of bounds")
+        data = self.data[offset:offset + size]
+        seed = xxh3_64(struct.pack("<QQQ", self.identity, self.listed.number,
+                                   offset))
+        check_sum(data, self.path, offset, "a block", seed, front=True)
+        stored, raw, count, _, is_kind, codec, zero, more = struct.unpack(
+            "<IIIIBBHI", data[8:32])
+        body = data[32:]
+        if codec == 1:
+            body = unpack_zstd(body, raw, self.path, offset)
+        if (is_kind, stored, len(body), zero, more) != \
+                (kind, size - 32, raw, 0, 0) or codec > 1 or \
+                (count == 0) != (kind == FILTER):
+            raise corrupt(self.path, offset, "a block is malformed")
+        return body, count
+
+    def entries(self, offset, size, kind):
+        """Yields the keys and values of a block."""
+        body, count = self.block(offset, size, kind)
+        c, key = Cursor(body, self.path, offset), None
+        for _ in range(count):
+            shared, rest, value_size = c.varint(), c.varint(), c.varint()
+            if shared > len(key or b""):
+                c.fail("an entry shares more than there is")
+            last, key = key, (key or b"")[:shared] + c.take(rest)
+            if last is not None and key <= last:
+                c.fail("entries are out of order")
+            yield key, Cursor(c.take(value_size), self.path, offset)
+        c.done()
+
+    def walk(self, section, offset, size, level):
+        """Yields (key, value, is the first of its block)."""
+        first = True
+        for key, value in self.entries(offset, size, section + 8 * level):
+            if level == 0:
+                yield key, value, first
+                first = False
+                continue
+            below, below_size = value.varint(), value.varint()
+            value.done()
+            for item in self.walk(section, below, below_size, level - 1):
+                if key is not None and item[0] != key:
+                    value.fail("an index names another key")
+                key = None
+                yield item
+
+    def section(self, section):
+        root, count, last = self.roots[section], 0, None
+        if root.size == 0 and root != (0, 0, 0, 0):
+            raise corrupt(self.path, self.listed.size - END, "a bad root")
+        if root.size:
+            for key, value, first in self.walk(section, root.offset, root.size,
+                                               root.height - 1):
+                if last is not None and key <= last:
+                    value.fail("blocks are out of order")
+                if section in (STREAMS, KEYS, COMMANDS) and \
+                        not self.may_have(section, key):
+                    value.fail("the filter denies a name that is here")
+                last, count = key, count + 1
+                yield key, value, first
+        if count != root.entries:
+            raise corrupt(self.path, root.offset, "entries are missing")
+
+    def may_have(self, section, name):
+        h = xxh3_64(name, section)
+        part, x = self.parts[(h >> 32) % self.filter_parts], h | 1
+        for _ in range(6):
+            x = (x ^ x >> 31) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
+            bit = (x >> 16) % (8 * len(part))
+            if not part[bit // 8] >> bit % 8 & 1:
+                return False
+        return True
+
+
+# ---- log -------------------------------------------------------------------
+
+class SegmentFile:
+    def __init__(self, store, identity, number):
+        self.path = os.path.join(store, "wal", "%016x.log" % number)
+        self.data, self.identity, self.number = (
+            read_file(self.path), identity, number)
+        self.belongs = struct.pack("<QQ", identity, number)
+        head = self.data[:END]
+        self.epoch = None  # unless the header is whole and ours
+        with contextlib.suppress(StoreError):
+            c = Cursor(head, self.path, 0)
+            check_sum(head, self.path, 0, "the header of a segment")
+            c.expect(b"persist\0" + struct.pack("<II", VERSION, 0)
+                     + self.belongs, "")
+            self.epoch = c.number()
+
+    def record(self, at):
+        """The valid record that begins there, or None."""
+        head = self.data[at:at + 48]
+        if len(head) < 48 or head[8:12] != b"PREC" or \
+                head[24:40] != self.belongs:
+            return None
+        size = int.from_bytes(head[12:16], "little")
+        end = at + (48 + size + 7) // 8 * 8
+        if end > len(self.data) or xxh3_64(self.data[at + 8:end], at) != \
+                int.from_bytes(head[:8], "little"):
+            return None
+        lsn, = struct.unpack("<Q", head[16:24])
+        watermark, = struct.unpack("<Q", head[40:48])
+        return Record(at, end, lsn, watermark,
+                      Cursor(self.data[at + 48:at + 48 + size], self.path, at))
+
+    def run(self, at, lsn):
+        """The valid records that follow each other."""
+        while (r := self.record(at)) and r.lsn == lsn:
+            yield r
+            at, lsn = r.end, lsn + 1
+
+    def scan(self, at):
+        """All valid records, behind damage too."""
+        while (found := self.data.find(b"PREC", at + 8)) >= 0:
+            at = found - 8
+            r = self.record(at) if at % 8 == 0 else None
+            if r:
+                yield r
+            at = r.end if r else at + 1
+
+
+class Log:
+    """The records that make the log, and W."""
+
+    def __init__(self, store, manifest):
+        self.store, self.manifest = store, manifest
+        self.records, self.watermark = [], manifest.watermark
+        self.last, self.end, path = manifest.tables_last, END, None
+        for s in manifest.segments:
+            f = self.file(s.number)
+            self.take(f, END, s.first, s.end)
+            path = f.path
+            if f.epoch is None or (self.last, self.end) != (s.last, s.end):
+                raise corrupt(path, self.end, "the log is damaged")
+        tail = self.find_tail()
+        for f, at in tail:
+            self.take(f, at, self.last + 1, None)
+            path = f.path
+        if self.last < self.watermark:
+            raise corrupt(path, self.end, "a record of the log is damaged or "
+                          "missing")
+
+    def file(self, number):
+        return SegmentFile(self.store, self.manifest.identity, number)
+
+    def take(self, f, at, lsn, end):
+        for r in f.run(at, lsn):
+            if end is not None and r.end > end:
+                return
+            self.records.append(r)
+            self.last, self.end = r.lsn, r.end
+
+    def find_tail(self):
+        m, tail = self.manifest, []
+        names = os.listdir(os.path.join(self.store, "wal"))
+        numbers = sorted(int(n[:16], 16) for n in names
+                         if re.fullmatch("[0-9a-f]{16}[.]log", n))
+        places = [(n, END) for n in numbers if n >= m.next_segment]
+        if m.segments:
+            places.insert(0, (m.segments[-1].number, m.segments[-1].end))
+        for number, at in places:
+            f = self.file(number)
+            if f.epoch is not None and at == END and f.epoch < m.epoch:
+                continue
+            later = f.epoch is not None and f.epoch > m.epoch
+            found = [r for r in f.scan(at)
+                     if not (later and r.watermark == r.lsn)]
+            if found and f.epoch is None:
+                raise corrupt(f.path, 0, "a segment has a bad header")
+            if found and (later or m.clean):
+                raise corrupt(f.path, found[0].at, "the log goes on where the "
+                              "manifest says it ends")
+            if found:
+                self.watermark = max(self.watermark,
+                                     *(r.watermark for r in found))
+                tail.append((f, at))
+        return tail
