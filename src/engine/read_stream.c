@@ -69,7 +69,9 @@ static persist_status enter_table(engine_cursor *c, table *t,
     if (entry.events == 0 || entry.last < r->low || entry.first > r->high)
         return PERSIST_NONE;
     r->ordinal = entry.ordinal;
-    table_iter_init(&r->iter, t, TABLE_EVENTS, false);
+    unsigned scanned = r->iter.scanned;
+    table_iter_init(&r->iter, t, TABLE_EVENTS, scanned > SCAN_BLOCKS);
+    r->iter.scanned = scanned;
     entry_event_key(r->ordinal, r->back ? r->high : r->low, place);
     slice at = slice_of(place, sizeof place);
     return r->back ? table_seek_back(&r->iter, at, error)
