@@ -80,7 +80,7 @@
 #define CACHE_SIZE_DEFAULT (16u << 20)
 /* Whoever goes through more blocks than this reads much, and once: blocks that
  * come after pass the cache by. */
-#define SCAN_BLOCKS 16u
+#define SCAN_BLOCKS 128u
 
 /* So many tables of about one size, side by side, become one. */
 #define MERGE_WIDTH_DEFAULT 8u
