@@ -58,15 +58,3 @@ uint64_t cursor_varint_long(cursor *c)
     c->failed = true;
     return 0;
 }
-
-slice cursor_bytes(cursor *c, uint64_t size)
-{
-    CHECK(c->at <= c->end);
-    if (c->failed || cursor_left(c) < size) {
-        c->failed = true;
-        return slice_of(NULL, 0);
-    }
-    slice s = slice_of(c->at, (size_t)size);
-    c->at += size;
-    return s;
-}

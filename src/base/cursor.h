@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/check.h"
 #include "base/slice.h"
 
 typedef struct cursor {
@@ -32,23 +33,52 @@ static inline bool cursor_done(const cursor *c)
     return !c->failed && c->at == c->end;
 }
 
+/* Eight bytes as a number, the highest first. */
+static inline uint64_t big_u64(const uint8_t *at)
+{
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    value = __builtin_bswap64(value);
+#endif
+    return value;
+}
+
 /* Little-endian integers. */
 uint8_t cursor_u8(cursor *);
 uint16_t cursor_u16(cursor *);
 uint32_t cursor_u32(cursor *);
 uint64_t cursor_u64(cursor *);
 /* LEB128; fails on more than 64 bits or a form longer than needed. The short
- * way is for numbers of one byte. */
+ * ways are for numbers of one and of two bytes. */
 uint64_t cursor_varint_long(cursor *);
 
 static inline uint64_t cursor_varint(cursor *c)
 {
-    if (!c->failed && c->at < c->end && *c->at < 0x80)
-        return *c->at++;
+    const uint8_t *at = c->at;
+    size_t left = cursor_left(c);
+    if (left >= 1 && at[0] < 0x80) {
+        c->at = at + 1;
+        return at[0];
+    }
+    if (left >= 2 && at[1] < 0x80 && at[1] > 0) {
+        c->at = at + 2;
+        return (uint64_t)at[1] << 7 | (at[0] & 0x7f);
+    }
     return cursor_varint_long(c);
 }
 
 /* The next size bytes, still owned by whoever owns the input. */
-slice cursor_bytes(cursor *, uint64_t size);
+static inline slice cursor_bytes(cursor *c, uint64_t size)
+{
+    CHECK(c->at <= c->end);
+    if (cursor_left(c) < size || c->failed) {
+        c->failed = true;
+        return slice_of(NULL, 0);
+    }
+    slice s = slice_of(c->at, (size_t)size);
+    c->at += size;
+    return s;
+}
 
 #endif

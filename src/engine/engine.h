@@ -180,6 +180,11 @@ void snapshot_close(engine *, snapshot *);
  * the layers below. *hidden: it is not there at all. The state lock is held. */
 const stream *snapshot_stream(const snapshot *, slice name, bool *hidden);
 
+/* Finds a stream in a snapshot as layers_below_stream does; the number of the
+ * active memtable is table_count + 1. */
+persist_status snapshot_find(engine *, const snapshot *, slice name,
+                             stream_entry *, size_t *layer, persist_error *);
+
 /* The state of a stream in a snapshot; PERSIST_NONE: it is not there. */
 persist_status snapshot_state(engine *, const snapshot *, slice name,
                               stream_state *, persist_error *);
@@ -201,7 +206,9 @@ typedef struct stream_reader {
     uint64_t low, high; /* seqs */
     size_t layer;       /* counted from the one that is read first */
     bool in_layer;
-    table_iter iter; /* in a table */
+    size_t newest;      /* number of the newest layer that has the stream */
+    stream_entry entry; /* and its entry there, if that is a table */
+    table_iter iter;    /* in a table */
     uint64_t ordinal;
     const stream *stream; /* in a memtable: */
     uint64_t begin, end;  /* indexes of the events that are left */

@@ -11,14 +11,6 @@ static void put_big(uint8_t *out, uint64_t value)
         out[i] = (uint8_t)(value >> (56 - 8 * i));
 }
 
-static uint64_t get_big(const uint8_t *at)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value = value << 8 | at[i];
-    return value;
-}
-
 /* ---- streams ---------------------------------------------------------- */
 
 void entry_put_stream(buf *b, const stream_entry *e)
@@ -87,8 +79,8 @@ bool entry_get_event(slice key, slice value, event_entry *out)
 {
     if (key.size != ENTRY_EVENT_KEY_SIZE)
         return false;
-    out->ordinal = get_big(key.data);
-    out->seq = get_big((const uint8_t *)key.data + 8);
+    out->ordinal = big_u64(key.data);
+    out->seq = big_u64((const uint8_t *)key.data + 8);
     cursor c = cursor_of(value);
     uint64_t packed = cursor_varint(&c);
     out->position = packed >> 1;
@@ -170,7 +162,7 @@ bool entry_get_order(slice key, slice value, uint64_t *position, uint64_t *seq,
 {
     if (key.size != ENTRY_ORDER_KEY_SIZE)
         return false;
-    *position = get_big(key.data);
+    *position = big_u64(key.data);
     cursor c = cursor_of(value);
     *seq = cursor_varint(&c);
     *name = slice_of(c.at, cursor_left(&c));

@@ -40,11 +40,14 @@ uint64_t filter_part(uint64_t hash, uint64_t parts)
     return (hash >> 32) % parts;
 }
 
-/* Each probe is a mix of the one before. */
+/* Each probe is a mix of the one before. Parts of a full filter have a power
+ * of two of bits, which spares a division. */
 static uint64_t next_probe(uint64_t *state, uint64_t bits)
 {
     *state = (*state ^ *state >> 31) * 0xbf58476d1ce4e5b9u;
-    return (*state >> 16) % bits;
+    uint64_t bit = *state >> 16;
+    return bits == FILTER_PART_SIZE * 8 ? bit % (FILTER_PART_SIZE * 8)
+                                        : bit % bits;
 }
 
 void filter_add(filter *f, uint64_t hash)

@@ -82,8 +82,9 @@ static persist_status find_entry(table *t, slice name, stream_entry *out,
     return status;
 }
 
-persist_status layers_below_state(const layers *v, slice name, persist_lsn lsn,
-                                  stream_state *out, persist_error *error)
+persist_status layers_below_stream(const layers *v, slice name, persist_lsn lsn,
+                                   stream_entry *out, size_t *layer,
+                                   persist_error *error)
 {
     CHECK(lsn >= layers_tables_last(v));
     const stream *s =
@@ -91,16 +92,27 @@ persist_status layers_below_state(const layers *v, slice name, persist_lsn lsn,
     if (s != NULL && s->created > lsn)
         return PERSIST_NONE;
     if (s != NULL) {
-        stream_state_at(s, lsn, out);
+        stream_state_at(s, lsn, &out->state);
+        *layer = v->table_count;
         return PERSIST_OK;
     }
     persist_status status = PERSIST_NONE;
     for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;) {
-        stream_entry entry;
-        status = find_entry(v->tables[i], name, &entry, error);
-        if (status == PERSIST_OK)
-            *out = entry.state;
+        status = find_entry(v->tables[i], name, out, error);
+        *layer = i;
     }
+    return status;
+}
+
+persist_status layers_below_state(const layers *v, slice name, persist_lsn lsn,
+                                  stream_state *out, persist_error *error)
+{
+    stream_entry entry;
+    size_t layer;
+    persist_status status =
+        layers_below_stream(v, name, lsn, &entry, &layer, error);
+    if (status == PERSIST_OK)
+        *out = entry.state;
     return status;
 }
 

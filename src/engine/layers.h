@@ -39,6 +39,13 @@ static inline bool layers_shows_active(const layers *v, persist_lsn lsn)
 /* The layers below the active memtable. Their functions do file work, and
  * need no lock. */
 
+/* Finds a stream at an lsn, and which layer has its newest state: a table, or
+ * the frozen memtable, whose number is table_count; there the entry is but its
+ * state. PERSIST_NONE: it is not there. */
+persist_status layers_below_stream(const layers *, slice name, persist_lsn,
+                                   stream_entry *, size_t *layer,
+                                   persist_error *);
+
 /* The state of a stream at an lsn; PERSIST_NONE: it is not there. */
 persist_status layers_below_state(const layers *, slice name, persist_lsn,
                                   stream_state *, persist_error *);

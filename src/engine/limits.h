@@ -70,10 +70,17 @@
 #define FILTER_BITS 10u              /* a name */
 #define FILTER_PART_SIZE (16u << 10) /* bytes that one look-up reads */
 #define FILTER_SIZE_MAX (8u << 20)
+/* The first parts of a table's filter stay in memory while it is open. */
+#define FILTER_PARTS_KEPT 32u
+/* So do the roots of its trees, unless they take more than this. */
+#define ROOT_KEPT_MAX (4 * BLOCK_SIZE_MAX)
 /* Bytes of a table that are gathered before they are written. */
 #define TABLE_WRITE_SIZE (256u << 10)
 
 #define CACHE_SIZE_DEFAULT (16u << 20)
+/* Whoever goes through more blocks than this reads much, and once: blocks that
+ * come after pass the cache by. */
+#define SCAN_BLOCKS 128u
 
 /* So many tables of about one size, side by side, become one. */
 #define MERGE_WIDTH_DEFAULT 8u

@@ -90,19 +90,33 @@ const stream *snapshot_stream(const snapshot *s, slice name, bool *hidden)
     return *hidden ? NULL : found;
 }
 
-persist_status snapshot_state(engine *e, const snapshot *s, slice name,
-                              stream_state *out, persist_error *error)
+persist_status snapshot_find(engine *e, const snapshot *s, slice name,
+                             stream_entry *out, size_t *layer,
+                             persist_error *error)
 {
     bool hidden;
     pthread_rwlock_rdlock(&e->state);
     const stream *found = snapshot_stream(s, name, &hidden);
     if (found != NULL)
-        stream_state_at(found, s->pin.lsn, out);
+        stream_state_at(found, s->pin.lsn, &out->state);
     pthread_rwlock_unlock(&e->state);
+    *layer = s->layers->table_count + 1;
     if (found != NULL)
         return PERSIST_OK;
     return hidden ? PERSIST_NONE
-                  : layers_below_state(s->layers, name, s->pin.lsn, out, error);
+                  : layers_below_stream(s->layers, name, s->pin.lsn, out, layer,
+                                        error);
+}
+
+persist_status snapshot_state(engine *e, const snapshot *s, slice name,
+                              stream_state *out, persist_error *error)
+{
+    stream_entry entry;
+    size_t layer;
+    persist_status status = snapshot_find(e, s, name, &entry, &layer, error);
+    if (status == PERSIST_OK)
+        *out = entry.state;
+    return status;
 }
 
 /* ---- one thing -------------------------------------------------------- */

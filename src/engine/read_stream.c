@@ -51,25 +51,36 @@ static void enter_memtable(engine_cursor *c, const memtable *t)
     pthread_rwlock_unlock(&c->engine->state);
 }
 
-/* PERSIST_NONE: the table has none of the events. */
-static persist_status enter_table(engine_cursor *c, table *t,
-                                  persist_error *error)
+static persist_status find_entry(const stream_reader *r, table *t,
+                                 stream_entry *out, persist_error *error)
 {
-    stream_reader *r = &c->u.stream;
-    stream_entry entry;
     table_iter names;
-    uint8_t place[ENTRY_EVENT_KEY_SIZE];
     table_iter_init(&names, t, TABLE_STREAMS, false);
     persist_status status = table_find(&names, r->name, error);
     if (status == PERSIST_OK)
-        status = table_get_stream(&names, &entry, error);
+        status = table_get_stream(&names, out, error);
     table_iter_release(&names);
+    return status;
+}
+
+/* PERSIST_NONE: the table has none of the events. */
+static persist_status enter_table(engine_cursor *c, size_t index,
+                                  persist_error *error)
+{
+    stream_reader *r = &c->u.stream;
+    table *t = c->snapshot.layers->tables[index];
+    stream_entry entry = r->entry;
+    uint8_t place[ENTRY_EVENT_KEY_SIZE];
+    persist_status status =
+        index == r->newest ? PERSIST_OK : find_entry(r, t, &entry, error);
     if (status != PERSIST_OK)
         return status;
     if (entry.events == 0 || entry.last < r->low || entry.first > r->high)
         return PERSIST_NONE;
     r->ordinal = entry.ordinal;
-    table_iter_init(&r->iter, t, TABLE_EVENTS, false);
+    unsigned scanned = r->iter.scanned;
+    table_iter_init(&r->iter, t, TABLE_EVENTS, scanned > SCAN_BLOCKS);
+    r->iter.scanned = scanned;
     entry_event_key(r->ordinal, r->back ? r->high : r->low, place);
     slice at = slice_of(place, sizeof place);
     return r->back ? table_seek_back(&r->iter, at, error)
@@ -84,7 +95,7 @@ static persist_status enter_layer(engine_cursor *c, persist_error *error)
     c->u.stream.in_layer = true;
     c->u.stream.slot = c->u.stream.slot_end = 0;
     if (index < v->table_count)
-        return enter_table(c, v->tables[index], error);
+        return enter_table(c, index, error);
     enter_memtable(c, memtable_of(&c->snapshot, index));
     return PERSIST_OK;
 }
@@ -180,7 +191,6 @@ persist_status stream_reader_open(engine_cursor *c, slice name, uint64_t from,
                                   persist_error *error)
 {
     stream_reader *r = &c->u.stream;
-    stream_state state;
     void *copy = mem_alloc(name.size);
     if (copy == NULL)
         return status_set(error, PERSIST_LIMIT, "out of memory");
@@ -188,12 +198,15 @@ persist_status stream_reader_open(engine_cursor *c, slice name, uint64_t from,
         memcpy(copy, name.data, name.size);
     r->name = slice_of(copy, name.size);
     r->back = c->kind == ENGINE_STREAM_BACK;
-    persist_status status =
-        snapshot_state(c->engine, &c->snapshot, name, &state, error);
+    persist_status status = snapshot_find(c->engine, &c->snapshot, name,
+                                          &r->entry, &r->newest, error);
     if (status > PERSIST_NONE)
         return status;
-    r->low = status == PERSIST_NONE ? 1 : state.floor.through + 1;
-    r->high = status == PERSIST_NONE ? 0 : state.mark;
+    const stream_state *state = &r->entry.state;
+    r->low = status == PERSIST_NONE ? 1 : state->floor.through + 1;
+    r->high = status == PERSIST_NONE ? 0 : state->mark;
+    if (r->back)
+        r->layer = layer_count(&c->snapshot) - 1 - r->newest;
     if (r->back && from < r->high)
         r->high = from;
     if (!r->back && from > r->low)

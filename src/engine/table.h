@@ -120,6 +120,9 @@ typedef struct table {
     cache *cache;
     os_file *file;
     table_footer footer;
+    /* What every look-up needs is kept, not cached, once it was read. */
+    _Atomic(block *) roots[TABLE_SECTIONS];
+    _Atomic(block *) filters[FILTER_PARTS_KEPT];
 } table;
 
 /* Opens a table of that size; *out has one reference. PERSIST_CORRUPT if it is
@@ -143,7 +146,8 @@ persist_status table_may_have(table *, table_section, slice name,
 typedef struct table_iter {
     table *table; /* not owned */
     table_section section;
-    bool passing; /* reads without filling the cache */
+    bool passing;     /* reads without filling the cache */
+    unsigned scanned; /* leaves it has gone through from one to the next */
     unsigned height;
     struct table_step {
         block *block;

@@ -107,6 +107,10 @@ void table_unref(table *t)
     CHECK(before > 0);
     if (before > 1)
         return;
+    for (size_t i = 0; i < TABLE_SECTIONS; i++)
+        block_unref(t->roots[i]);
+    for (size_t i = 0; i < FILTER_PARTS_KEPT; i++)
+        block_unref(t->filters[i]);
     if (t->file != NULL)
         t->place.sys->file_close(t->place.sys, t->file);
     mem_free(t);
@@ -117,6 +121,7 @@ void table_unref(table *t)
 typedef struct block_place {
     uint64_t offset, size;
     uint8_t kind;
+    _Atomic(block *) *kept; /* where it is kept; NULL: nowhere */
 } block_place;
 
 static persist_status read_block(table *t, const block_place *place,
@@ -143,6 +148,24 @@ static persist_status read_block(table *t, const block_place *place,
     return status;
 }
 
+/* Returns the block with a reference if it is in memory. */
+static block *find_loaded(const table *t, const block_place *place)
+{
+    block *b = place->kept == NULL
+                   ? NULL
+                   : atomic_load_explicit(place->kept, memory_order_acquire);
+    return b != NULL ? block_ref(b)
+                     : cache_find(t->cache, t->footer.number, place->offset);
+}
+
+static void keep(const block_place *place, block *b)
+{
+    block *none = NULL;
+    block_ref(b);
+    if (!atomic_compare_exchange_strong(place->kept, &none, b))
+        block_unref(b);
+}
+
 /* Returns a block with a reference. */
 static persist_status load(table *t, const block_place *place, bool passing,
                            block **out, persist_error *error)
@@ -152,7 +175,7 @@ static persist_status load(table *t, const block_place *place, bool passing,
         place->size < BLOCK_HEADER_SIZE || place->size > end - place->offset)
         return table_corrupt(t, place->offset, "a block is out of bounds",
                              error);
-    *out = cache_find(t->cache, t->footer.number, place->offset);
+    *out = find_loaded(t, place);
     if (*out != NULL)
         return PERSIST_OK;
     persist_status status = read_block(t, place, out, error);
@@ -160,7 +183,9 @@ static persist_status load(table *t, const block_place *place, bool passing,
         return status;
     (*out)->table = t->footer.number;
     (*out)->offset = place->offset;
-    if (!passing)
+    if (place->kept != NULL && (*out)->memory <= ROOT_KEPT_MAX)
+        keep(place, *out);
+    else if (!passing)
         cache_add(t->cache, *out);
     return PERSIST_OK;
 }
@@ -173,9 +198,10 @@ persist_status table_may_have(table *t, table_section section, slice name,
     uint64_t hash = filter_hash(section, name);
     uint64_t size = t->footer.filter_part_size;
     block_place place = {.kind = table_kind(TABLE_FILTER, 0)};
+    uint64_t part = filter_part(hash, t->footer.filter_parts);
     place.size = size + BLOCK_HEADER_SIZE;
-    place.offset = t->footer.filter_offset +
-                   filter_part(hash, t->footer.filter_parts) * place.size;
+    place.offset = t->footer.filter_offset + part * place.size;
+    place.kept = part < FILTER_PARTS_KEPT ? &t->filters[part] : NULL;
     block *b;
     persist_status status = load(t, &place, false, &b, error);
     if (status != PERSIST_OK)
@@ -190,7 +216,11 @@ persist_status table_may_have(table *t, table_section section, slice name,
 void table_iter_init(table_iter *i, table *t, table_section section,
                      bool passing)
 {
-    *i = (table_iter){.table = t, .section = section, .passing = passing};
+    i->table = t;
+    i->section = section;
+    i->passing = passing;
+    i->scanned = 0;
+    i->height = 0;
 }
 
 void table_iter_release(table_iter *i)
@@ -214,12 +244,14 @@ static persist_status enter(table_iter *i, unsigned level, persist_error *error)
 {
     const table_root *root = &i->table->footer.roots[i->section];
     block_place place = {root->offset, root->size,
-                         table_kind(i->section, i->height - 1 - level)};
+                         table_kind(i->section, i->height - 1 - level),
+                         &i->table->roots[i->section]};
     if (level > 0) {
         const struct table_step *above = &i->path[level - 1];
         cursor c = cursor_of(block_value(above->block, above->at));
         place.offset = cursor_varint(&c);
         place.size = cursor_varint(&c);
+        place.kept = NULL;
         if (!cursor_done(&c))
             return table_corrupt(i->table, above->block->offset,
                                  "an entry of a block is damaged", error);
@@ -238,6 +270,8 @@ static persist_status begin(table_iter *i)
     if (height == 0)
         return PERSIST_NONE;
     CHECK(height <= TREE_HEIGHT_MAX && (i->height == 0 || i->height == height));
+    for (unsigned level = i->height; level < height; level++)
+        i->path[level].block = NULL;
     i->height = height;
     return PERSIST_OK;
 }
@@ -270,6 +304,8 @@ static persist_status step_up(table_iter *i, bool back, persist_error *error)
         if (back ? s->at == 0 : s->at + 1 >= s->block->count)
             continue;
         s->at += back ? UINT32_MAX : 1;
+        if (i->scanned++ == SCAN_BLOCKS)
+            i->passing = true;
         return descend(i, level + 1, back, error);
     }
     return PERSIST_NONE;
