@@ -97,7 +97,7 @@ read from memory.
 NOTES = """
 The machine alone: {limits}.
 
-- W3 is the best of the passes of two seconds, after a first one: an engine
+- W3 is the best of the passes of a second, after a first one: an engine
   that still merges after the load may end that.
 - W3c is one stream of a hundredth of all events, open and close included, in a
   new process; then with the database's files taken out of the page cache
