@@ -39,7 +39,9 @@ class Traced(Case):
         print("\nfigure: %d syncs for %d appends in one evaluation"
               % (used, count))
         self.assertGreaterEqual(used, 1)
-        self.assertLessEqual(used, 16)
+        # one for the reply; the others make room in the log and a table
+        # every few MiB, in the background
+        self.assertLessEqual(used, 40)
         s.kill()
         s = self.serve()
         self.gives(s, perform("persist/last-seq", '"s"'), str(count))
