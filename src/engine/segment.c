@@ -3,42 +3,19 @@
 #include "engine/segment.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-enum { NUMBER_DIGITS = 16, NAME_SIZE = NUMBER_DIGITS + 4 };
+#include "engine/numbered.h"
 
 int segment_path(const segment_place *place, uint64_t number,
                  char out[PERSIST_PATH_MAX])
 {
-    char name[NAME_SIZE + 1];
-    CHECK(number != 0);
-    int size =
-        snprintf(name, sizeof name, "%016llx.log", (unsigned long long)number);
-    CHECK(size == NAME_SIZE);
-    return os_join(out, PERSIST_PATH_MAX, place->dir, name);
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return numbered_path(place->dir, number, ".log", out);
 }
 
 bool segment_number(const char *name, uint64_t *number)
 {
-    if (strlen(name) != NAME_SIZE || strcmp(name + NUMBER_DIGITS, ".log") != 0)
-        return false;
-    uint64_t value = 0;
-    for (int i = 0; i < NUMBER_DIGITS; i++) {
-        int digit = hex_digit(name[i]);
-        if (digit < 0)
-            return false;
-        value = value << 4 | (uint64_t)digit;
-    }
-    *number = value;
-    return value != 0;
+    return numbered_parse(name, ".log", number);
 }
 
 /* Gives the file its size, writes the header, syncs. */

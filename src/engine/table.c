@@ -5,14 +5,12 @@
 #include "engine/table.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/cursor.h"
 #include "base/hash.h"
+#include "engine/numbered.h"
 
 enum {
-    NUMBER_DIGITS = 16,
-    NAME_SIZE = NUMBER_DIGITS + 4,
     CHECKSUM_SIZE = 8,
     SUMMED_SIZE = TABLE_FOOTER_SIZE - CHECKSUM_SIZE,
 };
@@ -23,33 +21,12 @@ static const char footer_magic[8] = "ptablef";
 int table_path(const table_place *place, uint64_t number,
                char out[PERSIST_PATH_MAX])
 {
-    char name[NAME_SIZE + 1];
-    int size =
-        snprintf(name, sizeof name, "%016llx.tbl", (unsigned long long)number);
-    CHECK(size == NAME_SIZE);
-    return os_join(out, PERSIST_PATH_MAX, place->dir, name);
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return numbered_path(place->dir, number, ".tbl", out);
 }
 
 bool table_number(const char *name, uint64_t *number)
 {
-    if (strlen(name) != NAME_SIZE || strcmp(name + NUMBER_DIGITS, ".tbl") != 0)
-        return false;
-    uint64_t value = 0;
-    for (int i = 0; i < NUMBER_DIGITS; i++) {
-        int digit = hex_digit(name[i]);
-        if (digit < 0)
-            return false;
-        value = value << 4 | (uint64_t)digit;
-    }
-    *number = value;
-    return value != 0;
+    return numbered_parse(name, ".tbl", number);
 }
 
 /* Fills `size` bytes with what b holds, zeros, and a checksum. */
