@@ -331,7 +331,7 @@ void persist_blob_close(persist_blob_reader *reader);
 /* Counters since the store was opened, and sizes now. */
 typedef struct persist_stats {
     uint64_t commits, syncs, bytes_logged; /* bytes_logged: log records */
-    uint64_t streams, keys, events;        /* visible now, LATEST */
+    uint64_t streams, events;              /* visible now, LATEST */
     uint64_t segments, segments_spare;     /* log files in use, and ready */
     uint64_t memory;                       /* bytes of the memtables */
     uint64_t tables, table_bytes;          /* files, and their sizes */

@@ -147,9 +147,8 @@ class Store:
         order = {p: e for p, e in self.order.items()
                  if e[1] > self.streams[e[0]].through}
         self.keys = {k: v for k, v in self.keys.items() if v is not None}
-        counts = (manifest.streams, manifest.keys, manifest.events)
-        if order != alive or counts != (len(self.streams), len(self.keys),
-                                        len(alive)):
+        counts = (manifest.streams, manifest.events)
+        if order != alive or counts != (len(self.streams), len(alive)):
             raise corrupt(path, None, "the tables contradict each other or "
                           "the manifest")
         if manifest.next_position < self.next_position:

@@ -18,9 +18,8 @@ typedef struct commit {
     size_t count;
     const persist_once *given_once;
     persist_lsn lsn;
-    size_t planned;   /* entries of e->plan */
-    size_t appends;   /* numbers in e->seqs */
-    size_t replacing; /* edits that may replace something */
+    size_t planned; /* entries of e->plan */
+    size_t appends; /* numbers in e->seqs */
     uint64_t position;
     once *once;      /* to be kept */
     uint64_t logged; /* bytes of its record */
@@ -180,33 +179,25 @@ static persist_status plan_append(commit *c, memtable_edit *m,
     return PERSIST_OK;
 }
 
-/* Finds a key in the active memtable, or enters it there. */
+/* Finds a key in the active memtable, or enters it there: whatever older
+ * layers have, nothing is read. */
 static persist_status find_key(commit *c, memtable_edit *m,
                                persist_error *error)
 {
     engine *e = c->e;
     memtable *t = e->layers->active;
-    found_value found;
     m->target = memtable_key(t, m->edit->name);
     if (m->target != NULL)
         return PERSIST_OK;
-    persist_status status =
-        layers_below_key(e->layers, m->edit->name, e->latest, &found, error);
-    if (status > PERSIST_NONE)
-        return status;
-    bool below = status == PERSIST_OK;
-    if (below)
-        found_value_release(&found);
-    else if (m->edit->kind == PERSIST_DELETE)
-        return PERSIST_OK;
     pthread_rwlock_wrlock(&e->state);
-    m->target = memtable_make_key(t, m->edit->name, below);
+    m->target = memtable_make_key(t, m->edit->name);
     pthread_rwlock_unlock(&e->state);
     m->made = m->target != NULL;
     return m->made ? PERSIST_OK : no_memory(error);
 }
 
-/* The same for a stream; a truncation makes none. */
+/* Finds a stream there, or enters it with the state it has in older layers; a
+ * truncation makes none. */
 static persist_status find_stream(commit *c, memtable_edit *m,
                                   persist_error *error)
 {
@@ -235,7 +226,6 @@ static persist_status plan_truncate(commit *c, memtable_edit *m,
                                     persist_error *error)
 {
     const stream *s = m->target;
-    c->replacing++;
     if (s == NULL || m->edit->seq >= s->base.mark ||
         m->edit->seq <= s->base.floor.through)
         return PERSIST_OK;
@@ -269,7 +259,6 @@ static persist_status plan_edit(commit *c, const persist_edit *edit,
             *mark = edit->seq;
         return PERSIST_OK;
     }
-    c->replacing++;
     return PERSIST_OK;
 }
 
@@ -313,7 +302,7 @@ static void abandon(commit *c)
 static bool apply_all(commit *c)
 {
     memtable *t = c->e->layers->active;
-    if (!memtable_reserve(t, c->replacing, c->once != NULL))
+    if (c->once != NULL && !memtable_reserve_once(t))
         return false;
     for (size_t i = 0; i < c->planned; i++) {
         if (memtable_apply(t, &c->e->plan[i], c->lsn))
@@ -330,9 +319,6 @@ static void publish(commit *c)
     engine *e = c->e;
     memtable *t = e->layers->active;
     CHECK(c->lsn == e->latest + 1);
-    if (c->replacing > 0)
-        for (size_t i = 0; i < c->planned; i++)
-            memtable_settle(t, &e->plan[i], c->lsn);
     if (c->once != NULL)
         memtable_add_once(t, c->once);
     t->last = c->lsn;
@@ -374,9 +360,6 @@ static persist_status write_commit(commit *c, persist_outcome *out,
             wal_append(&e->wal, c->lsn);
             publish(c);
             e->commits++;
-            if (memtable_garbage_from(e->layers->active) <=
-                wal_durable(&e->wal))
-                memtable_collect(e->layers->active, engine_horizon(e));
         } else {
             status = no_memory(error);
         }
@@ -506,6 +489,5 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
         return status;
     }
     publish(&c);
-    memtable_collect(t, lsn); /* nobody reads yet */
     return PERSIST_OK;
 }

@@ -118,7 +118,7 @@ static persist_status find_leftovers(engine *e, leftovers *l,
 static persist_status open_tables(engine *e, const manifest *m,
                                   persist_error *error)
 {
-    store_counts counts = {m->next_position, m->streams, m->keys, m->events};
+    store_counts counts = {m->next_position, m->streams, m->events};
     persist_status status = PERSIST_OK;
     size_t opened = 0;
     e->table_place = (table_place){e->sys, e->table_dir, m->identity};
@@ -400,7 +400,6 @@ void engine_stats(engine *e, persist_stats *out)
     const layers *v = e->layers;
     out->commits = e->commits;
     out->streams = v->active->counts.streams;
-    out->keys = v->active->counts.keys;
     out->events = v->active->counts.events;
     out->memory = v->active->memory;
     if (v->frozen != NULL)

@@ -152,11 +152,11 @@ void upkeep_sweep(engine *);
 
 /* The same layers but for the tables [from, to), which `t` takes the place of,
  * and for the frozen memtable, which it may be too: a new manifest, and a new
- * set of layers. Takes the table over; after an error its file is gone, unless
- * nobody knows which manifest stands. For flush.c and upkeep.c, under
- * upkeep.step. */
+ * set of layers, with about so many keys. Takes the table over; after an error
+ * its file is gone, unless nobody knows which manifest stands. For flush.c and
+ * upkeep.c, under upkeep.step. */
 persist_status upkeep_install(engine *, size_t from, size_t to, table *t,
-                              bool flushed, persist_error *);
+                              bool flushed, uint64_t keys, persist_error *);
 
 /* ---- flush.c ---------------------------------------------------------- */
 

@@ -48,7 +48,7 @@ static void flush_stream(flush *f, const stream *s)
 {
     stream_entry out = {.ordinal = f->ordinal};
     stream_state_at(s, UINT64_MAX, &out.state);
-    for (size_t i = s->chunk_first; i < s->chunk_end; i++) {
+    for (size_t i = 0; i < s->chunk_count; i++) {
         const chunk *c = s->chunks[i];
         for (uint32_t slot = 0; slot < c->count; slot++) {
             const event *e = chunk_event(c, slot);
@@ -121,9 +121,8 @@ static void flush_order(flush *f)
         for (uint32_t slot = 0; slot < all->blocks[i]->count; slot++) {
             const order_item *item = &all->blocks[i]->items[slot];
             uint8_t place[ENTRY_ORDER_KEY_SIZE];
-            if (item->event == NULL ||
-                item->event->seq <=
-                    stream_floor_at(item->stream, UINT64_MAX)->through)
+            if (item->event->seq <=
+                stream_floor_at(item->stream, UINT64_MAX)->through)
                 continue;
             buf_clear(&f->value);
             entry_put_order(&f->value, item->event->seq, item->stream->name);
@@ -158,6 +157,31 @@ static persist_status write_table(engine *e, const memtable *from,
     return status;
 }
 
+/* Tells about how many keys there are with those of a memtable, which may be
+ * in tables already: some of them are looked up. What cannot be read is taken
+ * for new. */
+static uint64_t count_keys(const layers *v, const memtable *from, uint64_t keys)
+{
+    size_t stride = from->key_map.count / KEYS_SAMPLED + 1, n = 0;
+    uint64_t more = 0, less = 0;
+    btree_at at = btree_seek(&from->key_tree, slice_of(NULL, 0), false);
+    for (const key *k; (k = btree_next(&at)) != NULL;) {
+        found_value found;
+        persist_error ignored;
+        if (k->newest == NULL || n++ % stride != 0)
+            continue;
+        bool there =
+            layers_tables_key(v, k->name, &found, &ignored) == PERSIST_OK;
+        if (there)
+            found_value_release(&found);
+        more += !there && !k->newest->deleted;
+        less += there && k->newest->deleted;
+    }
+    CHECK(more + less <= KEYS_SAMPLED + 1);
+    keys += more * stride;
+    return keys > less * stride ? keys - less * stride : 0;
+}
+
 persist_status flush_frozen(engine *e, persist_error *error)
 {
     /* Only a step changes what is frozen, and this is one. */
@@ -176,5 +200,6 @@ persist_status flush_frozen(engine *e, persist_error *error)
     if (status != PERSIST_OK)
         return status;
     size_t end = v->table_count;
-    return upkeep_install(e, end, end, t, true, error);
+    return upkeep_install(e, end, end, t, true,
+                          count_keys(v, frozen, e->manifest.keys), error);
 }

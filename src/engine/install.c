@@ -27,7 +27,8 @@ static bool add_tables(manifest *m, table *const *tables, size_t count)
 
 /* The writer's lock is held. */
 static persist_status describe(engine *e, const layers *next, bool flushed,
-                               manifest *out, persist_error *error)
+                               uint64_t keys, manifest *out,
+                               persist_error *error)
 {
     const manifest *now = &e->manifest;
     *out = (manifest){.identity = now->identity, .epoch = now->epoch};
@@ -45,7 +46,10 @@ static persist_status describe(engine *e, const layers *next, bool flushed,
     out->next_table = e->next_table;
     out->next_position = flushed ? counts->next_position : now->next_position;
     out->streams = flushed ? counts->streams : now->streams;
-    out->keys = flushed ? counts->keys : now->keys;
+    /* Of one table it is known. */
+    out->keys = next->table_count == 1
+                    ? next->tables[0]->footer.roots[TABLE_KEYS].entries
+                    : keys;
     out->events = flushed ? counts->events : now->events;
     return status;
 }
@@ -129,8 +133,8 @@ static persist_status store(engine *e, manifest *m, persist_error *error)
 
 /* Nothing is frozen until the new layers stand, so they fit when they do. */
 static persist_status prepare(engine *e, size_t from, size_t to, table *t,
-                              bool flushed, layers **next, manifest *m,
-                              persist_error *error)
+                              bool flushed, uint64_t keys, layers **next,
+                              manifest *m, persist_error *error)
 {
     pthread_mutex_lock(&e->writer);
     *next = next_view(e, from, to, t, flushed);
@@ -138,19 +142,20 @@ static persist_status prepare(engine *e, size_t from, size_t to, table *t,
     if (*next == NULL || !reserve_dropped(&e->upkeep, to - from))
         status = no_memory(error);
     else
-        status = describe(e, *next, flushed, m, error);
+        status = describe(e, *next, flushed, keys, m, error);
     e->installing = status == PERSIST_OK;
     pthread_mutex_unlock(&e->writer);
     return status;
 }
 
 persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
-                              bool flushed, persist_error *error)
+                              bool flushed, uint64_t keys, persist_error *error)
 {
     manifest m = {0};
     layers *next = NULL;
     uint64_t number = t->footer.number;
-    persist_status status = prepare(e, from, to, t, flushed, &next, &m, error);
+    persist_status status =
+        prepare(e, from, to, t, flushed, keys, &next, &m, error);
     if (status == PERSIST_OK)
         status = store(e, &m, error);
     pthread_mutex_lock(&e->writer);

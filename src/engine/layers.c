@@ -209,17 +209,10 @@ static persist_status key_in_table(table *t, slice name, bool *deleted,
     return status;
 }
 
-persist_status layers_below_key(const layers *v, slice name, persist_lsn lsn,
-                                found_value *out, persist_error *error)
+persist_status layers_tables_key(const layers *v, slice name, found_value *out,
+                                 persist_error *error)
 {
-    CHECK(lsn >= layers_tables_last(v));
     *out = (found_value){0};
-    const key *k = v->frozen == NULL ? NULL : memtable_key(v->frozen, name);
-    const version *newest = k == NULL ? NULL : key_at(k, lsn);
-    if (newest != NULL) {
-        out->value = slice_of(newest->data, newest->size);
-        return newest->deleted ? PERSIST_NONE : PERSIST_OK;
-    }
     persist_status status = PERSIST_NONE;
     bool deleted = false;
     for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;)
@@ -228,6 +221,18 @@ persist_status layers_below_key(const layers *v, slice name, persist_lsn lsn,
         return status;
     found_value_release(out);
     return PERSIST_NONE;
+}
+
+persist_status layers_below_key(const layers *v, slice name, persist_lsn lsn,
+                                found_value *out, persist_error *error)
+{
+    CHECK(lsn >= layers_tables_last(v));
+    const key *k = v->frozen == NULL ? NULL : memtable_key(v->frozen, name);
+    const version *newest = k == NULL ? NULL : key_at(k, lsn);
+    if (newest == NULL)
+        return layers_tables_key(v, name, out, error);
+    *out = (found_value){.value = slice_of(newest->data, newest->size)};
+    return newest->deleted ? PERSIST_NONE : PERSIST_OK;
 }
 
 void found_value_release(found_value *f)

@@ -56,6 +56,10 @@ typedef struct found_value {
     table_iter iter;
 } found_value;
 
+/* The value that a key has in the tables; otherwise as layers_below_key. */
+persist_status layers_tables_key(const layers *, slice name, found_value *,
+                                 persist_error *);
+
 /* The value of a key at an lsn; PERSIST_NONE: it is absent. Release the value
  * after a PERSIST_OK. */
 persist_status layers_below_key(const layers *, slice name, persist_lsn,

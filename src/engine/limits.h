@@ -89,6 +89,8 @@
 #define TABLES_CROWDED 64u
 /* Sizes count as one within this factor. */
 #define MERGE_SIZE_RATIO 4u
+/* So many keys of a memtable are looked up to tell how many are new. */
+#define KEYS_SAMPLED 128u
 /* All tables are merged when they hold this many times what is there. */
 #define GARBAGE_RATIO 2u
 /* Entries that one step of a merge moves. */

@@ -55,7 +55,6 @@ static void release(memtable *t)
     btree_release(&t->stream_tree);
     btree_release(&t->key_tree);
     order_release(&t->order);
-    mem_free(t->garbage);
     mem_free(t);
 }
 
@@ -123,14 +122,14 @@ void memtable_unmake_stream(memtable *t, stream *s)
     stream_free(s);
 }
 
-key *memtable_make_key(memtable *t, slice name, bool below)
+key *memtable_make_key(memtable *t, slice name)
 {
     key *k = mem_alloc(sizeof *k + name.size);
     if (k == NULL)
         return NULL;
     if (name.size > 0)
         memcpy(k + 1, name.data, name.size);
-    *k = (key){.name = slice_of(k + 1, name.size), .below = below};
+    *k = (key){.name = slice_of(k + 1, name.size)};
     if (!enter(&t->key_map, &t->key_tree, k)) {
         mem_free(k);
         return NULL;
@@ -167,6 +166,11 @@ once *once_new(const persist_once *from, persist_lsn lsn, const uint64_t *seqs,
     return o;
 }
 
+bool memtable_reserve_once(memtable *t)
+{
+    return hashmap_reserve(&t->once_map);
+}
+
 void memtable_add_once(memtable *t, once *o)
 {
     CHECK(memtable_once(t, o->id) == NULL);
@@ -177,31 +181,6 @@ void memtable_add_once(memtable *t, once *o)
 
 /* ---- applying --------------------------------------------------------- */
 
-/* An edit replaces at most one version, and a deletion may take a key away. */
-bool memtable_reserve(memtable *t, size_t replacing, bool with_once)
-{
-    if (with_once && !hashmap_reserve(&t->once_map))
-        return false;
-    size_t live = t->garbage_end - t->garbage_first;
-    size_t need = live + replacing * 2;
-    if (t->garbage_first > live) {
-        memmove(t->garbage, t->garbage + t->garbage_first,
-                live * sizeof *t->garbage);
-        t->garbage_first = 0;
-        t->garbage_end = live;
-    }
-    if (t->garbage_first + need <= t->garbage_capacity)
-        return true;
-    size_t capacity = (t->garbage_first + need) * 2;
-    garbage *grown = mem_realloc(t->garbage, capacity * sizeof *grown);
-    if (grown == NULL)
-        return false;
-    t->garbage = grown;
-    t->garbage_capacity = capacity;
-    CHECK(t->garbage_end + replacing * 2 <= capacity);
-    return true;
-}
-
 const version *key_at(const key *k, persist_lsn lsn)
 {
     const version *v = k->newest;
@@ -210,17 +189,10 @@ const version *key_at(const key *k, persist_lsn lsn)
     return v;
 }
 
-static bool is_there(const key *k)
-{
-    return k->newest == NULL ? k->below : !k->newest->deleted;
-}
-
 static bool apply_version(memtable *t, memtable_edit *m, persist_lsn lsn)
 {
     key *k = m->target;
     bool deletes = m->edit->kind == PERSIST_DELETE;
-    if (deletes && (k == NULL || !is_there(k)))
-        return true;
     slice data = deletes ? slice_of(NULL, 0) : m->edit->data;
     version *v = mem_alloc(sizeof *v + data.size);
     if (v == NULL)
@@ -228,10 +200,6 @@ static bool apply_version(memtable *t, memtable_edit *m, persist_lsn lsn)
     *v = (version){lsn, k->newest, (uint32_t)data.size, deletes};
     if (data.size > 0)
         memcpy(v->data, data.data, data.size);
-    if (is_there(k))
-        t->counts.keys--;
-    if (!deletes)
-        t->counts.keys++;
     t->memory += sizeof *v + data.size + ALLOCATION_OVERHEAD;
     k->newest = v;
     m->applied = true;
@@ -335,19 +303,15 @@ bool memtable_apply(memtable *t, memtable_edit *m, persist_lsn lsn)
 static void undo_version(memtable *t, key *k)
 {
     version *v = k->newest;
-    if (is_there(k))
-        t->counts.keys--;
+    CHECK(v != NULL && t->memory >= sizeof *v + v->size);
     k->newest = v->older;
-    CHECK(t->memory >= sizeof *v + v->size);
-    if (is_there(k))
-        t->counts.keys++;
     t->memory -= sizeof *v + v->size + ALLOCATION_OVERHEAD;
     mem_free(v);
 }
 
 static void uncreate(memtable *t, stream *s)
 {
-    if (s->based || s->count > 0 || s->marks.count > 0 || s->dropped_mark > 0)
+    if (s->based || s->count > 0 || s->marks.count > 0)
         return;
     s->created = STREAM_NOT_CREATED;
     t->counts.streams--;
@@ -395,90 +359,4 @@ void memtable_undo(memtable *t, const memtable_edit *m)
     case PERSIST_EXPECT_ABSENT:
         break;
     }
-}
-
-/* ---- garbage ---------------------------------------------------------- */
-
-static void enqueue(memtable *t, garbage g)
-{
-    CHECK(t->garbage_end < t->garbage_capacity);
-    t->garbage[t->garbage_end++] = g;
-}
-
-void memtable_settle(memtable *t, const memtable_edit *m, persist_lsn lsn)
-{
-    if (!m->applied)
-        return;
-    if (m->edit->kind == PERSIST_TRUNCATE) {
-        enqueue(t, (garbage){lsn, GARBAGE_TRUNCATED, m->target, NULL});
-        return;
-    }
-    if (m->edit->kind != PERSIST_PUT && m->edit->kind != PERSIST_DELETE)
-        return;
-    /* Once a commit is enough: what one commit replaces goes together. */
-    key *k = m->target;
-    if (k->settled == lsn)
-        return;
-    k->settled = lsn;
-    if (k->newest->older != NULL)
-        enqueue(t, (garbage){lsn, GARBAGE_VERSIONS, k, k->newest});
-    if (k->newest->deleted && !k->below)
-        enqueue(t, (garbage){lsn, GARBAGE_KEY, k, k->newest});
-}
-
-static size_t versions_size(const version *v)
-{
-    size_t size = 0;
-    for (; v != NULL; v = v->older)
-        size += sizeof *v + v->size + ALLOCATION_OVERHEAD;
-    return size;
-}
-
-static void drop_key(memtable *t, key *k)
-{
-    CHECK(k->newest->deleted && k->newest->older == NULL);
-    t->memory -= versions_size(k->newest);
-    free_versions(k->newest);
-    k->newest = NULL;
-    memtable_unmake_key(t, k);
-}
-
-static void forget_event(void *context, const event *e)
-{
-    memtable *t = context;
-    order_forget(&t->order, e->position);
-    t->memory -= sizeof *e + sizeof(order_item) + e->size;
-}
-
-static void discard(memtable *t, const garbage *g, persist_lsn horizon)
-{
-    CHECK(g->lsn <= horizon);
-    key *k = g->owner;
-    switch (g->kind) {
-    case GARBAGE_VERSIONS:
-        t->memory -= versions_size(g->version->older);
-        free_versions(g->version->older);
-        g->version->older = NULL;
-        break;
-    case GARBAGE_KEY:
-        if (k->newest == g->version)
-            drop_key(t, k);
-        break;
-    case GARBAGE_TRUNCATED:
-        stream_drop(g->owner, horizon, forget_event, t);
-        break;
-    }
-}
-
-persist_lsn memtable_garbage_from(const memtable *t)
-{
-    return t->garbage_first == t->garbage_end
-               ? UINT64_MAX
-               : t->garbage[t->garbage_first].lsn;
-}
-
-void memtable_collect(memtable *t, persist_lsn horizon)
-{
-    while (memtable_garbage_from(t) <= horizon)
-        discard(t, &t->garbage[t->garbage_first++], horizon);
 }

@@ -2,16 +2,16 @@
 /* What a run of commits did, in memory, at every lsn that somebody may ask for.
  *
  * What came before it is in older layers: memtables and tables. A stream here
- * begins with the state it had there; a key knows whether it was there.
+ * begins with the state it had there; a key does not know whether it was, so
+ * that a put reads nothing.
  *
  * Readers see the state at one lsn, their snapshot: of a key the newest
- * version that is not newer, of a stream the events in between. What no
- * snapshot and no durable read can see any more is garbage: it is queued with
- * the lsn that replaced it, and freed when the horizon has passed that.
+ * version that is not newer, of a stream the events in between. Nothing leaves
+ * before the memtable goes as a whole: it stands for a bounded part of the log.
  *
  * One writer at a time changes it, under the engine's state lock; it may look
  * without. A commit is applied edit by edit and can be taken back. Once it is
- * frozen nothing changes any more, garbage stays. */
+ * frozen nothing changes any more. */
 #ifndef ENGINE_MEMTABLE_H
 #define ENGINE_MEMTABLE_H
 
@@ -32,10 +32,8 @@ typedef struct version {
 } version;
 
 typedef struct key {
-    slice name;          /* owned */
-    version *newest;     /* NULL before the first edit */
-    bool below;          /* older layers have a value for it */
-    persist_lsn settled; /* the last commit whose garbage is queued */
+    slice name;      /* owned */
+    version *newest; /* NULL before the first edit */
 } key;
 
 /* A command id, with what its commit gave out. */
@@ -47,23 +45,10 @@ typedef struct once {
     uint64_t seqs[];
 } once;
 
-typedef enum garbage_kind {
-    GARBAGE_VERSIONS,  /* all that are older than a version */
-    GARBAGE_KEY,       /* a key whose newest version is a deletion */
-    GARBAGE_TRUNCATED, /* events of a stream */
-} garbage_kind;
-
-typedef struct garbage {
-    persist_lsn lsn;
-    garbage_kind kind;
-    void *owner;      /* the key or stream */
-    version *version; /* the one that replaced others */
-} garbage;
-
-/* What the whole store holds, older layers included. */
+/* What the whole store holds, older layers included. Of keys nobody knows. */
 typedef struct store_counts {
     uint64_t next_position;
-    uint64_t streams, keys, events;
+    uint64_t streams, events;
 } store_counts;
 
 typedef struct memtable {
@@ -74,8 +59,6 @@ typedef struct memtable {
     btree stream_tree, key_tree;
     order order;
     store_counts counts;
-    garbage *garbage; /* a queue: [garbage_first, garbage_end) */
-    size_t garbage_first, garbage_end, garbage_capacity;
     uint64_t memory; /* bytes, roughly */
 } memtable;
 
@@ -96,15 +79,14 @@ once *memtable_once(const memtable *, slice id);
  * none; a new stream or key is invisible until an edit applies. NULL when
  * memory is out. */
 stream *memtable_make_stream(memtable *, slice name, const stream_state *base);
-key *memtable_make_key(memtable *, slice name, bool below);
+key *memtable_make_key(memtable *, slice name);
 
 /* Removes a stream or key that memtable_make_... made and no edit uses. */
 void memtable_unmake_stream(memtable *, stream *);
 void memtable_unmake_key(memtable *, key *);
 
-/* Makes room for what one commit replaces, with that many edits that may, and
- * for a command id; false when memory is out. */
-bool memtable_reserve(memtable *, size_t replacing, bool with_once);
+/* Makes room for a command id; false when memory is out. */
+bool memtable_reserve_once(memtable *);
 
 /* One writing edit with its stream or key, as of a new lsn. */
 typedef struct memtable_edit {
@@ -117,26 +99,19 @@ typedef struct memtable_edit {
     bool made;          /* the target was made for it */
 } memtable_edit;
 
-/* Applies an edit; false when memory is out. Needs memtable_reserve. */
+/* Applies an edit; false when memory is out. */
 bool memtable_apply(memtable *, memtable_edit *, persist_lsn);
 /* Takes edits back; in the reverse order of applying. */
 void memtable_undo(memtable *, const memtable_edit *);
-/* Queues what an applied edit replaced. */
-void memtable_settle(memtable *, const memtable_edit *, persist_lsn);
 
 /* Makes a command id record; NULL when memory is out. */
 once *once_new(const persist_once *, persist_lsn, const uint64_t *seqs,
                size_t seq_count);
-/* Keeps it; needs memtable_reserve. */
+/* Keeps it; needs memtable_reserve_once. */
 void memtable_add_once(memtable *, once *);
 
 /* The version of a key at an lsn, which may be a deletion; NULL: ask older
  * layers. */
 const version *key_at(const key *, persist_lsn);
-
-/* The lsn of the oldest garbage; UINT64_MAX if there is none. */
-persist_lsn memtable_garbage_from(const memtable *);
-/* Frees garbage that nobody sees who looks at this lsn or a later one. */
-void memtable_collect(memtable *, persist_lsn horizon);
 
 #endif

@@ -27,7 +27,7 @@ static order_block *add_block(order *o, uint64_t first)
     if (block == NULL)
         return NULL;
     block->first = first;
-    block->count = block->live = 0;
+    block->count = 0;
     o->blocks[o->count++] = block;
     return block;
 }
@@ -42,27 +42,19 @@ bool order_push(order *o, const stream *s, const event *e)
     if (block == NULL)
         return false;
     block->items[block->count++] = (order_item){s, e};
-    block->live++;
     return true;
-}
-
-static void remove_block(order *o, size_t index)
-{
-    mem_free(o->blocks[index]);
-    o->count--;
-    memmove(o->blocks + index, o->blocks + index + 1,
-            (o->count - index) * sizeof *o->blocks);
 }
 
 void order_pop(order *o)
 {
     CHECK(o->count > 0);
     order_block *block = o->blocks[o->count - 1];
-    CHECK(block->count > 0 && block->items[block->count - 1].event != NULL);
+    CHECK(block->count > 0);
     block->count--;
-    block->live--;
-    if (block->count == 0)
-        remove_block(o, o->count - 1);
+    if (block->count == 0) {
+        mem_free(block);
+        o->count--;
+    }
 }
 
 size_t order_seek(const order *o, uint64_t position)
@@ -77,17 +69,4 @@ size_t order_seek(const order *o, uint64_t position)
             high = middle;
     }
     return low;
-}
-
-void order_forget(order *o, uint64_t position)
-{
-    size_t index = order_seek(o, position);
-    CHECK(index < o->count && o->blocks[index]->first <= position);
-    order_block *block = o->blocks[index];
-    order_item *item = &block->items[position - block->first];
-    CHECK(item->event != NULL);
-    item->event = NULL;
-    block->live--;
-    if (block->live == 0 && index + 1 < o->count)
-        remove_block(o, index);
 }

@@ -8,14 +8,13 @@
 
 typedef struct order_item {
     const stream *stream;
-    const event *event; /* NULL: gone from memory */
+    const event *event;
 } order_item;
 
 /* Positions [first, first + count). */
 typedef struct order_block {
     uint64_t first;
     uint32_t count;
-    uint32_t live; /* events that are not gone */
     order_item items[ORDER_BLOCK];
 } order_block;
 
@@ -32,9 +31,6 @@ void order_release(order *);
 bool order_push(order *, const stream *, const event *);
 /* Takes the newest back. */
 void order_pop(order *);
-
-/* Forgets an event that is about to leave memory. */
-void order_forget(order *, uint64_t position);
 
 /* Returns the index of the first block that ends behind a position; the count
  * of blocks if none does. */

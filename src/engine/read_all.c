@@ -25,8 +25,6 @@ static bool take_ordered(engine_cursor *c, const order_item *item)
 {
     order_reader *r = &c->u.order;
     const event *e = item->event;
-    if (e == NULL)
-        return true;
     if (e->lsn > c->snapshot.pin.lsn)
         return false;
     if (e->seq > through_of(c, item->stream))

@@ -29,7 +29,7 @@ static bool take_item(const engine_cursor *c, const void *item, name_item *out)
     }
     const key *k = item;
     const version *v = key_at(k, lsn);
-    if (v == NULL || (v->deleted && !k->below))
+    if (v == NULL)
         return false;
     *out = (name_item){k->name, slice_of(v->data, v->size), v->deleted};
     return true;

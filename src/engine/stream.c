@@ -47,17 +47,6 @@ void history_pop(history *h)
     h->count--;
 }
 
-void history_prune(history *h, persist_lsn lsn)
-{
-    size_t seen = 0;
-    while (seen + 1 < h->count && h->items[seen + 1].lsn <= lsn)
-        seen++;
-    if (seen == 0)
-        return;
-    h->count -= seen;
-    memmove(h->items, h->items + seen, h->count * sizeof *h->items);
-}
-
 /* ---- making ----------------------------------------------------------- */
 
 stream *stream_new(slice name, const stream_state *base)
@@ -78,13 +67,13 @@ stream *stream_new(slice name, const stream_state *base)
     s->created = 0;
     s->count = base->count;
     s->bytes = base->bytes;
-    s->mark = s->dropped_mark = base->mark;
+    s->mark = base->mark;
     return s;
 }
 
 void stream_free(stream *s)
 {
-    for (size_t i = s->chunk_first; i < s->chunk_end; i++)
+    for (size_t i = 0; i < s->chunk_count; i++)
         mem_free(s->chunks[i]);
     mem_free(s->chunks);
     mem_free(s->marks.items);
@@ -96,22 +85,14 @@ void stream_free(stream *s)
 
 static chunk *last_chunk(const stream *s)
 {
-    return s->chunk_first == s->chunk_end ? NULL : s->chunks[s->chunk_end - 1];
+    return s->chunk_count == 0 ? NULL : s->chunks[s->chunk_count - 1];
 }
 
 static bool make_slot(stream *s)
 {
-    CHECK(s->chunk_first <= s->chunk_end && s->chunk_end <= s->chunk_capacity);
-    if (s->chunk_end < s->chunk_capacity)
+    CHECK(s->chunk_count <= s->chunk_capacity);
+    if (s->chunk_count < s->chunk_capacity)
         return true;
-    size_t live = s->chunk_end - s->chunk_first;
-    if (s->chunk_first > live) {
-        memmove(s->chunks, s->chunks + s->chunk_first,
-                live * sizeof *s->chunks);
-        s->chunk_first = 0;
-        s->chunk_end = live;
-        return true;
-    }
     size_t capacity = s->chunk_capacity * 2 + 2;
     chunk **grown = mem_realloc(s->chunks, capacity * sizeof *grown);
     if (grown == NULL)
@@ -135,7 +116,7 @@ static chunk *add_chunk(stream *s, size_t need)
     if (c == NULL)
         return NULL;
     *c = (chunk){.first = s->count, .capacity = (uint32_t)capacity};
-    s->chunks[s->chunk_end++] = c;
+    s->chunks[s->chunk_count++] = c;
     return c;
 }
 
@@ -187,7 +168,7 @@ void stream_pop(stream *s)
     c->count--;
     if (c->count == 0) {
         mem_free(c);
-        s->chunk_end--;
+        s->chunk_count--;
     }
     s->mark = stream_mark_at(s, UINT64_MAX);
 }
@@ -210,7 +191,7 @@ static uint64_t key_lsn(const event *e)
  * `bound` or more; s->count if there is none. */
 static uint64_t lower_bound(const stream *s, event_key key, uint64_t bound)
 {
-    size_t low = s->chunk_first, high = s->chunk_end;
+    size_t low = 0, high = s->chunk_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
         const chunk *c = s->chunks[middle];
@@ -219,7 +200,7 @@ static uint64_t lower_bound(const stream *s, event_key key, uint64_t bound)
         else
             high = middle;
     }
-    if (low == s->chunk_end)
+    if (low == s->chunk_count)
         return s->count;
     const chunk *c = s->chunks[low];
     uint32_t from = 0, to = c->count - 1;
@@ -257,11 +238,8 @@ uint64_t stream_mark_at(const stream *s, persist_lsn lsn)
     const stream_floor *set = history_at(&s->marks, lsn);
     uint64_t mark = set == NULL ? 0 : set->through;
     uint64_t end = stream_index_after_lsn(s, lsn);
-    const chunk *first =
-        s->chunk_first == s->chunk_end ? NULL : s->chunks[s->chunk_first];
-    uint64_t newest = first != NULL && end > first->first
-                          ? stream_event(s, end - 1)->seq
-                          : s->dropped_mark;
+    uint64_t newest =
+        end > s->base.count ? stream_event(s, end - 1)->seq : s->base.mark;
     return newest > mark ? newest : mark;
 }
 
@@ -308,8 +286,8 @@ void stream_range_at(const stream *s, persist_lsn lsn, uint64_t *begin,
 
 const chunk *stream_chunk(const stream *s, uint64_t index)
 {
-    CHECK(s->chunk_first < s->chunk_end && index < s->count);
-    size_t low = s->chunk_first, high = s->chunk_end - 1;
+    CHECK(s->chunk_count > 0 && index < s->count);
+    size_t low = 0, high = s->chunk_count - 1;
     CHECK(s->chunks[low]->first <= index);
     while (low < high) {
         size_t middle = (low + high + 1) / 2;
@@ -319,29 +297,4 @@ const chunk *stream_chunk(const stream *s, uint64_t index)
             high = middle - 1;
     }
     return s->chunks[low];
-}
-
-/* ---- dropping --------------------------------------------------------- */
-
-size_t stream_drop(stream *s, persist_lsn horizon,
-                   void (*gone)(void *context, const event *), void *context)
-{
-    history_prune(&s->truncations, horizon);
-    history_prune(&s->marks, horizon);
-    uint64_t through = stream_floor_at(s, horizon)->through;
-    CHECK(through <= s->mark);
-    size_t freed = 0;
-    while (s->chunk_first < s->chunk_end) {
-        chunk *c = s->chunks[s->chunk_first];
-        const event *last = chunk_event(c, c->count - 1);
-        if (last->seq > through)
-            break;
-        s->dropped_mark = last->seq;
-        for (uint32_t i = 0; i < c->count; i++)
-            gone(context, chunk_event(c, i));
-        freed += sizeof *c + c->capacity;
-        mem_free(c);
-        s->chunk_first++;
-    }
-    return freed;
 }

@@ -2,8 +2,7 @@
 /* One stream in memory: its events in chunks that never move, and what it was
  * at every lsn that somebody may still ask for.
  *
- * Events are numbered by index, from 0, over all that were ever appended;
- * truncated ones leave memory from the front. */
+ * Events are numbered by index, from 0, over all that were ever appended. */
 #ifndef ENGINE_STREAM_H
 #define ENGINE_STREAM_H
 
@@ -62,20 +61,17 @@ const stream_floor *history_at(const history *, persist_lsn);
 bool history_push(history *, persist_lsn, stream_floor value);
 /* Takes the newest back. */
 void history_pop(history *);
-/* Forgets what no lsn from this one on sees. */
-void history_prune(history *, persist_lsn);
 
 typedef struct stream {
     slice name;          /* owned */
     bool based;          /* older layers have it: */
     stream_state base;   /* as it was there */
     persist_lsn created; /* STREAM_NOT_CREATED before the first edit */
-    chunk **chunks;      /* by index: [chunk_first, chunk_end) are there */
-    size_t chunk_first, chunk_end, chunk_capacity;
-    uint64_t count;        /* events ever appended */
-    uint64_t bytes;        /* of them */
-    uint64_t mark;         /* the newest; also inside a commit in the making */
-    uint64_t dropped_mark; /* seq of the newest event that left memory */
+    chunk **chunks;      /* by index */
+    size_t chunk_count, chunk_capacity;
+    uint64_t count; /* events ever appended */
+    uint64_t bytes; /* of them */
+    uint64_t mark;  /* the newest; also inside a commit in the making */
     uint64_t plan, plan_mark; /* the mark inside the commit being planned */
     history marks;            /* set without an event */
     history truncations;      /* every event up to this seq is gone */
@@ -125,10 +121,5 @@ static inline const event *chunk_event(const chunk *c, uint32_t slot)
 
 /* An event in memory by its index. */
 const event *stream_event(const stream *, uint64_t index);
-
-/* Frees leading chunks of events that nobody sees from this lsn on, calling
- * `gone` with each event before. Returns the bytes of memory freed. */
-size_t stream_drop(stream *, persist_lsn horizon,
-                   void (*gone)(void *context, const event *), void *context);
 
 #endif

@@ -157,7 +157,7 @@ static persist_status end_merge(engine *e, const layers *v,
         status =
             table_open(&e->table_place, &e->cache, number, size, &t, error);
     if (status == PERSIST_OK)
-        status = upkeep_install(e, from, to, t, false, error);
+        status = upkeep_install(e, from, to, t, false, e->manifest.keys, error);
     return status;
 }
 

@@ -98,7 +98,6 @@ static void stats(persist_store *store, persist_stats *out)
     CHECK(m->events <= m->position);
     out->commits = m->latest;
     out->streams = m->streams.count;
-    out->keys = m->keys.count;
     out->events = m->events;
     out->memory = m->bytes;
     memory_leave(m);

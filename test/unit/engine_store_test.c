@@ -102,33 +102,6 @@ static void a_cursor_sees_one_state(void **state)
     fixture_end(&f);
 }
 
-/* What no reader can see any more leaves memory. */
-static void garbage_is_freed(void **state)
-{
-    (void)state;
-    persist_stats before, after;
-    fixture_begin(&f, 0);
-    fixture_append(&f, "s", "x");
-    fixture_do(&f, PERSIST_PUT, "k", "v", 0);
-    fixture_wait(&f);
-    persist_get_stats(f.store, &before);
-    for (int i = 0; i < 2000; i++) {
-        fixture_append(&f, "s", "event");
-        fixture_do(&f, PERSIST_PUT, "k", "value", 0);
-        fixture_do(&f, PERSIST_PUT, "gone", "value", 0);
-        fixture_do(&f, PERSIST_DELETE, "gone", "", 0);
-        if (i % 100 == 99)
-            fixture_do(&f, PERSIST_TRUNCATE, "s", "", (uint64_t)i + 2);
-        fixture_wait(&f);
-    }
-    fixture_append(&f, "s", "x");
-    persist_get_stats(f.store, &after);
-    assert_int_equal(after.keys, 1);
-    assert_int_equal(after.events, 1);
-    assert_true(after.memory < before.memory + 64 * 1024);
-    fixture_end(&f);
-}
-
 static void reads_have_bounds(void **state)
 {
     (void)state;
@@ -456,7 +429,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(durable_reads_show_what_is_durable),
         cmocka_unit_test(a_cursor_sees_one_state),
-        cmocka_unit_test(garbage_is_freed),
         cmocka_unit_test(reads_have_bounds),
         cmocka_unit_test(positions_never_change),
         cmocka_unit_test(edits_apply_in_order),
