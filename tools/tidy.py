@@ -121,7 +121,7 @@ class Tree:
         self.sources = []
         for folder, folders, names in os.walk(root):
             folders[:] = sorted(d for d in folders if d not in SKIPPED)
-            for name in sorted(names):
+            for name in sorted(n for n in names if n not in SKIPPED):
                 path = os.path.relpath(os.path.join(folder, name), root)
                 if os.path.isfile(os.path.join(root, path)):
                     self.sources.append(Source(root, path))
