@@ -96,14 +96,14 @@ persist_status engine_once_find(engine *e, slice id,
     once *owned = NULL;
     snapshot snap;
     snapshot_open(e, PERSIST_LATEST, &snap);
-    pthread_rwlock_rdlock(&e->state);
+    readers_look(&e->readers, snap.place);
     const once *o =
         snap.with_active ? memtable_once(snap.layers->active, id) : NULL;
-    pthread_rwlock_unlock(&e->state);
+    readers_look_end(&e->readers, snap.place);
     persist_status status = PERSIST_OK;
     if (o == NULL)
         status = layers_below_once(snap.layers, id, &o, &owned, error);
-    if (status == PERSIST_OK && o->lsn > snap.pin.lsn)
+    if (status == PERSIST_OK && o->lsn > snap.lsn)
         status = PERSIST_NONE;
     if (status == PERSIST_OK) {
         memcpy(fingerprint, o->fingerprint, sizeof o->fingerprint);
@@ -189,9 +189,9 @@ static persist_status find_key(commit *c, memtable_edit *m,
     m->target = memtable_key(t, m->edit->name);
     if (m->target != NULL)
         return PERSIST_OK;
-    pthread_rwlock_wrlock(&e->state);
+    readers_change(&e->readers);
     m->target = memtable_make_key(t, m->edit->name);
-    pthread_rwlock_unlock(&e->state);
+    readers_change_end(&e->readers);
     m->made = m->target != NULL;
     return m->made ? PERSIST_OK : no_memory(error);
 }
@@ -214,9 +214,9 @@ static persist_status find_stream(commit *c, memtable_edit *m,
     bool based = status == PERSIST_OK;
     if (!based && m->edit->kind == PERSIST_TRUNCATE)
         return PERSIST_OK;
-    pthread_rwlock_wrlock(&e->state);
+    readers_change(&e->readers);
     m->target = memtable_make_stream(t, m->edit->name, based ? &base : NULL);
-    pthread_rwlock_unlock(&e->state);
+    readers_change_end(&e->readers);
     m->made = m->target != NULL;
     return m->made ? PERSIST_OK : no_memory(error);
 }
@@ -284,7 +284,7 @@ static void abandon(commit *c)
 {
     memtable *t = c->e->layers->active;
     CHECK(c->lsn == c->e->latest + 1);
-    pthread_rwlock_wrlock(&c->e->state);
+    readers_change(&c->e->readers);
     for (size_t i = c->planned; i-- > 0;) {
         const memtable_edit *m = &c->e->plan[i];
         if (m->made &&
@@ -293,7 +293,7 @@ static void abandon(commit *c)
         else if (m->made)
             memtable_unmake_stream(t, m->target);
     }
-    pthread_rwlock_unlock(&c->e->state);
+    readers_change_end(&c->e->readers);
     mem_free(c->once);
 }
 
@@ -355,7 +355,7 @@ static persist_status write_commit(commit *c, persist_outcome *out,
     if (status == PERSIST_OK && out != NULL)
         status = copy_seqs(e->seqs, c->appends, out, error);
     if (status == PERSIST_OK) {
-        pthread_rwlock_wrlock(&e->state);
+        readers_change(&e->readers);
         if (apply_all(c)) {
             wal_append(&e->wal, c->lsn);
             publish(c);
@@ -363,7 +363,7 @@ static persist_status write_commit(commit *c, persist_outcome *out,
         } else {
             status = no_memory(error);
         }
-        pthread_rwlock_unlock(&e->state);
+        readers_change_end(&e->readers);
     }
     if (status != PERSIST_OK)
         abandon(c);

@@ -135,9 +135,11 @@ static persist_status open_tables(engine *e, const manifest *m,
             opened++;
     }
     if (status == PERSIST_OK) {
-        e->layers = layers_new(active, NULL, tables, opened);
-        if (e->layers == NULL)
+        layers *first = layers_new(active, NULL, tables, opened);
+        if (first == NULL)
             status = no_memory(error);
+        else
+            engine_set_layers(e, first);
     }
     for (size_t i = 0; i < opened; i++)
         table_unref(tables[i]);
@@ -259,8 +261,7 @@ static persist_status set_up(engine *e, const persist_options *options,
                                                    : options->cache_size);
     upkeep_init(e);
     pthread_mutex_init(&e->writer, NULL);
-    pthread_mutex_init(&e->pins_lock, NULL);
-    pthread_rwlock_init(&e->state, NULL);
+    readers_init(&e->readers);
     return PERSIST_OK;
 }
 
@@ -314,11 +315,11 @@ static persist_status open_all(engine *e, const persist_options *options,
 /* Releases what there is; safe on an engine that is half open. */
 static void release(engine *e)
 {
-    CHECK(e->pins == NULL);
+    CHECK(e->sys != NULL);
     upkeep_release(e);
     wal_close(&e->wal);
     blob_close_store(&e->blobs);
-    layers_unref(e->layers);
+    readers_release(&e->readers);
     cache_release(&e->cache);
     manifest_release(&e->manifest);
     mem_free(e->plan);
@@ -326,8 +327,6 @@ static void release(engine *e)
     if (e->lock_file != NULL)
         e->sys->file_close(e->sys, e->lock_file);
     pthread_mutex_destroy(&e->writer);
-    pthread_mutex_destroy(&e->pins_lock);
-    pthread_rwlock_destroy(&e->state);
     mem_free(e);
 }
 
@@ -396,8 +395,9 @@ persist_status engine_step(engine *e, bool *did, persist_error *error)
 void engine_stats(engine *e, persist_stats *out)
 {
     *out = (persist_stats){0};
-    pthread_rwlock_rdlock(&e->state);
-    const layers *v = e->layers;
+    layers *v;
+    read_place own, *place = readers_enter(&e->readers, &own, &v);
+    readers_look(&e->readers, place);
     out->commits = e->commits;
     out->streams = v->active->counts.streams;
     out->events = v->active->counts.events;
@@ -407,7 +407,8 @@ void engine_stats(engine *e, persist_stats *out)
     out->tables = v->table_count;
     for (size_t i = 0; i < v->table_count; i++)
         out->table_bytes += v->tables[i]->footer.size;
-    pthread_rwlock_unlock(&e->state);
+    readers_look_end(&e->readers, place);
+    readers_leave(&e->readers, place);
     out->cached = cache_size(&e->cache);
     out->replayed = e->replayed;
     wal_stats(&e->wal, out);

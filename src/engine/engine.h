@@ -3,22 +3,16 @@
  *
  * Locks, in the order they are taken: `upkeep` (one step of flushing and
  * merging at a time), `writer` (one commit at a time; a new set of layers needs
- * it too), `state` (the layers and the active memtable: shared by readers,
- * exclusive to apply a commit), then the small ones, `pins` and the log's. No
- * file work is done under `state`. */
+ * it too), `readers.change` (to change the active memtable, see readers.h),
+ * then the small ones, `readers.lock` and the log's. No file work is done under
+ * `readers.change`. */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
 #include "engine/blob.h"
-#include "engine/layers.h"
 #include "engine/merge.h"
+#include "engine/readers.h"
 #include "engine/wal.h"
-
-/* An open cursor's claim on the state at an lsn. */
-typedef struct pin {
-    persist_lsn lsn;
-    struct pin *previous, *next;
-} pin;
 
 /* A table that a merge has replaced; its file goes once no manifest lists it
  * and no reader uses it. */
@@ -71,13 +65,10 @@ typedef struct engine {
     uint64_t plan_number; /* counts plans */
     bool installing;      /* nothing is frozen meanwhile */
 
-    pthread_rwlock_t state;
-    layers *layers;     /* changes under `writer` and `state` */
-    persist_lsn latest; /* the newest commit that applied */
-    uint64_t commits;
-
-    pthread_mutex_t pins_lock;
-    pin *pins;
+    layers *layers; /* the current ones, for the writer */
+    readers readers;
+    _Atomic persist_lsn latest; /* the newest commit that applied */
+    uint64_t commits;           /* under readers.change */
 
     blob_store blobs;
 } engine;
@@ -165,11 +156,13 @@ persist_status flush_frozen(engine *, persist_error *);
 
 /* ---- read.c: snapshots, and reads of one thing ------------------------- */
 
-/* A snapshot: layers, and an lsn that a pin keeps. */
+/* A snapshot: layers as of an lsn. */
 typedef struct snapshot {
     layers *layers;
-    pin pin;
+    persist_lsn lsn;
     bool with_active; /* the active memtable may be looked at */
+    read_place *place;
+    read_place own; /* where it is when all places are taken */
 } snapshot;
 
 /* Takes a snapshot; it ends with snapshot_close. Never fails. */
@@ -177,7 +170,7 @@ void snapshot_open(engine *, persist_view, snapshot *);
 void snapshot_close(engine *, snapshot *);
 
 /* Returns a stream of the active memtable as a snapshot sees it; NULL: ask
- * the layers below. *hidden: it is not there at all. The state lock is held. */
+ * the layers below. *hidden: it is not there at all. The caller looks. */
 const stream *snapshot_stream(const snapshot *, slice name, bool *hidden);
 
 /* Finds a stream in a snapshot as layers_below_stream does; the number of the
@@ -216,7 +209,7 @@ typedef struct stream_reader {
     uint32_t slot, slot_end;
 } stream_reader;
 
-/* An event of a memtable, for a batch that is taken under one lock. */
+/* An event of a memtable, for a batch that is taken in one look. */
 typedef struct ordered_event {
     slice name;
     const event *event;
@@ -315,9 +308,9 @@ persist_status engine_get(engine *, slice name, persist_view, slice *out,
                           persist_error *);
 
 /* The newest visible lsn. */
-persist_lsn engine_latest(engine *);
+persist_lsn engine_latest(const engine *);
 
-/* The lowest lsn that an open cursor, or a durable read, may look at. */
-persist_lsn engine_horizon(engine *);
+/* The writer: makes layers, which are taken over, the current ones. */
+void engine_set_layers(engine *, layers *);
 
 #endif

@@ -97,7 +97,7 @@ static void swap_view(engine *e, layers *next, size_t from, size_t to,
                       manifest *m)
 {
     upkeep *u = &e->upkeep;
-    layers *old = e->layers;
+    const layers *old = e->layers;
     for (size_t i = from; i < to; i++)
         u->dropped[u->dropped_count++] =
             (dropped_table){table_ref(old->tables[i]), m->generation};
@@ -105,10 +105,7 @@ static void swap_view(engine *e, layers *next, size_t from, size_t to,
     manifest_release(&e->manifest);
     e->manifest = *m;
     *m = (manifest){0};
-    pthread_rwlock_wrlock(&e->state);
-    e->layers = next;
-    pthread_rwlock_unlock(&e->state);
-    layers_unref(old);
+    engine_set_layers(e, next);
 }
 
 static void delete_table(engine *e, uint64_t number)
@@ -164,7 +161,7 @@ persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
         swap_view(e, next, from, to, &m);
     pthread_mutex_unlock(&e->writer);
     if (status != PERSIST_OK)
-        layers_unref(next);
+        layers_free(next);
     manifest_release(&m);
     table_unref(t);
     if (status == PERSIST_OK)

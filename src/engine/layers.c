@@ -11,7 +11,6 @@ layers *layers_new(memtable *active, memtable *frozen, table *const *tables,
     if (v == NULL)
         return NULL;
     *v = (layers){.active = memtable_ref(active), .table_count = table_count};
-    atomic_init(&v->references, 1);
     if (frozen != NULL)
         v->frozen = memtable_ref(frozen);
     for (size_t i = 0; i < table_count; i++)
@@ -19,22 +18,9 @@ layers *layers_new(memtable *active, memtable *frozen, table *const *tables,
     return v;
 }
 
-layers *layers_ref(layers *v)
-{
-    unsigned before =
-        atomic_fetch_add_explicit(&v->references, 1, memory_order_relaxed);
-    CHECK(before > 0);
-    return v;
-}
-
-void layers_unref(layers *v)
+void layers_free(layers *v)
 {
     if (v == NULL)
-        return;
-    unsigned before =
-        atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel);
-    CHECK(before > 0);
-    if (before > 1)
         return;
     memtable_unref(v->active);
     memtable_unref(v->frozen);

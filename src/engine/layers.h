@@ -2,8 +2,8 @@
 /* The layers of a store at one moment: the memtable that takes commits, the
  * frozen one that is about to become a table, and the tables.
  *
- * A set of layers is shared and counts its users; whoever holds it keeps every
- * layer in it. What a newer layer says goes before what older ones say. */
+ * A set of layers is shared, see readers.h; it keeps every layer in it. What a
+ * newer layer says goes before what older ones say. */
 #ifndef ENGINE_LAYERS_H
 #define ENGINE_LAYERS_H
 
@@ -11,29 +11,28 @@
 #include "engine/memtable.h"
 
 typedef struct layers {
-    _Atomic unsigned references;
     memtable *active;
-    memtable *frozen; /* NULL: none */
+    memtable *frozen;            /* NULL: none */
+    struct layers *retired_next; /* for readers.c */
     size_t table_count;
     table *tables[]; /* oldest first */
 } layers;
 
-/* Makes a layers with one reference, which takes references to the layers; NULL
- * when memory is out. */
+/* Makes a set, which takes references to the layers; NULL when memory is out.
+ */
 layers *layers_new(memtable *active, memtable *frozen, table *const *tables,
                    size_t table_count);
-layers *layers_ref(layers *);
-/* Gives a reference back. NULL is fine. */
-void layers_unref(layers *);
+/* Gives the references back. NULL is fine. */
+void layers_free(layers *);
 
 /* Returns the last commit that is in a table; 0: none. */
 persist_lsn layers_tables_last(const layers *);
 
-/* Tells whether a reader at an lsn may see anything of the active memtable:
- * its entries build on the whole of the frozen one. */
+/* Tells whether a reader at an lsn may see anything of the active memtable,
+ * whose entries build on the whole of the frozen one. */
 static inline bool layers_shows_active(const layers *v, persist_lsn lsn)
 {
-    return v->frozen == NULL || lsn >= v->frozen->last;
+    return lsn >= v->active->first;
 }
 
 /* The layers below the active memtable. Their functions do file work, and

@@ -46,7 +46,11 @@
 #define ALLOCATION_OVERHEAD 16u
 /* Events in one block of the order of all events. */
 #define ORDER_BLOCK 1024u
-/* What a cursor over keys or over all streams takes under one lock. */
+/* So many cursors and reads at a time say what they use without a lock, each
+ * in a place of its own of so many bytes. */
+#define READERS_MAX 32u
+#define READER_ROOM 128u
+/* What a cursor over keys or over all streams takes in one look. */
 #define CURSOR_BATCH 128u
 
 /* Bytes of a memtable, and of the log that it stands for, before it becomes a

@@ -9,9 +9,9 @@
  * version that is not newer, of a stream the events in between. Nothing leaves
  * before the memtable goes as a whole: it stands for a bounded part of the log.
  *
- * One writer at a time changes it, under the engine's state lock; it may look
- * without. A commit is applied edit by edit and can be taken back. Once it is
- * frozen nothing changes any more. */
+ * One writer at a time changes it, while nobody looks (see readers.h). A commit
+ * is applied edit by edit and can be taken back. Once it is frozen nothing
+ * changes any more. */
 #ifndef ENGINE_MEMTABLE_H
 #define ENGINE_MEMTABLE_H
 

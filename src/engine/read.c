@@ -1,82 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /* Snapshots, and reads of one thing.
  *
- * A snapshot is a set of layers, an lsn, and a pin that keeps in the active
- * memtable what that lsn sees. What is frozen or in a table never changes. */
+ * A snapshot is a set of layers and an lsn. Nothing leaves a layer, and what
+ * is frozen or in a table never changes; in the active memtable the lsn tells
+ * what is seen. */
 #include "base/mem.h"
 #include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 /* ---- snapshots -------------------------------------------------------- */
 
-/* The state lock is held. */
-static persist_lsn visible(engine *e, persist_view view)
+/* What is durable, of that which can be seen. */
+static persist_lsn durable(const engine *e)
 {
-    persist_lsn durable = wal_durable(&e->wal);
+    persist_lsn latest = e->latest, synced = wal_durable(&e->wal);
+    return synced < latest ? synced : latest;
+}
+
+static persist_lsn visible(const engine *e, persist_view view)
+{
     if (SEEDED_BUG(SHOW_UNDURABLE))
         return e->latest;
-    if ((view == PERSIST_DURABLE || wal_failed(&e->wal)) && durable < e->latest)
-        return durable;
-    return e->latest;
+    return view == PERSIST_DURABLE || wal_failed(&e->wal) ? durable(e)
+                                                          : e->latest;
 }
 
-static void pin_add(engine *e, pin *p, persist_lsn lsn)
+persist_lsn engine_latest(const engine *e)
 {
-    pthread_mutex_lock(&e->pins_lock);
-    *p = (pin){lsn, NULL, e->pins};
-    if (e->pins != NULL)
-        e->pins->previous = p;
-    e->pins = p;
-    pthread_mutex_unlock(&e->pins_lock);
+    return visible(e, PERSIST_LATEST);
 }
 
-static void pin_remove(engine *e, pin *p)
+void engine_set_layers(engine *e, layers *v)
 {
-    pthread_mutex_lock(&e->pins_lock);
-    CHECK(p->previous != NULL || e->pins == p);
-    if (p->previous != NULL)
-        p->previous->next = p->next;
-    else
-        e->pins = p->next;
-    if (p->next != NULL)
-        p->next->previous = p->previous;
-    pthread_mutex_unlock(&e->pins_lock);
+    e->layers = v;
+    readers_set_layers(&e->readers, v);
 }
 
-persist_lsn engine_horizon(engine *e)
-{
-    persist_lsn horizon = wal_durable(&e->wal);
-    pthread_mutex_lock(&e->pins_lock);
-    for (const pin *p = e->pins; p != NULL; p = p->next)
-        if (p->lsn < horizon)
-            horizon = p->lsn;
-    pthread_mutex_unlock(&e->pins_lock);
-    return horizon;
-}
-
-persist_lsn engine_latest(engine *e)
-{
-    pthread_rwlock_rdlock(&e->state);
-    persist_lsn lsn = visible(e, PERSIST_LATEST);
-    pthread_rwlock_unlock(&e->state);
-    return lsn;
-}
-
+/* The layers first: what is in their tables is durable by then. */
 void snapshot_open(engine *e, persist_view view, snapshot *s)
 {
-    pthread_rwlock_rdlock(&e->state);
-    s->layers = layers_ref(e->layers);
-    pin_add(e, &s->pin, visible(e, view));
-    pthread_rwlock_unlock(&e->state);
-    s->with_active = layers_shows_active(s->layers, s->pin.lsn);
-    CHECK(s->pin.lsn >= layers_tables_last(s->layers));
+    s->place = readers_enter(&e->readers, &s->own, &s->layers);
+    s->lsn = visible(e, view);
+    s->with_active = layers_shows_active(s->layers, s->lsn);
+    CHECK(s->lsn >= layers_tables_last(s->layers));
 }
 
 void snapshot_close(engine *e, snapshot *s)
 {
     CHECK(s->layers != NULL);
-    pin_remove(e, &s->pin);
-    layers_unref(s->layers);
+    readers_leave(&e->readers, s->place);
     s->layers = NULL;
 }
 
@@ -86,7 +58,7 @@ const stream *snapshot_stream(const snapshot *s, slice name, bool *hidden)
     if (!s->with_active)
         return NULL;
     const stream *found = memtable_stream(s->layers->active, name);
-    *hidden = found != NULL && found->created > s->pin.lsn;
+    *hidden = found != NULL && found->created > s->lsn;
     return *hidden ? NULL : found;
 }
 
@@ -94,17 +66,20 @@ persist_status snapshot_find(engine *e, const snapshot *s, slice name,
                              stream_entry *out, size_t *layer,
                              persist_error *error)
 {
-    bool hidden;
-    pthread_rwlock_rdlock(&e->state);
-    const stream *found = snapshot_stream(s, name, &hidden);
-    if (found != NULL)
-        stream_state_at(found, s->pin.lsn, &out->state);
-    pthread_rwlock_unlock(&e->state);
+    bool hidden = false;
+    const stream *found = NULL;
+    if (s->with_active) {
+        readers_look(&e->readers, s->place);
+        found = snapshot_stream(s, name, &hidden);
+        if (found != NULL)
+            stream_state_at(found, s->lsn, &out->state);
+        readers_look_end(&e->readers, s->place);
+    }
     *layer = s->layers->table_count + 1;
     if (found != NULL)
         return PERSIST_OK;
     return hidden ? PERSIST_NONE
-                  : layers_below_stream(s->layers, name, s->pin.lsn, out, layer,
+                  : layers_below_stream(s->layers, name, s->lsn, out, layer,
                                         error);
 }
 
@@ -125,7 +100,7 @@ persist_status engine_info(engine *e, slice name, persist_view view,
                            persist_stream_info *info, bool *known,
                            persist_error *error)
 {
-    stream_state state;
+    stream_state state = {0};
     snapshot snap;
     *info = (persist_stream_info){0};
     snapshot_open(e, view, &snap);
@@ -155,23 +130,35 @@ static persist_status copy_out(slice value, slice *out, persist_error *error)
     return PERSIST_OK;
 }
 
+/* PERSIST_NONE with *below: ask the layers below. */
+static persist_status get_in_active(engine *e, const snapshot *s, slice name,
+                                    slice *out, bool *below,
+                                    persist_error *error)
+{
+    persist_status status = PERSIST_NONE;
+    *below = true;
+    if (!s->with_active)
+        return PERSIST_NONE;
+    readers_look(&e->readers, s->place);
+    const key *k = memtable_key(s->layers->active, name);
+    const version *v = k == NULL ? NULL : key_at(k, s->lsn);
+    *below = v == NULL;
+    if (v != NULL && !v->deleted)
+        status = copy_out(slice_of(v->data, v->size), out, error);
+    readers_look_end(&e->readers, s->place);
+    return status;
+}
+
 persist_status engine_get(engine *e, slice name, persist_view view, slice *out,
                           persist_error *error)
 {
     snapshot snap;
     found_value found;
-    persist_status status = PERSIST_NONE;
+    bool below;
     snapshot_open(e, view, &snap);
-    pthread_rwlock_rdlock(&e->state);
-    const key *k =
-        snap.with_active ? memtable_key(snap.layers->active, name) : NULL;
-    const version *v = k == NULL ? NULL : key_at(k, snap.pin.lsn);
-    if (v != NULL && !v->deleted)
-        status = copy_out(slice_of(v->data, v->size), out, error);
-    pthread_rwlock_unlock(&e->state);
-    if (v == NULL) {
-        status =
-            layers_below_key(snap.layers, name, snap.pin.lsn, &found, error);
+    persist_status status = get_in_active(e, &snap, name, out, &below, error);
+    if (below) {
+        status = layers_below_key(snap.layers, name, snap.lsn, &found, error);
         if (status == PERSIST_OK) {
             status = copy_out(found.value, out, error);
             found_value_release(&found);

@@ -11,13 +11,12 @@
 /* ---- memtables -------------------------------------------------------- */
 
 /* The seq up to which a stream is truncated in the snapshot, for an event of
- * a memtable. The state lock is held. */
+ * a memtable. The caller looks. */
 static uint64_t through_of(const engine_cursor *c, const stream *s)
 {
     bool hidden;
     const stream *newer = snapshot_stream(&c->snapshot, s->name, &hidden);
-    return stream_floor_at(newer == NULL ? s : newer, c->snapshot.pin.lsn)
-        ->through;
+    return stream_floor_at(newer == NULL ? s : newer, c->snapshot.lsn)->through;
 }
 
 /* Returns false when no later event can be in the snapshot. */
@@ -25,14 +24,14 @@ static bool take_ordered(engine_cursor *c, const order_item *item)
 {
     order_reader *r = &c->u.order;
     const event *e = item->event;
-    if (e->lsn > c->snapshot.pin.lsn)
+    if (e->lsn > c->snapshot.lsn)
         return false;
     if (e->seq > through_of(c, item->stream))
         r->batch[r->count++] = (ordered_event){item->stream->name, e};
     return true;
 }
 
-/* Fills the next batch. The state lock is held. */
+/* Fills the next batch. The caller looks. */
 static void fill(engine_cursor *c, const memtable *t)
 {
     order_reader *r = &c->u.order;
@@ -59,9 +58,9 @@ static persist_status next_in_memtable(engine_cursor *c, const memtable *t,
 {
     order_reader *r = &c->u.order;
     if (r->at == r->count && !r->ended) {
-        pthread_rwlock_rdlock(&c->engine->state);
+        readers_look(&c->engine->readers, c->snapshot.place);
         fill(c, t);
-        pthread_rwlock_unlock(&c->engine->state);
+        readers_look_end(&c->engine->readers, c->snapshot.place);
     }
     if (r->at == r->count)
         return PERSIST_NONE;

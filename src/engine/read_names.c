@@ -21,7 +21,7 @@ static btree_at first_name(const name_reader *r, const btree *tree,
 /* False: the entry is not in the snapshot. */
 static bool take_item(const engine_cursor *c, const void *item, name_item *out)
 {
-    persist_lsn lsn = c->snapshot.pin.lsn;
+    persist_lsn lsn = c->snapshot.lsn;
     if (!c->u.names.of_keys) {
         const stream *s = item;
         *out = (name_item){.name = s->name};
@@ -36,11 +36,11 @@ static bool take_item(const engine_cursor *c, const void *item, name_item *out)
 }
 
 /* Names of what a snapshot sees stay where they are: a batch of them can be
- * used without the lock. */
+ * used without looking. */
 static void fill(engine_cursor *c, name_source *s)
 {
     name_reader *r = &c->u.names;
-    pthread_rwlock_rdlock(&c->engine->state);
+    readers_look(&c->engine->readers, c->snapshot.place);
     const btree *tree = r->of_keys ? &s->from->key_tree : &s->from->stream_tree;
     btree_at at = first_name(r, tree, s);
     s->at = s->count = 0;
@@ -52,7 +52,7 @@ static void fill(engine_cursor *c, name_source *s)
             s->count++;
     }
     s->last_batch = s->count < CURSOR_BATCH;
-    pthread_rwlock_unlock(&c->engine->state);
+    readers_look_end(&c->engine->readers, c->snapshot.place);
 }
 
 static void next_in_memtable(engine_cursor *c, name_source *s)

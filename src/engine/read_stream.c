@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading one stream: layer after layer, each of which holds a run of it.
  *
- * In a memtable a reader finds the next chunk under the state lock; the bytes
+ * In a memtable a reader finds the next chunk while it looks; the bytes
  * in it never move or change while the snapshot holds, so events are handed
- * out without a lock. In a table it holds the block it stands in. */
+ * out without looking. In a table it holds the block it stands in. */
 #include "base/mem.h"
 #include "engine/engine.h"
 
@@ -32,11 +32,11 @@ static const memtable *memtable_of(const snapshot *s, size_t index)
 static void enter_memtable(engine_cursor *c, const memtable *t)
 {
     stream_reader *r = &c->u.stream;
-    persist_lsn lsn = c->snapshot.pin.lsn;
+    persist_lsn lsn = c->snapshot.lsn;
     r->begin = r->end = 0;
     if (t == NULL)
         return;
-    pthread_rwlock_rdlock(&c->engine->state);
+    readers_look(&c->engine->readers, c->snapshot.place);
     const stream *s = memtable_stream(t, r->name);
     if (s != NULL && s->created <= lsn) {
         stream_range_at(s, lsn, &r->begin, &r->end);
@@ -48,7 +48,7 @@ static void enter_memtable(engine_cursor *c, const memtable *t)
             r->begin = r->end;
     }
     r->stream = s;
-    pthread_rwlock_unlock(&c->engine->state);
+    readers_look_end(&c->engine->readers, c->snapshot.place);
 }
 
 static persist_status find_entry(const stream_reader *r, table *t,
@@ -116,10 +116,10 @@ static bool take_chunk(engine_cursor *c)
     stream_reader *r = &c->u.stream;
     if (r->begin == r->end)
         return false;
-    pthread_rwlock_rdlock(&c->engine->state);
+    readers_look(&c->engine->readers, c->snapshot.place);
     r->chunk = stream_chunk(r->stream, r->back ? r->end - 1 : r->begin);
     uint64_t first = r->chunk->first, behind = first + r->chunk->count;
-    pthread_rwlock_unlock(&c->engine->state);
+    readers_look_end(&c->engine->readers, c->snapshot.place);
     uint64_t from = first > r->begin ? first : r->begin;
     uint64_t to = behind < r->end ? behind : r->end;
     r->slot = (uint32_t)(from - first);

@@ -46,7 +46,7 @@ bool upkeep_is_full(const engine *e)
 
 persist_status upkeep_freeze(engine *e, bool *did, persist_error *error)
 {
-    layers *old = e->layers;
+    const layers *old = e->layers;
     *did = false;
     if (!upkeep_is_full(e) || old->frozen != NULL || e->installing)
         return PERSIST_OK;
@@ -58,20 +58,9 @@ persist_status upkeep_freeze(engine *e, bool *did, persist_error *error)
     memtable_unref(fresh);
     if (next == NULL)
         return status_set(error, PERSIST_LIMIT, "out of memory");
-    pthread_rwlock_wrlock(&e->state);
-    e->layers = next;
-    pthread_rwlock_unlock(&e->state);
-    layers_unref(old);
+    engine_set_layers(e, next);
     *did = true;
     return PERSIST_OK;
-}
-
-static layers *current_layers(engine *e)
-{
-    pthread_rwlock_rdlock(&e->state);
-    layers *v = layers_ref(e->layers);
-    pthread_rwlock_unlock(&e->state);
-    return v;
 }
 
 /* ---- merging ---------------------------------------------------------- */
@@ -191,7 +180,8 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     persist_status status = PERSIST_OK;
     *did = false;
     pthread_mutex_lock(&u->step);
-    layers *v = current_layers(e);
+    layers *v;
+    read_place own, *place = readers_enter(&e->readers, &own, &v);
     bool crowded = v->table_count >= TABLES_CROWDED;
     if (wal_failed(&e->wal))
         status = wal_read_only(&e->wal, error);
@@ -202,7 +192,7 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
         status = flush_frozen(e, error);
         *did = status == PERSIST_OK;
     }
-    layers_unref(v);
+    readers_leave(&e->readers, place);
     if (*did)
         upkeep_sweep(e);
     pthread_mutex_unlock(&u->step);
@@ -284,9 +274,10 @@ void upkeep_stop(engine *e)
 
 static bool is_frozen(engine *e)
 {
-    pthread_rwlock_rdlock(&e->state);
-    bool frozen = e->layers->frozen != NULL;
-    pthread_rwlock_unlock(&e->state);
+    layers *v;
+    read_place own, *place = readers_enter(&e->readers, &own, &v);
+    bool frozen = v->frozen != NULL;
+    readers_leave(&e->readers, place);
     return frozen;
 }
 

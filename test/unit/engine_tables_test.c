@@ -155,6 +155,39 @@ static void old_values_give_their_space_back(void **state)
     fixture_end(&f);
 }
 
+/* Each of them keeps its state, also those for whom there is no place without
+ * a lock; what they used goes with the last of them. */
+static void many_readers_keep_their_states(void **state)
+{
+    enum { CURSORS = 2 * READERS_MAX + 7 };
+    (void)state;
+    persist_cursor *open[CURSORS];
+    fixture_begin_tables(&f, SMALL, 2);
+    for (int i = 0; i < CURSORS; i++) {
+        fixture_append(&f, "s", "data of about twenty");
+        fixture_do(&f, PERSIST_TRUNCATE, "s", "", (uint64_t)i / 2);
+        fixture_wait(&f);
+        assert_int_equal(persist_read(f.store, slice_str("s"), 0,
+                                      PERSIST_NO_LIMIT, PERSIST_LATEST,
+                                      &open[i], &f.error),
+                         PERSIST_OK);
+    }
+    fixture_append_many(&f, "s", "later", 100);
+    fixture_do(&f, PERSIST_TRUNCATE, "s", "", PERSIST_SEQ_MAX);
+    int files = table_files();
+    for (int n = 0, i = 0; n < CURSORS; n++, i = (i + 29) % CURSORS) {
+        persist_event e;
+        uint64_t seq = (uint64_t)i / 2;
+        while (persist_next_event(open[i], &e, &f.error) == PERSIST_OK)
+            assert_int_equal(e.seq, ++seq);
+        assert_int_equal(seq, i + 1);
+        persist_cursor_close(open[i]);
+    }
+    fixture_append_many(&f, "t", "enough to flush, and then some", 200);
+    assert_true(table_files() < files);
+    fixture_end(&f);
+}
+
 static void truncated_events_give_their_space_back(void **state)
 {
     (void)state;
@@ -350,6 +383,7 @@ int main(void)
         cmocka_unit_test(tables_are_merged),
         cmocka_unit_test(a_reader_keeps_its_state),
         cmocka_unit_test(old_values_give_their_space_back),
+        cmocka_unit_test(many_readers_keep_their_states),
         cmocka_unit_test(truncated_events_give_their_space_back),
         cmocka_unit_test(a_command_id_is_kept_for_ever),
         cmocka_unit_test(damage_stays_local),
