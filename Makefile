@@ -73,6 +73,11 @@ $(B)/%.o: %.c
 	@echo "cc $<"
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# Checksums in wide vectors; hash.c asks the processor before it calls them.
+ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
+$(B)/src/base/hash_avx2.o: ALL_CFLAGS += -mavx2
+endif
+
 $(LIBPERSIST): $(PERSIST_OBJ)
 $(LIBSX): $(SX_OBJ)
 $(LIBHOST): $(HOST_OBJ)

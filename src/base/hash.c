@@ -8,16 +8,23 @@
 #include <xxhash.h>
 
 #include "base/check.h"
+#include "base/hash_wide.h"
+
+/* Up to here XXH3 uses no vectors, and a call costs more than it. */
+enum { VECTORS_FROM = XXH3_MIDSIZE_MAX + 1 };
 
 uint64_t hash_xxh64(slice bytes)
 {
-    CHECK(bytes.data != NULL || bytes.size == 0);
-    return XXH3_64bits(bytes.data, bytes.size);
+    return hash_xxh64_seed(bytes, 0);
 }
 
 uint64_t hash_xxh64_seed(slice bytes, uint64_t seed)
 {
     CHECK(bytes.data != NULL || bytes.size == 0);
+#ifdef __x86_64__
+    if (bytes.size >= VECTORS_FROM && __builtin_cpu_supports("avx2"))
+        return hash_avx2(bytes.data, bytes.size, seed);
+#endif
     return XXH3_64bits_withSeed(bytes.data, bytes.size, seed);
 }
 
