@@ -34,12 +34,18 @@ typedef struct os_stat {
     bool is_dir;
 } os_stat;
 
+/* The bytes of a file in memory. */
+typedef struct os_map {
+    const uint8_t *data; /* NULL: none */
+    uint64_t size;
+} os_map;
+
 /* Called with each name in a directory, without "." and ".."; a value other
  * than 0 ends the listing and is returned by it. */
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table; os_check asserts it. */
-enum { OS_VERSION = 1 };
+enum { OS_VERSION = 2 };
 
 struct os {
     int version;
@@ -61,6 +67,15 @@ struct os {
      * another process (or handle) has it, *holder is then its pid or 0. The
      * lock goes with the handle or the process. */
     int (*file_lock)(const os *, os_file *, int64_t *holder);
+    /* Maps the bytes [0, size) of a file that never changes, to be read in
+     * place. The mapping outlives the handle and the name. An error says only
+     * that this file is to be read instead. */
+    int (*file_map)(const os *, os_file *, uint64_t size, os_map *out);
+    /* Brings a range of a mapping in: to be called before the range is read,
+     * which ends the process where the file has no such bytes any more, or
+     * the disk does not give them. This says so: -EIO. */
+    int (*map_load)(const os *, const os_map *, uint64_t at, uint64_t size);
+    void (*map_release)(const os *, os_map *); /* safe on a zeroed one */
 
     int (*stat)(const os *, const char *path, os_stat *out);
     int (*rename)(const os *, const char *from, const char *to);

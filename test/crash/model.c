@@ -492,6 +492,7 @@ static bool run_simulated(uint64_t seed, unsigned steps, uint64_t *checks)
     p.options.path = "store";
     p.options.segment_size = 4096u << seed % 5;
     choose_tables(&p);
+    os_sim_refuse_maps(p.sim, (unsigned)(seed / 2 % 4));
     p.options.os = os_sim_os(p.sim);
     bool ok = run(&p, steps);
     *checks += p.checks;

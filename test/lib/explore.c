@@ -321,6 +321,7 @@ void explore_begin(explorer *x)
     model_begin(&x->model);
     x->sim = os_sim_new(x->seed);
     os_sim_set_bug(x->sim, x->bug);
+    os_sim_refuse_maps(x->sim, (unsigned)(x->seed % 4));
 }
 
 bool explore_run(explorer *x, const op *ops, size_t count, size_t watch_from)

@@ -12,17 +12,6 @@
 /* A path is longer than any store needs. */
 enum { PATH_MAX_SIM = 1024, SIM_PID = 4711 };
 
-struct os_file {
-    unsigned inode;
-    int flags;
-};
-
-static os_sim *sim_of(const os *o)
-{
-    CHECK(o->version == OS_VERSION);
-    return o->context;
-}
-
 /* ---- faults and watching ---------------------------------------------- */
 
 static bool changes_something(sim_call call, int flags)
@@ -62,8 +51,7 @@ static bool begin(os_sim *s, sim_call call, int flags)
     return hit;
 }
 
-/* The same, for calls that a fault always refuses; 0 or a negative errno. */
-static int refuse(os_sim *s, sim_call call, int flags)
+int sim_refuse(os_sim *s, sim_call call, int flags)
 {
     return begin(s, call, flags) && s->fault.error != 0 ? -s->fault.error : 0;
 }
@@ -116,8 +104,9 @@ const char *os_sim_call_name(sim_call call)
     static const char *const names[] = {
         "file_open", "file_close",    "file_read",     "file_write",
         "file_sync", "file_allocate", "file_truncate", "file_size",
-        "file_lock", "stat",          "rename",        "unlink",
-        "dir_make",  "dir_sync",      "dir_list",      "random",
+        "file_lock", "file_map",      "map_load",      "stat",
+        "rename",    "unlink",        "dir_make",      "dir_sync",
+        "dir_list",  "random",
     };
     CHECK_STATIC(sizeof names / sizeof *names == SIM_CALLS, "a name each");
     CHECK(call < SIM_CALLS);
@@ -200,7 +189,7 @@ static int file_open(const os *o, const char *path, int flags, os_file **out)
 {
     os_sim *s = sim_of(o);
     unsigned inode;
-    int rc = refuse(s, SIM_OPEN, flags);
+    int rc = sim_refuse(s, SIM_OPEN, flags);
     if (rc == 0)
         rc = open_inode(s, path, flags, &inode);
     if (rc != 0)
@@ -216,7 +205,7 @@ static int file_open(const os *o, const char *path, int flags, os_file **out)
 static int file_close(const os *o, os_file *file)
 {
     os_sim *s = sim_of(o);
-    int rc = refuse(s, SIM_CLOSE, 0);
+    int rc = sim_refuse(s, SIM_CLOSE, 0);
     sim_inode *inode = &s->inodes[file->inode];
     CHECK(inode->opens > 0 && s->open_files > 0);
     inode->opens--;
@@ -316,7 +305,7 @@ static ssize_t file_write(const os *o, os_file *file, const void *bytes,
 static int file_sync(const os *o, os_file *file)
 {
     os_sim *s = sim_of(o);
-    int rc = refuse(s, SIM_SYNC, 0);
+    int rc = sim_refuse(s, SIM_SYNC, 0);
     if (rc != 0) {
         if (!s->fault.keep_pages)
             sim_disk_drop(s, file->inode, sim_random(&s->random) & 1);
@@ -333,7 +322,7 @@ static int file_sync(const os *o, os_file *file)
 static int file_allocate(const os *o, os_file *file, uint64_t size)
 {
     os_sim *s = sim_of(o);
-    int rc = refuse(s, SIM_ALLOCATE, 0);
+    int rc = sim_refuse(s, SIM_ALLOCATE, 0);
     if (rc != 0)
         return rc;
     CHECK(file->flags & OS_WRITE);
@@ -348,7 +337,7 @@ static int file_allocate(const os *o, os_file *file, uint64_t size)
 static int file_truncate(const os *o, os_file *file, uint64_t size)
 {
     os_sim *s = sim_of(o);
-    int rc = refuse(s, SIM_TRUNCATE, 0);
+    int rc = sim_refuse(s, SIM_TRUNCATE, 0);
     if (rc != 0)
         return rc;
     CHECK(file->flags & OS_WRITE);
@@ -361,7 +350,7 @@ static int file_truncate(const os *o, os_file *file, uint64_t size)
 static int file_size(const os *o, os_file *file, uint64_t *size)
 {
     os_sim *s = sim_of(o);
-    int rc = refuse(s, SIM_SIZE, 0);
+    int rc = sim_refuse(s, SIM_SIZE, 0);
     if (rc == 0)
         *size = s->inodes[file->inode].now->size;
     return rc;
@@ -370,7 +359,7 @@ static int file_size(const os *o, os_file *file, uint64_t *size)
 static int file_lock(const os *o, os_file *file, int64_t *holder)
 {
     os_sim *s = sim_of(o);
-    int rc = refuse(s, SIM_LOCK, 0);
+    int rc = sim_refuse(s, SIM_LOCK, 0);
     if (rc != 0)
         return rc;
     sim_inode *inode = &s->inodes[file->inode];
@@ -389,7 +378,7 @@ static int sim_stat(const os *o, const char *path, os_stat *out)
 {
     os_sim *s = sim_of(o);
     unsigned inode;
-    int rc = refuse(s, SIM_STAT, 0);
+    int rc = sim_refuse(s, SIM_STAT, 0);
     if (rc == 0)
         rc = find(s, path, &inode);
     if (rc == 0)
@@ -402,7 +391,7 @@ static int sim_rename(const os *o, const char *from, const char *to)
     os_sim *s = sim_of(o);
     char from_name[SIM_NAME_MAX], to_name[SIM_NAME_MAX];
     unsigned from_dir, to_dir, inode;
-    int rc = refuse(s, SIM_RENAME, 0);
+    int rc = sim_refuse(s, SIM_RENAME, 0);
     if (rc == 0)
         rc = find_parent(s, from, &from_dir, from_name);
     if (rc == 0)
@@ -428,7 +417,7 @@ static int sim_unlink(const os *o, const char *path)
     os_sim *s = sim_of(o);
     char name[SIM_NAME_MAX];
     unsigned dir, inode;
-    int rc = refuse(s, SIM_UNLINK, 0);
+    int rc = sim_refuse(s, SIM_UNLINK, 0);
     if (rc == 0)
         rc = find(s, path, &inode);
     if (rc == 0)
@@ -444,7 +433,7 @@ static int dir_make(const os *o, const char *path)
     os_sim *s = sim_of(o);
     char name[SIM_NAME_MAX];
     unsigned dir;
-    int rc = refuse(s, SIM_MKDIR, 0);
+    int rc = sim_refuse(s, SIM_MKDIR, 0);
     if (rc == 0)
         rc = find_parent(s, path, &dir, name);
     if (rc != 0)
@@ -462,7 +451,7 @@ static int dir_sync(const os *o, const char *path)
 {
     os_sim *s = sim_of(o);
     unsigned inode;
-    int rc = refuse(s, SIM_DIR_SYNC, 0);
+    int rc = sim_refuse(s, SIM_DIR_SYNC, 0);
     int found = find(s, path, &inode);
     if (found != 0)
         return found;
@@ -480,7 +469,7 @@ static int dir_list(const os *o, const char *path, os_list_fn each,
 {
     os_sim *s = sim_of(o);
     unsigned inode;
-    int rc = refuse(s, SIM_LIST, 0);
+    int rc = sim_refuse(s, SIM_LIST, 0);
     if (rc == 0)
         rc = find(s, path, &inode);
     if (rc != 0)
@@ -508,7 +497,7 @@ static uint64_t clock_ms(const os *o)
 static int random_bytes(const os *o, void *bytes, size_t size)
 {
     os_sim *s = sim_of(o);
-    int rc = refuse(s, SIM_RANDOM, 0);
+    int rc = sim_refuse(s, SIM_RANDOM, 0);
     for (size_t i = 0; rc == 0 && i < size; i++)
         ((uint8_t *)bytes)[i] = (uint8_t)sim_random(&s->random);
     return rc;
@@ -531,6 +520,9 @@ os_sim *os_sim_new(uint64_t seed)
         .file_truncate = file_truncate,
         .file_size = file_size,
         .file_lock = file_lock,
+        .file_map = sim_file_map,
+        .map_load = sim_map_load,
+        .map_release = sim_map_release,
         .stat = sim_stat,
         .rename = sim_rename,
         .unlink = sim_unlink,

@@ -28,6 +28,8 @@ typedef enum sim_call {
     SIM_TRUNCATE,
     SIM_SIZE,
     SIM_LOCK,
+    SIM_MAP,
+    SIM_MAP_LOAD,
     SIM_STAT,
     SIM_RENAME,
     SIM_UNLINK,
@@ -110,6 +112,10 @@ typedef struct sim_fault {
  * stop for good when they lose it. */
 void os_sim_fail(os_sim *, sim_fault);
 
+/* Refuses one mapping of so many, counted from now; 0: none, 1: all. A kill or
+ * a crash passes it on. */
+void os_sim_refuse_maps(os_sim *, unsigned one_of);
+
 /* Limits the bytes that all files together may hold; UINT64_MAX: no limit. */
 void os_sim_limit_space(os_sim *, uint64_t bytes);
 
@@ -143,7 +149,7 @@ void os_sim_watch(os_sim *, sim_watch_fn, void *context);
 uint64_t os_sim_calls(const os_sim *, sim_call);
 /* Faults injected so far into a kind; into all for SIM_CALLS. */
 uint64_t os_sim_faults(const os_sim *, sim_call);
-/* Handles that are open. */
+/* Handles that are open, and mappings. */
 size_t os_sim_open_files(const os_sim *);
 /* The name of a kind of call, such as "file_sync". */
 const char *os_sim_call_name(sim_call);

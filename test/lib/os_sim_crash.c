@@ -280,6 +280,7 @@ os_sim *os_sim_crash(const os_sim *s, const sim_plan *plan)
     copy_inode(&im, SIM_ROOT);
     im.to->clock_ms = s->clock_ms;
     im.to->space = s->space;
+    im.to->refuse_maps = s->refuse_maps;
     im.to->bug = s->bug;
     free(im.first_unit);
     free(im.copies);
@@ -324,6 +325,7 @@ os_sim *os_sim_kill(const os_sim *s)
     to->last_write = s->last_write;
     to->clock_ms = s->clock_ms;
     to->space = s->space;
+    to->refuse_maps = s->refuse_maps;
     to->bug = s->bug;
     return to;
 }

@@ -4,6 +4,7 @@
 #ifndef TEST_OS_SIM_DISK_H
 #define TEST_OS_SIM_DISK_H
 
+#include "base/check.h"
 #include "os_sim.h"
 
 enum { SIM_SECTOR = 512, SIM_NAME_MAX = 96, SIM_ROOT = 0 };
@@ -74,7 +75,8 @@ struct os_sim {
     unsigned inode_count;
     sim_write last_write;
     uint64_t random, clock_ms, space;
-    size_t open_files;
+    size_t open_files; /* mappings too */
+    unsigned refuse_maps, maps;
     sim_fault fault;
     uint64_t fault_seen;
     uint64_t calls[SIM_CALLS + 1], faults[SIM_CALLS + 1];
@@ -83,6 +85,25 @@ struct os_sim {
     sim_watch_fn watch;
     void *watch_context;
 };
+
+struct os_file {
+    unsigned inode;
+    int flags;
+};
+
+static inline os_sim *sim_of(const os *o)
+{
+    CHECK(o->version == OS_VERSION);
+    return o->context;
+}
+
+/* Begins a call that a fault always refuses; 0 or a negative errno. */
+int sim_refuse(os_sim *, sim_call, int flags);
+
+/* The calls that map files, see os.h. */
+int sim_file_map(const os *, os_file *, uint64_t size, os_map *out);
+int sim_map_load(const os *, const os_map *, uint64_t at, uint64_t size);
+void sim_map_release(const os *, os_map *);
 
 /* Zeroed memory; ends the process when it is out. */
 void *sim_alloc(size_t size);

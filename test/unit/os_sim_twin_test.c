@@ -157,6 +157,38 @@ static void check_lock(const side *s)
     assert_int_equal(s->sys->unlink(s->sys, path), 0);
 }
 
+/* A mapping outlives name and handle, and says when bytes are gone. */
+static void check_map(const side *s)
+{
+    enum { SIZE = 50000, CUT = 4096 };
+    static char bytes[SIZE];
+    char path[128];
+    os_file *file, *other;
+    os_map map, second;
+    path_of(s, 0, path);
+    memset(bytes, 'm', SIZE);
+    int flags = OS_READ | OS_WRITE | OS_CREATE;
+    assert_int_equal(s->sys->file_open(s->sys, path, flags, &file), 0);
+    assert_int_equal(s->sys->file_open(s->sys, path, flags, &other), 0);
+    assert_int_equal(os_write_all(s->sys, file, bytes, SIZE, 0), 0);
+    assert_int_equal(s->sys->file_map(s->sys, file, 2 * SIZE, &map), -EIO);
+    assert_int_equal(s->sys->file_map(s->sys, file, SIZE, &map), 0);
+    assert_int_equal(s->sys->file_map(s->sys, file, SIZE, &second), 0);
+    assert_int_equal(s->sys->file_close(s->sys, file), 0);
+    assert_int_equal(s->sys->unlink(s->sys, path), 0);
+    assert_int_equal(s->sys->map_load(s->sys, &map, 700, SIZE - 700), 0);
+    assert_memory_equal(map.data + 700, bytes + 700, SIZE - 700);
+    s->sys->map_release(s->sys, &map);
+    assert_null(map.data);
+    assert_int_equal(s->sys->file_truncate(s->sys, other, CUT), 0);
+    assert_int_equal(s->sys->map_load(s->sys, &second, SIZE - 1, 1), -EIO);
+    assert_int_equal(s->sys->map_load(s->sys, &second, CUT - 1, 2), -EIO);
+    assert_int_equal(s->sys->map_load(s->sys, &second, 0, CUT), 0);
+    assert_memory_equal(second.data, bytes, CUT);
+    s->sys->map_release(s->sys, &second);
+    assert_int_equal(s->sys->file_close(s->sys, other), 0);
+}
+
 static void both_answer_alike(uint64_t seed)
 {
     char dir[] = "/tmp/persist-twin-XXXXXX", command[64];
@@ -167,6 +199,8 @@ static void both_answer_alike(uint64_t seed)
     assert_int_equal(twin.sys->dir_make(twin.sys, "root"), 0);
     check_lock(&real);
     check_lock(&twin);
+    check_map(&real);
+    check_map(&twin);
     for (int i = 0; i < CALLS_MAX; i++) {
         uint64_t r[4];
         for (int k = 0; k < 4; k++)

@@ -223,6 +223,43 @@ static void a_lock_belongs_to_a_handle(void **state)
     assert_int_equal(sys->file_close(sys, second), 0);
 }
 
+/* What cannot be read any more is an error, not the end of the process. */
+static void a_mapping_fails_without_a_signal(void **state)
+{
+    (void)state;
+    const os *sys = os_posix();
+    enum { SIZE = 1 << 20, KEPT = 1 << 18 };
+    static char bytes[SIZE];
+    os_file *file;
+    os_map map;
+    char path[80];
+    snprintf(path, sizeof path, "%s/f", dir);
+    int flags = OS_READ | OS_WRITE | OS_CREATE;
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (char)(i / 4096 + i);
+    assert_int_equal(sys->file_open(sys, path, flags, &file), 0);
+    assert_int_equal(os_write_all(sys, file, bytes, SIZE, 0), 0);
+    assert_int_equal(sys->file_map(sys, file, 2 * SIZE, &map), -EIO);
+    assert_int_equal(sys->file_map(sys, file, SIZE, &map), 0);
+    assert_int_equal(sys->unlink(sys, path), 0);
+    assert_int_equal(sys->map_load(sys, &map, 5000, 1), 0);
+    assert_int_equal(sys->map_load(sys, &map, 0, SIZE), 0);
+    assert_memory_equal(map.data, bytes, SIZE);
+    assert_int_equal(sys->file_truncate(sys, file, KEPT), 0);
+    assert_int_equal(sys->map_load(sys, &map, KEPT - 100, 101), -EIO);
+    assert_int_equal(sys->map_load(sys, &map, SIZE - 1, 1), -EIO);
+    assert_int_equal(sys->file_close(sys, file), 0);
+    assert_int_equal(sys->map_load(sys, &map, 0, KEPT), 0);
+    assert_memory_equal(map.data, bytes, KEPT);
+    sys->map_release(sys, &map);
+    assert_null(map.data);
+    sys->map_release(sys, &map);
+    assert_int_equal(sys->file_open(sys, path, OS_WRITE | OS_CREATE, &file), 0);
+    assert_int_equal(os_write_all(sys, file, bytes, SIZE, 0), 0);
+    assert_int_equal(sys->file_map(sys, file, SIZE, &map), -EACCES);
+    assert_int_equal(sys->file_close(sys, file), 0);
+}
+
 #define REAL(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -234,6 +271,7 @@ int main(void)
         REAL(files_and_names),
         REAL(allocated_blocks_are_there),
         REAL(a_lock_belongs_to_a_handle),
+        REAL(a_mapping_fails_without_a_signal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
