@@ -222,15 +222,17 @@ class Table:
         if c.numbers(3) != [*self.listed[1:]]:
             c.fail("the footer of a table contradicts the manifest")
         self.roots = [Root(*c.numbers(4)) for _ in range(5)]
-        self.filter_at, self.filter_parts, self.filter_size = c.numbers(3)
-        c.expect(bytes(264), "the footer of a table is malformed")
+        (self.filter_at, self.filter_parts, self.filter_size,
+         self.blocks) = c.numbers(4)
+        c.expect(bytes(256), "the footer of a table is malformed")
+        self.numbers = set()  # of the blocks that index blocks named
         self.parts = [
             self.block(self.filter_at + i * (32 + self.filter_size),
                        32 + self.filter_size, FILTER)[0]
             for i in range(self.filter_parts)]
 
     def block(self, offset, size, kind):
-        """Returns the unpacked bytes and the count of entries."""
+        """Returns the unpacked bytes, the count of entries, the prefix."""
         if offset < END or size < 32 or \
                 offset + size > self.listed.size - END:
             raise corrupt(self.path, offset, "a block is out of bounds")
@@ -238,30 +240,41 @@ class Table:
         seed = xxh3_64(struct.pack("<QQQ", self.identity, self.listed.number,
                                    offset))
         check_sum(data, self.path, offset, "a block", seed, front=True)
-        stored, raw, count, _, is_kind, codec, zero, more = struct.unpack(
+        stored, raw, count, prefix, is_kind, codec, zero, more = struct.unpack(
             "<IIIIBBHI", data[8:32])
         body = data[32:]
         if codec == 1:
             body = unpack_zstd(body, raw, self.path, offset)
         if (is_kind, stored, len(body), zero, more) != \
                 (kind, size - 32, raw, 0, 0) or codec > 1 or \
-                (count == 0) != (kind == FILTER):
+                (count == 0) != (kind == FILTER) or \
+                codec == 1 and kind >= FILTER:
             raise corrupt(self.path, offset, "a block is malformed")
-        return body, count
+        return body, count, prefix
 
     def entries(self, offset, size, kind):
         """Yields the keys and values of a block."""
-        body, count = self.block(offset, size, kind)
-        c, key = Cursor(body, self.path, offset), None
-        for _ in range(count):
-            shared, rest, value_size = c.varint(), c.varint(), c.varint()
-            if shared > len(key or b""):
-                c.fail("an entry shares more than there is")
-            last, key = key, (key or b"")[:shared] + c.take(rest)
+        body, count, prefix_size = self.block(offset, size, kind)
+        c, last = Cursor(body, self.path, offset), None
+        heads = [c.take(4) for _ in range(count)]
+        width = 2 if len(body) < 65536 else 4
+        ends = [c.number(width) for _ in range(count)]
+        prefix, start, first = bytes(c.take(prefix_size)), 0, None
+        for head, end in zip(heads, ends):
+            if end < start:
+                c.fail("an entry ends before it begins")
+            e = Cursor(c.take(end - start), self.path, offset)
+            start, rest = end, e.varint()
+            if any(head[rest:]):
+                c.fail("a head has bytes too many")
+            key = prefix + head[:rest] + e.take(max(rest - 4, 0))
             if last is not None and key <= last:
                 c.fail("entries are out of order")
-            yield key, Cursor(c.take(value_size), self.path, offset)
+            last, first = key, key if first is None else first
+            yield key, Cursor(e.take(e.left()), self.path, offset)
         c.done()
+        if os.path.commonprefix([first, last]) != prefix:
+            c.fail("keys have more in common than the prefix")
 
     def walk(self, section, offset, size, level):
         """Yields (key, value, is the first of its block)."""
@@ -271,8 +284,11 @@ class Table:
                 yield key, value, first
                 first = False
                 continue
-            below, below_size = value.varint(), value.varint()
+            below, below_size, number = [value.varint() for _ in range(3)]
             value.done()
+            if number in self.numbers or number >= self.blocks:
+                value.fail("two blocks have one number, or it is too high")
+            self.numbers.add(number)
             for item in self.walk(section, below, below_size, level - 1):
                 if key is not None and item[0] != key:
                     value.fail("an index names another key")

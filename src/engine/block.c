@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Packing and unpacking blocks.
+/* Packing blocks, and finding entries in them.
  *
  * packed:  | checksum 8 | stored size 4 | raw size 4 | entries 4 |
- *          | key bytes 4 | kind 1 | codec 1 | 0 2 | 0 4 | stored bytes ... |
- * entry:   | shared with the key before | rest of key | size of value |
- *          | rest of key ... | value ... |   (the three numbers as varints)
- */
+ *          | prefix size 4 | kind 1 | codec 1 | 0 2 | 0 4 | stored bytes ... |
+ * raw:     | heads 4 each | ends 2 or 4 each | prefix | entries ... |
+ * entry:   | rest of key: size, varint | tail of key | value |
+ *
+ * A key is prefix, head and tail. The heads stand side by side, so that a
+ * search reads one or two cache lines of them and then one entry. */
 #include "engine/block.h"
 
 #include <zstd.h>
@@ -21,6 +23,7 @@ enum {
     ZSTD_LEVEL = 1,
     /* Compression pays when it saves an eighth. */
     PAYS = 8,
+    NARROW_MAX = UINT16_MAX, /* raw bytes of a block with ends of two bytes */
 };
 
 uint64_t block_seed(uint64_t identity, uint64_t table, uint64_t offset)
@@ -29,11 +32,58 @@ uint64_t block_seed(uint64_t identity, uint64_t table, uint64_t offset)
     return hash_xxh64(slice_of(place, sizeof place));
 }
 
+/* ---- gathering -------------------------------------------------------- */
+
 void block_writer_release(block_writer *w)
 {
+    buf_release(&w->keys);
+    buf_release(&w->values);
+    buf_release(&w->ends);
     buf_release(&w->raw);
-    buf_release(&w->last_key);
     *w = (block_writer){0};
+}
+
+static block_ends ends_at(const block_writer *w, uint32_t index)
+{
+    block_ends ends;
+    CHECK(index < w->count);
+    memcpy(&ends, w->ends.data + index * sizeof ends, sizeof ends);
+    return ends;
+}
+
+static slice key_at(const block_writer *w, uint32_t index)
+{
+    uint32_t from = index == 0 ? 0 : ends_at(w, index - 1).key;
+    return slice_of(w->keys.data + from, ends_at(w, index).key - from);
+}
+
+static slice value_at(const block_writer *w, uint32_t index)
+{
+    uint32_t from = index == 0 ? 0 : ends_at(w, index - 1).value;
+    return slice_of(w->values.data + from, ends_at(w, index).value - from);
+}
+
+bool block_failed(const block_writer *w)
+{
+    return w->keys.failed || w->values.failed || w->ends.failed;
+}
+
+size_t block_size(const block_writer *w)
+{
+    return w->keys.size + w->values.size + w->count * (size_t)3;
+}
+
+void block_add(block_writer *w, slice key, slice value)
+{
+    if (block_failed(w))
+        return;
+    CHECK(w->count == 0 || slice_compare(key_at(w, w->count - 1), key) < 0);
+    CHECK(block_size(w) + key.size + value.size <= BLOCK_RAW_MAX);
+    buf_put_slice(&w->keys, key);
+    buf_put_slice(&w->values, value);
+    block_ends ends = {(uint32_t)w->keys.size, (uint32_t)w->values.size};
+    buf_put(&w->ends, &ends, sizeof ends);
+    w->count++;
 }
 
 /* ---- packing ---------------------------------------------------------- */
@@ -47,26 +97,70 @@ static size_t shared_prefix(slice a, slice b)
     return n;
 }
 
-void block_add(block_writer *w, slice key, slice value)
+static uint32_t varint_size(uint64_t value)
 {
-    slice last = buf_slice(&w->last_key);
-    CHECK(w->count == 0 || slice_compare(last, key) < 0);
-    CHECK(w->count < UINT32_MAX);
-    size_t shared = w->count == 0 ? 0 : shared_prefix(last, key);
-    buf_put_varint(&w->raw, shared);
-    buf_put_varint(&w->raw, key.size - shared);
-    buf_put_varint(&w->raw, value.size);
-    if (key.size > shared)
-        buf_put(&w->raw, (const uint8_t *)key.data + shared, key.size - shared);
-    buf_put_slice(&w->raw, value);
-    w->last_key.size = shared;
-    if (key.size > shared)
-        buf_put(&w->last_key, (const uint8_t *)key.data + shared,
-                key.size - shared);
-    if (w->last_key.failed)
-        w->raw.failed = true;
-    w->key_bytes += key.size;
-    w->count++;
+    uint32_t size = 1;
+    for (; value >= 0x80; value >>= 7)
+        size++;
+    return size;
+}
+
+/* Sizes of the parts, of which the ends' depends on the sum. */
+typedef struct layout {
+    uint32_t count, prefix, end_size;
+    size_t entries; /* bytes of them */
+} layout;
+
+static size_t raw_size(const layout *l)
+{
+    return (size_t)l->count * (BLOCK_HEAD_SIZE + l->end_size) + l->prefix +
+           l->entries;
+}
+
+static layout plan(const block_writer *w)
+{
+    layout l = {.count = w->count, .end_size = 2};
+    l.prefix = (uint32_t)shared_prefix(key_at(w, 0), key_at(w, w->count - 1));
+    l.entries = w->values.size;
+    for (uint32_t i = 0; i < w->count; i++) {
+        size_t rest = key_at(w, i).size - l.prefix;
+        l.entries += varint_size(rest);
+        l.entries += rest < BLOCK_HEAD_SIZE ? 0 : rest - BLOCK_HEAD_SIZE;
+    }
+    if (raw_size(&l) > NARROW_MAX)
+        l.end_size = 4;
+    return l;
+}
+
+static void store_number(uint8_t *at, uint64_t value, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+/* Appends the parts to a buffer that has room for them. */
+static void put_raw(const block_writer *w, const layout *l, buf *out)
+{
+    CHECK(!out->failed && out->capacity - out->size >= raw_size(l));
+    uint8_t *heads = out->data + out->size;
+    uint8_t *ends = heads + (size_t)l->count * BLOCK_HEAD_SIZE;
+    memset(heads, 0, (size_t)l->count * BLOCK_HEAD_SIZE);
+    out->size += (size_t)l->count * (BLOCK_HEAD_SIZE + l->end_size);
+    buf_put(out, w->keys.data, l->prefix);
+    size_t entries = out->size;
+    for (uint32_t i = 0; i < l->count; i++) {
+        slice key = key_at(w, i);
+        const uint8_t *rest = (const uint8_t *)key.data + l->prefix;
+        size_t size = key.size - l->prefix;
+        size_t head = size < BLOCK_HEAD_SIZE ? size : BLOCK_HEAD_SIZE;
+        memcpy(heads + (size_t)i * BLOCK_HEAD_SIZE, rest, head);
+        buf_put_varint(out, size);
+        buf_put(out, rest + head, size - head);
+        buf_put_slice(out, value_at(w, i));
+        store_number(ends + (size_t)i * l->end_size, out->size - entries,
+                     l->end_size);
+    }
+    CHECK(out->size - entries == l->entries);
 }
 
 /* Appends compressed bytes behind the header's place; false: it does not pay
@@ -84,182 +178,267 @@ static bool put_compressed(buf *out, slice raw)
     return true;
 }
 
-typedef struct block_header {
-    uint32_t stored, raw, count, keys;
-    uint8_t kind, codec;
-} block_header;
-
 static void put_header(buf *b, const block_header *h)
 {
     buf_put_u32(b, h->stored);
     buf_put_u32(b, h->raw);
     buf_put_u32(b, h->count);
-    buf_put_u32(b, h->keys);
+    buf_put_u32(b, h->prefix);
     buf_put_byte(b, h->kind);
-    buf_put_byte(b, h->codec);
+    buf_put_byte(b, h->compressed ? CODEC_ZSTD : CODEC_RAW);
     buf_put_u16(b, 0);
     buf_put_u32(b, 0);
 }
 
-static void store_u64(uint8_t *at, uint64_t value)
+/* Puts the header before what was stored from `start` on. */
+static bool seal(block_header *h, size_t start, uint64_t seed, buf *out)
 {
-    for (int i = 0; i < 8; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
-}
-
-static bool seal(slice raw, block_header h, bool compress, uint64_t seed,
-                 buf *out)
-{
-    CHECK(raw.size <= BLOCK_RAW_MAX);
-    size_t start = out->size;
-    if (!buf_reserve(out, BLOCK_HEADER_SIZE + raw.size))
-        return false;
-    out->size += BLOCK_HEADER_SIZE;
-    h.raw = (uint32_t)raw.size;
-    h.codec = compress && put_compressed(out, raw) ? CODEC_ZSTD : CODEC_RAW;
     if (out->failed)
         return false;
-    if (h.codec == CODEC_RAW)
-        buf_put_slice(out, raw);
     size_t end = out->size;
-    h.stored = (uint32_t)(end - start - BLOCK_HEADER_SIZE);
+    CHECK(end - start >= BLOCK_HEADER_SIZE);
+    h->stored = (uint32_t)(end - start - BLOCK_HEADER_SIZE);
     out->size = start + CHECKSUM_SIZE;
-    put_header(out, &h);
+    put_header(out, h);
     out->size = end;
     slice summed = slice_of(out->data + start + CHECKSUM_SIZE,
                             end - start - CHECKSUM_SIZE);
-    store_u64(out->data + start, hash_xxh64_seed(summed, seed));
+    store_number(out->data + start, hash_xxh64_seed(summed, seed),
+                 CHECKSUM_SIZE);
     return true;
+}
+
+static bool put_block(block_writer *w, uint8_t kind, bool compress,
+                      uint64_t seed, buf *out)
+{
+    layout l = plan(w);
+    size_t start = out->size, size = raw_size(&l);
+    CHECK(size <= BLOCK_RAW_MAX);
+    block_header h = {.raw = (uint32_t)size, .count = l.count};
+    h.prefix = l.prefix;
+    h.kind = kind;
+    buf_clear(&w->raw);
+    if (!buf_reserve(out, BLOCK_HEADER_SIZE + size) ||
+        (compress && !buf_reserve(&w->raw, size)))
+        return false;
+    out->size += BLOCK_HEADER_SIZE;
+    if (compress) {
+        put_raw(w, &l, &w->raw);
+        h.compressed = put_compressed(out, buf_slice(&w->raw));
+        if (!h.compressed)
+            buf_put_slice(out, buf_slice(&w->raw));
+    } else {
+        put_raw(w, &l, out);
+    }
+    return seal(&h, start, seed, out);
 }
 
 bool block_seal(block_writer *w, uint8_t kind, bool compress, uint64_t seed,
                 buf *out)
 {
-    CHECK(w->count > 0 && w->key_bytes <= UINT32_MAX);
-    block_header h = {.count = w->count, .keys = (uint32_t)w->key_bytes};
-    h.kind = kind;
-    bool done =
-        !w->raw.failed && seal(buf_slice(&w->raw), h, compress, seed, out);
-    buf_clear(&w->raw);
-    buf_clear(&w->last_key);
+    bool done = !block_failed(w);
+    CHECK(!done || w->count > 0);
+    if (done)
+        done = put_block(w, kind, compress, seed, out);
+    buf_clear(&w->keys);
+    buf_clear(&w->values);
+    buf_clear(&w->ends);
     w->count = 0;
-    w->key_bytes = 0;
     return done;
 }
 
 bool block_seal_bytes(slice bytes, uint8_t kind, uint64_t seed, buf *out)
 {
-    return seal(bytes, (block_header){.kind = kind}, false, seed, out);
+    size_t start = out->size;
+    block_header h = {.raw = (uint32_t)bytes.size, .kind = kind};
+    CHECK(bytes.size <= BLOCK_RAW_MAX);
+    if (!buf_reserve(out, BLOCK_HEADER_SIZE + bytes.size))
+        return false;
+    out->size += BLOCK_HEADER_SIZE;
+    buf_put_slice(out, bytes);
+    return seal(&h, start, seed, out);
 }
 
 /* ---- unpacking -------------------------------------------------------- */
 
-static bool get_header(slice packed, uint8_t kind, uint64_t seed,
-                       block_header *h)
+bool block_verify(slice packed, uint64_t seed)
 {
-    if (packed.size < BLOCK_HEADER_SIZE)
-        return false;
     cursor c = cursor_of(packed);
     uint64_t sum = cursor_u64(&c);
     slice summed = slice_of(c.at, cursor_left(&c));
-    h->stored = cursor_u32(&c);
-    h->raw = cursor_u32(&c);
-    h->count = cursor_u32(&c);
-    h->keys = cursor_u32(&c);
-    h->kind = cursor_u8(&c);
-    h->codec = cursor_u8(&c);
-    return hash_xxh64_seed(summed, seed) == sum && h->kind == kind &&
+    return !c.failed && hash_xxh64_seed(summed, seed) == sum;
+}
+
+static uint32_t little_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
+           (uint32_t)at[3] << 24;
+}
+
+static uint32_t little_u16(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8;
+}
+
+bool block_get_header(slice packed, uint8_t kind, block_header *h)
+{
+    const uint8_t *at = packed.data;
+    if (packed.size < BLOCK_HEADER_SIZE)
+        return false;
+    h->stored = little_u32(at + 8);
+    h->raw = little_u32(at + 12);
+    h->count = little_u32(at + 16);
+    h->prefix = little_u32(at + 20);
+    h->kind = at[24];
+    h->compressed = at[25] == CODEC_ZSTD;
+    return h->kind == kind && at[25] <= CODEC_ZSTD &&
            h->stored == packed.size - BLOCK_HEADER_SIZE &&
-           h->raw <= BLOCK_RAW_MAX && h->codec <= CODEC_ZSTD &&
-           h->count <= h->raw && h->keys <= BLOCK_RAW_MAX &&
-           (h->codec == CODEC_ZSTD || h->raw == h->stored);
+           h->raw <= BLOCK_RAW_MAX && (h->compressed || h->raw == h->stored);
 }
 
-/* Decodes the entries into the room behind them; false if they are not what
- * block_add makes. */
-static bool get_entries(block *b, uint8_t *keys, size_t keys_size)
+bool block_lay_out(const block_header *h, const uint8_t *raw, block_view *out)
 {
-    cursor c = cursor_of(b->raw);
-    const uint8_t *last = NULL;
-    size_t last_size = 0;
-    for (uint32_t i = 0; i < b->count; i++) {
-        uint64_t shared = cursor_varint(&c), rest = cursor_varint(&c);
-        uint64_t value_size = cursor_varint(&c);
-        slice tail = cursor_bytes(&c, rest);
-        slice value = cursor_bytes(&c, value_size);
-        if (c.failed || shared > last_size || shared + rest > keys_size)
-            return false;
-        block_entry *e = &b->entries[i];
-        e->key = tail.data;
-        if (shared > 0) {
-            memcpy(keys, last, (size_t)shared);
-            if (rest > 0)
-                memcpy(keys + shared, tail.data, (size_t)rest);
-            e->key = keys;
-            keys += shared + rest;
-            keys_size -= (size_t)(shared + rest);
-        }
-        e->key_size = (uint32_t)(shared + rest);
-        e->value = value.data;
-        e->value_size = (uint32_t)value.size;
-        last = e->key;
-        last_size = e->key_size;
+    bool wide = h->raw > NARROW_MAX;
+    uint64_t heads = (uint64_t)h->count * BLOCK_HEAD_SIZE;
+    uint64_t ends = (uint64_t)h->count * (wide ? 4 : 2);
+    if (heads + ends + h->prefix > h->raw)
+        return false;
+    out->heads = raw;
+    out->ends = raw + heads;
+    out->prefix = out->ends + ends;
+    out->entries = out->prefix + h->prefix;
+    out->count = h->count;
+    out->prefix_size = h->prefix;
+    out->size = (uint32_t)(h->raw - heads - ends - h->prefix);
+    out->wide = wide;
+    return true;
+}
+
+static uint32_t end_of(const block_view *v, uint32_t index)
+{
+    return v->wide ? little_u32(v->ends + (size_t)index * 4)
+                   : little_u16(v->ends + (size_t)index * 2);
+}
+
+bool block_get(const block_view *v, uint32_t index, block_entry *out)
+{
+    CHECK(index < v->count);
+    uint32_t from = index == 0 ? 0 : end_of(v, index - 1);
+    uint32_t end = end_of(v, index);
+    if (from > end || end > v->size)
+        return false;
+    cursor c = cursor_of(slice_of(v->entries + from, end - from));
+    uint64_t rest = cursor_varint(&c);
+    if (rest > BLOCK_RAW_MAX)
+        return false;
+    out->head = v->heads + (size_t)index * BLOCK_HEAD_SIZE;
+    out->rest = (uint32_t)rest;
+    uint64_t tail = rest < BLOCK_HEAD_SIZE ? 0 : rest - BLOCK_HEAD_SIZE;
+    out->tail = cursor_bytes(&c, tail);
+    out->value = slice_of(c.at, cursor_left(&c));
+    return !c.failed;
+}
+
+void block_put_key(const block_view *v, const block_entry *e, uint8_t *out)
+{
+    size_t head = e->rest < BLOCK_HEAD_SIZE ? e->rest : BLOCK_HEAD_SIZE;
+    memcpy(out, v->prefix, v->prefix_size);
+    memcpy(out + v->prefix_size, e->head, head);
+    if (e->tail.size > 0)
+        memcpy(out + v->prefix_size + head, e->tail.data, e->tail.size);
+}
+
+/* ---- searching -------------------------------------------------------- */
+
+static uint32_t big_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 |
+           (uint32_t)at[2] << 8 | (uint32_t)at[3];
+}
+
+/* Returns the first head that is not less; the loop has no branch to guess. */
+static uint32_t search_heads(const block_view *v, uint32_t head)
+{
+    uint32_t low = 0, left = v->count;
+    while (left > 0) {
+        uint32_t half = left / 2;
+        const uint8_t *at = v->heads + (size_t)(low + half) * BLOCK_HEAD_SIZE;
+        bool less = big_u32(at) < head;
+        low = less ? low + half + 1 : low;
+        left = less ? left - half - 1 : half;
     }
-    return cursor_done(&c);
+    return low;
 }
 
-/* Makes the bytes those that were packed; they may move. */
-static persist_status unpack(uint8_t **bytes, const block_header *h, slice *raw)
+/* Compares the rest of an entry's key with one of the same head; an entry
+ * that is damaged compares as anything. */
+static int compare_rest(const block_view *v, uint32_t index, slice rest)
 {
-    uint8_t *stored = *bytes + BLOCK_HEADER_SIZE;
-    *raw = slice_of(stored, h->raw);
-    if (h->codec == CODEC_RAW)
-        return PERSIST_OK;
-    uint8_t *unpacked = mem_alloc(h->raw);
-    if (unpacked == NULL)
-        return PERSIST_LIMIT;
-    size_t size = ZSTD_decompress(unpacked, h->raw, stored, h->stored);
-    mem_free(*bytes);
-    *bytes = unpacked;
-    *raw = slice_of(unpacked, h->raw);
-    return !ZSTD_isError(size) && size == h->raw ? PERSIST_OK : PERSIST_CORRUPT;
+    block_entry e = {0};
+    if (!block_get(v, index, &e))
+        return 0;
+    if (e.rest > BLOCK_HEAD_SIZE && rest.size > BLOCK_HEAD_SIZE) {
+        const uint8_t *tail = (const uint8_t *)rest.data + BLOCK_HEAD_SIZE;
+        return slice_compare(e.tail,
+                             slice_of(tail, rest.size - BLOCK_HEAD_SIZE));
+    }
+    return e.rest < rest.size ? -1 : e.rest > rest.size;
 }
 
-static persist_status decode(uint8_t **bytes, const block_header *h,
-                             bool with_entries, block **out)
+uint32_t block_search(const block_view *v, slice key, bool beyond)
 {
-    slice raw;
-    persist_status status = unpack(bytes, h, &raw);
-    if (status != PERSIST_OK)
-        return status;
-    size_t entries = h->count * sizeof(block_entry);
-    block *b = mem_alloc(sizeof *b + entries + h->keys);
+    slice prefix = slice_of(v->prefix, v->prefix_size);
+    if (!slice_starts_with(key, prefix))
+        return slice_compare(prefix, key) < 0 ? v->count : 0;
+    const uint8_t *data = key.data;
+    slice rest = slice_of(prefix.size == 0 ? data : data + prefix.size,
+                          key.size - prefix.size);
+    uint8_t bytes[BLOCK_HEAD_SIZE] = {0};
+    for (size_t i = 0; i < rest.size && i < BLOCK_HEAD_SIZE; i++)
+        bytes[i] = ((const uint8_t *)rest.data)[i];
+    uint32_t head = big_u32(bytes), low = search_heads(v, head);
+    if (low == v->count ||
+        big_u32(v->heads + (size_t)low * BLOCK_HEAD_SIZE) != head)
+        return low;
+    uint32_t high = head == UINT32_MAX ? v->count : search_heads(v, head + 1);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = compare_rest(v, middle, rest);
+        if (order < 0 || (beyond && order == 0))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* ---- in memory -------------------------------------------------------- */
+
+block *block_new(size_t size)
+{
+    block *b = mem_alloc(sizeof *b + size);
+    if (b == NULL)
+        return NULL;
+    *b = (block){.memory = sizeof *b + size};
+    atomic_init(&b->references, 1);
+    return b;
+}
+
+persist_status block_unpack(const block_header *h, const uint8_t *stored,
+                            block **out)
+{
+    CHECK(h->compressed);
+    block *b = block_new(h->raw);
     if (b == NULL)
         return PERSIST_LIMIT;
-    *b = (block){.bytes = *bytes, .raw = raw, .count = h->count};
-    b->memory = sizeof *b + entries + h->keys + h->raw;
-    atomic_init(&b->references, 1);
-    b->entries = (block_entry *)(b + 1);
-    if (with_entries &&
-        !get_entries(b, (uint8_t *)(b->entries + h->count), h->keys)) {
-        mem_free(b);
+    size_t size = ZSTD_decompress(b->bytes, h->raw, stored, h->stored);
+    if (ZSTD_isError(size) || size != h->raw ||
+        !block_lay_out(h, b->bytes, &b->view)) {
+        block_unref(b);
         return PERSIST_CORRUPT;
     }
     *out = b;
     return PERSIST_OK;
-}
-
-persist_status block_decode(uint8_t *packed, size_t size, uint8_t kind,
-                            uint64_t seed, bool with_entries, block **out)
-{
-    block_header h;
-    persist_status status = PERSIST_CORRUPT;
-    if (get_header(slice_of(packed, size), kind, seed, &h) &&
-        with_entries == (h.count > 0))
-        status = decode(&packed, &h, with_entries, out);
-    if (status != PERSIST_OK)
-        mem_free(packed);
-    return status;
 }
 
 void block_unref(block *b)
@@ -269,38 +448,6 @@ void block_unref(block *b)
     unsigned before =
         atomic_fetch_sub_explicit(&b->references, 1, memory_order_acq_rel);
     CHECK(before > 0);
-    if (before > 1)
-        return;
-    mem_free(b->bytes);
-    mem_free(b);
-}
-
-/* As slice_compare; most keys are too short for a call to pay. */
-static int compare_keys(slice a, slice b)
-{
-    const uint8_t *x = a.data, *y = b.data;
-    size_t n = a.size < b.size ? a.size : b.size, at = 0;
-    for (; at + 8 <= n; at += 8) {
-        uint64_t p = big_u64(x + at), q = big_u64(y + at);
-        if (p != q)
-            return p < q ? -1 : 1;
-    }
-    for (; at < n; at++)
-        if (x[at] != y[at])
-            return x[at] < y[at] ? -1 : 1;
-    return a.size < b.size ? -1 : a.size > b.size;
-}
-
-uint32_t block_search(const block *b, slice key, bool beyond)
-{
-    uint32_t low = 0, high = b->count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        int order = compare_keys(block_key(b, middle), key);
-        if (order < 0 || (beyond && order == 0))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    if (before == 1)
+        mem_free(b);
 }

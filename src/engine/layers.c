@@ -102,27 +102,29 @@ persist_status layers_below_state(const layers *v, slice name, persist_lsn lsn,
     return status;
 }
 
-/* Adds up what lies between the anchor and the event an iterator is at. */
-static persist_status count_from_anchor(const table_iter *i, uint64_t ordinal,
+/* Adds up what lies between the anchor and the event an iterator is at, and
+ * leaves it at the anchor. */
+static persist_status count_from_anchor(table_iter *i, uint64_t ordinal,
                                         stream_floor *floor,
                                         persist_error *error)
 {
-    const struct table_step *leaf = table_leaf(i);
     uint64_t index = 0, bytes = 0;
     event_entry e;
-    for (uint32_t at = leaf->at;; at--) {
-        if (!entry_get_event(block_key(leaf->block, at),
-                             block_value(leaf->block, at), &e) ||
-            e.ordinal != ordinal || (at == 0 && !e.anchored))
-            return table_bad_entry(i, error);
-        if (at == leaf->at)
-            floor->first = e.seq;
-        else
-            bytes += e.data.size;
-        if (e.anchored)
-            break;
+    persist_status status = table_get_event(i, &e, error);
+    floor->first = e.seq;
+    while (status == PERSIST_OK && e.ordinal == ordinal && !e.anchored) {
         index++;
+        status = table_previous(i, error);
+        if (status == PERSIST_OK)
+            status = table_get_event(i, &e, error);
+        bytes += e.data.size;
     }
+    if (status == PERSIST_NONE ||
+        (status == PERSIST_OK && e.ordinal != ordinal))
+        return table_corrupt(i->table, i->table->footer.size,
+                             "a stream has no anchor", error);
+    if (status != PERSIST_OK)
+        return status;
     floor->index = e.index + index;
     floor->bytes = e.bytes_before + bytes;
     return PERSIST_OK;

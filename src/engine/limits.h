@@ -74,10 +74,6 @@
 #define FILTER_BITS 10u              /* a name */
 #define FILTER_PART_SIZE (16u << 10) /* bytes that one look-up reads */
 #define FILTER_SIZE_MAX (8u << 20)
-/* The first parts of a table's filter stay in memory while it is open. */
-#define FILTER_PARTS_KEPT 32u
-/* So do the roots of its trees, unless they take more than this. */
-#define ROOT_KEPT_MAX (4 * BLOCK_SIZE_MAX)
 /* Bytes of a table that are gathered before they are written. */
 #define TABLE_WRITE_SIZE (256u << 10)
 

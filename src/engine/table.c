@@ -97,6 +97,7 @@ void table_footer_encode(const table_footer *f, uint8_t out[TABLE_FOOTER_SIZE])
     buf_put_u64(&b, f->filter_offset);
     buf_put_u64(&b, f->filter_parts);
     buf_put_u64(&b, f->filter_part_size);
+    buf_put_u64(&b, f->blocks);
     seal(&b, out, TABLE_FOOTER_SIZE);
 }
 
@@ -157,5 +158,6 @@ bool table_footer_decode(slice bytes, table_footer *out)
     out->filter_offset = cursor_u64(&c);
     out->filter_parts = cursor_u64(&c);
     out->filter_part_size = cursor_u64(&c);
-    return is_filter(out);
+    out->blocks = cursor_u64(&c);
+    return is_filter(out) && out->blocks <= out->size / BLOCK_HEADER_SIZE;
 }

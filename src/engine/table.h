@@ -24,6 +24,9 @@ typedef enum table_section {
     TABLE_FILTER = TABLE_SECTIONS, /* a kind of block, not a tree */
 } table_section;
 
+/* Bytes of a key that need no memory of their own in an iterator. */
+#define TABLE_SHORT_KEY 48u
+
 /* Where the tables of a store are, and whose they are. */
 typedef struct table_place {
     const os *sys;
@@ -52,6 +55,7 @@ typedef struct table_footer {
     persist_lsn first, last;
     table_root roots[TABLE_SECTIONS];
     uint64_t filter_offset, filter_parts, filter_part_size;
+    uint64_t blocks; /* that are named by others: neither roots nor filters */
 } table_footer;
 
 /* Encodes the header. */
@@ -120,9 +124,10 @@ typedef struct table {
     cache *cache;
     os_file *file;
     table_footer footer;
-    /* What every look-up needs is kept, not cached, once it was read. */
-    _Atomic(block *) roots[TABLE_SECTIONS];
-    _Atomic(block *) filters[FILTER_PARTS_KEPT];
+    /* The file in memory, and a bit for each block whose checksum was right
+     * since; without a mapping the file is read. */
+    os_map map;
+    _Atomic uint64_t *verified;
 } table;
 
 /* Opens a table of that size; *out has one reference. PERSIST_CORRUPT if it is
@@ -141,18 +146,28 @@ persist_status table_corrupt(const table *, uint64_t offset, const char *what,
 persist_status table_may_have(table *, table_section, slice name,
                               persist_error *);
 
+/* A block that an iterator stands in, and at which entry. */
+typedef struct table_step {
+    block_view view;
+    block *held; /* what keeps the view in memory; NULL: the mapping */
+    uint64_t offset;
+    uint32_t at;
+} table_step;
+
 /* A place in a section; zeroed it is at no entry. It holds the blocks it
- * stands in. */
+ * stands in, and the table must be held while it does. */
 typedef struct table_iter {
     table *table; /* not owned */
     table_section section;
     bool passing;     /* reads without filling the cache */
     unsigned scanned; /* leaves it has gone through from one to the next */
     unsigned height;
-    struct table_step {
-        block *block;
-        uint32_t at;
-    } path[TREE_HEIGHT_MAX]; /* from the root to the leaf */
+    /* The entry. Its key is put together here, unless it is long. */
+    size_t key_size;
+    uint8_t short_key[TABLE_SHORT_KEY];
+    buf long_key;
+    slice value;
+    table_step path[TREE_HEIGHT_MAX]; /* from the root to the leaf */
 } table_iter;
 
 /* Sets an iterator up, at no entry. */
@@ -173,26 +188,22 @@ persist_status table_find(table_iter *, slice key, persist_error *);
 
 static inline bool table_iter_valid(const table_iter *i)
 {
-    return i->height > 0 && i->path[i->height - 1].block != NULL;
-}
-
-static inline const struct table_step *table_leaf(const table_iter *i)
-{
-    CHECK(table_iter_valid(i));
-    return &i->path[i->height - 1];
+    return i->height > 0 && i->path[i->height - 1].view.count > 0;
 }
 
 /* Key and value of the entry; they live until the iterator moves. */
 static inline slice table_key(const table_iter *i)
 {
-    const struct table_step *leaf = table_leaf(i);
-    return block_key(leaf->block, leaf->at);
+    CHECK(table_iter_valid(i));
+    return slice_of(i->key_size <= TABLE_SHORT_KEY ? i->short_key
+                                                   : i->long_key.data,
+                    i->key_size);
 }
 
 static inline slice table_value(const table_iter *i)
 {
-    const struct table_step *leaf = table_leaf(i);
-    return block_value(leaf->block, leaf->at);
+    CHECK(table_iter_valid(i));
+    return i->value;
 }
 
 /* Fills the error for an entry that is not well-formed. */

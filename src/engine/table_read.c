@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading a table. Nothing that a file holds is believed: every block has its
- * checksum, and what it says is still checked where it is used. */
+ * checksum, and what it says is still checked where it is used.
+ *
+ * The file is mapped, and blocks are read where they lie. The first reader of a
+ * block brings it in with a call that can fail, and looks at its checksum; a
+ * bit then tells the others that this was done, and they take no lock. Blocks
+ * that are compressed, and all of a file that cannot be mapped, are put into
+ * memory and kept by the cache. */
 #include <errno.h>
 
 #include "base/cursor.h"
@@ -60,6 +66,25 @@ static persist_status read_footer(table *t, uint64_t number, uint64_t size,
     return PERSIST_OK;
 }
 
+/* Bits for the roots, the filter parts, and the other blocks. */
+static uint64_t bits_of(const table_footer *f)
+{
+    return TABLE_SECTIONS + f->filter_parts + f->blocks;
+}
+
+/* Maps the file, if that can be done. */
+static persist_status map_file(table *t, persist_error *error)
+{
+    const os *sys = t->place.sys;
+    uint64_t words = bits_of(&t->footer) / 64 + 1;
+    if (sys->file_map(sys, t->file, t->footer.size, &t->map) != 0)
+        return PERSIST_OK;
+    t->verified = mem_alloc_zero((size_t)words * sizeof *t->verified);
+    if (t->verified == NULL)
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    return PERSIST_OK;
+}
+
 persist_status table_open(const table_place *place, cache *blocks,
                           uint64_t number, uint64_t size, table **out,
                           persist_error *error)
@@ -84,6 +109,8 @@ persist_status table_open(const table_place *place, cache *blocks,
     else
         status = read_footer(t, number, size, error);
     if (status == PERSIST_OK)
+        status = map_file(t, error);
+    if (status == PERSIST_OK)
         *out = t;
     else
         table_unref(t);
@@ -107,10 +134,8 @@ void table_unref(table *t)
     CHECK(before > 0);
     if (before > 1)
         return;
-    for (size_t i = 0; i < TABLE_SECTIONS; i++)
-        block_unref(t->roots[i]);
-    for (size_t i = 0; i < FILTER_PARTS_KEPT; i++)
-        block_unref(t->filters[i]);
+    t->place.sys->map_release(t->place.sys, &t->map);
+    mem_free((void *)(uintptr_t)t->verified);
     if (t->file != NULL)
         t->place.sys->file_close(t->place.sys, t->file);
     mem_free(t);
@@ -120,74 +145,156 @@ void table_unref(table *t)
 
 typedef struct block_place {
     uint64_t offset, size;
+    uint64_t bit; /* among those of the verified */
     uint8_t kind;
-    _Atomic(block *) *kept; /* where it is kept; NULL: nowhere */
 } block_place;
 
-static persist_status read_block(table *t, const block_place *place,
-                                 block **out, persist_error *error)
+static persist_status bad_block(const table *t, const block_place *place,
+                                persist_error *error)
 {
-    uint8_t *packed = mem_alloc((size_t)place->size);
-    if (packed == NULL)
-        return status_set(error, PERSIST_LIMIT, "out of memory");
-    persist_status status =
-        read_at(t, packed, (size_t)place->size, place->offset, error);
-    if (status != PERSIST_OK) {
-        mem_free(packed);
-        return status;
-    }
+    return table_corrupt(t, place->offset, "a block is damaged", error);
+}
+
+static bool is_verified(const table *t, uint64_t bit)
+{
+    uint64_t word =
+        atomic_load_explicit(&t->verified[bit / 64], memory_order_relaxed);
+    return (word >> bit % 64 & 1) != 0;
+}
+
+/* Only tells others to spare a work that is done: it orders nothing. */
+static void set_verified(const table *t, uint64_t bit)
+{
+    atomic_fetch_or_explicit(&t->verified[bit / 64], (uint64_t)1 << bit % 64,
+                             memory_order_relaxed);
+}
+
+/* A packed block in memory or in the mapping. */
+static bool verify(const table *t, const block_place *place, slice packed)
+{
     uint64_t seed =
         block_seed(t->place.identity, t->footer.number, place->offset);
-    bool entries = place->kind != table_kind(TABLE_FILTER, 0);
-    status = block_decode(packed, (size_t)place->size, place->kind, seed,
-                          entries, out);
+    return block_verify(packed, seed);
+}
+
+/* Only filter parts have no entries. */
+static bool get_header(const block_place *place, slice packed, block_header *h)
+{
+    return block_get_header(packed, place->kind, h) &&
+           (h->count == 0) == (place->kind == table_kind(TABLE_FILTER, 0));
+}
+
+/* Lets a step hold a block of memory. */
+static void hold(table *t, const block_place *place, bool passing, block *b,
+                 table_step *out)
+{
+    b->table = t->footer.number;
+    b->offset = place->offset;
+    if (!passing)
+        cache_add(t->cache, b);
+    out->held = b;
+    out->view = b->view;
+}
+
+static persist_status unpack(table *t, const block_place *place, bool passing,
+                             const block_header *h, const uint8_t *stored,
+                             table_step *out, persist_error *error)
+{
+    block *b;
+    persist_status status = block_unpack(h, stored, &b);
     if (status == PERSIST_CORRUPT)
-        table_corrupt(t, place->offset, "a block is damaged", error);
-    else if (status == PERSIST_LIMIT)
-        status_set(error, PERSIST_LIMIT, "out of memory");
+        return bad_block(t, place, error);
+    if (status != PERSIST_OK)
+        return status_set(error, status, "out of memory");
+    hold(t, place, passing, b, out);
+    return PERSIST_OK;
+}
+
+static bool find_cached(table *t, const block_place *place, table_step *out)
+{
+    out->held = cache_find(t->cache, t->footer.number, place->offset);
+    if (out->held != NULL)
+        out->view = out->held->view;
+    return out->held != NULL;
+}
+
+/* Reads a block from the file. */
+static persist_status read_block(table *t, const block_place *place,
+                                 bool passing, table_step *out,
+                                 persist_error *error)
+{
+    size_t size = (size_t)place->size;
+    if (find_cached(t, place, out))
+        return PERSIST_OK;
+    block *b = block_new(size);
+    if (b == NULL)
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    block_header h;
+    slice packed = slice_of(b->bytes, size);
+    persist_status status = read_at(t, b->bytes, size, place->offset, error);
+    if (status == PERSIST_OK &&
+        !(verify(t, place, packed) && get_header(place, packed, &h)))
+        status = bad_block(t, place, error);
+    const uint8_t *stored = b->bytes + BLOCK_HEADER_SIZE;
+    if (status == PERSIST_OK && h.compressed)
+        status = unpack(t, place, passing, &h, stored, out, error);
+    else if (status == PERSIST_OK && !block_lay_out(&h, stored, &b->view))
+        status = bad_block(t, place, error);
+    else if (status == PERSIST_OK) {
+        hold(t, place, passing, b, out);
+        return PERSIST_OK;
+    }
+    block_unref(b);
     return status;
 }
 
-/* Returns the block with a reference if it is in memory. */
-static block *find_loaded(const table *t, const block_place *place)
+/* Finds a block in the mapping. One that cannot be brought in is read: that
+ * says why, or helps. */
+static persist_status find_block(table *t, const block_place *place,
+                                 bool passing, table_step *out,
+                                 persist_error *error)
 {
-    block *b = place->kept == NULL
-                   ? NULL
-                   : atomic_load_explicit(place->kept, memory_order_acquire);
-    return b != NULL ? block_ref(b)
-                     : cache_find(t->cache, t->footer.number, place->offset);
+    const os *sys = t->place.sys;
+    slice packed = slice_of(t->map.data + place->offset, (size_t)place->size);
+    bool verified = is_verified(t, place->bit);
+    block_header h;
+    if (!verified &&
+        sys->map_load(sys, &t->map, place->offset, place->size) != 0)
+        return read_block(t, place, passing, out, error);
+    if (!(verified || verify(t, place, packed)) ||
+        !get_header(place, packed, &h))
+        return bad_block(t, place, error);
+    if (!verified)
+        set_verified(t, place->bit);
+    const uint8_t *stored = (const uint8_t *)packed.data + BLOCK_HEADER_SIZE;
+    out->held = NULL;
+    if (h.compressed)
+        return find_cached(t, place, out)
+                   ? PERSIST_OK
+                   : unpack(t, place, passing, &h, stored, out, error);
+    return block_lay_out(&h, stored, &out->view) ? PERSIST_OK
+                                                 : bad_block(t, place, error);
 }
 
-static void keep(const block_place *place, block *b)
-{
-    block *none = NULL;
-    block_ref(b);
-    if (!atomic_compare_exchange_strong(place->kept, &none, b))
-        block_unref(b);
-}
-
-/* Returns a block with a reference. */
+/* Lets a step stand in a block; after an error it stands in none. */
 static persist_status load(table *t, const block_place *place, bool passing,
-                           block **out, persist_error *error)
+                           table_step *out, persist_error *error)
 {
     uint64_t end = t->footer.size - TABLE_FOOTER_SIZE;
+    out->view.count = 0;
+    out->held = NULL;
+    out->offset = place->offset;
     if (place->offset < TABLE_HEADER_SIZE || place->offset > end ||
-        place->size < BLOCK_HEADER_SIZE || place->size > end - place->offset)
+        place->size < BLOCK_HEADER_SIZE || place->size > end - place->offset ||
+        place->bit >= bits_of(&t->footer))
         return table_corrupt(t, place->offset, "a block is out of bounds",
                              error);
-    *out = find_loaded(t, place);
-    if (*out != NULL)
-        return PERSIST_OK;
-    persist_status status = read_block(t, place, out, error);
+    persist_status status = t->map.data == NULL
+                                ? read_block(t, place, passing, out, error)
+                                : find_block(t, place, passing, out, error);
     if (status != PERSIST_OK)
-        return status;
-    (*out)->table = t->footer.number;
-    (*out)->offset = place->offset;
-    if (place->kept != NULL && (*out)->memory <= ROOT_KEPT_MAX)
-        keep(place, *out);
-    else if (!passing)
-        cache_add(t->cache, *out);
-    return PERSIST_OK;
+        out->view.count = 0;
+    return status;
 }
 
 persist_status table_may_have(table *t, table_section section, slice name,
@@ -197,17 +304,18 @@ persist_status table_may_have(table *t, table_section section, slice name,
         return PERSIST_NONE;
     uint64_t hash = filter_hash(section, name);
     uint64_t size = t->footer.filter_part_size;
-    block_place place = {.kind = table_kind(TABLE_FILTER, 0)};
     uint64_t part = filter_part(hash, t->footer.filter_parts);
+    block_place place = {.kind = table_kind(TABLE_FILTER, 0)};
     place.size = size + BLOCK_HEADER_SIZE;
     place.offset = t->footer.filter_offset + part * place.size;
-    place.kept = part < FILTER_PARTS_KEPT ? &t->filters[part] : NULL;
-    block *b;
-    persist_status status = load(t, &place, false, &b, error);
+    place.bit = TABLE_SECTIONS + part;
+    table_step step;
+    persist_status status = load(t, &place, false, &step, error);
     if (status != PERSIST_OK)
         return status;
-    bool may = b->raw.size != size || filter_test(b->raw, hash);
-    block_unref(b);
+    slice bits = slice_of(step.view.entries, step.view.size);
+    bool may = bits.size != size || filter_test(bits, hash);
+    block_unref(step.held);
     return may ? PERSIST_OK : PERSIST_NONE;
 }
 
@@ -221,47 +329,106 @@ void table_iter_init(table_iter *i, table *t, table_section section,
     i->passing = passing;
     i->scanned = 0;
     i->height = 0;
+    i->key_size = 0;
+    i->long_key = (buf){0};
+}
+
+static void leave(table_step *s)
+{
+    block_unref(s->held);
+    s->held = NULL;
+    s->view.count = 0;
 }
 
 void table_iter_release(table_iter *i)
 {
-    for (unsigned level = 0; level < i->height; level++) {
-        block_unref(i->path[level].block);
-        i->path[level].block = NULL;
-    }
+    for (unsigned level = 0; level < i->height; level++)
+        leave(&i->path[level]);
     i->height = 0;
+    buf_release(&i->long_key);
+}
+
+static table_step *leaf_of(table_iter *i)
+{
+    CHECK(table_iter_valid(i));
+    return &i->path[i->height - 1];
+}
+
+static persist_status bad_entry(const table_iter *i, const table_step *s,
+                                persist_error *error)
+{
+    return table_corrupt(i->table, s->offset, "an entry of a block is damaged",
+                         error);
 }
 
 persist_status table_bad_entry(const table_iter *i, persist_error *error)
 {
-    const struct table_step *leaf = table_leaf(i);
-    return table_corrupt(i->table, leaf->block->offset,
-                         "an entry of a block is damaged", error);
+    CHECK(table_iter_valid(i));
+    return bad_entry(i, &i->path[i->height - 1], error);
 }
 
-/* Puts the block that an entry of the level above names at a level. */
+/* Where a key of that size is put together; NULL when memory is out. */
+static uint8_t *key_room(table_iter *i, size_t size)
+{
+    if (size <= TABLE_SHORT_KEY)
+        return i->short_key;
+    buf_clear(&i->long_key);
+    return buf_reserve(&i->long_key, size) ? i->long_key.data : NULL;
+}
+
+/* Takes the entry at the leaf's place in hand. */
+static persist_status stand(table_iter *i, persist_error *error)
+{
+    const table_step *leaf = leaf_of(i);
+    block_entry e;
+    if (!block_get(&leaf->view, leaf->at, &e))
+        return table_bad_entry(i, error);
+    size_t size = block_key_size(&leaf->view, &e);
+    uint8_t *key = key_room(i, size);
+    if (key == NULL)
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    block_put_key(&leaf->view, &e, key);
+    i->key_size = size;
+    i->value = e.value;
+    return PERSIST_OK;
+}
+
+/* Says where the block is that a level begins with: the root, or what the
+ * entry of the level above names. */
+static persist_status find_place(const table_iter *i, unsigned level,
+                                 block_place *out, persist_error *error)
+{
+    const table_footer *footer = &i->table->footer;
+    const table_root *root = &footer->roots[i->section];
+    *out = (block_place){root->offset, root->size, i->section,
+                         table_kind(i->section, i->height - 1 - level)};
+    if (level == 0)
+        return PERSIST_OK;
+    const table_step *above = &i->path[level - 1];
+    block_entry e;
+    if (!block_get(&above->view, above->at, &e))
+        return bad_entry(i, above, error);
+    cursor c = cursor_of(e.value);
+    out->offset = cursor_varint(&c);
+    out->size = cursor_varint(&c);
+    uint64_t number = cursor_varint(&c);
+    out->bit = TABLE_SECTIONS + footer->filter_parts + number;
+    return cursor_done(&c) && number < footer->blocks
+               ? PERSIST_OK
+               : bad_entry(i, above, error);
+}
+
 static persist_status enter(table_iter *i, unsigned level, persist_error *error)
 {
-    const table_root *root = &i->table->footer.roots[i->section];
-    block_place place = {root->offset, root->size,
-                         table_kind(i->section, i->height - 1 - level),
-                         &i->table->roots[i->section]};
-    if (level > 0) {
-        const struct table_step *above = &i->path[level - 1];
-        cursor c = cursor_of(block_value(above->block, above->at));
-        place.offset = cursor_varint(&c);
-        place.size = cursor_varint(&c);
-        place.kept = NULL;
-        if (!cursor_done(&c))
-            return table_corrupt(i->table, above->block->offset,
-                                 "an entry of a block is damaged", error);
-    }
-    struct table_step *step = &i->path[level];
-    if (step->block != NULL && step->block->offset == place.offset)
+    block_place place;
+    table_step *step = &i->path[level];
+    persist_status status = find_place(i, level, &place, error);
+    if (status != PERSIST_OK)
+        return status;
+    if (step->view.count > 0 && step->offset == place.offset)
         return PERSIST_OK;
-    block_unref(step->block);
-    step->block = NULL;
-    return load(i->table, &place, i->passing, &step->block, error);
+    leave(step);
+    return load(i->table, &place, i->passing, step, error);
 }
 
 static persist_status begin(table_iter *i)
@@ -271,14 +438,17 @@ static persist_status begin(table_iter *i)
         return PERSIST_NONE;
     CHECK(height <= TREE_HEIGHT_MAX && (i->height == 0 || i->height == height));
     for (unsigned level = i->height; level < height; level++)
-        i->path[level].block = NULL;
+        i->path[level].held = NULL, i->path[level].view.count = 0;
     i->height = height;
     return PERSIST_OK;
 }
 
-/* Ends with no entry after anything but success. */
-static persist_status settle(table_iter *i, persist_status status)
+/* Ends at an entry, or at none after anything but success. */
+static persist_status settle(table_iter *i, persist_status status,
+                             persist_error *error)
 {
+    if (status == PERSIST_OK)
+        status = stand(i, error);
     if (status != PERSIST_OK)
         table_iter_release(i);
     return status;
@@ -292,7 +462,7 @@ static persist_status descend(table_iter *i, unsigned level, bool last,
     for (; level < i->height && status == PERSIST_OK; level++) {
         status = enter(i, level, error);
         if (status == PERSIST_OK)
-            i->path[level].at = last ? i->path[level].block->count - 1 : 0;
+            i->path[level].at = last ? i->path[level].view.count - 1 : 0;
     }
     return status;
 }
@@ -300,8 +470,8 @@ static persist_status descend(table_iter *i, unsigned level, bool last,
 static persist_status step_up(table_iter *i, bool back, persist_error *error)
 {
     for (unsigned level = i->height; level-- > 0;) {
-        struct table_step *s = &i->path[level];
-        if (back ? s->at == 0 : s->at + 1 >= s->block->count)
+        table_step *s = &i->path[level];
+        if (back ? s->at == 0 : s->at + 1 >= s->view.count)
             continue;
         s->at += back ? UINT32_MAX : 1;
         if (i->scanned++ == SCAN_BLOCKS)
@@ -313,24 +483,22 @@ static persist_status step_up(table_iter *i, bool back, persist_error *error)
 
 persist_status table_next(table_iter *i, persist_error *error)
 {
-    CHECK(table_iter_valid(i));
-    struct table_step *leaf = &i->path[i->height - 1];
-    if (leaf->at + 1 < leaf->block->count) {
+    table_step *leaf = leaf_of(i);
+    if (leaf->at + 1 < leaf->view.count) {
         leaf->at++;
-        return PERSIST_OK;
+        return settle(i, PERSIST_OK, error);
     }
-    return settle(i, step_up(i, false, error));
+    return settle(i, step_up(i, false, error), error);
 }
 
 persist_status table_previous(table_iter *i, persist_error *error)
 {
-    CHECK(table_iter_valid(i));
-    struct table_step *leaf = &i->path[i->height - 1];
+    table_step *leaf = leaf_of(i);
     if (leaf->at > 0) {
         leaf->at--;
-        return PERSIST_OK;
+        return settle(i, PERSIST_OK, error);
     }
-    return settle(i, step_up(i, true, error));
+    return settle(i, step_up(i, true, error), error);
 }
 
 /* Goes down to the leaf where a key belongs; `at` of the leaf may be its
@@ -344,9 +512,9 @@ static persist_status find_leaf(table_iter *i, slice key, bool beyond,
         status = enter(i, level, error);
         if (status != PERSIST_OK)
             break;
-        struct table_step *s = &i->path[level];
+        table_step *s = &i->path[level];
         bool is_leaf = level + 1 == i->height;
-        s->at = block_search(s->block, key, is_leaf ? beyond : true);
+        s->at = block_search(&s->view, key, is_leaf ? beyond : true);
         if (!is_leaf && s->at > 0)
             s->at--;
     }
@@ -356,26 +524,21 @@ static persist_status find_leaf(table_iter *i, slice key, bool beyond,
 persist_status table_seek(table_iter *i, slice key, persist_error *error)
 {
     persist_status status = find_leaf(i, key, false, error);
-    if (status == PERSIST_OK) {
-        struct table_step *leaf = &i->path[i->height - 1];
-        if (leaf->at == leaf->block->count) {
-            leaf->at--;
-            return table_next(i, error);
-        }
+    if (status == PERSIST_OK && leaf_of(i)->at == leaf_of(i)->view.count) {
+        leaf_of(i)->at--;
+        status = step_up(i, false, error);
     }
-    return settle(i, status);
+    return settle(i, status, error);
 }
 
 persist_status table_seek_back(table_iter *i, slice key, persist_error *error)
 {
     persist_status status = find_leaf(i, key, true, error);
-    if (status == PERSIST_OK) {
-        struct table_step *leaf = &i->path[i->height - 1];
-        if (leaf->at == 0)
-            return settle(i, step_up(i, true, error));
-        leaf->at--;
-    }
-    return settle(i, status);
+    if (status == PERSIST_OK && leaf_of(i)->at == 0)
+        status = step_up(i, true, error);
+    else if (status == PERSIST_OK)
+        leaf_of(i)->at--;
+    return settle(i, status, error);
 }
 
 persist_status table_find(table_iter *i, slice key, persist_error *error)
@@ -386,7 +549,11 @@ persist_status table_find(table_iter *i, slice key, persist_error *error)
         status = table_may_have(i->table, i->section, key, error);
     if (status == PERSIST_OK)
         status = table_seek(i, key, error);
-    if (status == PERSIST_OK && !slice_equal(table_key(i), key))
-        status = PERSIST_NONE;
-    return settle(i, status);
+    if (status == PERSIST_OK && !slice_equal(table_key(i), key)) {
+        table_iter_release(i);
+        return PERSIST_NONE;
+    }
+    if (status != PERSIST_OK)
+        table_iter_release(i);
+    return status;
 }

@@ -112,7 +112,7 @@ static void seal_block(table_writer *w, unsigned section, unsigned level,
 {
     table_level *l = &w->levels[section][level];
     *offset = place_of_next(w);
-    bool compress = w->compress || section == TABLE_ORDER;
+    bool compress = level == 0 && (w->compress || section == TABLE_ORDER);
     if (!block_seal(&l->block, table_kind(section, level), compress,
                     seed_of_next(w), &w->out))
         failed(w, -ENOMEM, "write");
@@ -125,12 +125,13 @@ static void seal_block(table_writer *w, unsigned section, unsigned level,
 static void end_block(table_writer *w, unsigned section, unsigned level)
 {
     uint64_t offset, size;
-    uint8_t memory[20];
+    uint8_t memory[30];
     CHECK(level + 1 < TREE_HEIGHT_MAX);
     seal_block(w, section, level, &offset, &size);
     buf place = {.data = memory, .capacity = sizeof memory};
     buf_put_varint(&place, offset);
     buf_put_varint(&place, size);
+    buf_put_varint(&place, w->footer.blocks++);
     table_level *l = &w->levels[section][level];
     add_at(w, section, level + 1, buf_slice(&l->first_key), buf_slice(&place));
 }
@@ -157,12 +158,12 @@ static void add_at(table_writer *w, unsigned section, unsigned level, slice key,
         buf_put_slice(&l->first_key, key);
     }
     block_add(&l->block, key, value);
-    if (l->first_key.failed || l->block.raw.failed) {
+    if (l->first_key.failed || block_failed(&l->block)) {
         failed(w, -ENOMEM, "write");
         return;
     }
     /* A level with one child a block would never end. */
-    bool full = l->block.raw.size >= size_of_blocks(w, section);
+    bool full = block_size(&l->block) >= size_of_blocks(w, section);
     if (full && level + 1 < TREE_HEIGHT_MAX &&
         (level == 0 || l->block.count > 1))
         end_block(w, section, level);

@@ -3,6 +3,8 @@
  * of any height; and no lost bit goes unseen. */
 #include "fixture.h"
 
+#include <errno.h>
+
 #include "../lib/os_sim_disk.h"
 #include "base/hash.h"
 #include "engine/entry.h"
@@ -113,16 +115,19 @@ static void check_seeks(table_iter *i, int count)
     assert_int_equal(table_seek(i, slice_str("z"), NULL), PERSIST_NONE);
 }
 
+/* Compressed and not, mapped and read. */
 static void what_is_written_is_found(void **state)
 {
     static const uint32_t sizes[] = {64, 300, 4096, 32768};
     (void)state;
-    for (size_t n = 0; n < 8; n++) {
-        write_keys(sizes[n / 2], n % 2 != 0, ENTRIES);
+    for (size_t n = 0; n < 16; n++) {
+        os_sim_refuse_maps(sim, n < 8 ? 0 : 1);
+        write_keys(sizes[n / 2 % 4], n % 2 != 0, ENTRIES);
         table *t = open_table();
         table_iter i;
         assert_int_equal(t->footer.roots[TABLE_KEYS].entries, ENTRIES);
-        assert_true(sizes[n / 2] > 64 ||
+        assert_int_equal(t->map.data == NULL, n >= 8);
+        assert_true(sizes[n / 2 % 4] > 64 ||
                     t->footer.roots[TABLE_KEYS].height > 3);
         table_iter_init(&i, t, TABLE_KEYS, n % 2 != 0);
         check_all(&i, ENTRIES);
@@ -163,6 +168,7 @@ static void the_filter_tells_most_absent_names(void **state)
 static void the_cache_is_bounded(void **state)
 {
     (void)state;
+    os_sim_refuse_maps(sim, 1);
     write_keys(256, false, ENTRIES);
     table *t = open_table();
     table_iter held, i;
@@ -204,9 +210,8 @@ static persist_status read_whole(uint64_t size, persist_error *error)
     return status == PERSIST_NONE ? PERSIST_OK : status;
 }
 
-static void no_lost_bit_goes_unseen(void **state)
+static void lose_each_bit(void)
 {
-    (void)state;
     fixture f = {.sim = sim};
     buf bytes = {0};
     char path[PERSIST_PATH_MAX];
@@ -241,6 +246,98 @@ static void no_lost_bit_goes_unseen(void **state)
     buf_release(&bytes);
 }
 
+static void no_lost_bit_goes_unseen(void **state)
+{
+    (void)state;
+    lose_each_bit();
+    os_sim_refuse_maps(sim, 1);
+    char path[PERSIST_PATH_MAX];
+    table_path(&place, NUMBER, path);
+    assert_int_equal(place.sys->unlink(place.sys, path), 0);
+    lose_each_bit();
+}
+
+/* Blocks are brought in, and looked at, once; what lies in the file
+ * uncompressed takes no memory. */
+static void a_block_is_brought_in_once(void **state)
+{
+    (void)state;
+    write_keys(256, false, ENTRIES);
+    table *t = open_table();
+    table_iter i;
+    table_iter_init(&i, t, TABLE_KEYS, false);
+    check_all(&i, ENTRIES);
+    uint64_t loads = os_sim_calls(sim, SIM_MAP_LOAD);
+    assert_true(loads > 100);
+    check_all(&i, ENTRIES);
+    assert_int_equal(os_sim_calls(sim, SIM_MAP_LOAD), loads);
+    assert_int_equal(cache_size(&blocks), 0);
+    table_iter_release(&i);
+    table_unref(t);
+}
+
+/* Where a mapping fails, reading helps, or says what is wrong. */
+static void what_cannot_be_brought_in_is_read(void **state)
+{
+    (void)state;
+    write_keys(256, false, ENTRIES);
+    table *t = open_table();
+    table_iter i;
+    persist_error error;
+    table_iter_init(&i, t, TABLE_KEYS, true);
+    os_sim_fail(sim, (sim_fault){.calls = 1u << SIM_MAP_LOAD,
+                                 .nth = 1,
+                                 .from_then_on = true,
+                                 .error = EIO});
+    check_all(&i, ENTRIES);
+    assert_true(os_sim_faults(sim, SIM_MAP_LOAD) > 100);
+    cache_release(&blocks);
+    cache_init(&blocks, SMALL_CACHE);
+    os_sim_fail(sim, (sim_fault){.calls = 1u << SIM_MAP_LOAD | 1u << SIM_READ,
+                                 .nth = 1,
+                                 .from_then_on = true,
+                                 .error = EIO});
+    assert_int_equal(table_seek(&i, slice_str("k"), &error), PERSIST_IO);
+    os_sim_fail(sim, (sim_fault){0});
+    table_iter_release(&i);
+    table_unref(t);
+}
+
+/* Somebody cuts the file of a table that is open. */
+static void cut_while_it_is_open(void)
+{
+    char path[PERSIST_PATH_MAX];
+    os_file *file;
+    persist_error error = {0};
+    write_keys(256, false, ENTRIES);
+    table *t = open_table();
+    table_iter i;
+    table_path(&place, NUMBER, path);
+    table_iter_init(&i, t, TABLE_KEYS, false);
+    assert_int_equal(place.sys->file_open(place.sys, path, OS_WRITE, &file), 0);
+    assert_int_equal(place.sys->file_truncate(place.sys, file, 5000), 0);
+    assert_int_equal(place.sys->file_close(place.sys, file), 0);
+    assert_int_equal(table_seek(&i, slice_str("k"), &error), PERSIST_CORRUPT);
+    assert_string_equal(error.path, path);
+    assert_int_equal(table_find(&i, slice_str("key-000300"), &error),
+                     PERSIST_CORRUPT);
+    table_iter_release(&i);
+    table_unref(t);
+}
+
+static void a_table_that_is_cut_is_an_error(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/persist-table-XXXXXX", command[64];
+    cut_while_it_is_open();
+    assert_non_null(mkdtemp(dir));
+    place.sys = os_posix();
+    place.dir = dir;
+    cut_while_it_is_open();
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 static void a_table_of_another_length_is_refused(void **state)
 {
     (void)state;
@@ -260,6 +357,42 @@ static void a_table_of_another_length_is_refused(void **state)
         assert_int_equal(read_whole(bytes.size, NULL), PERSIST_CORRUPT);
     }
     buf_release(&bytes);
+}
+
+/* Reads all of a block, and searches it; false if it is refused. */
+static bool read_hostile(slice packed, uint64_t *random)
+{
+    block_header h;
+    block_view view;
+    block *b = NULL;
+    char name[32];
+    const uint8_t *stored = (const uint8_t *)packed.data + BLOCK_HEADER_SIZE;
+    assert_true(block_verify(packed, 3));
+    if (!block_get_header(packed, 1, &h))
+        return false;
+    if (h.compressed ? block_unpack(&h, stored, &b) != PERSIST_OK
+                     : !block_lay_out(&h, stored, &view))
+        return false;
+    if (b != NULL)
+        view = b->view;
+    bool sound = true;
+    for (uint32_t i = 0; i < view.count && sound; i++) {
+        block_entry e;
+        sound = block_get(&view, i, &e);
+        if (!sound)
+            continue;
+        buf room = {0};
+        assert_true(buf_reserve(&room, block_key_size(&view, &e) + 1));
+        block_put_key(&view, &e, room.data);
+        *random += hash_xxh64(slice_of(room.data, block_key_size(&view, &e)));
+        *random += hash_xxh64(e.value);
+        buf_release(&room);
+    }
+    for (int i = 0; i < 6 && view.count > 0; i++)
+        assert_true(block_search(&view, key_name(i, name), i % 2 == 0) <=
+                    view.count);
+    block_unref(b);
+    return sound;
 }
 
 /* Bytes that nobody wrote decode to an error or to something; they never do
@@ -282,15 +415,8 @@ static void hostile_blocks_do_no_harm(void **state)
         uint64_t sum =
             hash_xxh64_seed(slice_of(packed.data + 8, packed.size - 8), 3);
         memcpy(packed.data, &sum, sizeof sum);
-        block *b = NULL;
-        persist_status status =
-            block_decode(packed.data, packed.size, 1, 3, true, &b);
-        if (status == PERSIST_OK)
-            for (uint32_t i = 0; i < b->count; i++)
-                random += block_key(b, i).size + block_value(b, i).size;
-        else
-            refused++;
-        block_unref(b);
+        refused += !read_hostile(buf_slice(&packed), &random);
+        buf_release(&packed);
         block_writer_release(&w);
     }
     assert_true(refused > 0);
@@ -306,6 +432,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_cache_is_bounded, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(no_lost_bit_goes_unseen, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_block_is_brought_in_once, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_cannot_be_brought_in_is_read,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_table_that_is_cut_is_an_error, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_table_of_another_length_is_refused,
                                         set_up, tear_down),
