@@ -167,10 +167,11 @@ def load_manifest(store):
         raise StoreError("bad-store", store, None, "this is not a store")
     found.sort(key=lambda m: m.generation)
     newest = found[-1]
-    if [m.generation for m in found] not in (
-            [1], [newest.generation - 1, newest.generation]) or \
-            found[0].identity != newest.identity:
-        raise corrupt(store, None, "a manifest is missing or of another store")
+    if len(found) == 2 and (
+            found[0].generation + 1 != newest.generation or
+            found[0].identity != newest.identity):
+        raise corrupt(store, None, "a manifest is older than it should be or "
+                      "of another store")
     return newest
 
 

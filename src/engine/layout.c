@@ -194,13 +194,17 @@ persist_status layout_lock(const os *sys, const char *dir, os_file **out,
     return PERSIST_LOCKED;
 }
 
+/* A file system without a journal keeps the name of a new folder when its
+ * parent is synced, and the folder itself only when that is. */
 static int make_folder(const os *sys, const char *dir, const char *name)
 {
     char path[PERSIST_PATH_MAX];
     int code = os_join(path, sizeof path, dir, name);
     if (code == 0)
         code = sys->dir_make(sys, path);
-    return code == -EEXIST ? 0 : code;
+    if (code == 0 || code == -EEXIST)
+        code = sys->dir_sync(sys, path);
+    return code;
 }
 
 persist_status layout_create(const os *sys, const char *dir,

@@ -300,17 +300,23 @@ static persist_status load_slot(const os *sys, const char *dir,
     return status;
 }
 
-/* The first manifest of a store is alone; later there are always two. */
+/* The first manifest of a store is alone, later there are two. But a power cut
+ * in the middle of a rename can take the name that was to be replaced, where
+ * the file system has no journal. The other one is then the newest that
+ * counts; and whatever it lists is there, since nothing is let go before both
+ * manifests have. */
 static persist_status check_pair(const char *dir, const manifest *newest,
                                  const manifest *previous, persist_error *error)
 {
     CHECK(newest->generation >= previous->generation);
+    if (previous->generation == 0)
+        return PERSIST_OK;
     if (newest->generation == previous->generation + 1 &&
-        (previous->generation == 0 || newest->identity == previous->identity))
+        newest->identity == previous->identity)
         return PERSIST_OK;
     status_set(error, PERSIST_CORRUPT,
-               "of the manifests in %s one is missing or of another store; "
-               "restore the store from a backup",
+               "of the manifests in %s one is older than it should be or of "
+               "another store; restore the store from a backup",
                dir);
     status_at(error, dir, STATUS_NO_OFFSET);
     return PERSIST_CORRUPT;
@@ -337,15 +343,18 @@ persist_status manifest_load(const os *sys, const char *dir, manifest *newest,
     return check_pair(dir, newest, previous, error);
 }
 
+/* A new file each time: after a power cut in the middle of a rename the old
+ * name may be another one of the file that became a manifest. */
 static int write_temporary(const os *sys, const char *path, slice bytes)
 {
     os_file *file;
-    int code = sys->file_open(sys, path, OS_READ | OS_WRITE | OS_CREATE, &file);
+    int code = sys->unlink(sys, path);
+    if (code == 0 || code == -ENOENT)
+        code = sys->file_open(
+            sys, path, OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &file);
     if (code != 0)
         return code;
-    code = sys->file_truncate(sys, file, 0);
-    if (code == 0)
-        code = os_write_all(sys, file, bytes.data, bytes.size, 0);
+    code = os_write_all(sys, file, bytes.data, bytes.size, 0);
     if (code == 0 && !SEEDED_BUG(SKIP_MANIFEST_SYNC))
         code = os_sync(sys, file);
     int closed = sys->file_close(sys, file);

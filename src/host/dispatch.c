@@ -158,11 +158,12 @@ static bool put_names(op_call *call, sx_value dict)
 static bool put_context(op_call *call, sx_value dict)
 {
     const persist_error *e = &call->error;
-    CHECK(e->stream_size <= sizeof e->stream);
     bool ok = true;
-    if (e->has & PERSIST_HAS_STREAM)
+    if (e->has & PERSIST_HAS_STREAM) {
+        CHECK(e->stream_size <= sizeof e->stream);
         ok = ok && put_bytes(call, dict, "stream",
                              slice_of(e->stream, e->stream_size));
+    }
     if (e->has & PERSIST_HAS_SEQ)
         ok = ok && put_number(call, dict, "seq", e->seq);
     if (e->has & PERSIST_HAS_NUMBERS) {

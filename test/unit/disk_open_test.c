@@ -166,6 +166,30 @@ static void a_log_without_manifests_is_no_empty_store(void **state)
     shell("test -s store/wal/0000000000000001.log");
 }
 
+/* A power cut in the middle of a rename can take a name, where there is no
+ * journal. */
+static void one_manifest_is_enough(void **state)
+{
+    (void)state;
+    static const char *const losses[] = {"rm store/manifest.0",
+                                         "rm store/manifest.1"};
+    uint64_t events = 0;
+    for (size_t i = 0; i < 12; i++) {
+        persist_store *store = must_open();
+        persist_edit edit = {PERSIST_APPEND, slice_str("s"), slice_str("x"), 0};
+        persist_stream_info info;
+        assert_int_equal(persist_info(store, slice_str("s"), PERSIST_LATEST,
+                                      &info, NULL, NULL),
+                         PERSIST_OK);
+        assert_int_equal(info.mark, events);
+        assert_int_equal(persist_commit(store, &edit, 1, NULL, NULL, NULL),
+                         PERSIST_OK);
+        events++;
+        assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+        shell(losses[i / 3 % 2]);
+    }
+}
+
 static void a_second_handle_is_told_who_holds_it(void **state)
 {
     (void)state;
@@ -233,6 +257,7 @@ int main(void)
         TEST(a_newer_format_is_refused),
         TEST(an_unfinished_creation_goes_on),
         TEST(a_log_without_manifests_is_no_empty_store),
+        TEST(one_manifest_is_enough),
         TEST(a_second_handle_is_told_who_holds_it),
         TEST(another_process_holds_it_until_it_dies),
         TEST(options_are_checked),
