@@ -33,15 +33,13 @@ static inline bool cursor_done(const cursor *c)
     return !c->failed && c->at == c->end;
 }
 
-/* Eight bytes as a number, the highest first. */
-static inline uint64_t big_u64(const uint8_t *at)
+/* Puts eight bytes, the highest first; big_u64 gets them. */
+static inline void put_big_u64(uint8_t *at, uint64_t value)
 {
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     value = __builtin_bswap64(value);
 #endif
-    return value;
+    memcpy(at, &value, sizeof value);
 }
 
 /* Little-endian integers. */

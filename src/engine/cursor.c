@@ -37,10 +37,10 @@ persist_status engine_read(engine *e, engine_cursor *out, engine_read_kind kind,
                            persist_error *error)
 {
     CHECK(kind <= ENGINE_KEYS);
-    memset(out, 0, sizeof *out);
     out->engine = e;
     out->kind = kind;
     out->left = limit;
+    out->broken = PERSIST_OK;
     snapshot_open(e, view, &out->snapshot);
     persist_status status = open_reader(out, name, after, from, error);
     if (status != PERSIST_OK)

@@ -194,19 +194,20 @@ typedef enum engine_read_kind {
 
 /* The events of a stream within [low, high], forwards or backwards. */
 typedef struct stream_reader {
-    slice name; /* owned */
+    slice name; /* owned, if it does not lie here: */
+    uint8_t short_name[CURSOR_SHORT_NAME];
     bool back;
     uint64_t low, high; /* seqs */
     size_t layer;       /* counted from the one that is read first */
     bool in_layer;
     size_t newest;      /* number of the newest layer that has the stream */
     stream_entry entry; /* and its entry there, if that is a table */
-    table_iter iter;    /* in a table */
     uint64_t ordinal;
     const stream *stream; /* in a memtable: */
     uint64_t begin, end;  /* indexes of the events that are left */
     const chunk *chunk;   /* of the ones in hand, slots [slot, slot_end) */
     uint32_t slot, slot_end;
+    table_iter iter; /* in a table */
 } stream_reader;
 
 /* An event of a memtable, for a batch that is taken in one look. */
@@ -227,11 +228,11 @@ typedef struct order_reader {
     uint64_t position; /* the next one */
     size_t layer;
     bool in_layer;
-    table_iter iter;
     stream_place *places; /* owned; by hash of the name */
     ordered_event *batch; /* owned */
     size_t at, count;
     bool ended; /* no further batch in this layer */
+    table_iter iter;
 } order_reader;
 
 /* Names of one layer, merged with those of the others. */
@@ -243,12 +244,12 @@ typedef struct name_item {
 typedef struct name_source {
     name_item item; /* the one in hand */
     bool ended;
-    bool used;        /* its item was handed out, or hidden by one that was */
-    table_iter iter;  /* of a table */
-    memtable *from;   /* or of a memtable, in batches: */
+    bool hidden;      /* a newer source has the same name */
+    memtable *from;   /* a memtable's, in batches: */
     name_item *batch; /* owned */
     size_t at, count;
     bool last_batch;
+    table_iter iter; /* or a table's */
 } name_source;
 
 typedef struct name_reader {
@@ -258,6 +259,9 @@ typedef struct name_reader {
     bool has_after;
     name_source *sources; /* owned; newest first */
     size_t source_count;
+    uint32_t *losers; /* behind the sources; by node, from 1 */
+    uint32_t winner;
+    bool taken; /* the winner's item is used up */
 } name_reader;
 
 typedef struct engine_cursor {
@@ -283,8 +287,8 @@ persist_status engine_next_key(engine_cursor *, slice *name, slice *value,
                                persist_error *);
 void engine_cursor_close(engine_cursor *);
 
-/* The parts of a cursor; each is zeroed before it is opened, and closed in any
- * case. The next functions return PERSIST_NONE at the end. */
+/* The parts of a cursor; after an error of open they are closed as well. The
+ * next functions return PERSIST_NONE at the end. */
 persist_status stream_reader_open(engine_cursor *, slice name, uint64_t from,
                                   persist_error *);
 persist_status stream_reader_next(engine_cursor *, persist_event *,

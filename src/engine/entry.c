@@ -5,12 +5,6 @@
 
 #include "base/cursor.h"
 
-static void put_big(uint8_t *out, uint64_t value)
-{
-    for (int i = 0; i < 8; i++)
-        out[i] = (uint8_t)(value >> (56 - 8 * i));
-}
-
 /* ---- streams ---------------------------------------------------------- */
 
 void entry_put_stream(buf *b, const stream_entry *e)
@@ -60,8 +54,8 @@ bool entry_get_stream(slice value, stream_entry *out)
 void entry_event_key(uint64_t ordinal, uint64_t seq,
                      uint8_t out[ENTRY_EVENT_KEY_SIZE])
 {
-    put_big(out, ordinal);
-    put_big(out + 8, seq);
+    put_big_u64(out, ordinal);
+    put_big_u64(out + 8, seq);
 }
 
 void entry_put_event(buf *b, const event_entry *e)
@@ -102,11 +96,12 @@ void entry_put_key(buf *b, bool deleted, slice value)
 
 bool entry_get_key(slice entry, bool *deleted, slice *value)
 {
-    cursor c = cursor_of(entry);
-    uint8_t flag = cursor_u8(&c);
-    *deleted = flag == 1;
-    *value = slice_of(c.at, cursor_left(&c));
-    return !c.failed && flag <= 1 && !(*deleted && value->size > 0);
+    const uint8_t *flag = entry.data;
+    if (entry.size == 0 || *flag > 1)
+        return false;
+    *deleted = *flag == 1;
+    *value = slice_of(flag + 1, entry.size - 1);
+    return !*deleted || value->size == 0;
 }
 
 /* ---- command ids ------------------------------------------------------ */
@@ -147,7 +142,7 @@ bool entry_get_seqs(const once_entry *e, uint64_t *out)
 
 void entry_order_key(uint64_t position, uint8_t out[ENTRY_ORDER_KEY_SIZE])
 {
-    put_big(out, position);
+    put_big_u64(out, position);
 }
 
 void entry_put_order(buf *b, uint64_t seq, slice name)

@@ -200,9 +200,9 @@ static persist_status key_in_table(table *t, slice name, bool *deleted,
 persist_status layers_tables_key(const layers *v, slice name, found_value *out,
                                  persist_error *error)
 {
-    *out = (found_value){0};
     persist_status status = PERSIST_NONE;
     bool deleted = false;
+    table_iter_init(&out->iter, NULL, TABLE_KEYS, false);
     for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;)
         status = key_in_table(v->tables[i], name, &deleted, out, error);
     if (status != PERSIST_OK || !deleted)
@@ -219,7 +219,8 @@ persist_status layers_below_key(const layers *v, slice name, persist_lsn lsn,
     const version *newest = k == NULL ? NULL : key_at(k, lsn);
     if (newest == NULL)
         return layers_tables_key(v, name, out, error);
-    *out = (found_value){.value = slice_of(newest->data, newest->size)};
+    out->value = slice_of(newest->data, newest->size);
+    table_iter_init(&out->iter, NULL, TABLE_KEYS, false);
     return newest->deleted ? PERSIST_NONE : PERSIST_OK;
 }
 

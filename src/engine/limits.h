@@ -52,6 +52,8 @@
 #define READER_ROOM 128u
 /* What a cursor over keys or over all streams takes in one look. */
 #define CURSOR_BATCH 128u
+/* Bytes of a stream's name that need no memory of their own in a cursor. */
+#define CURSOR_SHORT_NAME 64u
 
 /* Bytes of a memtable, and of the log that it stands for, before it becomes a
  * table. Two of them at the most are in memory, and to be replayed. */

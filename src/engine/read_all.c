@@ -242,6 +242,8 @@ persist_status order_reader_open(engine_cursor *c, uint64_t from,
 {
     order_reader *r = &c->u.order;
     CHECK(c->kind == ENGINE_ALL);
+    memset(r, 0, offsetof(order_reader, iter));
+    table_iter_init(&r->iter, NULL, TABLE_ORDER, false);
     r->position = from;
     r->batch = mem_alloc(CURSOR_BATCH * sizeof *r->batch);
     if (c->snapshot.layers->table_count > 0)

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 
+#define NOBODY UINT32_MAX
+
 /* ---- memtables, in batches -------------------------------------------- */
 
 static btree_at first_name(const name_reader *r, const btree *tree,
@@ -107,7 +109,7 @@ static persist_status begin_table(const name_reader *r, name_source *s,
 static persist_status advance(engine_cursor *c, name_source *s,
                               persist_error *error)
 {
-    s->used = false;
+    s->hidden = false;
     if (s->from == NULL)
         return settle(&c->u.names, s, table_next(&s->iter, error), error);
     next_in_memtable(c, s);
@@ -116,67 +118,108 @@ static persist_status advance(engine_cursor *c, name_source *s,
 
 /* ---- merging ---------------------------------------------------------- */
 
-/* Finds the lowest name; the newest source that has it, NULL at the end. All
- * sources that have it are used up by that. */
-static name_source *take_lowest(name_reader *r)
+/* A tournament (D. Knuth, The Art of Computer Programming 3, 5.4.1): the
+ * sources are the leaves, each node keeps who lost there, and a source that has
+ * moved on plays those on its way to the top again. The lowest name wins, of
+ * the same names the newest; as nothing is lower than the winner, whoever has
+ * its name has lost to one with the same name, and is hidden by that. */
+static bool wins(name_reader *r, uint32_t a, uint32_t b)
 {
-    name_source *lowest = NULL;
-    for (size_t i = 0; i < r->source_count; i++) {
-        name_source *s = &r->sources[i];
-        if (s->ended)
-            continue;
-        int sign = lowest == NULL
-                       ? -1
-                       : slice_compare(s->item.name, lowest->item.name);
-        s->used = sign <= 0;
-        if (sign >= 0)
-            continue;
-        for (size_t k = 0; k < i; k++)
-            r->sources[k].used = false;
-        lowest = s;
+    const name_source *x = &r->sources[a], *y = &r->sources[b];
+    if (x->ended || y->ended)
+        return y->ended;
+    int sign = slice_compare(x->item.name, y->item.name);
+    if (sign == 0)
+        r->sources[a < b ? b : a].hidden = true;
+    return sign == 0 ? a < b : sign < 0;
+}
+
+static void play(name_reader *r, uint32_t source)
+{
+    for (size_t node = (r->source_count + source) / 2; node > 0; node /= 2)
+        if (wins(r, r->losers[node], source)) {
+            uint32_t loser = source;
+            source = r->losers[node];
+            r->losers[node] = loser;
+        }
+    r->winner = source;
+}
+
+/* The first who comes to a node waits for the other one. */
+static void play_first(name_reader *r, uint32_t source)
+{
+    for (size_t node = (r->source_count + source) / 2; node > 0; node /= 2) {
+        uint32_t other = r->losers[node];
+        bool waits = other == NOBODY;
+        bool lost = !waits && wins(r, other, source);
+        if (waits || lost)
+            r->losers[node] = source;
+        if (waits)
+            return;
+        if (lost)
+            source = other;
     }
-    return lowest;
+    r->winner = source;
 }
 
 persist_status name_reader_next(engine_cursor *c, slice *name, slice *value,
                                 persist_error *error)
 {
     name_reader *r = &c->u.names;
-    for (;;) {
-        for (size_t i = 0; i < r->source_count; i++) {
-            name_source *s = &r->sources[i];
-            persist_status status = s->used ? advance(c, s, error) : PERSIST_OK;
+    while (r->source_count > 0) {
+        if (r->taken) {
+            persist_status status = advance(c, &r->sources[r->winner], error);
             if (status != PERSIST_OK)
                 return status;
+            play(r, r->winner);
         }
-        const name_source *lowest = take_lowest(r);
-        if (lowest == NULL)
+        const name_source *s = &r->sources[r->winner];
+        r->taken = !s->ended;
+        if (s->ended)
             return PERSIST_NONE;
-        if (lowest->item.deleted)
+        if (s->hidden || s->item.deleted)
             continue;
-        if (name != NULL)
-            *name = lowest->item.name;
-        if (value != NULL)
-            *value = lowest->item.value;
+        *name = s->item.name;
+        *value = s->item.value;
         return PERSIST_OK;
     }
+    return PERSIST_NONE;
 }
 
 /* ---- opening and closing ---------------------------------------------- */
 
+static name_source *add_source(name_reader *r)
+{
+    name_source *s = &r->sources[r->source_count++];
+    memset(s, 0, offsetof(name_source, iter));
+    table_iter_init(&s->iter, NULL, TABLE_KEYS, false);
+    return s;
+}
+
 static persist_status add_memtable(engine_cursor *c, memtable *t,
                                    persist_error *error)
 {
-    name_reader *r = &c->u.names;
-    if (t == NULL)
-        return PERSIST_OK;
-    name_source *s = &r->sources[r->source_count++];
+    name_source *s = add_source(&c->u.names);
     s->from = t;
     s->batch = mem_alloc(CURSOR_BATCH * sizeof *s->batch);
     if (s->batch == NULL)
         return status_set(error, PERSIST_LIMIT, "out of memory");
     next_in_memtable(c, s);
     return PERSIST_OK;
+}
+
+static persist_status add_sources(engine_cursor *c, persist_error *error)
+{
+    name_reader *r = &c->u.names;
+    const layers *v = c->snapshot.layers;
+    persist_status status = PERSIST_OK;
+    if (c->snapshot.with_active)
+        status = add_memtable(c, v->active, error);
+    if (v->frozen != NULL && status == PERSIST_OK)
+        status = add_memtable(c, v->frozen, error);
+    for (size_t i = v->table_count; i-- > 0 && status == PERSIST_OK;)
+        status = begin_table(r, add_source(r), v->tables[i], error);
+    return status;
 }
 
 static persist_status keep_bounds(name_reader *r, slice prefix,
@@ -202,20 +245,22 @@ persist_status name_reader_open(engine_cursor *c, slice prefix,
 {
     name_reader *r = &c->u.names;
     const layers *v = c->snapshot.layers;
+    *r = (name_reader){0};
     r->of_keys = c->kind == ENGINE_KEYS;
     persist_status status = keep_bounds(r, prefix, after, error);
     if (status != PERSIST_OK)
         return status;
-    r->sources = mem_alloc_zero((v->table_count + 2) * sizeof *r->sources);
+    size_t most = v->table_count + 2;
+    r->sources = mem_alloc(most * (sizeof *r->sources + sizeof *r->losers));
     if (r->sources == NULL)
         return status_set(error, PERSIST_LIMIT, "out of memory");
-    if (c->snapshot.with_active)
-        status = add_memtable(c, v->active, error);
-    if (status == PERSIST_OK)
-        status = add_memtable(c, v->frozen, error);
-    for (size_t i = v->table_count; i-- > 0 && status == PERSIST_OK;)
-        status =
-            begin_table(r, &r->sources[r->source_count++], v->tables[i], error);
+    status = add_sources(c, error);
+    CHECK(r->source_count <= most);
+    r->losers = (uint32_t *)(r->sources + r->source_count);
+    for (uint32_t i = 0; i < r->source_count; i++)
+        r->losers[i] = NOBODY;
+    for (uint32_t i = 0; i < r->source_count && status == PERSIST_OK; i++)
+        play_first(r, i);
     return status;
 }
 

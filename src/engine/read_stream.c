@@ -191,7 +191,10 @@ persist_status stream_reader_open(engine_cursor *c, slice name, uint64_t from,
                                   persist_error *error)
 {
     stream_reader *r = &c->u.stream;
-    void *copy = mem_alloc(name.size);
+    memset(r, 0, offsetof(stream_reader, iter));
+    table_iter_init(&r->iter, NULL, TABLE_EVENTS, false);
+    void *copy = name.size <= sizeof r->short_name ? r->short_name
+                                                   : mem_alloc(name.size);
     if (copy == NULL)
         return status_set(error, PERSIST_LIMIT, "out of memory");
     if (name.size > 0)
@@ -218,7 +221,9 @@ persist_status stream_reader_open(engine_cursor *c, slice name, uint64_t from,
 
 void stream_reader_close(engine_cursor *c)
 {
+    stream_reader *r = &c->u.stream;
     CHECK(c->kind <= ENGINE_STREAM_BACK);
-    table_iter_release(&c->u.stream.iter);
-    mem_free((void *)(uintptr_t)c->u.stream.name.data);
+    table_iter_release(&r->iter);
+    if (r->name.data != r->short_name)
+        mem_free((void *)(uintptr_t)r->name.data);
 }

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* Numbers and names as bytes: varints in every size and with every count of
+ * bytes behind them, those that are malformed, and the order of slices. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/cursor.h"
+
+enum { BEHIND = 12 };
+
+/* Decodes with so many bytes behind it; checks that it stops before them. */
+static uint64_t decode(const uint8_t *bytes, size_t size, size_t behind)
+{
+    cursor c = cursor_of(slice_of(bytes, size + behind));
+    uint64_t value = cursor_varint(&c);
+    assert_false(c.failed);
+    assert_int_equal(cursor_left(&c), behind);
+    return value;
+}
+
+static void a_varint_comes_back(void **state)
+{
+    (void)state;
+    buf b = {0};
+    for (unsigned bit = 0; bit < 64; bit++)
+        for (int less = 0; less < 2; less++) {
+            uint64_t value = ((uint64_t)1 << bit) - (less != 0);
+            buf_clear(&b);
+            buf_put_varint(&b, value);
+            size_t size = b.size;
+            for (int i = 0; i < BEHIND; i++)
+                buf_put_byte(&b, (uint8_t)(i % 2 == 0 ? 0xff : 0));
+            for (size_t behind = 0; behind <= BEHIND; behind++)
+                assert_true(decode(b.data, size, behind) == value);
+        }
+    buf_release(&b);
+}
+
+static void is_malformed(const uint8_t *bytes, size_t size)
+{
+    cursor c = cursor_of(slice_of(bytes, size));
+    assert_int_equal(cursor_varint(&c), 0);
+    assert_true(c.failed);
+}
+
+static void a_malformed_varint_fails(void **state)
+{
+    (void)state;
+    uint8_t bytes[BEHIND + 12];
+    for (size_t size = 0; size <= 11; size++) {
+        memset(bytes, 0xff, sizeof bytes);
+        is_malformed(bytes, size); /* cut off, or over 64 bits */
+        if (size < 2)
+            continue;
+        bytes[size - 1] = 0; /* longer than needed */
+        is_malformed(bytes, size);
+        is_malformed(bytes, sizeof bytes);
+    }
+    memset(bytes, 0xff, sizeof bytes);
+    bytes[9] = 1;
+    assert_true(decode(bytes, 10, BEHIND) == UINT64_MAX);
+    bytes[9] = 2;
+    is_malformed(bytes, 10);
+}
+
+static int sign_of(int value)
+{
+    return (value > 0) - (value < 0);
+}
+
+/* Against memcmp, with a difference at each place and each length. */
+static void slices_have_the_order_of_their_bytes(void **state)
+{
+    (void)state;
+    uint8_t a[32], b[32];
+    for (size_t n = 0; n <= sizeof a; n++)
+        for (size_t at = 0; at < n; at++) {
+            memset(a, 'x', sizeof a);
+            memset(b, 'x', sizeof b);
+            b[at] = at % 2 == 0 ? 0xf0 : 'a';
+            slice x = slice_of(a, n), y = slice_of(b, n);
+            int order = sign_of(memcmp(a, b, n));
+            assert_int_equal(sign_of(slice_compare(x, y)), order);
+            assert_int_equal(sign_of(slice_compare(y, x)), -order);
+            assert_int_equal(slice_compare(x, x), 0);
+            assert_int_equal(sign_of(slice_compare(slice_of(a, at), y)), -1);
+            assert_int_equal(sign_of(slice_compare(y, slice_of(a, at))), 1);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_varint_comes_back),
+        cmocka_unit_test(a_malformed_varint_fails),
+        cmocka_unit_test(slices_have_the_order_of_their_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
