@@ -349,7 +349,9 @@ static persist_status write_commit(commit *c, persist_outcome *out,
 {
     engine *e = c->e;
     c->lsn = e->latest + 1;
-    persist_status status = plan(c, error);
+    persist_status status = engine_use(e, error);
+    if (status == PERSIST_OK)
+        status = plan(c, error);
     if (status == PERSIST_OK)
         status = log_record(c, error);
     if (status == PERSIST_OK && out != NULL)
@@ -425,6 +427,8 @@ static void leave(engine *e)
     persist_error ignored; /* the next commit tries again, and tells */
     bool did;
     (void)upkeep_freeze(e, &did, &ignored);
+    did = did || e->wakes_upkeep;
+    e->wakes_upkeep = false;
     pthread_mutex_unlock(&e->writer);
     if (did)
         upkeep_call(e);

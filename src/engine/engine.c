@@ -10,110 +10,13 @@
 
 #include "base/mem.h"
 #include "engine/layout.h"
-#include "engine/recover.h"
 
 static persist_status no_memory(persist_error *error)
 {
     return status_set(error, PERSIST_LIMIT, "out of memory");
 }
 
-/* ---- recycling -------------------------------------------------------- */
-
-/* What is not understood is left alone: only a file with a header of this
- * store, or with none yet, is taken. */
-static bool is_understood(const segment_place *place, uint64_t number)
-{
-    const os *sys = place->sys;
-    uint8_t bytes[SEGMENT_HEADER_SIZE] = {0};
-    static const uint8_t none[SEGMENT_HEADER_SIZE];
-    segment_header header;
-    os_file *file;
-    size_t got;
-    persist_error ignored;
-    if (segment_open(place, number, &file, &ignored) != PERSIST_OK)
-        return false;
-    int code = os_read_all(sys, file, bytes, sizeof bytes, 0, &got);
-    sys->file_close(sys, file);
-    if (code != 0)
-        return false;
-    if (memcmp(bytes, none, sizeof bytes) == 0)
-        return true;
-    return segment_header_decode(slice_of(bytes, got), &header) &&
-           header.identity == place->identity;
-}
-
-/* Hands segments that neither manifest needs to the log; too many of them are
- * deleted. Those behind the old manifest's next_segment may be its log. */
-static void recycle(engine *e, const manifest *old, const recovery *r)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < r->number_count; i++) {
-        uint64_t number = r->numbers[i];
-        char path[PERSIST_PATH_MAX];
-        if (number >= old->next_segment || manifest_lists(old, number) ||
-            manifest_lists(&e->manifest, number) ||
-            !is_understood(&e->wal.place, number))
-            continue;
-        if (kept < SEGMENT_SPARES && wal_recycle(&e->wal, number))
-            kept++;
-        else if (segment_path(&e->wal.place, number, path) == 0)
-            e->sys->unlink(e->sys, path);
-    }
-}
-
 /* ---- tables ----------------------------------------------------------- */
-
-/* Deletes tables that were replaced, or never finished. */
-typedef struct leftovers {
-    engine *e;
-    const manifest *listed;
-    uint64_t found[64];
-    size_t count;
-} leftovers;
-
-static int note_leftover(void *context, const char *name)
-{
-    leftovers *l = context;
-    uint64_t number;
-    if (!table_number(name, &number))
-        return 0;
-    if (number >= l->e->next_table)
-        l->e->next_table = number + 1;
-    for (size_t i = 0; i < l->listed->table_count; i++)
-        if (l->listed->tables[i].number == number)
-            return 0;
-    if (l->count < sizeof l->found / sizeof l->found[0])
-        l->found[l->count++] = number;
-    return 0;
-}
-
-/* A file with another store's header, or none of ours, is left alone. */
-static void delete_leftover(engine *e, uint64_t number)
-{
-    const os *sys = e->sys;
-    char path[PERSIST_PATH_MAX];
-    uint8_t bytes[TABLE_HEADER_SIZE] = {0};
-    static const uint8_t none[TABLE_HEADER_SIZE];
-    os_file *file;
-    size_t got;
-    if (table_path(&e->table_place, number, path) != 0 ||
-        sys->file_open(sys, path, OS_READ, &file) != 0)
-        return;
-    int code = os_read_all(sys, file, bytes, sizeof bytes, 0, &got);
-    sys->file_close(sys, file);
-    if (code == 0 &&
-        (got < sizeof bytes || memcmp(bytes, none, sizeof bytes) == 0 ||
-         table_header_is(slice_of(bytes, sizeof bytes), e->manifest.identity)))
-        sys->unlink(sys, path);
-}
-
-static persist_status find_leftovers(engine *e, leftovers *l,
-                                     persist_error *error)
-{
-    int code = e->sys->dir_list(e->sys, e->table_dir, note_leftover, l);
-    return code == 0 ? PERSIST_OK
-                     : os_failed(error, code, "list", e->table_dir);
-}
 
 static persist_status open_tables(engine *e, const manifest *m,
                                   persist_error *error)
@@ -156,37 +59,77 @@ static persist_status replay(void *context, persist_lsn lsn,
     return engine_replay(context, lsn, body, error);
 }
 
+/* What recovery found becomes the manifest. A store that was closed cleanly
+ * keeps the one that it has until something is written. */
+static persist_status take_manifest(engine *e, const manifest *old, recovery *r,
+                                    persist_error *error)
+{
+    bool renamed;
+    manifest *m = &r->out;
+    if (!manifest_copy_tables(m, old))
+        return no_memory(error);
+    m->next_table = e->next_table;
+    m->clean = old->clean;
+    persist_status status =
+        old->clean ? PERSIST_OK
+                   : manifest_store(e->sys, e->dir, m, &renamed, error);
+    if (status != PERSIST_OK)
+        return status;
+    CHECK(m->watermark == e->latest);
+    e->replayed = r->replayed;
+    atomic_store(&e->in_use, !old->clean);
+    e->manifest = *m;
+    *m = (manifest){0};
+    return PERSIST_OK;
+}
+
 static persist_status open_log(engine *e, uint64_t segment_size,
                                const manifest *old, recovery *r,
                                persist_error *error)
 {
-    bool renamed;
-    leftovers found = {.e = e, .listed = old};
-    e->next_table = old->next_table;
-    persist_status status = find_leftovers(e, &found, error);
+    persist_status status = leftovers_find_tables(e, old, error);
     if (status == PERSIST_OK)
         status = recover_log(r, error);
-    if (status == PERSIST_OK && !manifest_copy_tables(&r->out, old))
-        status = no_memory(error);
-    r->out.next_table = e->next_table;
     if (status == PERSIST_OK)
-        status = manifest_store(e->sys, e->dir, &r->out, &renamed, error);
+        status = take_manifest(e, old, r, error);
     if (status != PERSIST_OK)
         return status;
-    e->replayed = r->replayed;
-    CHECK(r->out.watermark == e->latest);
-    e->manifest = r->out;
-    r->out = (manifest){0};
     const manifest *m = &e->manifest;
     const segment_entry *last =
         m->segment_count == 0 ? NULL : &m->segments[m->segment_count - 1];
     bool resume = last != NULL && last->size - last->end >= RECORD_HEADER_SIZE;
     status = wal_open(&e->wal, &r->place, segment_size, m, resume,
-                      m->next_segment, error);
-    if (status == PERSIST_OK)
-        recycle(e, old, r);
-    for (size_t i = 0; i < found.count && status == PERSIST_OK; i++)
-        delete_leftover(e, found.found[i]);
+                      r->next_number, error);
+    return status == PERSIST_OK ? leftovers_find_segments(e, old, r, error)
+                                : status;
+}
+
+persist_status engine_use(engine *e, persist_error *error)
+{
+    bool renamed = false;
+    if (atomic_load(&e->in_use))
+        return PERSIST_OK;
+    manifest *m = &e->manifest, was = *m;
+    CHECK(m->clean && m->epoch <= e->wal.place.epoch);
+    m->clean = false;
+    m->epoch = e->wal.place.epoch;
+    m->next_segment = e->wal.next_number;
+    m->next_table = e->next_table;
+    persist_error why;
+    persist_status status = manifest_store(e->sys, e->dir, m, &renamed, &why);
+    if (status == PERSIST_OK) {
+        atomic_store(&e->in_use, true);
+        e->wakes_upkeep = true;
+        return PERSIST_OK;
+    }
+    m->clean = true;
+    m->epoch = was.epoch;
+    m->next_segment = was.next_segment;
+    m->next_table = was.next_table;
+    if (renamed)
+        wal_fail(&e->wal, &why);
+    if (error != NULL)
+        *error = why;
     return status;
 }
 
@@ -219,6 +162,7 @@ static persist_status recover(engine *e, uint64_t segment_size,
         recovery r = {.old = &newest, .replay = replay, .context = e};
         r.place = (segment_place){e->sys, e->log_dir, newest.identity,
                                   newest.epoch + 1};
+        r.segment_size = segment_size;
         status = open_log(e, segment_size, &newest, &r, error);
         recovery_release(&r);
     }
@@ -309,6 +253,8 @@ static persist_status open_all(engine *e, const persist_options *options,
         status = wal_start(&e->wal, error);
     if (status == PERSIST_OK && options->background)
         status = upkeep_start(e, error);
+    if (status == PERSIST_OK && atomic_load(&e->in_use))
+        upkeep_call(e);
     return status;
 }
 
@@ -322,6 +268,7 @@ static void release(engine *e)
     readers_release(&e->readers);
     cache_release(&e->cache);
     manifest_release(&e->manifest);
+    leftovers_release(&e->leftovers);
     mem_free(e->plan);
     mem_free(e->seqs);
     if (e->lock_file != NULL)
@@ -352,16 +299,42 @@ persist_status engine_open(const persist_options *options, engine **out,
 
 /* ---- closing ---------------------------------------------------------- */
 
+/* The manifest that ends this opening; then what only it and the one before
+ * have let go is deleted. */
 static persist_status mark_clean(engine *e, persist_error *error)
 {
     bool renamed;
+    const manifest *now = &e->manifest;
+    manifest m = {.identity = now->identity,
+                  .generation = now->generation,
+                  .epoch = now->epoch,
+                  .clean = true,
+                  .next_table = e->next_table};
     CHECK(!wal_failed(&e->wal) && wal_durable(&e->wal) == e->latest);
-    persist_status status = wal_describe(&e->wal, layers_tables_last(e->layers),
-                                         true, &e->manifest, error);
-    e->manifest.clean = true;
-    e->manifest.next_table = e->next_table;
+    persist_status status =
+        manifest_copy_tables(&m, now) ? PERSIST_OK : no_memory(error);
+    m.next_table = e->next_table;
     if (status == PERSIST_OK)
-        status = manifest_store(e->sys, e->dir, &e->manifest, &renamed, error);
+        status = wal_describe(&e->wal, layers_tables_last(e->layers), true, &m,
+                              error);
+    if (status == PERSIST_OK)
+        status = manifest_store(e->sys, e->dir, &m, &renamed, error);
+    if (status == PERSIST_OK)
+        wal_leave(&e->wal, now);
+    manifest_release(&m);
+    return status;
+}
+
+/* Ends what this opening wrote. */
+static persist_status close_log(engine *e, persist_error *error)
+{
+    upkeep_close(e);
+    wal_stop(&e->wal);
+    if (wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
+    persist_status status = mark_clean(e, error);
+    if (status == PERSIST_OK)
+        upkeep_sweep(e);
     return status;
 }
 
@@ -371,15 +344,9 @@ persist_status engine_close(engine *e, persist_error *error)
     if (status == PERSIST_OK && wal_failed(&e->wal))
         status = wal_read_only(&e->wal, error);
     upkeep_stop(e);
-    if (status == PERSIST_OK)
-        upkeep_close(e);
+    if (status == PERSIST_OK && atomic_load(&e->in_use))
+        status = close_log(e, error);
     wal_stop(&e->wal);
-    if (status == PERSIST_OK && wal_failed(&e->wal))
-        status = wal_read_only(&e->wal, error);
-    if (status == PERSIST_OK)
-        status = mark_clean(e, error);
-    if (status == PERSIST_OK)
-        upkeep_sweep(e);
     release(e);
     return status;
 }

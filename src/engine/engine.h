@@ -12,6 +12,7 @@
 #include "engine/blob.h"
 #include "engine/merge.h"
 #include "engine/readers.h"
+#include "engine/recover.h"
 #include "engine/wal.h"
 
 /* A table that a merge has replaced; its file goes once no manifest lists it
@@ -21,11 +22,22 @@ typedef struct dropped_table {
     uint64_t generation; /* of the first manifest without it */
 } dropped_table;
 
+/* Files that earlier openings left behind. */
+typedef struct number_list {
+    uint64_t *numbers; /* owned */
+    size_t count, capacity;
+} number_list;
+
+typedef struct leftovers {
+    number_list segments, tables;
+} leftovers;
+
 /* Flushing and merging; see upkeep.c. */
 typedef struct upkeep {
     pthread_mutex_t step; /* held while a step runs; for all up to `lock` */
     bool merging;
     merge merge;
+    bool flushed; /* something, since the opening */
     dropped_table *dropped;
     size_t dropped_count, dropped_capacity;
 
@@ -50,7 +62,9 @@ typedef struct engine {
     table_place table_place;
     cache cache;
     upkeep upkeep;
-    uint64_t next_table; /* under upkeep.step */
+    leftovers leftovers; /* under upkeep.step, like: */
+    uint64_t next_table;
+    atomic_bool in_use; /* the newest manifest says that this opening writes */
     persist_equal_fn equal;
     void *equal_context;
     os_file *lock_file;
@@ -64,6 +78,7 @@ typedef struct engine {
     size_t plan_capacity;
     uint64_t plan_number; /* counts plans */
     bool installing;      /* nothing is frozen meanwhile */
+    bool wakes_upkeep;    /* when the lock is given back */
 
     layers *layers; /* the current ones, for the writer */
     readers readers;
@@ -86,6 +101,11 @@ persist_status engine_close(engine *, persist_error *);
 /* Makes some background work that is due, for those who have no thread;
  * *did tells whether there was any. */
 persist_status engine_step(engine *, bool *did, persist_error *);
+
+/* The writer, before it writes anything but blobs: makes sure that the newest
+ * manifest says that the store is in use. An opening that only reads never
+ * writes one. */
+persist_status engine_use(engine *, persist_error *);
 
 /* Fills in the figures. */
 void engine_stats(engine *, persist_stats *);
@@ -127,7 +147,7 @@ void upkeep_stop(engine *);
 /* The writer: tells whether the active memtable has had its share. */
 bool upkeep_is_full(const engine *);
 /* The writer: freezes the active memtable if it is full and nothing frozen is
- * left; *did tells. Errors: only PERSIST_LIMIT, and nothing has happened. */
+ * left; *did tells. After an error nothing has happened. */
 persist_status upkeep_freeze(engine *, bool *did, persist_error *);
 /* Waits, or works, until nothing is frozen; an error if that cannot be. The
  * caller is not the writer. */
@@ -149,9 +169,24 @@ void upkeep_sweep(engine *);
 persist_status upkeep_install(engine *, size_t from, size_t to, table *t,
                               bool flushed, uint64_t keys, persist_error *);
 
+/* ---- leftovers.c ------------------------------------------------------ */
+
+/* At opening: notes tables that no manifest lists, and raises next_table above
+ * the numbers of all. */
+persist_status leftovers_find_tables(engine *, const manifest *listed,
+                                     persist_error *);
+/* At opening, with the log set up: notes segments that neither the manifest on
+ * disk nor the engine's lists. Those from its next_segment on may be its
+ * log. */
+persist_status leftovers_find_segments(engine *, const manifest *old,
+                                       const recovery *, persist_error *);
+/* Recycles or deletes one; false if there is none. In use only. */
+bool leftovers_step(engine *);
+void leftovers_release(leftovers *);
+
 /* ---- flush.c ---------------------------------------------------------- */
 
-/* Writes the frozen memtable as a table and lets it go. */
+/* Writes the frozen memtable as a table and lets it go. Under upkeep.step. */
 persist_status flush_frozen(engine *, persist_error *);
 
 /* ---- read.c: snapshots, and reads of one thing ------------------------- */

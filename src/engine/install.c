@@ -31,6 +31,7 @@ static persist_status describe(engine *e, const layers *next, bool flushed,
                                persist_error *error)
 {
     const manifest *now = &e->manifest;
+    CHECK(atomic_load(&e->in_use) && !now->clean);
     *out = (manifest){.identity = now->identity, .epoch = now->epoch};
     out->generation = now->generation;
     persist_status status = wal_wait(&e->wal, e->latest, error);
@@ -165,7 +166,7 @@ persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
     manifest_release(&m);
     table_unref(t);
     if (status == PERSIST_OK)
-        wal_drop_free(&e->wal, SEGMENT_SPARES);
+        wal_drop_free(&e->wal, SEGMENT_FREE_MAX);
     else if (status == PERSIST_NO_SPACE || status == PERSIST_LIMIT)
         delete_table(e, number); /* surely in no manifest */
     return status;

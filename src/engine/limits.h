@@ -20,6 +20,8 @@
 #define SEGMENT_ROUND 4096u
 /* Segments that the background keeps ready. */
 #define SEGMENT_SPARES 2u
+/* Files that wait to become spares; more are deleted. */
+#define SEGMENT_FREE_MAX 4u
 
 #define RECORD_HEADER_SIZE 48u
 /* What an edit costs in a record besides its name and data, at most. */
@@ -34,6 +36,10 @@
 /* Damage is looked behind for valid records: this many times the length of a
  * segment is hashed for it at the most. */
 #define LOOK_AHEAD_FACTOR 16u
+
+/* Recovery writes the end of the log again; a piece that would be left in
+ * front, of at most this part of a segment, is written again with it. */
+#define COPY_WHOLE_SHARE 16u
 
 #define MANIFEST_SIZE_MAX (64u << 20)
 

@@ -115,13 +115,23 @@ void record_seal(uint8_t *record, const record_header *h, uint64_t offset)
     store_le(record + AT_CHECKSUM, checksum(record, size, offset), 8);
 }
 
-void record_copy(uint8_t *record, uint64_t segment, uint64_t offset)
+void record_copy(uint8_t *record, uint64_t from, uint64_t segment, uint64_t to)
 {
     uint64_t size = record_size(load_le(record + AT_BODY_SIZE, 4));
-    CHECK(load_le(record + AT_CHECKSUM, 8) == checksum(record, size, offset));
+    CHECK(load_le(record + AT_CHECKSUM, 8) == checksum(record, size, from));
     store_le(record + AT_SEGMENT, segment, 8);
     store_le(record + AT_WATERMARK, load_le(record + AT_LSN, 8), 8);
-    store_le(record + AT_CHECKSUM, checksum(record, size, offset), 8);
+    store_le(record + AT_CHECKSUM, checksum(record, size, to), 8);
+}
+
+uint64_t record_look(slice segment, uint64_t offset)
+{
+    const uint8_t *bytes = segment.data;
+    CHECK(offset % LOG_ALIGN == 0);
+    for (; offset + RECORD_HEADER_SIZE <= segment.size; offset += LOG_ALIGN)
+        if (load_le(bytes + offset + AT_MAGIC, 4) == RECORD_MAGIC)
+            return offset;
+    return segment.size;
 }
 
 bool record_read(slice segment, uint64_t offset, uint64_t identity,

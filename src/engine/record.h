@@ -49,9 +49,13 @@ void record_encode_body(buf *, uint64_t position, const persist_edit *edits,
  * record that lies anywhere else is not valid. */
 void record_seal(uint8_t *record, const record_header *, uint64_t offset);
 
-/* Makes a valid record the copy of itself for another segment, at the same
- * offset. */
-void record_copy(uint8_t *record, uint64_t segment, uint64_t offset);
+/* Makes a valid record, which was read at the offset `from`, the copy of
+ * itself at the offset `to` of another segment. */
+void record_copy(uint8_t *record, uint64_t from, uint64_t segment, uint64_t to);
+
+/* Returns the first offset, from the given one on, where the bytes of a
+ * segment look like the beginning of a record; their size if there is none. */
+uint64_t record_look(slice segment, uint64_t offset);
 
 /* Looks at the bytes of a segment from an offset on: true if a valid record
  * of this store and segment begins there. *hashed, unless NULL, grows by the

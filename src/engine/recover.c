@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading the log at opening, in four steps: find the files, find W, replay
- * what the manifest lists, replay what follows. */
+/* Reading the log at opening: find the files; replay what the manifest lists,
+ * then what follows, looking ahead for W; write the end of it again. Every
+ * segment is read once, its end twice. */
 #include "engine/recover.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ void recovery_release(recovery *r)
     manifest_release(&r->out);
     record_body_release(&r->body);
     buf_release(&r->bytes);
+    buf_release(&r->copy);
     mem_free(r->numbers);
     mem_free(r->tail);
     *r = (recovery){0};
@@ -96,31 +98,37 @@ static persist_status load(recovery *r, uint64_t number, segment_header *header,
     return ours ? PERSIST_OK : PERSIST_NONE;
 }
 
-/* ---- W ---------------------------------------------------------------- */
+/* ---- the tail --------------------------------------------------------- */
+
+/* Takes what a valid record behind the listed ones tells. */
+static void note(recovery *r, tail_segment *t, const record_header *h)
+{
+    /* An interrupted recovery leaves copies; they prove nothing. */
+    if (t->later && h->watermark == h->lsn)
+        return;
+    t->used = true;
+    if (h->lsn > t->newest)
+        t->newest = h->lsn;
+    if (!t->later && h->watermark > r->watermark)
+        r->watermark = h->watermark;
+}
 
 /* Looks for valid records in the loaded segment, behind damage too. */
-static persist_status scan(recovery *r, tail_segment *t, persist_error *error)
+static persist_status scan(recovery *r, tail_segment *t, uint64_t from,
+                           persist_error *error)
 {
     slice bytes = buf_slice(&r->bytes);
     uint64_t hashed = 0, hashed_max = LOOK_AHEAD_FACTOR * (bytes.size + 1);
-    for (uint64_t at = t->from; at < bytes.size;) {
+    for (uint64_t at = record_look(bytes, from); at < bytes.size;) {
         record_header h;
-        if (!record_read(bytes, at, r->place.identity, t->number, &h,
-                         &hashed)) {
-            at += LOG_ALIGN;
-            if (hashed > hashed_max)
-                return damage(r, t->number, at, "damage without end", error);
+        if (record_read(bytes, at, r->place.identity, t->number, &h, &hashed)) {
+            note(r, t, &h);
+            at = record_look(bytes, at + record_size(h.body_size));
             continue;
         }
-        at += record_size(h.body_size);
-        /* An interrupted recovery leaves copies; they prove nothing. */
-        if (t->later && h.watermark == h.lsn)
-            continue;
-        t->used = true;
-        if (h.lsn > t->newest)
-            t->newest = h.lsn;
-        if (!t->later && h.watermark > r->watermark)
-            r->watermark = h.watermark;
+        at = record_look(bytes, at + LOG_ALIGN);
+        if (hashed > hashed_max)
+            return damage(r, t->number, at, "damage without end", error);
     }
     return PERSIST_OK;
 }
@@ -128,56 +136,23 @@ static persist_status scan(recovery *r, tail_segment *t, persist_error *error)
 /* A header is durable before any record is written behind it: one that is bad
  * and has records has been damaged since. */
 static persist_status check_headless(recovery *r, uint64_t number,
-                                     uint64_t from, persist_error *error)
+                                     persist_error *error)
 {
-    tail_segment t = {.number = number, .from = from};
-    persist_status status = scan(r, &t, error);
+    tail_segment t = {.number = number};
+    persist_status status = scan(r, &t, SEGMENT_HEADER_SIZE, error);
     if (status == PERSIST_OK && t.used)
         status =
             damage(r, number, 0, "a log segment has a damaged header", error);
     return status;
 }
 
-static persist_status scan_file(recovery *r, uint64_t number, uint64_t from,
-                                persist_error *error)
-{
-    segment_header header;
-    persist_status status = load(r, number, &header, error);
-    if (status == PERSIST_NONE)
-        return check_headless(r, number, from, error);
-    if (status != PERSIST_OK)
-        return status;
-    bool listed = from > SEGMENT_HEADER_SIZE;
-    if (!listed && header.epoch < r->old->epoch)
-        return PERSIST_OK;
-    tail_segment *t = &r->tail[r->tail_count++];
-    CHECK(r->tail_count <= r->number_count + 1);
-    *t = (tail_segment){.number = number, .from = from};
-    t->later = header.epoch > r->old->epoch;
-    return scan(r, t, error);
-}
-
-static persist_status find_watermark(recovery *r, persist_error *error)
-{
-    const manifest *old = r->old;
-    persist_status status = PERSIST_OK;
-    r->watermark = old->watermark;
-    if (old->segment_count > 0) {
-        const segment_entry *last = &old->segments[old->segment_count - 1];
-        status = scan_file(r, last->number, last->end, error);
-    }
-    for (size_t i = 0; i < r->number_count && status == PERSIST_OK; i++)
-        if (r->numbers[i] >= old->next_segment)
-            status = scan_file(r, r->numbers[i], SEGMENT_HEADER_SIZE, error);
-    return status;
-}
-
 /* ---- replay ----------------------------------------------------------- */
 
 /* Replays valid records of the loaded segment that follow each other, from
- * e->end on, up to an offset; moves e->last and e->end. */
+ * e->end on, up to an offset; moves e->last and e->end. t: NULL where the
+ * manifest lists them. */
 static persist_status replay_run(recovery *r, segment_entry *e, uint64_t until,
-                                 persist_error *error)
+                                 tail_segment *t, persist_error *error)
 {
     slice bytes = slice_of(r->bytes.data, r->bytes.size);
     CHECK(e->end >= SEGMENT_HEADER_SIZE && e->end % LOG_ALIGN == 0);
@@ -186,6 +161,8 @@ static persist_status replay_run(recovery *r, segment_entry *e, uint64_t until,
     record_header h;
     while (record_read(bytes, e->end, r->place.identity, e->number, &h, NULL) &&
            h.lsn == e->last + 1) {
+        if (t != NULL)
+            note(r, t, &h);
         slice body =
             slice_of(r->bytes.data + e->end + RECORD_HEADER_SIZE, h.body_size);
         record_result result = record_decode_body(body, &r->body);
@@ -219,7 +196,7 @@ static persist_status replay_listed(recovery *r, const segment_entry *listed,
     segment_entry e = *listed;
     e.last = listed->first - 1;
     e.end = SEGMENT_HEADER_SIZE;
-    status = replay_run(r, &e, listed->end, error);
+    status = replay_run(r, &e, listed->end, NULL, error);
     if (status != PERSIST_OK)
         return status;
     if ((e.last != listed->last || e.end != listed->end) &&
@@ -242,23 +219,24 @@ static persist_lsn last_lsn(recovery *r)
     return last == NULL ? manifest_tables_last(r->old) : last->last;
 }
 
-/* Goes on in one more segment, if the next record is there. */
-static persist_status replay_tail(recovery *r, const tail_segment *t,
-                                  persist_error *error)
+/* Goes on in the loaded segment, if the next record is there, and looks at
+ * what lies behind. */
+static persist_status read_tail(recovery *r, tail_segment *t,
+                                persist_error *error)
 {
-    segment_header header;
-    persist_status status = load(r, t->number, &header, error);
-    if (status != PERSIST_OK)
-        return status == PERSIST_NONE ? PERSIST_OK : status;
     uint64_t size =
         r->bytes.size < SEGMENT_SIZE_MIN ? SEGMENT_SIZE_MIN : r->bytes.size;
-    segment_entry e = {t->number, size, last_lsn(r) + 1, last_lsn(r),
-                       SEGMENT_HEADER_SIZE};
+    segment_entry e = {t->number, size, last_lsn(r) + 1, last_lsn(r), t->from};
     segment_entry *known = last_entry(r);
     bool listed = known != NULL && known->number == t->number;
+    persist_status status = PERSIST_OK;
     if (listed)
         e = *known;
-    status = replay_run(r, &e, UINT64_MAX, error);
+    CHECK(e.end == t->from);
+    if (!t->later)
+        status = replay_run(r, &e, UINT64_MAX, t, error);
+    if (status == PERSIST_OK)
+        status = scan(r, t, e.end, error);
     r->replayed += e.end - t->from;
     if (status != PERSIST_OK || e.end == t->from)
         return status;
@@ -267,6 +245,52 @@ static persist_status replay_tail(recovery *r, const tail_segment *t,
     else if (!manifest_add(&r->out, e))
         return no_memory(error);
     return PERSIST_OK;
+}
+
+static tail_segment *add_tail(recovery *r, uint64_t number, uint64_t from)
+{
+    tail_segment *t = &r->tail[r->tail_count++];
+    CHECK(r->tail_count <= r->number_count + 1);
+    *t = (tail_segment){.number = number, .from = from};
+    return t;
+}
+
+/* A segment that the manifest does not list: a spare of an earlier opening is
+ * known by its header and not read. */
+static persist_status read_unlisted(recovery *r, uint64_t number,
+                                    persist_error *error)
+{
+    segment_header header;
+    persist_status status =
+        segment_read_header(&r->place, number, &header, error);
+    if (status == PERSIST_OK && header.epoch < r->old->epoch)
+        return PERSIST_OK;
+    if (status == PERSIST_OK || status == PERSIST_NONE)
+        status = load(r, number, &header, error);
+    if (status == PERSIST_NONE)
+        return check_headless(r, number, error);
+    if (status != PERSIST_OK)
+        return status;
+    tail_segment *t = add_tail(r, number, SEGMENT_HEADER_SIZE);
+    t->later = header.epoch > r->old->epoch;
+    return read_tail(r, t, error);
+}
+
+static persist_status replay_all(recovery *r, persist_error *error)
+{
+    const manifest *old = r->old;
+    persist_status status = PERSIST_OK;
+    r->watermark = old->watermark;
+    for (size_t i = 0; i < old->segment_count && status == PERSIST_OK; i++)
+        status = replay_listed(r, &old->segments[i], error);
+    if (status == PERSIST_OK && old->segment_count > 0) {
+        const segment_entry *last = last_entry(r);
+        status = read_tail(r, add_tail(r, last->number, last->end), error);
+    }
+    for (size_t i = 0; i < r->number_count && status == PERSIST_OK; i++)
+        if (r->numbers[i] >= old->next_segment)
+            status = read_unlisted(r, r->numbers[i], error);
+    return status;
 }
 
 /* Names the place where a promised record should have been: behind the last
@@ -290,14 +314,9 @@ static persist_status report_hole(recovery *r, persist_error *error)
                   error);
 }
 
-static persist_status replay_rest(recovery *r, persist_error *error)
+/* What was found must reach W, and nothing may lie where the log ends. */
+static persist_status check_end(recovery *r, persist_error *error)
 {
-    persist_status status = PERSIST_OK;
-    for (size_t i = 0; i < r->tail_count && status == PERSIST_OK; i++)
-        if (r->tail[i].used && !r->tail[i].later)
-            status = replay_tail(r, &r->tail[i], error);
-    if (status != PERSIST_OK)
-        return status;
     if (last_lsn(r) < r->watermark && !SEEDED_BUG(CUT_DAMAGE))
         return report_hole(r, error);
     for (size_t i = 0; i < r->tail_count; i++) {
@@ -315,60 +334,158 @@ static persist_status replay_rest(recovery *r, persist_error *error)
 
 /* ---- writing again ---------------------------------------------------- */
 
-static persist_status write_records(recovery *r, os_file *file,
-                                    const segment_entry *e,
-                                    persist_error *error)
-{
-    const os *sys = r->place.sys;
-    int code = os_write_all(sys, file, r->bytes.data + SEGMENT_HEADER_SIZE,
-                            (size_t)(e->end - SEGMENT_HEADER_SIZE),
-                            SEGMENT_HEADER_SIZE);
-    if (code == 0)
-        code = os_sync(sys, file);
-    return code == 0 ? PERSIST_OK
-                     : os_failed(error, code, "write", r->place.dir);
-}
+/* Where the records that are written again begin: with the first one above W,
+ * and the last one in any case, so that nothing behind it is taken for the
+ * log's next. What would leave a small piece is taken as a whole: however
+ * often a store crashes, its log stays in few files. */
+typedef struct cut {
+    size_t segment; /* of r->out.segments */
+    uint64_t offset;
+    persist_lsn lsn; /* of the record there */
+} cut;
 
-/* Copies a segment into a new one, record by record to the same offsets. */
-static persist_status rewrite(recovery *r, segment_entry *e,
-                              persist_error *error)
+static persist_status reload(recovery *r, const segment_entry *e,
+                             persist_error *error)
 {
     segment_header header;
     persist_status status = load(r, e->number, &header, error);
-    if (status == PERSIST_NONE)
-        return damage(r, e->number, 0, "a segment has gone", error);
+    return status == PERSIST_NONE
+               ? damage(r, e->number, 0, "a segment has gone", error)
+               : status;
+}
+
+static persist_status changed(const recovery *r, const segment_entry *e,
+                              uint64_t at, persist_error *error)
+{
+    return damage(r, e->number, at, "a record has changed", error);
+}
+
+static bool is_small(const recovery *r, uint64_t end)
+{
+    return end - SEGMENT_HEADER_SIZE <= r->segment_size / COPY_WHOLE_SHARE;
+}
+
+static persist_status find_cut(recovery *r, cut *c, persist_error *error)
+{
+    const segment_entry *s = r->out.segments;
+    size_t i = r->out.segment_count - 1;
+    persist_lsn lsn = r->watermark < s[i].last ? r->watermark + 1 : s[i].last;
+    while (i > 0 && lsn < s[i].first)
+        i--;
+    if (lsn < s[i].first)
+        lsn = s[i].first;
+    persist_status status = reload(r, &s[i], error);
     if (status != PERSIST_OK)
         return status;
-    uint64_t number = r->next_number++;
-    CHECK(number > e->number);
-    for (uint64_t at = SEGMENT_HEADER_SIZE; at < e->end;) {
+    *c = (cut){i, SEGMENT_HEADER_SIZE, s[i].first};
+    while (c->lsn < lsn) {
+        record_header h;
+        if (!record_read(buf_slice(&r->bytes), c->offset, r->place.identity,
+                         s[i].number, &h, NULL))
+            return changed(r, &s[i], c->offset, error);
+        c->offset += record_size(h.body_size);
+        c->lsn++;
+    }
+    if (!is_small(r, c->offset))
+        return PERSIST_OK;
+    while (i > 0 && is_small(r, s[i - 1].end))
+        i--;
+    *c = (cut){i, SEGMENT_HEADER_SIZE, s[i].first};
+    return PERSIST_OK;
+}
+
+/* Appends the records of a segment, from an offset on, to the new one in the
+ * making. */
+static persist_status copy_records(recovery *r, const segment_entry *e,
+                                   uint64_t from, persist_error *error)
+{
+    buf *out = &r->copy;
+    persist_status status = reload(r, e, error);
+    if (status != PERSIST_OK)
+        return status;
+    for (uint64_t at = from; at < e->end;) {
         record_header h;
         if (!record_read(buf_slice(&r->bytes), at, r->place.identity, e->number,
                          &h, NULL))
-            return damage(r, e->number, at, "a record has changed", error);
-        record_copy(r->bytes.data + at, number, at);
-        at += record_size(h.body_size);
+            return changed(r, e, at, error);
+        uint64_t size = record_size(h.body_size), to = out->size;
+        buf_put(out, r->bytes.data + at, (size_t)size);
+        if (out->failed)
+            return no_memory(error);
+        record_copy(out->data + to, at, r->next_number, to);
+        at += size;
     }
-    os_file *file;
-    status = segment_prepare(&r->place, number, e->size, 0, &file, error);
+    return PERSIST_OK;
+}
+
+/* Writes the new segment, which holds the records up to `last`, and lists
+ * it. */
+static persist_status write_copy(recovery *r, persist_lsn first,
+                                 persist_lsn last, persist_error *error)
+{
+    uint64_t end = r->copy.size;
+    CHECK(first <= last && end > SEGMENT_HEADER_SIZE);
+    segment_entry e = {r->next_number++, end, first, last, end};
+    if (end < SEGMENT_SIZE_MIN) {
+        if (!buf_reserve(&r->copy, SEGMENT_SIZE_MIN - end))
+            return no_memory(error);
+        memset(r->copy.data + end, 0, SEGMENT_SIZE_MIN - end);
+        e.size = r->copy.size = SEGMENT_SIZE_MIN;
+    }
+    persist_status status = segment_write(&r->place, e.number, &r->copy, error);
+    r->copy.size = SEGMENT_HEADER_SIZE;
     if (status != PERSIST_OK)
         return status;
-    status = write_records(r, file, e, error);
-    r->place.sys->file_close(r->place.sys, file);
-    e->number = number;
-    return status;
+    return manifest_add(&r->out, e) ? PERSIST_OK : no_memory(error);
+}
+
+/* The segments from the cut on, taken off the list, give way to new ones. */
+static persist_status copy_from(recovery *r, const cut *c,
+                                const segment_entry *old, size_t count,
+                                persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    persist_lsn first = c->lsn;
+    if (!buf_reserve(&r->copy, SEGMENT_HEADER_SIZE))
+        return no_memory(error);
+    r->copy.size = SEGMENT_HEADER_SIZE;
+    for (size_t i = 0; i < count && status == PERSIST_OK; i++) {
+        uint64_t from = i == 0 ? c->offset : SEGMENT_HEADER_SIZE;
+        bool begun = r->copy.size > SEGMENT_HEADER_SIZE;
+        if (begun && r->copy.size + (old[i].end - from) > r->segment_size) {
+            status = write_copy(r, first, old[i].first - 1, error);
+            first = old[i].first;
+        }
+        if (status == PERSIST_OK)
+            status = copy_records(r, &old[i], from, error);
+    }
+    return status == PERSIST_OK
+               ? write_copy(r, first, old[count - 1].last, error)
+               : status;
 }
 
 static persist_status make_durable(recovery *r, persist_error *error)
 {
-    persist_status status = PERSIST_OK;
-    for (size_t i = 0; i < r->out.segment_count && status == PERSIST_OK; i++) {
-        segment_entry *e = &r->out.segments[i];
-        bool last = i + 1 == r->out.segment_count;
-        bool room = e->size - e->end >= RECORD_HEADER_SIZE;
-        if (e->last > r->watermark || (last && room))
-            status = rewrite(r, e, error);
+    manifest *out = &r->out;
+    cut c;
+    if (out->segment_count == 0)
+        return PERSIST_OK;
+    persist_status status = find_cut(r, &c, error);
+    if (status != PERSIST_OK)
+        return status;
+    size_t count = out->segment_count - c.segment;
+    segment_entry *old = mem_alloc(count * sizeof *old);
+    if (old == NULL)
+        return no_memory(error);
+    memcpy(old, out->segments + c.segment, count * sizeof *old);
+    out->segment_count = c.segment;
+    if (c.lsn > old[0].first) {
+        segment_entry *kept = &out->segments[out->segment_count++];
+        kept->last = c.lsn - 1;
+        kept->end = c.offset;
     }
+    status = copy_from(r, &c, old, count, error);
+    mem_free(old);
     return status;
 }
 
@@ -377,11 +494,9 @@ persist_status recover_log(recovery *r, persist_error *error)
     CHECK(r->place.epoch > r->old->epoch);
     persist_status status = list_files(r, error);
     if (status == PERSIST_OK)
-        status = find_watermark(r, error);
-    for (size_t i = 0; i < r->old->segment_count && status == PERSIST_OK; i++)
-        status = replay_listed(r, &r->old->segments[i], error);
+        status = replay_all(r, error);
     if (status == PERSIST_OK)
-        status = replay_rest(r, error);
+        status = check_end(r, error);
     if (status == PERSIST_OK && !r->old->clean && !SEEDED_BUG(SERVE_EARLY))
         status = make_durable(r, error);
     if (status != PERSIST_OK)

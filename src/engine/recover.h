@@ -34,6 +34,7 @@ typedef struct recovery {
     const manifest *old; /* the newest on disk */
     recover_fn replay;
     void *context;
+    uint64_t segment_size; /* usual, bytes */
 
     manifest out;         /* what the log is now, for the next manifest */
     uint64_t replayed;    /* bytes read */
@@ -45,6 +46,7 @@ typedef struct recovery {
     size_t tail_count;
     persist_lsn watermark; /* W */
     buf bytes;             /* of the segment in hand */
+    buf copy;              /* of the one in the making */
     record_body body;
 } recovery;
 

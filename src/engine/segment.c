@@ -70,6 +70,47 @@ persist_status segment_prepare(const segment_place *place, uint64_t number,
     return os_failed(error, code, "make", path);
 }
 
+/* The header is durable before anything is written behind it. */
+static int write_whole(const segment_place *place, os_file *file,
+                       const buf *bytes)
+{
+    const os *sys = place->sys;
+    int code = os_write_all(sys, file, bytes->data, SEGMENT_HEADER_SIZE, 0);
+    if (code == 0)
+        code = os_sync(sys, file);
+    if (code == 0)
+        code = os_write_all(sys, file, bytes->data + SEGMENT_HEADER_SIZE,
+                            bytes->size - SEGMENT_HEADER_SIZE,
+                            SEGMENT_HEADER_SIZE);
+    if (code == 0)
+        code = os_sync(sys, file);
+    return code == 0 ? sys->dir_sync(sys, place->dir) : code;
+}
+
+persist_status segment_write(const segment_place *place, uint64_t number,
+                             buf *bytes, persist_error *error)
+{
+    CHECK(bytes->size >= SEGMENT_SIZE_MIN && bytes->size <= SEGMENT_SIZE_MAX);
+    const os *sys = place->sys;
+    char path[PERSIST_PATH_MAX];
+    os_file *file;
+    segment_header fields = {place->identity, number, place->epoch,
+                             bytes->size};
+    segment_header_encode(&fields, bytes->data);
+    int code = segment_path(place, number, path);
+    if (code == 0)
+        code = sys->file_open(
+            sys, path, OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &file);
+    if (code != 0)
+        return os_failed(error, code, "make", path);
+    code = write_whole(place, file, bytes);
+    sys->file_close(sys, file);
+    if (code == 0)
+        return PERSIST_OK;
+    sys->unlink(sys, path);
+    return os_failed(error, code, "write", path);
+}
+
 persist_status segment_open(const segment_place *place, uint64_t number,
                             os_file **out, persist_error *error)
 {
@@ -123,4 +164,28 @@ persist_status segment_load(const segment_place *place, uint64_t number,
     persist_status status = load(place, file, path, size_max, out, error);
     sys->file_close(sys, file);
     return status;
+}
+
+persist_status segment_read_header(const segment_place *place, uint64_t number,
+                                   segment_header *out, persist_error *error)
+{
+    const os *sys = place->sys;
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    char path[PERSIST_PATH_MAX];
+    os_file *file;
+    size_t got;
+    int code = segment_path(place, number, path);
+    if (code == 0)
+        code = sys->file_open(sys, path, OS_READ, &file);
+    if (code == -ENOENT)
+        return PERSIST_NONE;
+    if (code != 0)
+        return os_failed(error, code, "open", path);
+    code = os_read_all(sys, file, bytes, sizeof bytes, 0, &got);
+    sys->file_close(sys, file);
+    if (code != 0)
+        return os_failed(error, code, "read", path);
+    bool ours = segment_header_decode(slice_of(bytes, got), out) &&
+                out->identity == place->identity && out->number == number;
+    return ours ? PERSIST_OK : PERSIST_NONE;
 }

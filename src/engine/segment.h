@@ -35,6 +35,16 @@ persist_status segment_prepare(const segment_place *, uint64_t number,
 persist_status segment_open(const segment_place *, uint64_t number,
                             os_file **out, persist_error *);
 
+/* Makes a segment of the bytes in the buffer, which begin with room for its
+ * header, and makes it durable. A failure leaves no file behind. */
+persist_status segment_write(const segment_place *, uint64_t number, buf *,
+                             persist_error *);
+
+/* Reads the header of a segment. PERSIST_NONE if there is no such file, or it
+ * does not begin with the header of this segment of this store. */
+persist_status segment_read_header(const segment_place *, uint64_t number,
+                                   segment_header *out, persist_error *);
+
 /* Reads a segment whole, at most size_max bytes. PERSIST_NONE if there is no
  * such file; PERSIST_CORRUPT if it is bigger. */
 persist_status segment_load(const segment_place *, uint64_t number,

@@ -50,6 +50,9 @@ persist_status upkeep_freeze(engine *e, bool *did, persist_error *error)
     *did = false;
     if (!upkeep_is_full(e) || old->frozen != NULL || e->installing)
         return PERSIST_OK;
+    persist_status status = engine_use(e, error);
+    if (status != PERSIST_OK)
+        return status;
     memtable *fresh = memtable_new(e->manifest.identity, old->active->last + 1,
                                    &old->active->counts);
     layers *next = fresh == NULL ? NULL
@@ -150,12 +153,24 @@ static persist_status end_merge(engine *e, const layers *v,
     return status;
 }
 
+static bool is_crowded(const layers *v)
+{
+    return v->table_count >= TABLES_CROWDED;
+}
+
+/* An opening that adds no table begins no merge: it would hardly live long
+ * enough to end it. */
+static bool may_begin_merge(const engine *e, const layers *v)
+{
+    return e->upkeep.flushed || is_crowded(v);
+}
+
 static persist_status step_merge(engine *e, const layers *v, bool *did,
                                  persist_error *error)
 {
     upkeep *u = &e->upkeep;
     size_t from = 0;
-    if (!u->merging && !find_run(e, v, &from))
+    if (!u->merging && !(may_begin_merge(e, v) && find_run(e, v, &from)))
         return PERSIST_OK;
     persist_status status = PERSIST_OK;
     if (!u->merging)
@@ -174,6 +189,14 @@ static persist_status step_merge(engine *e, const layers *v, bool *did,
 
 /* ---- steps ------------------------------------------------------------ */
 
+static persist_status flush_step(engine *e, bool *did, persist_error *error)
+{
+    persist_status status = flush_frozen(e, error);
+    *did = status == PERSIST_OK;
+    e->upkeep.flushed = e->upkeep.flushed || *did;
+    return status;
+}
+
 persist_status upkeep_step(engine *e, bool *did, persist_error *error)
 {
     upkeep *u = &e->upkeep;
@@ -182,16 +205,17 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     pthread_mutex_lock(&u->step);
     layers *v;
     read_place own, *place = readers_enter(&e->readers, &own, &v);
-    bool crowded = v->table_count >= TABLES_CROWDED;
     if (wal_failed(&e->wal))
         status = wal_read_only(&e->wal, error);
-    else if (v->frozen == NULL || crowded)
+    else if (!atomic_load(&e->in_use))
+        CHECK(v->frozen == NULL);
+    else if (v->frozen == NULL && leftovers_step(e))
+        *did = true;
+    else if (v->frozen == NULL || is_crowded(v))
         status = step_merge(e, v, did, error);
     /* Tables that cannot be merged must not keep others from being made. */
-    if (v->frozen != NULL && !*did && !wal_failed(&e->wal)) {
-        status = flush_frozen(e, error);
-        *did = status == PERSIST_OK;
-    }
+    if (v->frozen != NULL && !*did && !wal_failed(&e->wal))
+        status = flush_step(e, did, error);
     readers_leave(&e->readers, place);
     if (*did)
         upkeep_sweep(e);
@@ -228,19 +252,23 @@ static void *background(void *context)
     engine *e = context;
     upkeep *u = &e->upkeep;
     pthread_mutex_lock(&u->lock);
-    while (!u->thread_stops) {
+    bool busy = false; /* the last step did something */
+    for (;;) {
+        while (!busy && !u->wanted && !u->thread_stops)
+            pthread_cond_wait(&u->work, &u->lock);
+        if (u->thread_stops)
+            break;
         bool did;
         u->wanted = false;
         pthread_mutex_unlock(&u->lock);
         persist_error why = {0};
         persist_status status = upkeep_step(e, &did, &why);
         pthread_mutex_lock(&u->lock);
+        busy = status == PERSIST_OK && did;
         u->attempts++;
         u->status = status;
         u->error = why;
         pthread_cond_broadcast(&u->done);
-        while ((status != PERSIST_OK || !did) && !u->wanted && !u->thread_stops)
-            pthread_cond_wait(&u->work, &u->lock);
     }
     pthread_mutex_unlock(&u->lock);
     return NULL;
@@ -308,6 +336,8 @@ persist_status upkeep_await(engine *e, persist_error *error)
 
 /* ---- closing ---------------------------------------------------------- */
 
+/* Tables that are too many are merged now: there may never be an opening that
+ * lives long enough to do it. */
 void upkeep_close(engine *e)
 {
     persist_error ignored;
@@ -322,7 +352,11 @@ void upkeep_close(engine *e)
         e->memtable_size = size;
     }
     pthread_mutex_unlock(&e->writer);
-    if (e->layers->frozen != NULL &&
-        upkeep_step(e, &did, &ignored) == PERSIST_OK)
-        CHECK(e->layers->frozen == NULL);
+    do {
+        const layers *v = e->layers;
+        did = false;
+        if ((v->frozen != NULL || is_crowded(v)) &&
+            upkeep_step(e, &did, &ignored) != PERSIST_OK)
+            did = false;
+    } while (did);
 }

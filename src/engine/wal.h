@@ -106,7 +106,7 @@ persist_status wal_open(wal *, const segment_place *, uint64_t segment_size,
                         uint64_t next_number, persist_error *);
 
 /* Hands over the number of a segment file that is needed no more; false when
- * memory is out: then it stays as it is. */
+ * enough of them wait, or memory is out: then it stays as it is. */
 bool wal_recycle(wal *, uint64_t number);
 
 /* Starts the thread that keeps segments ready. */
@@ -160,6 +160,10 @@ void wal_trim(wal *, const manifest *);
 
 /* Deletes files that wait to be recycled but for a few. */
 void wal_drop_free(wal *, size_t kept);
+
+/* After the manifest that ends an opening: deletes what it and the one before
+ * do not need. Nothing is appended any more, and no thread runs. */
+void wal_leave(wal *, const manifest *before);
 
 static inline persist_lsn wal_durable(const wal *w)
 {

@@ -52,7 +52,7 @@ bool wal_recycle(wal *w, uint64_t number)
 {
     CHECK(number < w->next_number);
     pthread_mutex_lock(&w->lock);
-    bool done = free_number(w, number);
+    bool done = w->free_count < SEGMENT_FREE_MAX && free_number(w, number);
     pthread_mutex_unlock(&w->lock);
     return done;
 }
@@ -84,12 +84,13 @@ static persist_status prepare(wal *w, uint64_t size, wal_segment **out,
     return status;
 }
 
-/* A store that writes little needs no spare. */
+/* A store that writes little, or nothing, needs no spare. */
 bool wal_wants_spare(const wal *w)
 {
     const wal_segment *active = w->active;
-    if (active == NULL || w->preparing || wal_failed(w))
+    if (w->bytes_logged == 0 || w->preparing || wal_failed(w))
         return false;
+    CHECK(active != NULL);
     unsigned wanted = active->end > active->size / 2 ? 1 : 0;
     return w->spare_count < (w->sealed_here ? SEGMENT_SPARES : wanted);
 }
@@ -360,6 +361,14 @@ void wal_drop_free(wal *w, size_t kept)
         if (segment_path(&w->place, number, path) == 0)
             w->place.sys->unlink(w->place.sys, path);
     }
+}
+
+void wal_leave(wal *w, const manifest *before)
+{
+    CHECK(!w->thread_runs);
+    drop_spares(w);
+    wal_trim(w, before);
+    wal_drop_free(w, 0);
 }
 
 void wal_stats(wal *w, persist_stats *out)

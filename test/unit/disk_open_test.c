@@ -119,6 +119,9 @@ static void a_newer_format_is_refused(void **state)
 {
     (void)state;
     persist_store *store = must_open();
+    const persist_edit put = {.kind = PERSIST_PUT, .name = slice_str("k")};
+    assert_int_equal(persist_commit(store, &put, 1, NULL, NULL, NULL),
+                     PERSIST_OK); /* makes the second manifest */
     assert_int_equal(persist_close(store, NULL), PERSIST_OK);
     for (int slot = 0; slot < 2; slot++) {
         char path[192];

@@ -123,7 +123,7 @@ static void a_copy_says_that_it_is_one(void **state)
     buf bytes = {0};
     record_header h;
     make_record(&bytes, OFFSET);
-    record_copy(bytes.data + OFFSET, SEGMENT + 1, OFFSET);
+    record_copy(bytes.data + OFFSET, OFFSET, SEGMENT + 1, OFFSET);
     assert_false(reads(&bytes, OFFSET, IDENTITY, SEGMENT));
     assert_true(record_read(buf_slice(&bytes), OFFSET, IDENTITY, SEGMENT + 1,
                             &h, NULL));

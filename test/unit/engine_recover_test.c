@@ -346,6 +346,69 @@ static void segments_are_recycled(void **state)
     fixture_end(&f);
 }
 
+/* Of a long log only the end is written again; and the pieces that many
+ * crashes leave become one. */
+static void only_the_end_is_written_again(void **state)
+{
+    (void)state;
+    persist_stats stats;
+    fixture_begin(&f, TINY);
+    fixture_append_many(&f, "s", "d", 30);
+    fixture_kill(&f);
+    fixture_reopen(&f);
+    persist_get_stats(f.store, &stats);
+    assert_int_equal(stats.segments, 2);
+    record_header header;
+    fixture_record(&f, SECOND, 0, &header);
+    assert_int_equal(header.lsn, 30);
+    for (int i = 0; i < 20; i++) {
+        fixture_append_many(&f, "s", "e", 1);
+        fixture_kill(&f);
+        fixture_reopen(&f);
+        persist_get_stats(f.store, &stats);
+        assert_true(stats.segments <= 8);
+    }
+    assert_true(strstr(fixture_events(&f, "s", PERSIST_DURABLE),
+                       "1:d1 2:d2 3:d3 ") != NULL);
+    assert_int_equal(persist_durable(f.store), 50);
+    fixture_end(&f);
+}
+
+static uint64_t changes(void)
+{
+    return os_sim_calls(f.sim, SIM_SYNC) + os_sim_calls(f.sim, SIM_DIR_SYNC) +
+           os_sim_calls(f.sim, SIM_RENAME) + os_sim_calls(f.sim, SIM_UNLINK) +
+           os_sim_calls(f.sim, SIM_WRITE) + os_sim_calls(f.sim, SIM_ALLOCATE);
+}
+
+/* An opening that only reads makes no manifest and deletes nothing: the next
+ * one finds the same; a crash of it needs no recovery. */
+static void reading_changes_nothing(void **state)
+{
+    (void)state;
+    fixture_begin(&f, TINY);
+    fixture_append_many(&f, "s", "d", 30);
+    fixture_close(&f);
+    for (int i = 0; i < 4; i++) {
+        uint64_t before = changes();
+        fixture_reopen(&f);
+        assert_int_equal(persist_durable(f.store), 30);
+        assert_int_equal(fixture_try(&f, PERSIST_EXPECT_SEQ, "s", "", 30),
+                         PERSIST_OK);
+        if (i % 2 == 0)
+            fixture_close(&f);
+        assert_true(changes() == before);
+        if (i % 2 != 0)
+            fixture_kill(&f);
+    }
+    fixture_reopen(&f);
+    fixture_append_many(&f, "s", "e", 1);
+    fixture_power_off(&f, SIM_KEEP_NONE);
+    fixture_reopen(&f);
+    assert_int_equal(persist_durable(f.store), 31);
+    fixture_end(&f);
+}
+
 static void files_that_are_not_ours_stay(void **state)
 {
     (void)state;
@@ -390,6 +453,8 @@ int main(void)
         cmocka_unit_test(one_manifest_of_two_is_enough),
         cmocka_unit_test(a_crash_in_recovery_is_harmless),
         cmocka_unit_test(segments_are_recycled),
+        cmocka_unit_test(only_the_end_is_written_again),
+        cmocka_unit_test(reading_changes_nothing),
         cmocka_unit_test(files_that_are_not_ours_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* Files that earlier openings left behind: noted at opening, before numbers
+ * are given out; dealt with one by one, as background work, once the manifest
+ * says that the store is in use. Then neither manifest knows them. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/engine.h"
+
+/* ---- noting ----------------------------------------------------------- */
+
+static bool note(number_list *l, uint64_t number)
+{
+    if (l->count == l->capacity) {
+        size_t capacity = l->capacity * 2 + 8;
+        uint64_t *grown = mem_realloc(l->numbers, capacity * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        l->numbers = grown;
+        l->capacity = capacity;
+    }
+    l->numbers[l->count++] = number;
+    return true;
+}
+
+void leftovers_release(leftovers *l)
+{
+    mem_free(l->segments.numbers);
+    mem_free(l->tables.numbers);
+    *l = (leftovers){0};
+}
+
+/* A listing of the folder of tables. */
+typedef struct listing {
+    engine *e;
+    const manifest *listed;
+} listing;
+
+static int note_table(void *context, const char *name)
+{
+    listing *l = context;
+    uint64_t number;
+    if (!table_number(name, &number))
+        return 0;
+    if (number >= l->e->next_table)
+        l->e->next_table = number + 1;
+    for (size_t i = 0; i < l->listed->table_count; i++)
+        if (l->listed->tables[i].number == number)
+            return 0;
+    return note(&l->e->leftovers.tables, number) ? 0 : -ENOMEM;
+}
+
+persist_status leftovers_find_tables(engine *e, const manifest *listed,
+                                     persist_error *error)
+{
+    listing l = {e, listed};
+    e->next_table = listed->next_table;
+    int code = e->sys->dir_list(e->sys, e->table_dir, note_table, &l);
+    return code == 0 ? PERSIST_OK
+                     : os_failed(error, code, "list", e->table_dir);
+}
+
+persist_status leftovers_find_segments(engine *e, const manifest *old,
+                                       const recovery *r, persist_error *error)
+{
+    for (size_t i = 0; i < r->number_count; i++) {
+        uint64_t number = r->numbers[i];
+        if (number < old->next_segment && !manifest_lists(old, number) &&
+            !manifest_lists(&e->manifest, number) &&
+            !note(&e->leftovers.segments, number))
+            return status_set(error, PERSIST_LIMIT, "out of memory");
+    }
+    return PERSIST_OK;
+}
+
+/* ---- dealing with them ------------------------------------------------ */
+
+/* Reads the first bytes of a file; what it does not have is zeros. */
+static bool read_start(const os *sys, const char *path, uint8_t *out,
+                       size_t size, size_t *got)
+{
+    os_file *file;
+    memset(out, 0, size);
+    if (sys->file_open(sys, path, OS_READ, &file) != 0)
+        return false;
+    int code = os_read_all(sys, file, out, size, 0, got);
+    sys->file_close(sys, file);
+    return code == 0;
+}
+
+/* What is not understood is left alone: only a file with a header of this
+ * store, or with none yet, is taken. */
+static void take_segment(engine *e, uint64_t number)
+{
+    static const uint8_t none[SEGMENT_HEADER_SIZE];
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    const segment_place *place = &e->wal.place;
+    char path[PERSIST_PATH_MAX];
+    segment_header header;
+    size_t got;
+    if (segment_path(place, number, path) != 0 ||
+        !read_start(e->sys, path, bytes, sizeof bytes, &got))
+        return;
+    bool ours = segment_header_decode(slice_of(bytes, got), &header) &&
+                header.identity == place->identity;
+    if (!ours && memcmp(bytes, none, sizeof bytes) != 0)
+        return;
+    if (!wal_recycle(&e->wal, number))
+        e->sys->unlink(e->sys, path);
+}
+
+/* A file with another store's header, or none of ours, is left alone. */
+static void delete_table(engine *e, uint64_t number)
+{
+    static const uint8_t none[TABLE_HEADER_SIZE];
+    uint8_t bytes[TABLE_HEADER_SIZE];
+    char path[PERSIST_PATH_MAX];
+    size_t got;
+    if (table_path(&e->table_place, number, path) != 0 ||
+        !read_start(e->sys, path, bytes, sizeof bytes, &got))
+        return;
+    if (got < sizeof bytes || memcmp(bytes, none, sizeof bytes) == 0 ||
+        table_header_is(slice_of(bytes, sizeof bytes), e->table_place.identity))
+        e->sys->unlink(e->sys, path);
+}
+
+bool leftovers_step(engine *e)
+{
+    leftovers *l = &e->leftovers;
+    CHECK(atomic_load(&e->in_use));
+    if (l->segments.count > 0)
+        take_segment(e, l->segments.numbers[--l->segments.count]);
+    else if (l->tables.count > 0)
+        delete_table(e, l->tables.numbers[--l->tables.count]);
+    else
+        return false;
+    return true;
+}
