@@ -326,6 +326,66 @@ persist_status persist_blob_read(persist_blob_reader *reader, void *buffer,
 /* Closes a reader. NULL is fine. */
 void persist_blob_close(persist_blob_reader *reader);
 
+/* ---- verifying -------------------------------------------------------- */
+
+/* What a damage touches. All of them are ranges: from the first fields on, up
+ * to, and not including, the other ones. */
+typedef enum persist_touched {
+    PERSIST_TOUCHED_UNKNOWN,   /* what the file says, no more is known */
+    PERSIST_TOUCHED_EVENTS,    /* names: streams; numbers: seqs in them */
+    PERSIST_TOUCHED_STREAMS,   /* names: what is known of streams */
+    PERSIST_TOUCHED_KEYS,      /* names: keys */
+    PERSIST_TOUCHED_IDS,       /* names: command ids */
+    PERSIST_TOUCHED_POSITIONS, /* numbers: the order of all events there */
+    PERSIST_TOUCHED_COMMITS,   /* numbers: lsns; name: a stream or key that the
+                                  damaged bytes still tell of */
+    PERSIST_TOUCHED_BLOB,      /* name: the cid */
+} persist_touched;
+
+/* One finding of persist_verify. Everything in it lives until the call that
+ * hands it over returns. */
+typedef struct persist_finding {
+    bool damage;               /* else a remark: something that does no harm */
+    const char *what, *advice; /* one line each, NUL-terminated */
+    const char *path;          /* NUL-terminated */
+    uint64_t offset;           /* in the file, bytes; UINT64_MAX: no place */
+    persist_touched touched;
+    persist_slice name; /* data is NULL: not known */
+    uint64_t number;    /* 0: not known */
+    /* the end of the range, data NULL or 0: not known, or to the very end */
+    persist_slice end_name;
+    uint64_t end_number;
+} persist_finding;
+
+/* How far a verification has come. */
+typedef struct persist_progress {
+    uint64_t bytes, bytes_total; /* of files: read, and to be read */
+    uint64_t files, blocks;      /* read; blocks of tables */
+    uint64_t commits;            /* in the log, beyond what is in tables */
+    uint64_t events, keys;       /* met: of tables and log, old ones too */
+    uint64_t blobs;
+    uint64_t damages, remarks; /* findings */
+} persist_progress;
+
+/* Who wants to know. Either function may be NULL; one that returns false ends
+ * the verification. They must not use the store. */
+typedef struct persist_watcher {
+    void *context;
+    bool (*found)(void *context, const persist_finding *);
+    bool (*progress)(void *context, const persist_progress *);
+} persist_watcher;
+
+/* Reads every byte of a store that no process has open, and tells of all that
+ * is not as it was written; a damage does not end it. Of the options path and
+ * os count. It takes the store's lock, and writes nothing but its pid there.
+ * out, unless NULL: the figures at the end; PERSIST_OK with no damages means
+ * that the store opens and that each read of it is right. PERSIST_NONE: the
+ * watcher ended it.
+ * Errors, when it could not run: PERSIST_LOCKED, PERSIST_BAD_STORE. */
+persist_status persist_verify(const persist_options *options,
+                              const persist_watcher *watcher,
+                              persist_progress *out, persist_error *error);
+
 /* ---- figures ---------------------------------------------------------- */
 
 /* Counters since the store was opened, and sizes now. */

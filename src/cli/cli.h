@@ -9,7 +9,7 @@
 /* What the command line said. */
 typedef struct cli {
     const char *store; /* the directory */
-    bool json;
+    bool json, quiet;
     uint64_t from;              /* --from: a seq or position */
     uint64_t limit;             /* --limit */
     const char *after, *prefix; /* --after, --prefix; NULL: not given */
@@ -21,13 +21,15 @@ typedef struct cli {
     bool closed; /* standard output is gone */
 } cli;
 
-/* Each returns an exit code: 0 done, 1 failed, 2 wrong usage. */
+/* Each returns an exit code: 0 done, 1 failed, 2 wrong usage; cli_verify: 1
+ * damage was found, 2 it could not run. */
 int cli_stat(cli *);
 int cli_streams(cli *);
 int cli_read(cli *);
 int cli_log(cli *);
 int cli_kv(cli *);
 int cli_import(cli *);
+int cli_verify(cli *);
 
 /* Opens the store that the command line names; on failure says why and
  * returns NULL. */

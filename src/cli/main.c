@@ -21,6 +21,9 @@ static const char help[] =
     "  log                    the events of all streams, in commit order\n"
     "  kv keys                every key, in byte order\n"
     "  kv get KEY             the value of one key\n"
+    "  verify [DIR]           reads every byte of the store and names all "
+    "that\n"
+    "                         is damaged; changes nothing\n"
     "  import --legacy OLD NEW\n"
     "                         reads the directory OLD of the old host into\n"
     "                         the new store NEW; never writes to OLD\n"
@@ -31,20 +34,24 @@ static const char help[] =
     "                  empty, else persist-data in this directory\n"
     "  --json          one JSON value a line; names and texts that are no\n"
     "                  UTF-8 show as {\"bytes\":\"hex\"}\n"
+    "  --quiet         verify: no progress and no summary, findings only\n"
     "  --from N        read: from this number on; log: from this position on\n"
     "  --limit N       at most so many\n"
     "  --prefix P      kv keys: those that begin with P\n"
     "  --after NAME    kv keys, streams: those greater than NAME\n"
     "\n"
     "A store is opened by one process at a time: stop the program that uses\n"
-    "it first. Exit code: 0 done, 1 failed, 2 wrong usage.\n";
+    "it first. Exit code: 0 done, 1 failed, 2 wrong usage; of verify: 0 all "
+    "is\n"
+    "well, 1 something is damaged, 2 it could not run.\n";
 
 static const struct {
     const char *name;
     int (*run)(cli *);
 } commands[] = {
-    {"stat", cli_stat}, {"streams", cli_streams}, {"read", cli_read},
-    {"log", cli_log},   {"kv", cli_kv},           {"import", cli_import},
+    {"stat", cli_stat},     {"streams", cli_streams}, {"read", cli_read},
+    {"log", cli_log},       {"kv", cli_kv},           {"import", cli_import},
+    {"verify", cli_verify},
 };
 
 persist_store *cli_open(const char *dir, bool create)
@@ -83,6 +90,7 @@ static bool parse_options(int argc, char **argv, cli *c)
     static const struct option table[] = {
         {"store", required_argument, NULL, 's'},
         {"json", no_argument, NULL, 'j'},
+        {"quiet", no_argument, NULL, 'q'},
         {"from", required_argument, NULL, 'f'},
         {"limit", required_argument, NULL, 'l'},
         {"prefix", required_argument, NULL, 'p'},
@@ -99,6 +107,8 @@ static bool parse_options(int argc, char **argv, cli *c)
             c->store = optarg;
         else if (o == 'j')
             c->json = true;
+        else if (o == 'q')
+            c->quiet = true;
         else if (o == 'f')
             good = parse_number(optarg, &c->from);
         else if (o == 'l')

@@ -18,7 +18,7 @@ enum {
 /* ---- opening ---------------------------------------------------------- */
 
 /* Only names of the form that blob_create makes are taken for ours. */
-static bool is_temporary(const char *name)
+bool blob_is_temporary(const char *name)
 {
     if (strlen(name) != NAME_PREFIX + NAME_DIGITS ||
         memcmp(name, "blob-", NAME_PREFIX) != 0)
@@ -30,7 +30,7 @@ static int remove_leftover(void *context, const char *name)
 {
     const blob_store *b = context;
     char path[PERSIST_PATH_MAX];
-    if (!is_temporary(name) ||
+    if (!blob_is_temporary(name) ||
         os_join(path, sizeof path, b->temporary_dir, name) != 0)
         return 0;
     int code = b->sys->unlink(b->sys, path);
@@ -279,34 +279,60 @@ void blob_abort(blob_writer *w)
 
 /* ---- reading ---------------------------------------------------------- */
 
-persist_status blob_open(blob_store *b, slice cid, blob_reader *r,
-                         bool *unsynced, persist_error *error)
+static persist_status open_at(const blob_store *b, const blob_place *place,
+                              blob_reader *r, persist_error *error)
 {
-    blob_place place;
     *r = (blob_reader){.store = b};
-    *unsynced = false;
-    if (!cid_decode(cid, r->digest))
-        return bad_cid(cid, error);
-    find_place(b, r->digest, &place);
-    snprintf(r->path, sizeof r->path, "%s", place.path);
+    snprintf(r->path, sizeof r->path, "%s", place->path);
     int code = b->sys->file_open(b->sys, r->path, OS_READ, &r->file);
     if (code == -ENOENT || code == -ENOTDIR)
         return PERSIST_NONE;
     if (code != 0)
         return os_failed(error, code, "open", r->path);
-    persist_status status = settle_name(b, &place, unsynced, error);
-    if (status == PERSIST_OK) {
-        code = b->sys->file_size(b->sys, r->file, &r->size);
-        if (code != 0)
-            status = os_failed(error, code, "look at", r->path);
-    }
-    if (status == PERSIST_OK) {
+    code = b->sys->file_size(b->sys, r->file, &r->size);
+    if (code == 0) {
         r->hash = hash_sha256_begin();
         if (r->hash != NULL)
             return PERSIST_OK;
-        status = no_memory(error);
+        code = -ENOMEM;
     }
     b->sys->file_close(b->sys, r->file);
+    return os_failed(error, code, "look at", r->path);
+}
+
+persist_status blob_open_as_is(const blob_store *b, slice cid, blob_reader *r,
+                               persist_error *error)
+{
+    uint8_t digest[HASH_SHA256_SIZE];
+    blob_place place;
+    if (!cid_decode(cid, digest))
+        return bad_cid(cid, error);
+    find_place(b, digest, &place);
+    persist_status status = open_at(b, &place, r, error);
+    memcpy(r->digest, digest, sizeof digest);
+    return status;
+}
+
+void blob_path(const blob_store *b, const uint8_t digest[HASH_SHA256_SIZE],
+               char out[PERSIST_PATH_MAX])
+{
+    blob_place place;
+    find_place(b, digest, &place);
+    memcpy(out, place.path, sizeof place.path);
+}
+
+persist_status blob_open(blob_store *b, slice cid, blob_reader *r,
+                         bool *unsynced, persist_error *error)
+{
+    blob_place place;
+    *unsynced = false;
+    persist_status status = blob_open_as_is(b, cid, r, error);
+    if (status != PERSIST_OK)
+        return status;
+    find_place(b, r->digest, &place);
+    status = settle_name(b, &place, unsynced, error);
+    if (status != PERSIST_OK)
+        blob_close(r);
     return status;
 }
 

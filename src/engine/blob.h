@@ -66,4 +66,15 @@ persist_status blob_read(blob_reader *, void *, size_t, size_t *got,
                          persist_error *);
 void blob_close(blob_reader *);
 
+/* For who changes nothing: as blob_open, but the name is not made durable, and
+ * of the store only sys and dir are used. */
+persist_status blob_open_as_is(const blob_store *, slice cid, blob_reader *,
+                               persist_error *);
+/* Writes the path of the blob of that digest. */
+void blob_path(const blob_store *, const uint8_t digest[HASH_SHA256_SIZE],
+               char out[PERSIST_PATH_MAX]);
+/* Tells whether a name in the temporary folder is that of an unfinished blob.
+ */
+bool blob_is_temporary(const char *name);
+
 #endif

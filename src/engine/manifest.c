@@ -281,18 +281,22 @@ static persist_status read_file(const os *sys, const char *path, buf *out,
     return code == 0 ? PERSIST_OK : os_failed(error, code, "read", path);
 }
 
-static persist_status load_slot(const os *sys, const char *dir,
-                                const char *name, manifest *out,
-                                persist_error *error)
+persist_status manifest_load_one(const os *sys, const char *dir,
+                                 unsigned number, manifest *out,
+                                 persist_error *error)
 {
     char path[PERSIST_PATH_MAX];
-    int code = os_join(path, sizeof path, dir, name);
+    CHECK(number < sizeof slots / sizeof *slots);
+    *out = (manifest){0};
+    int code = os_join(path, sizeof path, dir, slots[number]);
     if (code != 0)
         return os_failed(error, code, "open", dir);
     buf bytes = {0};
     persist_status status = read_file(sys, path, &bytes, error);
     if (status == PERSIST_OK) {
         status = manifest_decode(buf_slice(&bytes), out, error);
+        if (status == PERSIST_OK && out->generation % 2 != number)
+            status = damaged(error, "in the other one's place");
         if (status != PERSIST_OK)
             status_at(error, path, STATUS_NO_OFFSET);
     }
@@ -325,12 +329,12 @@ static persist_status check_pair(const char *dir, const manifest *newest,
 persist_status manifest_load(const os *sys, const char *dir, manifest *newest,
                              manifest *previous, persist_error *error)
 {
-    *newest = *previous = (manifest){0};
+    *previous = (manifest){0};
     persist_status status[2];
-    status[0] = load_slot(sys, dir, slots[0], newest, error);
+    status[0] = manifest_load_one(sys, dir, 0, newest, error);
     if (status[0] > PERSIST_NONE)
         return status[0];
-    status[1] = load_slot(sys, dir, slots[1], previous, error);
+    status[1] = manifest_load_one(sys, dir, 1, previous, error);
     if (status[1] > PERSIST_NONE)
         return status[1];
     if (status[0] == PERSIST_NONE && status[1] == PERSIST_NONE)

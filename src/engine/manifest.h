@@ -75,6 +75,11 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *);
 persist_status manifest_load(const os *, const char *dir, manifest *newest,
                              manifest *previous, persist_error *);
 
+/* Reads one of the two files, number 0 or 1, whatever the other one says.
+ * PERSIST_NONE: it is not there. The error names it. Release it in any case. */
+persist_status manifest_load_one(const os *, const char *dir, unsigned number,
+                                 manifest *out, persist_error *);
+
 /* Raises the generation, writes the manifest and makes it durable. After an
  * error the generation is the old one and the store may be tried again, unless
  * *renamed says that nobody knows which one a crash would leave. */

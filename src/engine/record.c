@@ -338,3 +338,18 @@ void record_body_release(record_body *body)
     mem_free(body->edits);
     *body = (record_body){0};
 }
+
+record_result record_guess_body(slice segment, uint64_t offset,
+                                record_body *out)
+{
+    CHECK(offset % LOG_ALIGN == 0);
+    if (offset > segment.size || segment.size - offset < RECORD_HEADER_SIZE)
+        return RECORD_MALFORMED;
+    const uint8_t *at = (const uint8_t *)segment.data + offset;
+    uint64_t size = load_le(at + AT_BODY_SIZE, 4);
+    uint64_t left = segment.size - offset - RECORD_HEADER_SIZE;
+    if (size > left || size > RECORD_BODY_MAX)
+        return RECORD_MALFORMED;
+    return record_decode_body(slice_of(at + RECORD_HEADER_SIZE, (size_t)size),
+                              out);
+}

@@ -85,4 +85,9 @@ typedef enum record_result {
 record_result record_decode_body(slice body, record_body *out);
 void record_body_release(record_body *);
 
+/* Decodes the body of a damaged record as if it were whole, to name what it
+ * was about; what comes of it may be wrong. */
+record_result record_guess_body(slice segment, uint64_t offset,
+                                record_body *out);
+
 #endif

@@ -276,6 +276,20 @@ static persist_status read_unlisted(recovery *r, uint64_t number,
     return read_tail(r, t, error);
 }
 
+/* The last listed segment is loaded. */
+static persist_status read_rest(recovery *r, persist_error *error)
+{
+    const manifest *old = r->old;
+    const segment_entry *last = last_entry(r);
+    persist_status status = PERSIST_OK;
+    if (last != NULL)
+        status = read_tail(r, add_tail(r, last->number, last->end), error);
+    for (size_t i = 0; i < r->number_count && status == PERSIST_OK; i++)
+        if (r->numbers[i] >= old->next_segment)
+            status = read_unlisted(r, r->numbers[i], error);
+    return status;
+}
+
 static persist_status replay_all(recovery *r, persist_error *error)
 {
     const manifest *old = r->old;
@@ -283,14 +297,22 @@ static persist_status replay_all(recovery *r, persist_error *error)
     r->watermark = old->watermark;
     for (size_t i = 0; i < old->segment_count && status == PERSIST_OK; i++)
         status = replay_listed(r, &old->segments[i], error);
-    if (status == PERSIST_OK && old->segment_count > 0) {
-        const segment_entry *last = last_entry(r);
-        status = read_tail(r, add_tail(r, last->number, last->end), error);
-    }
-    for (size_t i = 0; i < r->number_count && status == PERSIST_OK; i++)
-        if (r->numbers[i] >= old->next_segment)
-            status = read_unlisted(r, r->numbers[i], error);
-    return status;
+    return status == PERSIST_OK ? read_rest(r, error) : status;
+}
+
+persist_status recover_read_tail(recovery *r, persist_error *error)
+{
+    const manifest *old = r->old;
+    segment_header header;
+    CHECK(r->tail_count == 0 && r->tail != NULL);
+    r->out.segment_count = 0;
+    for (size_t i = 0; i < old->segment_count; i++)
+        if (!manifest_add(&r->out, old->segments[i]))
+            return no_memory(error);
+    const segment_entry *last = last_entry(r);
+    persist_status status =
+        last == NULL ? PERSIST_OK : load(r, last->number, &header, error);
+    return status <= PERSIST_NONE ? read_rest(r, error) : status;
 }
 
 /* Names the place where a promised record should have been: behind the last
@@ -489,14 +511,18 @@ static persist_status make_durable(recovery *r, persist_error *error)
     return status;
 }
 
-persist_status recover_log(recovery *r, persist_error *error)
+persist_status recover_read(recovery *r, persist_error *error)
 {
     CHECK(r->place.epoch > r->old->epoch);
     persist_status status = list_files(r, error);
     if (status == PERSIST_OK)
         status = replay_all(r, error);
-    if (status == PERSIST_OK)
-        status = check_end(r, error);
+    return status == PERSIST_OK ? check_end(r, error) : status;
+}
+
+persist_status recover_log(recovery *r, persist_error *error)
+{
+    persist_status status = recover_read(r, error);
     if (status == PERSIST_OK && !r->old->clean && !SEEDED_BUG(SERVE_EARLY))
         status = make_durable(r, error);
     if (status != PERSIST_OK)

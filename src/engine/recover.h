@@ -50,6 +50,14 @@ typedef struct recovery {
     record_body body;
 } recovery;
 
+/* Reads and judges the log, and changes nothing. out lists what would be kept;
+ * after an error tail and watermark tell what was found so far. */
+persist_status recover_read(recovery *, persist_error *);
+
+/* For who goes on when recover_read has met damage in what the manifest lists,
+ * and tail_count is 0: takes that for whole, and reads what lies behind. */
+persist_status recover_read_tail(recovery *, persist_error *);
+
 /* Does all of the above. out lists the log; the last segment may be written
  * on. Release the recovery in any case. */
 persist_status recover_log(recovery *, persist_error *);

@@ -154,6 +154,22 @@ typedef struct table_step {
     uint32_t at;
 } table_step;
 
+/* What an entry of an index block names: the block below. */
+typedef struct table_child {
+    uint64_t offset, size;
+    uint64_t number; /* among all that index blocks name */
+} table_child;
+
+/* Decodes the value of such an entry; false if it is not well-formed. */
+bool table_get_child(slice value, table_child *out);
+
+/* For who reads a table block by block, and believes nothing: reads a block of
+ * a section's level (0: a leaf), or, of TABLE_FILTER, a part of the filter,
+ * from the file. What `out` holds is the caller's to give back. */
+persist_status table_read_block(table *, table_section, unsigned level,
+                                uint64_t offset, uint64_t size, table_step *out,
+                                persist_error *);
+
 /* A place in a section; zeroed it is at no entry. It holds the blocks it
  * stands in, and the table must be held while it does. */
 typedef struct table_iter {

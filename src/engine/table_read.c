@@ -276,9 +276,9 @@ static persist_status find_block(table *t, const block_place *place,
                                                  : bad_block(t, place, error);
 }
 
-/* Lets a step stand in a block; after an error it stands in none. */
-static persist_status load(table *t, const block_place *place, bool passing,
-                           table_step *out, persist_error *error)
+/* Readies a step for a block that lies inside the table. */
+static persist_status begin_step(const table *t, const block_place *place,
+                                 table_step *out, persist_error *error)
 {
     uint64_t end = t->footer.size - TABLE_FOOTER_SIZE;
     out->view.count = 0;
@@ -289,12 +289,41 @@ static persist_status load(table *t, const block_place *place, bool passing,
         place->bit >= bits_of(&t->footer))
         return table_corrupt(t, place->offset, "a block is out of bounds",
                              error);
-    persist_status status = t->map.data == NULL
-                                ? read_block(t, place, passing, out, error)
-                                : find_block(t, place, passing, out, error);
+    return PERSIST_OK;
+}
+
+/* Lets a step stand in a block; after an error it stands in none. */
+static persist_status load(table *t, const block_place *place, bool passing,
+                           table_step *out, persist_error *error)
+{
+    persist_status status = begin_step(t, place, out, error);
+    if (status != PERSIST_OK)
+        return status;
+    status = t->map.data == NULL ? read_block(t, place, passing, out, error)
+                                 : find_block(t, place, passing, out, error);
     if (status != PERSIST_OK)
         out->view.count = 0;
     return status;
+}
+
+persist_status table_read_block(table *t, table_section section, unsigned level,
+                                uint64_t offset, uint64_t size, table_step *out,
+                                persist_error *error)
+{
+    CHECK(section <= TABLE_FILTER && level < TREE_HEIGHT_MAX);
+    const block_place place = {offset, size, 0, table_kind(section, level)};
+    persist_status status = begin_step(t, &place, out, error);
+    return status == PERSIST_OK ? read_block(t, &place, true, out, error)
+                                : status;
+}
+
+bool table_get_child(slice value, table_child *out)
+{
+    cursor c = cursor_of(value);
+    out->offset = cursor_varint(&c);
+    out->size = cursor_varint(&c);
+    out->number = cursor_varint(&c);
+    return cursor_done(&c);
 }
 
 persist_status table_may_have(table *t, table_section section, slice name,
@@ -408,14 +437,13 @@ static persist_status find_place(const table_iter *i, unsigned level,
     block_entry e;
     if (!block_get(&above->view, above->at, &e))
         return bad_entry(i, above, error);
-    cursor c = cursor_of(e.value);
-    out->offset = cursor_varint(&c);
-    out->size = cursor_varint(&c);
-    uint64_t number = cursor_varint(&c);
-    out->bit = TABLE_SECTIONS + footer->filter_parts + number;
-    return cursor_done(&c) && number < footer->blocks
-               ? PERSIST_OK
-               : bad_entry(i, above, error);
+    table_child child;
+    if (!table_get_child(e.value, &child) || child.number >= footer->blocks)
+        return bad_entry(i, above, error);
+    out->offset = child.offset;
+    out->size = child.size;
+    out->bit = TABLE_SECTIONS + footer->filter_parts + child.number;
+    return PERSIST_OK;
 }
 
 static persist_status enter(table_iter *i, unsigned level, persist_error *error)

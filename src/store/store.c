@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "engine/verify.h"
 #include "store/args.h"
 
 /* What an edit adds to the size of its commit besides its bytes: it bounds
@@ -30,6 +31,18 @@ persist_status persist_open(const persist_options *options, persist_store **out,
 persist_status persist_close(persist_store *store, persist_error *error)
 {
     return store == NULL ? PERSIST_OK : store->backend->close(store, error);
+}
+
+persist_status persist_verify(const persist_options *options,
+                              const persist_watcher *watcher,
+                              persist_progress *out, persist_error *error)
+{
+    if (options == NULL || options->path == NULL || options->path[0] == '\0')
+        return args_missing(error, "the path of a store");
+    static const persist_watcher nobody;
+    persist_progress progress;
+    return verify_store(options, watcher == NULL ? &nobody : watcher,
+                        out == NULL ? &progress : out, error);
 }
 
 /* ---- writing ---------------------------------------------------------- */

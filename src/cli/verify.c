@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* persist verify: findings on standard output, progress on standard error. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "cli/cli.h"
+#include "os/os.h"
+#include "os/os_stream.h"
+
+enum {
+    EXIT_CLEAN = 0,
+    EXIT_DAMAGED = 1,
+    EXIT_NOT_RUN = 2,
+    SHOW_EVERY_MS = 100,
+    BAR_WIDTH = 24,
+};
+
+typedef struct reporter {
+    cli *cli;
+    const os *sys;
+    uint64_t begun_ms, shown_ms;
+    bool bar; /* one is on the screen */
+} reporter;
+
+/* ---- progress --------------------------------------------------------- */
+
+typedef char amount[24];
+
+/* Bytes with a unit that people read. */
+static const char *bytes_text(double bytes, amount out)
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    size_t unit = 0;
+    while (bytes >= 1000 && unit + 1 < sizeof units / sizeof *units) {
+        bytes /= 1000;
+        unit++;
+    }
+    snprintf(out, sizeof(amount), unit == 0 ? "%.0f %s" : "%.1f %s", bytes,
+             units[unit]);
+    return out;
+}
+
+static bool show_progress(void *context, const persist_progress *p)
+{
+    reporter *r = context;
+    uint64_t now = r->sys->clock_ms(r->sys);
+    if (os_stream_stopped())
+        return false;
+    if (r->cli->quiet || now - r->shown_ms < SHOW_EVERY_MS)
+        return true;
+    r->shown_ms = now;
+    r->bar = true;
+    double total = p->bytes_total > p->bytes ? (double)p->bytes_total
+                                             : (double)p->bytes + 1;
+    double share = (double)p->bytes / total;
+    double seconds = (double)(now - r->begun_ms) / 1000;
+    double rate = seconds > 0 ? (double)p->bytes / seconds : 0;
+    double left = rate > 0 ? (total - (double)p->bytes) / rate : 0;
+    char bar[BAR_WIDTH + 1];
+    amount done, all, a_second;
+    for (int i = 0; i < BAR_WIDTH; i++)
+        bar[i] = i < (int)(share * BAR_WIDTH) ? '#' : '.';
+    bar[BAR_WIDTH] = '\0';
+    cli_progress(
+        "[%s] %3.0f%%  %s of %s  %s/s  %.0f s left  %" PRIu64 " damaged", bar,
+        share * 100, bytes_text((double)p->bytes, done), bytes_text(total, all),
+        bytes_text(rate, a_second), left, p->damages);
+    return true;
+}
+
+static void clear_bar(reporter *r)
+{
+    if (r->bar)
+        cli_progress("%s", "");
+    r->bar = false;
+}
+
+/* ---- findings --------------------------------------------------------- */
+
+static const struct {
+    const char *one, *many, *name, *number; /* for people; for programs */
+} touched[] = {
+    [PERSIST_TOUCHED_UNKNOWN] = {"", "", "name", "number"},
+    [PERSIST_TOUCHED_EVENTS] = {"event", "events", "stream", "seq"},
+    [PERSIST_TOUCHED_STREAMS] = {"stream", "streams", "stream", "seq"},
+    [PERSIST_TOUCHED_KEYS] = {"key", "keys", "key", "number"},
+    [PERSIST_TOUCHED_IDS] = {"command id", "command ids", "id", "number"},
+    [PERSIST_TOUCHED_POSITIONS] = {"position", "positions", "name", "position"},
+    [PERSIST_TOUCHED_COMMITS] = {"commit", "commits", "name", "lsn"},
+    [PERSIST_TOUCHED_BLOB] = {"blob", "blobs", "cid", "number"},
+};
+
+static void put_place(cli *c, slice name, uint64_t number)
+{
+    if (name.data != NULL)
+        cli_put_quoted(c, name);
+    if (name.data != NULL && number != 0)
+        buf_put_byte(&c->out, ' ');
+    if (number != 0)
+        buf_printf(&c->out, "%" PRIu64, number);
+}
+
+/* "events "a" 3 to 7", "keys "k" to before "m"" */
+static void put_touched(cli *c, const persist_finding *f)
+{
+    CHECK((size_t)f->touched < sizeof touched / sizeof *touched);
+    bool same = f->end_name.data == NULL || slice_equal(f->name, f->end_name);
+    bool numbers = same && f->end_number > f->number;
+    bool many = f->end_name.data != NULL || f->end_number > f->number + 1;
+    bool all = f->name.data == NULL && f->number == 0;
+    if (f->touched == PERSIST_TOUCHED_UNKNOWN)
+        return;
+    buf_printf(&c->out, "; touched: %s%s ", all ? "all " : "",
+               many || all ? touched[f->touched].many
+                           : touched[f->touched].one);
+    if (all)
+        buf_put_str(&c->out, "of this file");
+    if (f->touched == PERSIST_TOUCHED_COMMITS) {
+        buf_printf(&c->out, "%" PRIu64, f->number);
+        if (many)
+            buf_printf(&c->out, " to %" PRIu64, f->end_number - 1);
+        if (f->name.data != NULL) {
+            buf_put_str(&c->out, ", it seems of ");
+            cli_put_quoted(c, f->name);
+        }
+        return;
+    }
+    put_place(c, f->name, f->number);
+    if (numbers && many)
+        buf_printf(&c->out, " to %" PRIu64, f->end_number - 1);
+    if (!same) {
+        buf_put_str(&c->out, " to before ");
+        put_place(c, f->end_name, f->end_number);
+    }
+}
+
+static void put_finding(cli *c, const persist_finding *f)
+{
+    buf_printf(&c->out, "%s: ", f->damage ? "damage" : "remark");
+    buf_put_str(&c->out, f->path);
+    if (f->offset != STATUS_NO_OFFSET)
+        buf_printf(&c->out, ", byte %" PRIu64, f->offset);
+    buf_put_str(&c->out, ": ");
+    buf_put_str(&c->out, f->what);
+    put_touched(c, f);
+    buf_put_str(&c->out, "; ");
+    buf_put_str(&c->out, f->advice);
+    buf_put_byte(&c->out, '\n');
+}
+
+static void put_json_place(cli *c, const persist_finding *f, const char *end,
+                           slice name, uint64_t number)
+{
+    if (name.data != NULL) {
+        buf_printf(&c->out, ",\"%s%s\":", end, touched[f->touched].name);
+        cli_put_json(c, name);
+    }
+    if (number != 0)
+        buf_printf(&c->out, ",\"%s%s\":%" PRIu64, end,
+                   touched[f->touched].number, number);
+}
+
+static void put_json_finding(cli *c, const persist_finding *f)
+{
+    buf_printf(&c->out, "{\"finding\":\"%s\",\"path\":",
+               f->damage ? "damage" : "remark");
+    cli_put_json(c, slice_str(f->path));
+    if (f->offset != STATUS_NO_OFFSET)
+        buf_printf(&c->out, ",\"offset\":%" PRIu64, f->offset);
+    buf_put_str(&c->out, ",\"what\":");
+    cli_put_json(c, slice_str(f->what));
+    if (f->touched != PERSIST_TOUCHED_UNKNOWN)
+        buf_printf(&c->out, ",\"touched\":\"%s\"", touched[f->touched].many);
+    put_json_place(c, f, "", f->name, f->number);
+    put_json_place(c, f, "end_", f->end_name, f->end_number);
+    buf_put_str(&c->out, ",\"advice\":");
+    cli_put_json(c, slice_str(f->advice));
+    buf_put_str(&c->out, "}\n");
+}
+
+static bool show_finding(void *context, const persist_finding *f)
+{
+    reporter *r = context;
+    clear_bar(r);
+    if (r->cli->json)
+        put_json_finding(r->cli, f);
+    else
+        put_finding(r->cli, f);
+    return cli_flush(r->cli);
+}
+
+/* ---- summary ---------------------------------------------------------- */
+
+static void put_summary(cli *c, const persist_progress *p, double seconds)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"files", p->files},   {"blocks", p->blocks},   {"commits", p->commits},
+        {"events", p->events}, {"keys", p->keys},       {"blobs", p->blobs},
+        {"bytes", p->bytes},   {"damages", p->damages}, {"remarks", p->remarks},
+    };
+    if (c->json)
+        buf_put_byte(&c->out, '{');
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        buf_printf(&c->out,
+                   c->json ? "\"%s\":%" PRIu64 "," : "%-12s%15" PRIu64 "\n",
+                   rows[i].name, rows[i].value);
+    buf_printf(&c->out,
+               c->json ? "\"seconds\":%.3f}\n" : "seconds     %15.3f\n",
+               seconds);
+    if (c->json)
+        return;
+    buf_put_str(&c->out, p->damages == 0 ? "nothing is damaged\n"
+                                         : "the store is damaged, see above\n");
+}
+
+int cli_verify(cli *c)
+{
+    persist_error error;
+    persist_progress p;
+    reporter r = {.cli = c, .sys = os_posix()};
+    if (c->arg_count > 1)
+        return cli_usage("verify [DIR] [--json] [--quiet]");
+    const char *dir = c->arg_count == 1 ? c->args[0] : c->store;
+    persist_options options = {.path = dir};
+    persist_watcher watcher = {&r, show_finding, show_progress};
+    r.begun_ms = r.shown_ms = r.sys->clock_ms(r.sys);
+    persist_status status = persist_verify(&options, &watcher, &p, &error);
+    clear_bar(&r);
+    if (status == PERSIST_NONE)
+        status = status_set(&error, PERSIST_ERROR, "stopped before the end");
+    if (status != PERSIST_OK) {
+        (void)cli_fail(&error);
+        return EXIT_NOT_RUN;
+    }
+    if (!c->quiet)
+        put_summary(c, &p,
+                    (double)(r.sys->clock_ms(r.sys) - r.begun_ms) / 1000);
+    if (!cli_flush(c))
+        return EXIT_NOT_RUN;
+    return p.damages == 0 ? EXIT_CLEAN : EXIT_DAMAGED;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* Verifying a store: the manifests, the folders, and the way through. */
+#include "engine/verify.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/blob.h"
+#include "engine/layout.h"
+#include "engine/segment.h"
+
+static const char restore[] = "restore the store from a backup";
+
+/* ---- reporting -------------------------------------------------------- */
+
+bool verify_found(verifier *v, const persist_finding *f)
+{
+    CHECK(f->what != NULL && f->advice != NULL && f->path != NULL);
+    if (f->damage)
+        v->progress->damages++;
+    else
+        v->progress->remarks++;
+    if (v->watcher->found != NULL && !v->watcher->found(v->watcher->context, f))
+        v->status = PERSIST_NONE;
+    return v->status == PERSIST_OK;
+}
+
+bool verify_read(verifier *v, uint64_t bytes)
+{
+    v->progress->bytes += bytes;
+    if (v->watcher->progress != NULL &&
+        !v->watcher->progress(v->watcher->context, v->progress))
+        v->status = PERSIST_NONE;
+    return v->status == PERSIST_OK;
+}
+
+const char *verify_short(const persist_error *error, verify_text out)
+{
+    snprintf(out, sizeof(verify_text), "%s", error->message);
+    char *place = error->path[0] == '\0' ? NULL : strstr(out, error->path);
+    char *advice = strstr(out, "; ");
+    if (advice != NULL)
+        *advice = '\0';
+    if (place != NULL && place - out > 5 && memcmp(place - 5, ", in ", 5) == 0)
+        place[-5] = '\0';
+    return out;
+}
+
+bool verify_failed(verifier *v, const persist_error *error,
+                   persist_finding finding)
+{
+    CHECK(error->status > PERSIST_NONE);
+    verify_text text;
+    if (error->status == PERSIST_LIMIT) {
+        v->status = PERSIST_LIMIT;
+        if (v->error != NULL)
+            *v->error = *error;
+        return false;
+    }
+    finding.damage = true;
+    if (finding.what == NULL)
+        finding.what = verify_short(error, text);
+    if (finding.advice == NULL)
+        finding.advice = restore;
+    if (finding.path == NULL) {
+        bool placed = (error->has & PERSIST_HAS_PATH) != 0;
+        finding.path = placed ? error->path : v->dir;
+        finding.offset = (error->has & PERSIST_HAS_OFFSET) != 0
+                             ? error->offset
+                             : STATUS_NO_OFFSET;
+    }
+    return verify_found(v, &finding);
+}
+
+bool verify_no_memory(verifier *v)
+{
+    v->status = status_set(v->error, PERSIST_LIMIT, "out of memory");
+    return false;
+}
+
+/* ---- manifests -------------------------------------------------------- */
+
+/* A manifest of another version is no damage: the store is another program's.
+ */
+static bool manifest_failed(verifier *v, persist_status status,
+                            const persist_error *error)
+{
+    CHECK(status > PERSIST_NONE);
+    if (status != PERSIST_BAD_STORE)
+        return verify_failed(v, error, (persist_finding){0});
+    v->status = status;
+    if (v->error != NULL)
+        *v->error = *error;
+    return false;
+}
+
+/* Both are whole: whether they make a pair. */
+static bool verify_pair(verifier *v)
+{
+    persist_error error;
+    manifest newest, previous;
+    persist_status status =
+        manifest_load(v->sys, v->dir, &newest, &previous, &error);
+    manifest_release(&newest);
+    manifest_release(&previous);
+    v->newest_known = status == PERSIST_OK;
+    return v->newest_known || verify_failed(v, &error, (persist_finding){0});
+}
+
+/* Takes the newest that can be read for the truth. */
+static bool verify_manifests(verifier *v)
+{
+    persist_error error;
+    manifest m[2];
+    bool go_on = true;
+    unsigned damaged = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        persist_status status =
+            manifest_load_one(v->sys, v->dir, i, &m[i], &error);
+        v->progress->files += status != PERSIST_NONE;
+        if (status <= PERSIST_NONE)
+            continue;
+        manifest_release(&m[i]);
+        damaged++;
+        if (go_on)
+            go_on = manifest_failed(v, status, &error);
+    }
+    unsigned newest = m[1].generation > m[0].generation;
+    v->newest = m[newest];
+    v->previous = m[!newest];
+    v->newest_known = damaged == 0 && go_on;
+    return v->newest_known ? verify_pair(v) : go_on;
+}
+
+/* ---- folders ---------------------------------------------------------- */
+
+static bool verify_folder(verifier *v, const char *path)
+{
+    os_stat stat;
+    int code = v->sys->stat(v->sys, path, &stat);
+    if (code == 0 && stat.is_dir)
+        return true;
+    return verify_found(
+        v, &(persist_finding){.damage = true,
+                              .what = "a folder of the store is missing",
+                              .advice = restore,
+                              .path = path,
+                              .offset = STATUS_NO_OFFSET});
+}
+
+static bool verify_folders(verifier *v)
+{
+    return verify_folder(v, v->log_dir) && verify_folder(v, v->table_dir) &&
+           verify_folder(v, v->blob_dir) && verify_folder(v, v->temporary_dir);
+}
+
+/* ---- the way through -------------------------------------------------- */
+
+static persist_status set_paths(verifier *v, const char *path,
+                                persist_error *error)
+{
+    enum { LONGEST_NAME = 96 };
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    if (size + LONGEST_NAME > sizeof v->dir)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "the path of the store is too long");
+    memcpy(v->dir, path, size);
+    int code = os_join(v->log_dir, sizeof v->log_dir, v->dir, LAYOUT_LOG);
+    if (code == 0)
+        code =
+            os_join(v->table_dir, sizeof v->table_dir, v->dir, LAYOUT_TABLES);
+    if (code == 0)
+        code = os_join(v->blob_dir, sizeof v->blob_dir, v->dir, LAYOUT_BLOBS);
+    if (code == 0)
+        code = os_join(v->temporary_dir, sizeof v->temporary_dir, v->dir,
+                       LAYOUT_TEMPORARY);
+    CHECK(code == 0);
+    return PERSIST_OK;
+}
+
+/* Nobody can write where a lock cannot be written. */
+static persist_status take_lock(verifier *v, os_file **out,
+                                persist_error *error)
+{
+    char path[PERSIST_PATH_MAX];
+    os_stat stat;
+    *out = NULL;
+    int code = os_join(path, sizeof path, v->dir, LAYOUT_LOCK);
+    CHECK(code == 0);
+    if (v->sys->stat(v->sys, path, &stat) == -ENOENT)
+        return PERSIST_OK; /* no process has ever opened it */
+    code = v->sys->file_open(v->sys, path, OS_READ | OS_WRITE, out);
+    if (code == -EROFS)
+        return PERSIST_OK;
+    if (code == 0) {
+        v->sys->file_close(v->sys, *out);
+        *out = NULL;
+        return layout_lock(v->sys, v->dir, out, error);
+    }
+    return os_failed(error, code, "open", path);
+}
+
+static void verify_parts(verifier *v)
+{
+    bool go_on =
+        verify_manifests(v) && verify_folders(v) && verify_count_blobs(v);
+    const manifest *m = &v->newest;
+    for (size_t i = 0; i < m->table_count; i++)
+        v->progress->bytes_total += m->tables[i].size;
+    for (size_t i = 0; i < m->segment_count; i++)
+        v->progress->bytes_total += m->segments[i].end;
+    if (go_on && m->generation > 0)
+        go_on = verify_tables(v) && verify_log(v);
+    if (go_on)
+        go_on = verify_blobs(v);
+    CHECK(go_on == (v->status == PERSIST_OK));
+    if (go_on)
+        verify_rest(v);
+}
+
+persist_status verify_store(const persist_options *options,
+                            const persist_watcher *watcher,
+                            persist_progress *progress, persist_error *error)
+{
+    os_file *lock = NULL;
+    verifier v = {.watcher = watcher, .progress = progress, .error = error};
+    *progress = (persist_progress){0};
+    v.sys = options->os == NULL ? os_posix() : options->os;
+    CHECK(v.sys->version == OS_VERSION);
+    persist_error why;
+    persist_status status = set_paths(&v, options->path, error);
+    if (status != PERSIST_OK)
+        return status;
+    status = layout_check(v.sys, v.dir, false, &why);
+    if (status == PERSIST_CORRUPT) {
+        verify_failed(&v, &why, (persist_finding){0});
+        return v.status;
+    }
+    if (status != PERSIST_OK && error != NULL)
+        *error = why;
+    if (status == PERSIST_OK)
+        status = take_lock(&v, &lock, error);
+    if (status == PERSIST_OK) {
+        verify_parts(&v);
+        status = v.status;
+    }
+    manifest_release(&v.newest);
+    manifest_release(&v.previous);
+    if (lock != NULL)
+        v.sys->file_close(v.sys, lock);
+    return status;
+}

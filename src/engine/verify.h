@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* Verifying a store: reads everything, tells of all damage, changes nothing.
+ *
+ * The happy path is: the lock, the manifests, the folders, then every table,
+ * the log, every blob. Whatever is damaged is reported and passed by; only a
+ * lack of memory, or the watcher, ends it. Each part returns false then. */
+#ifndef ENGINE_VERIFY_H
+#define ENGINE_VERIFY_H
+
+#include "engine/manifest.h"
+#include "engine/table.h"
+
+typedef struct verifier {
+    const os *sys;
+    const persist_watcher *watcher;
+    persist_progress *progress;
+    char dir[PERSIST_PATH_MAX];
+    char log_dir[PERSIST_PATH_MAX];
+    char table_dir[PERSIST_PATH_MAX];
+    char blob_dir[PERSIST_PATH_MAX];
+    char temporary_dir[PERSIST_PATH_MAX];
+    manifest newest, previous; /* newest: generation 0 when none is readable */
+    bool newest_known;         /* both manifests are whole */
+    persist_status status;     /* what ended it; PERSIST_OK: nothing yet */
+    persist_error *error;      /* of that */
+} verifier;
+
+/* Verifies as persist_verify does. */
+persist_status verify_store(const persist_options *, const persist_watcher *,
+                            persist_progress *, persist_error *);
+
+/* ---- for the parts ---------------------------------------------------- */
+
+/* The text of an error without the place and the advice that follow it. */
+typedef char verify_text[PERSIST_MESSAGE_MAX];
+const char *verify_short(const persist_error *, verify_text out);
+
+/* Each counts and tells the watcher; false when the verification ends. */
+bool verify_found(verifier *, const persist_finding *);
+/* Some bytes have been read. */
+bool verify_read(verifier *, uint64_t bytes);
+/* Reports the failure of a call, at the error's place unless `finding` has a
+ * path; a lack of memory ends the verification. */
+bool verify_failed(verifier *, const persist_error *, persist_finding finding);
+/* Ends the verification for a lack of memory; returns false. */
+bool verify_no_memory(verifier *);
+
+/* The parts. */
+bool verify_tables(verifier *);
+bool verify_log(verifier *);
+/* Adds the sizes of all blobs to what is to be read. */
+bool verify_count_blobs(verifier *);
+bool verify_blobs(verifier *);
+/* Remarks on files that nothing needs. */
+bool verify_rest(verifier *);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* Verifying the log. Whether the store opens is what recovery says, which stops
+ * at the first damage; a walk through the records names all of it. */
+#include "engine/recover.h"
+#include "engine/verify.h"
+
+static const char stops[] =
+    "the store cannot be opened; restore it from a backup";
+
+typedef struct log_check {
+    verifier *verifier;
+    recovery recovery;
+    segment_place place;
+    uint64_t positions; /* the next position is not below */
+    persist_lsn last;   /* of the last record met */
+    /* where the record after it should be */
+    uint64_t number, offset;
+} log_check;
+
+/* ---- what recovery says ----------------------------------------------- */
+
+static persist_status count(void *context, persist_lsn lsn,
+                            const record_body *body, persist_error *error)
+{
+    log_check *c = context;
+    persist_progress *p = c->verifier->progress;
+    if (lsn <= manifest_tables_last(&c->verifier->newest))
+        return PERSIST_OK;
+    if (body->position < c->positions)
+        return status_set(error, PERSIST_CORRUPT, "a record is out of order");
+    c->positions = body->position;
+    p->commits++;
+    for (size_t i = 0; i < body->edit_count; i++) {
+        bool event = body->edits[i].kind == PERSIST_APPEND_AT;
+        c->positions += event;
+        p->events += event;
+        p->keys += body->edits[i].kind == PERSIST_PUT;
+    }
+    return PERSIST_OK;
+}
+
+/* ---- the walk --------------------------------------------------------- */
+
+/* Names a stream or a key that the damaged record tells of. */
+static void guess(record_body *body, slice bytes, uint64_t offset,
+                  persist_finding *f)
+{
+    if (record_guess_body(bytes, offset, body) != RECORD_OK)
+        return;
+    for (size_t i = 0; i < body->edit_count && f->name.data == NULL; i++)
+        f->name = body->edits[i].name;
+}
+
+/* Commits are missing, from the one after the last that was met. bytes: the
+ * segment where they should begin, if it is loaded. */
+static bool report_gap(log_check *c, slice bytes, const char *what,
+                       persist_lsn end)
+{
+    char path[PERSIST_PATH_MAX];
+    persist_finding f = {.damage = true,
+                         .what = what,
+                         .advice = stops,
+                         .path = path,
+                         .offset = c->offset,
+                         .touched = PERSIST_TOUCHED_COMMITS,
+                         .number = c->last + 1,
+                         .end_number = end};
+    CHECK(end > c->last);
+    if (segment_path(&c->place, c->number, path) != 0)
+        path[0] = '\0';
+    if (bytes.size > 0)
+        guess(&c->recovery.body, bytes, c->offset, &f);
+    return verify_found(c->verifier, &f);
+}
+
+static bool is_record(log_check *c, uint64_t number, uint64_t at,
+                      record_header *h, uint64_t *hashed)
+{
+    slice bytes = buf_slice(&c->recovery.bytes);
+    if (!record_read(bytes, at, c->place.identity, number, h, hashed) ||
+        h->lsn <= c->last)
+        return false;
+    const uint8_t *body = (const uint8_t *)bytes.data + at + RECORD_HEADER_SIZE;
+    return record_decode_body(slice_of(body, h->body_size),
+                              &c->recovery.body) != RECORD_MALFORMED;
+}
+
+/* Goes through the records of the loaded segment within [from, until). The
+ * first one of a segment lies at its start: if it is there, what is missing
+ * before it was in the segment before. */
+static bool walk(log_check *c, uint64_t number, uint64_t from, uint64_t until,
+                 persist_lsn needed)
+{
+    slice bytes = buf_slice(&c->recovery.bytes);
+    uint64_t hashed = 0, hashed_max = LOOK_AHEAD_FACTOR * (bytes.size + 1);
+    record_header h;
+    for (uint64_t at = from; at < until && at < bytes.size;) {
+        if (hashed > hashed_max || c->last >= needed)
+            break;
+        if (!is_record(c, number, at, &h, &hashed)) {
+            at = record_look(bytes, at + LOG_ALIGN);
+            continue;
+        }
+        if (c->number != number && at > from) {
+            c->number = number;
+            c->offset = from;
+        }
+        if (h.lsn != c->last + 1 &&
+            !report_gap(c, c->number == number ? bytes : slice_of(NULL, 0),
+                        "a log record is damaged",
+                        h.lsn <= needed ? h.lsn : needed + 1))
+            return false;
+        at += record_size(h.body_size);
+        c->last = h.lsn;
+        c->number = number;
+        c->offset = at;
+    }
+    return true;
+}
+
+/* PERSIST_NONE: there is no such segment; PERSIST_CORRUPT: it is there, but for
+ * its header; PERSIST_IO: it cannot be read, which has been reported. */
+static persist_status load(log_check *c, uint64_t number)
+{
+    persist_error error;
+    verifier *v = c->verifier;
+    segment_header header;
+    persist_status status = segment_load(&c->place, number, SEGMENT_SIZE_MAX,
+                                         &c->recovery.bytes, &error);
+    v->progress->files += status != PERSIST_NONE;
+    if (status == PERSIST_NONE)
+        return status;
+    if (status != PERSIST_OK) {
+        verify_failed(v, &error, (persist_finding){.advice = stops});
+        return PERSIST_IO;
+    }
+    return segment_header_decode(buf_slice(&c->recovery.bytes), &header) &&
+                   header.identity == c->place.identity &&
+                   header.number == number
+               ? PERSIST_OK
+               : PERSIST_CORRUPT;
+}
+
+static bool walk_listed(log_check *c, const segment_entry *e)
+{
+    const slice none = {0};
+    bool go_on = true;
+    persist_status status = load(c, e->number);
+    c->last = e->first - 1;
+    c->number = e->number;
+    c->offset = 0;
+    if (status == PERSIST_NONE)
+        go_on = report_gap(c, none, "a log segment is missing", e->last + 1);
+    if (status == PERSIST_CORRUPT)
+        go_on = report_gap(c, none, "the header of a log segment is damaged",
+                           e->last + 1);
+    if (status == PERSIST_OK || status == PERSIST_CORRUPT) {
+        c->offset = SEGMENT_HEADER_SIZE;
+        go_on = go_on && walk(c, e->number, c->offset, e->end, e->last);
+        if (go_on && c->last < e->last)
+            go_on = report_gap(c, buf_slice(&c->recovery.bytes),
+                               "a log record is damaged", e->last + 1);
+    }
+    c->last = e->last;
+    c->offset = e->end;
+    return go_on && c->verifier->status == PERSIST_OK &&
+           verify_read(c->verifier, e->end);
+}
+
+/* What no manifest lists: whole up to the watermark. */
+static bool walk_tail(log_check *c)
+{
+    const recovery *r = &c->recovery;
+    bool go_on = true;
+    for (size_t i = 0; i < r->tail_count && go_on; i++) {
+        const tail_segment *t = &r->tail[i];
+        if (!t->used || t->later || c->last >= r->watermark ||
+            load(c, t->number) != PERSIST_OK)
+            continue;
+        go_on = walk(c, t->number, t->from, UINT64_MAX, r->watermark);
+    }
+    if (go_on && c->last < r->watermark)
+        go_on =
+            report_gap(c, slice_of(NULL, 0),
+                       "a log record is damaged or missing", r->watermark + 1);
+    return go_on && c->verifier->status == PERSIST_OK;
+}
+
+/* ---- all of it -------------------------------------------------------- */
+
+static bool walk_all(log_check *c)
+{
+    const manifest *m = &c->verifier->newest;
+    bool go_on = true;
+    c->last = manifest_tables_last(m);
+    c->number = m->next_segment;
+    c->offset = SEGMENT_HEADER_SIZE;
+    for (size_t i = 0; i < m->segment_count && go_on; i++)
+        go_on = walk_listed(c, &m->segments[i]);
+    return go_on && (!c->verifier->newest_known || walk_tail(c));
+}
+
+bool verify_log(verifier *v)
+{
+    persist_error error;
+    log_check c = {.verifier = v, .positions = v->newest.next_position};
+    c.place = (segment_place){v->sys, v->log_dir, v->newest.identity,
+                              v->newest.epoch + 1};
+    c.recovery = (recovery){
+        .place = c.place, .old = &v->newest, .replay = count, .context = &c};
+    persist_status status = recover_read(&c.recovery, &error);
+    uint64_t before = v->progress->damages;
+    persist_error behind;
+    if (status == PERSIST_CORRUPT && c.recovery.tail_count == 0 &&
+        recover_read_tail(&c.recovery, &behind) == PERSIST_LIMIT)
+        status = PERSIST_LIMIT;
+    bool go_on = status != PERSIST_LIMIT;
+    if (go_on)
+        go_on = walk_all(&c);
+    else
+        go_on = verify_no_memory(v);
+    /* an older manifest than the newest knows less than the log */
+    if (go_on && status != PERSIST_OK && v->progress->damages == before &&
+        v->newest_known)
+        go_on = verify_failed(v, &error, (persist_finding){.advice = stops});
+    recovery_release(&c.recovery);
+    return go_on;
+}

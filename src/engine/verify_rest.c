@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* Verifying a store: the files that nothing needs. A crash leaves some, and
+ * somebody may have put others there: remarks, no damage. */
+#include <string.h>
+
+#include "engine/blob.h"
+#include "engine/layout.h"
+#include "engine/segment.h"
+#include "engine/verify.h"
+
+typedef struct folder_check {
+    verifier *verifier;
+    const char *dir;
+    /* What a name is: NULL, or what to say of it. */
+    const char *(*judge)(const verifier *, const char *name);
+} folder_check;
+
+static const char foreign[] = "a file that is no part of the store";
+static const char unfinished[] = "an unfinished file, as a crash leaves it";
+
+static const char *judge_store(const verifier *v, const char *name)
+{
+    static const char *const ours[] = {LAYOUT_LOCK, LAYOUT_LOG, LAYOUT_TABLES,
+                                       LAYOUT_BLOBS, LAYOUT_TEMPORARY};
+    CHECK(v->dir[0] != '\0');
+    if (manifest_is_temporary(name))
+        return unfinished;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (strcmp(name, ours[i]) == 0)
+            return NULL;
+    return manifest_is_name(name) ? NULL : foreign;
+}
+
+static const char *judge_segment(const verifier *v, const char *name)
+{
+    uint64_t number;
+    CHECK(v->log_dir[0] != '\0');
+    return segment_number(name, &number) ? NULL : foreign;
+}
+
+static bool lists_table(const manifest *m, uint64_t number)
+{
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].number == number)
+            return true;
+    return false;
+}
+
+static const char *judge_table(const verifier *v, const char *name)
+{
+    uint64_t number;
+    if (!table_number(name, &number))
+        return foreign;
+    bool known = lists_table(&v->newest, number) ||
+                 lists_table(&v->previous, number) || !v->newest_known;
+    return known ? NULL : unfinished;
+}
+
+static const char *judge_temporary(const verifier *v, const char *name)
+{
+    CHECK(v->temporary_dir[0] != '\0');
+    return blob_is_temporary(name) ? unfinished : foreign;
+}
+
+static int visit(void *context, const char *name)
+{
+    folder_check *c = context;
+    char path[PERSIST_PATH_MAX];
+    const char *what = c->judge(c->verifier, name);
+    if (what == NULL || os_join(path, sizeof path, c->dir, name) != 0)
+        return 0;
+    persist_finding f = {.what = what,
+                         .advice = what == foreign ? "it is left alone"
+                                                   : "the store removes it",
+                         .path = path,
+                         .offset = STATUS_NO_OFFSET};
+    return verify_found(c->verifier, &f) ? 0 : 1;
+}
+
+bool verify_rest(verifier *v)
+{
+    const folder_check checks[] = {
+        {v, v->dir, judge_store},
+        {v, v->log_dir, judge_segment},
+        {v, v->table_dir, judge_table},
+        {v, v->temporary_dir, judge_temporary},
+    };
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        folder_check c = checks[i];
+        /* a folder that is missing has been reported */
+        v->sys->dir_list(v->sys, c.dir, visit, &c);
+        if (v->status != PERSIST_OK)
+            return false;
+    }
+    return true;
+}

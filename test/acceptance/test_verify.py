@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# `persist verify`: a whole store, a damaged one, one that cannot be read.
+import glob
+import json
+import os
+
+from client import append, main, perform, quote
+from test_cli import Tool
+from test_opening import snapshot
+
+TINY = ["--memtable", "1", "--merge-width", "4", "--segment", "4K"]
+
+
+class Verify(Tool):
+    def setUp(self):
+        super().setUp()
+        s = self.serve(flags=TINY)
+        for seq in range(1, 6):
+            s.eval(append("orders", seq, quote("d%d" % seq)))
+        s.eval(append("other", 9))
+        s.perform("persist/kv-put", '"k/1"', "{:a 1}")
+        self.cid = s.perform("blob/put", quote("b" * 200000),
+                             "nil").strip('"')
+        self.end(s)
+
+    def flip(self, path, at=None):
+        """Turns a bit of a file over; at: the middle if it is not given."""
+        with open(path, "r+b") as f:
+            raw = f.read()
+            at = len(raw) // 2 if at is None else raw.index(at)
+            f.seek(at)
+            f.write(bytes([raw[at] ^ 4]))
+
+    def holding(self, folder, data):
+        """The file of that folder that holds these bytes."""
+        for path in sorted(glob.glob(os.path.join(self.store, folder, "*"))):
+            with open(path, "rb") as f:
+                if data in f.read():
+                    return path
+        return self.fail("no file holds %r" % data)
+
+    def findings(self, code=1):
+        lines = self.persist("verify", self.store, "--json", "--quiet",
+                             code=code).splitlines()
+        return [json.loads(line) for line in lines]
+
+    def test_a_whole_store(self):
+        before = snapshot(self.store)
+        text = self.persist("verify", self.store)
+        self.assertIn("nothing is damaged", text)
+        self.assertEqual(self.errors, "")
+        self.assertEqual(self.persist("verify", self.store, "--quiet"), "")
+        figures = json.loads(self.persist("--store", self.store, "verify",
+                                          "--json"))
+        self.assertEqual((figures["damages"], figures["remarks"],
+                          figures["blobs"]), (0, 0, 1))
+        self.assertGreaterEqual(figures["events"], 6)
+        self.assertGreaterEqual(figures["keys"], 1)
+        self.assertGreaterEqual(figures["bytes"], 200000)
+        self.assertEqual(snapshot(self.store), before)
+
+    def test_a_killed_one(self):
+        s = self.serve()
+        s.eval(append("orders", 6))
+        s.kill()
+        self.assertEqual(self.findings(code=0), [])
+
+    def test_a_damaged_event(self):
+        path = self.holding("tables", b'"d3"')
+        self.flip(path, b'"d3"')
+        found, = self.findings()
+        self.assertEqual((found["finding"], found["path"], found["touched"]),
+                         ("damage", path, "events"))
+        self.assertEqual(found["stream"], "orders")
+        self.assertLessEqual(found["seq"], 3)
+        self.assertGreater(found.get("end_seq", 4), 3)
+        self.assertIn("backup", found["advice"])
+        text = self.persist("verify", self.store, code=1)
+        self.assertIn(path, text)
+        self.assertIn('"orders"', text)
+        self.assertIn("the store is damaged", text)
+
+    def test_every_damage_is_named(self):
+        tables = sorted(glob.glob(self.store + "/tables/*"))
+        blob = os.path.join(self.store, "blobs")
+        blob, = glob.glob(blob + "/*/*/" + self.cid)
+        damaged = [self.store + "/manifest.0", tables[0], blob]
+        for path in damaged:
+            self.flip(path)
+        before = snapshot(self.store)
+        found = self.findings()
+        self.assertLessEqual(set(damaged), {f["path"] for f in found})
+        self.assertIn(self.cid, [f.get("cid") for f in found])
+        self.assertEqual(snapshot(self.store), before)
+
+    def test_a_damaged_log(self):
+        s = self.serve(flags=["--segment", "64K"])
+        for seq in range(10, 15):
+            s.eval(append("logged", seq, quote("e%d" % seq)))
+        s.kill()
+        path = self.holding("wal", b'"e11"')
+        self.flip(path, b'"e11"')
+        self.flip(path, b'"e13"')
+        lsns = [f["lsn"] for f in self.findings()]
+        self.assertEqual(len(lsns), 2)
+        self.assertEqual(lsns[1], lsns[0] + 2)
+        for found in self.findings():
+            self.assertEqual((found["path"], found["touched"], found["name"]),
+                             (path, "commits", "logged"))
+
+    def test_files_that_are_not_ours(self):
+        with open(self.store + "/notes.txt", "w", encoding="ascii") as f:
+            f.write("mine")
+        found, = self.findings(code=0)
+        self.assertEqual((found["finding"], found["path"]),
+                         ("remark", self.store + "/notes.txt"))
+
+    def test_what_cannot_be_verified(self):
+        self.persist("verify", self.dir + "/absent", code=2)
+        self.assertFalse(os.path.exists(self.dir + "/absent"))
+        self.persist("verify", self.store, "more", code=2)
+        s = self.serve()
+        s.perform("persist/kv-keys")
+        self.persist("verify", self.store, code=2)
+        self.assertIn(str(s.pid), self.errors)
+
+
+if __name__ == "__main__":
+    main()
