@@ -238,6 +238,7 @@ typedef struct stream_reader {
     size_t newest;      /* number of the newest layer that has the stream */
     stream_entry entry; /* and its entry there, if that is a table */
     uint64_t ordinal;
+    uint64_t seq, bound;  /* of the event in hand; where this table ends */
     const stream *stream; /* in a memtable: */
     uint64_t begin, end;  /* indexes of the events that are left */
     const chunk *chunk;   /* of the ones in hand, slots [slot, slot_end) */

@@ -81,7 +81,11 @@ static persist_status enter_table(engine_cursor *c, size_t index,
     unsigned scanned = r->iter.scanned;
     table_iter_init(&r->iter, t, TABLE_EVENTS, scanned > SCAN_BLOCKS);
     r->iter.scanned = scanned;
-    entry_event_key(r->ordinal, r->back ? r->high : r->low, place);
+    /* from an event that is there to another: no other block is needed */
+    uint64_t first = entry.first > r->low ? entry.first : r->low;
+    uint64_t last = entry.last < r->high ? entry.last : r->high;
+    r->bound = r->back ? first : last;
+    entry_event_key(r->ordinal, r->back ? last : first, place);
     slice at = slice_of(place, sizeof place);
     return r->back ? table_seek_back(&r->iter, at, error)
                    : table_seek(&r->iter, at, error);
@@ -151,6 +155,8 @@ static persist_status next_in_table(stream_reader *r, bool move,
 {
     event_entry e;
     persist_status status = PERSIST_OK;
+    if (move && (r->back ? r->seq <= r->bound : r->seq >= r->bound))
+        return PERSIST_NONE;
     if (move)
         status = r->back ? table_previous(&r->iter, error)
                          : table_next(&r->iter, error);
@@ -161,7 +167,7 @@ static persist_status next_in_table(stream_reader *r, bool move,
     if (e.ordinal != r->ordinal || e.seq < r->low || e.seq > r->high)
         return PERSIST_NONE;
     out->data = e.data;
-    out->seq = e.seq;
+    out->seq = r->seq = e.seq;
     out->position = e.position;
     return PERSIST_OK;
 }

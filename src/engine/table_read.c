@@ -575,13 +575,15 @@ persist_status table_find(table_iter *i, slice key, persist_error *error)
     if (i->section == TABLE_STREAMS || i->section == TABLE_KEYS ||
         i->section == TABLE_ONCES)
         status = table_may_have(i->table, i->section, key, error);
+    /* what is not in its leaf is nowhere: the next one may be damaged */
     if (status == PERSIST_OK)
-        status = table_seek(i, key, error);
+        status = find_leaf(i, key, false, error);
+    if (status == PERSIST_OK && leaf_of(i)->at == leaf_of(i)->view.count)
+        status = PERSIST_NONE;
+    status = settle(i, status, error);
     if (status == PERSIST_OK && !slice_equal(table_key(i), key)) {
         table_iter_release(i);
         return PERSIST_NONE;
     }
-    if (status != PERSIST_OK)
-        table_iter_release(i);
     return status;
 }
