@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* Damage: every bit of every file of small stores flipped, files cut at every
+ * length, sectors zeroed, swapped, copied, files and folders gone or older.
+ *
+ * The damages are taken in an order that the seed begins: with enough time all
+ * of them are done. --replay N does the one of that number. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../lib/clock.h"
+#include "../lib/damage.h"
+
+enum { VIOLATIONS_MAX = 3, WORD_MAX = 64 };
+
+static target targets[SHAPES];
+static damage_figures figures;
+static arguments args;
+static buf report;
+
+static uint64_t total(void)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < SHAPES; i++)
+        sum += targets[i].damage_count;
+    return sum;
+}
+
+static void run(uint64_t number)
+{
+    static char word[WORD_MAX];
+    uint64_t index = number;
+    size_t i = 0;
+    snprintf(word, sizeof word, "damage --replay %llu",
+             (unsigned long long)number);
+    last_word(word);
+    while (index >= targets[i].damage_count)
+        index -= targets[i++].damage_count;
+    buf_clear(&report);
+    if (!damage_judge(&targets[i], &targets[i].damages[index], &figures,
+                      &report))
+        printf("VIOLATION %.*sreplay: %s\n", (int)report.size,
+               (const char *)report.data, word);
+}
+
+/* Steps through all of them in an order that mixes kinds and shapes. */
+static uint64_t run_some(uint64_t all)
+{
+    uint64_t step = all * 5 / 8 | 1, random = args.seed, done = 0;
+    for (;; step += 2) { /* until it has no factor in common with all */
+        uint64_t a = all, b = step;
+        while (b != 0) {
+            uint64_t rest = a % b;
+            a = b;
+            b = rest;
+        }
+        if (a == 1)
+            break;
+    }
+    uint64_t at = sim_random(&random) % all;
+    for (; done < all && figures.violations < VIOLATIONS_MAX &&
+           seconds() < args.budget;
+         done++) {
+        run(at);
+        at = (at + step) % all;
+    }
+    return done;
+}
+
+static void print_figures(uint64_t done, uint64_t all)
+{
+    uint64_t tried = 0;
+    for (int i = 0; i < DAMAGE_KINDS; i++) {
+        printf("%s%llu %s", i == 0 ? "figure: " : ", ",
+               (unsigned long long)figures.tried[i],
+               damage_name((damage_kind)i));
+        tried += figures.tried[i];
+    }
+    printf("\nfigure: %llu of %llu places of %d stores (%llu damages): "
+           "%llu refused, %llu with reads that fail, %llu found by verify "
+           "alone, %llu opened as before the last batch, %llu harmless; "
+           "violations %llu; %.0f s\n",
+           (unsigned long long)done, (unsigned long long)all, SHAPES,
+           (unsigned long long)tried, (unsigned long long)figures.refused,
+           (unsigned long long)figures.failed,
+           (unsigned long long)figures.found,
+           (unsigned long long)figures.earlier,
+           (unsigned long long)figures.harmless,
+           (unsigned long long)figures.violations, seconds());
+}
+
+int main(int argc, char **argv)
+{
+    args = arguments_read(argc, argv, 30);
+    for (uint16_t i = 0; i < SHAPES; i++)
+        target_make(&targets[i], i);
+    uint64_t all = total(), done = 1;
+    if (args.replay != NULL)
+        run(strtoull(args.replay, NULL, 10) % all);
+    else
+        done = run_some(all);
+    buf_clear(&report);
+    for (int i = 0; i < SHAPES; i++)
+        if (!damage_check_places(&targets[i], &report)) {
+            printf("VIOLATION %.*s", (int)report.size,
+                   (const char *)report.data);
+            figures.violations++;
+        }
+    print_figures(done, all);
+    for (int i = 0; i < SHAPES; i++)
+        target_release(&targets[i]);
+    buf_release(&report);
+    return verdict(done, figures.violations);
+}

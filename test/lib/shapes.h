@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* Small stores of known content, on the simulated system, and probes: reads
+ * of one thing each, whose answers are known for every commit. */
+#ifndef TEST_SHAPES_H
+#define TEST_SHAPES_H
+
+#include "os_sim.h"
+#include "persist.h"
+
+enum {
+    SHAPES = 9,
+    PROBES_MAX = 96,
+    COMMITS_MAX = 160,
+    SHAPE_NAME_MAX = 64,
+    OLDER_MAX = 6,
+};
+
+typedef enum probe_kind {
+    PROBE_STREAM, /* its events from `from` on */
+    PROBE_BACK,   /* the same backwards, all */
+    PROBE_INFO,
+    PROBE_KEY,
+    PROBE_ID,
+    PROBE_BLOB,
+    PROBE_STREAMS, /* their names */
+    PROBE_KEYS,    /* with values */
+    PROBE_ALL,     /* all events in commit order */
+} probe_kind;
+
+typedef struct probe {
+    probe_kind kind;
+    char name[SHAPE_NAME_MAX]; /* a blob: its cid */
+    uint64_t from;
+} probe;
+
+/* What a probe says of a store: a digest of the answer. */
+typedef struct shape {
+    const char *name;
+    bool closed; /* cleanly; else the process was killed */
+    os_sim *sim; /* at rest */
+    persist_lsn latest;
+    probe probes[PROBES_MAX];
+    size_t probe_count;
+    uint64_t answers[COMMITS_MAX][PROBES_MAX]; /* by lsn */
+    bool answered[COMMITS_MAX];
+    os_sim *older[OLDER_MAX]; /* the same store earlier */
+    size_t older_count;
+} shape;
+
+/* Makes the shape of a number below SHAPES. */
+shape *shape_new(unsigned number);
+void shape_free(shape *);
+
+/* Opens a store of that shape. */
+persist_status shape_open(os_sim *, persist_store **, persist_error *);
+
+/* Reads; PERSIST_OK with the digest of the answer, also when the answer is that
+ * there is nothing; else what the store said. */
+persist_status probe_ask(persist_store *, const probe *, uint64_t *digest,
+                         persist_error *);
+/* What a probe is about, for people. */
+const char *probe_text(const probe *, char out[SHAPE_NAME_MAX * 2]);
+
+#endif
