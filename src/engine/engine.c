@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "engine/layout.h"
+#include "os/os_sleep.h"
 
 static persist_status no_memory(persist_error *error)
 {
@@ -204,7 +205,7 @@ static persist_status set_up(engine *e, const persist_options *options,
     cache_init(&e->cache, options->cache_size == 0 ? CACHE_SIZE_DEFAULT
                                                    : options->cache_size);
     upkeep_init(e);
-    pthread_mutex_init(&e->writer, NULL);
+    os_brief_lock_init(&e->writer);
     readers_init(&e->readers);
     return PERSIST_OK;
 }

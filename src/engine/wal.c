@@ -3,13 +3,15 @@
  *
  * Records gather in `fill`. A leader swaps it with the empty `flush`, lets go
  * of the lock, writes and syncs. Syncs are numbered: a waiter whose record is
- * in the one in progress sleeps on that generation's condition, all others on
- * the next one's. The leader wakes all of its own and one of the next, who
- * leads it: nobody wakes in vain. */
+ * in the one in progress sleeps with those of that generation, all others with
+ * those of the next. The leader wakes one of the next, who leads it, and all of
+ * its own, with one call and without a lock that they would queue for: nobody
+ * wakes in vain. */
 #include "engine/wal.h"
 
 #include "base/mem.h"
 #include "base/seeded_bug.h"
+#include "os/os_sleep.h"
 
 /* ---- the leader ------------------------------------------------------- */
 
@@ -69,18 +71,82 @@ static void clear_batch(const wal *w, wal_batch *batch)
     }
 }
 
+/* ---- waiting ---------------------------------------------------------- */
+
+static wal_waiters *waiters_of(wal *w, uint64_t generation)
+{
+    return &w->waiters[generation % 2];
+}
+
+/* With the lock held: who falls asleep from now on is not meant. Returns
+ * whether somebody sleeps, and is to be woken when the lock is free. */
+static bool call(wal_waiters *g, bool all)
+{
+    bool asleep = g->asleep > 0;
+    if (asleep)
+        atomic_fetch_add_explicit(&g->word, 1, memory_order_release);
+    g->asleep = all || !asleep ? 0 : g->asleep - 1;
+    return asleep;
+}
+
+/* With the lock held, which it lets go of: sleeps until the flush in progress
+ * is over, or until somebody is needed to lead the next. */
+static void await_turn(wal *w, persist_lsn lsn)
+{
+    CHECK(w->flushing);
+    bool covered = lsn <= w->flushing_last;
+    wal_waiters *g = waiters_of(w, w->generation + (covered ? 0 : 1));
+    uint32_t word = atomic_load_explicit(&g->word, memory_order_relaxed);
+    g->asleep++;
+    pthread_mutex_unlock(&w->lock);
+    os_sleep_while(&g->word, word);
+}
+
 static void fail_locked(wal *w, const persist_error *why)
 {
     CHECK(why->status > PERSIST_NONE);
     if (!wal_failed(w))
         w->failure = *why;
     atomic_store_explicit(&w->failed, true, memory_order_release);
-    pthread_cond_broadcast(&w->covered[0]);
-    pthread_cond_broadcast(&w->covered[1]);
+    for (int i = 0; i < 2; i++)
+        if (call(&w->waiters[i], true))
+            os_wake_all(&w->waiters[i].word);
 }
 
-static void finish_flush(wal *w, int code, bool sync, persist_lsn last,
-                         wal_segment *list)
+/* ---- flushing --------------------------------------------------------- */
+
+/* With the lock held: how much may be added to what is being filled. A record
+ * that is bigger than the buffer comes alone. */
+static void measure_room(wal *w)
+{
+    const wal_batch *batch = &w->fill;
+    size_t room = SIZE_MAX;
+    if (batch->extent_count == WAL_EXTENTS ||
+        batch->bytes.size > w->buffer_size)
+        room = 0;
+    else if (batch->bytes.size > 0)
+        room = w->buffer_size - batch->bytes.size;
+    atomic_store_explicit(&w->room, room, memory_order_relaxed);
+}
+
+static wal_segment *begin_flush(wal *w, bool sync, persist_lsn *last)
+{
+    CHECK(!w->flushing && w->flush.extent_count == 0);
+    w->flushing = true;
+    wal_batch swap = w->fill;
+    w->fill = w->flush;
+    w->flush = swap;
+    measure_room(w);
+    *last = w->appended;
+    if (sync) {
+        w->generation++;
+        w->flushing_last = *last;
+    }
+    return mark_written(w);
+}
+
+static void end_flush(wal *w, int code, bool sync, persist_lsn last,
+                      wal_segment *list)
 {
     CHECK(w->flushing && last >= wal_durable(w));
     clear_batch(w, &w->flush);
@@ -92,66 +158,53 @@ static void finish_flush(wal *w, int code, bool sync, persist_lsn last,
         fail_locked(w, &why);
         return;
     }
-    if (sync) {
-        for (; list != NULL; list = list->sync_next)
-            list->unsynced = false;
-        w->syncs++;
-        atomic_store_explicit(&w->durable, last, memory_order_release);
-        pthread_cond_broadcast(&w->covered[w->generation % 2]);
-        wal_reap(w);
-    }
-    pthread_cond_signal(&w->covered[(w->generation + 1) % 2]);
+    if (!sync)
+        return;
+    for (; list != NULL; list = list->sync_next)
+        list->unsynced = false;
+    w->syncs++;
+    atomic_store_explicit(&w->durable, last, memory_order_release);
+    wal_reap(w);
 }
 
-/* Becomes the leader: writes what is there, and syncs if told to. Called and
- * returns with the lock held. */
+/* With the lock held, which it lets go of: becomes the leader, writes what is
+ * there, and syncs if told to. */
 static void flush(wal *w, bool sync)
 {
-    CHECK(!w->flushing && w->flush.extent_count == 0);
-    w->flushing = true;
-    wal_batch swap = w->fill;
-    w->fill = w->flush;
-    w->flush = swap;
-    persist_lsn last = w->appended;
-    if (sync) {
-        w->generation++;
-        w->flushing_last = last;
-    }
-    wal_segment *list = mark_written(w);
+    persist_lsn last;
+    wal_segment *list = begin_flush(w, sync, &last);
     pthread_mutex_unlock(&w->lock);
     int code = write_batch(w, &w->flush);
     if (code == 0 && sync)
         code = sync_segments(w, list);
     pthread_mutex_lock(&w->lock);
-    finish_flush(w, code, sync, last, list);
-}
-
-/* With the lock held: sleeps until the flush in progress is over, or until
- * somebody is needed to lead the next. */
-static void await_turn(wal *w, persist_lsn lsn)
-{
-    CHECK(w->flushing);
-    bool covered = lsn <= w->flushing_last;
-    uint64_t generation = w->generation + (covered ? 0 : 1);
-    pthread_cond_wait(&w->covered[generation % 2], &w->lock);
+    end_flush(w, code, sync, last, list);
+    wal_waiters *own = waiters_of(w, w->generation);
+    wal_waiters *next = waiters_of(w, w->generation + 1);
+    bool wakes_next = call(next, false), wakes_own = sync && call(own, true);
+    pthread_mutex_unlock(&w->lock);
+    if (wakes_own)
+        os_wake_all(&own->word);
+    if (wakes_next)
+        os_wake_one(&next->word);
 }
 
 persist_status wal_wait(wal *w, persist_lsn lsn, persist_error *error)
 {
-    if (lsn <= wal_durable(w))
-        return PERSIST_OK;
-    pthread_mutex_lock(&w->lock);
-    if (lsn > w->appended)
-        lsn = w->appended;
-    while (lsn > wal_durable(w) && !wal_failed(w)) {
-        if (w->flushing)
+    while (lsn > wal_durable(w)) {
+        if (wal_failed(w))
+            return wal_read_only(w, error);
+        pthread_mutex_lock(&w->lock);
+        if (lsn > w->appended)
+            lsn = w->appended;
+        if (lsn <= wal_durable(w) || wal_failed(w))
+            pthread_mutex_unlock(&w->lock);
+        else if (w->flushing)
             await_turn(w, lsn);
         else
             flush(w, true);
     }
-    bool durable = lsn <= wal_durable(w);
-    pthread_mutex_unlock(&w->lock);
-    return durable ? PERSIST_OK : wal_read_only(w, error);
+    return PERSIST_OK;
 }
 
 /* ---- the writer ------------------------------------------------------- */
@@ -165,12 +218,26 @@ buf *wal_begin(wal *w)
     return &w->scratch;
 }
 
-static bool has_room(const wal *w, const wal_batch *batch, uint64_t size)
+/* Waits until a record has room in the buffer. */
+static void await_room(wal *w, uint64_t size)
 {
-    if (batch->bytes.size == 0)
-        return true;
-    return batch->bytes.size + size <= w->buffer_size &&
-           batch->extent_count < WAL_EXTENTS;
+    bool slept = false;
+    for (;;) {
+        pthread_mutex_lock(&w->lock);
+        if (size <= atomic_load(&w->room) || wal_failed(w))
+            break;
+        slept = slept || w->flushing;
+        if (w->flushing)
+            await_turn(w, UINT64_MAX);
+        else
+            flush(w, false);
+    }
+    /* Pass on a wake-up that was meant for a leader. */
+    wal_waiters *next = waiters_of(w, w->generation + 1);
+    bool wakes = slept && !w->flushing && call(next, false);
+    pthread_mutex_unlock(&w->lock);
+    if (wakes)
+        os_wake_one(&next->word);
 }
 
 persist_status wal_reserve(wal *w, persist_error *error)
@@ -179,16 +246,8 @@ persist_status wal_reserve(wal *w, persist_error *error)
     uint64_t size = record_size(w->scratch.size - RECORD_HEADER_SIZE);
     if (!buf_reserve(&w->scratch, size - w->scratch.size))
         return status_set(error, PERSIST_LIMIT, "out of memory");
-    pthread_mutex_lock(&w->lock);
-    while (!has_room(w, &w->fill, size) && !wal_failed(w)) {
-        if (w->flushing)
-            await_turn(w, UINT64_MAX);
-        else
-            flush(w, false);
-    }
-    if (!w->flushing) /* pass on a wake-up that was meant for a leader */
-        pthread_cond_signal(&w->covered[(w->generation + 1) % 2]);
-    pthread_mutex_unlock(&w->lock);
+    if (size > atomic_load_explicit(&w->room, memory_order_relaxed))
+        await_room(w, size);
     if (wal_failed(w))
         return wal_read_only(w, error);
     if (w->active == NULL || w->active->size - w->active->end < size) {
@@ -248,6 +307,7 @@ void wal_append(wal *w, persist_lsn lsn)
     segment->end += size;
     w->appended = lsn;
     w->bytes_logged += size;
+    measure_room(w);
     if (w->thread_runs && wal_wants_spare(w))
         pthread_cond_signal(&w->work);
     pthread_mutex_unlock(&w->lock);

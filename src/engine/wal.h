@@ -42,6 +42,12 @@ typedef struct wal_extent {
     size_t from, size;
 } wal_extent;
 
+/* Threads that wait for one sync, or for the one after it. */
+typedef struct wal_waiters {
+    _Atomic uint32_t word; /* changes when they are woken */
+    unsigned asleep;       /* so many at the most */
+} wal_waiters;
+
 /* Records that wait to be written. */
 typedef struct wal_batch {
     buf bytes;
@@ -61,6 +67,7 @@ typedef struct wal {
 
     pthread_mutex_t lock; /* for all below */
     wal_batch fill;       /* being filled */
+    _Atomic size_t room;  /* in it; only the writer makes it less */
     wal_batch flush;      /* being written, by the leader alone */
     wal_segment *open;    /* all that have a file open, but the spares */
     wal_segment *spares;  /* ready, by number */
@@ -75,7 +82,7 @@ typedef struct wal {
     bool flushing;             /* there is a leader */
     persist_lsn flushing_last; /* its sync will cover this; 0: none will */
     uint64_t generation;       /* of syncs: in progress, or the last one */
-    pthread_cond_t covered[2]; /* waiters, by generation, odd and even */
+    wal_waiters waiters[2];    /* by generation, odd and even */
     persist_lsn appended;      /* the newest record in a buffer */
     _Atomic persist_lsn durable;
     atomic_bool failed;

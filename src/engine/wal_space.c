@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "os/os_sleep.h"
 
 /* ---- segments --------------------------------------------------------- */
 
@@ -268,10 +269,9 @@ persist_status wal_open(wal *w, const segment_place *place,
     w->next_number = next_number;
     w->appended = listed->watermark;
     atomic_init(&w->durable, listed->watermark);
-    pthread_mutex_init(&w->lock, NULL);
+    atomic_init(&w->room, SIZE_MAX);
+    os_brief_lock_init(&w->lock);
     pthread_cond_init(&w->prepared, NULL);
-    pthread_cond_init(&w->covered[0], NULL);
-    pthread_cond_init(&w->covered[1], NULL);
     pthread_cond_init(&w->work, NULL);
     w->buffer_size = (size_t)(LOG_BUFFER_SEGMENTS * segment_size);
     if (w->buffer_size > LOG_BUFFER_SIZE_MAX)
@@ -300,8 +300,6 @@ void wal_close(wal *w)
     mem_free(w->free_numbers);
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->prepared);
-    pthread_cond_destroy(&w->covered[0]);
-    pthread_cond_destroy(&w->covered[1]);
     pthread_cond_destroy(&w->work);
     w->place.sys = NULL;
 }

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* Sleeping and waking, by the kernel's futex. */
+#include "os/os_sleep.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+CHECK_STATIC(sizeof(_Atomic uint32_t) == 4, "the kernel compares four bytes");
+
+void os_sleep_while(const _Atomic uint32_t *word, uint32_t value)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void wake(const _Atomic uint32_t *word, int count)
+{
+    long woken =
+        syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+    CHECK(woken >= 0);
+}
+
+void os_wake_one(const _Atomic uint32_t *word)
+{
+    wake(word, 1);
+}
+
+void os_wake_all(const _Atomic uint32_t *word)
+{
+    wake(word, INT_MAX);
+}
+
+void os_brief_lock_init(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t kind;
+    pthread_mutexattr_init(&kind);
+    int code = pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_ADAPTIVE_NP);
+    CHECK(code == 0);
+    code = pthread_mutex_init(lock, &kind);
+    CHECK(code == 0);
+    pthread_mutexattr_destroy(&kind);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* How threads of one process wait for each other where it has to be quick. */
+#ifndef OS_OS_SLEEP_H
+#define OS_OS_SLEEP_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* Sleeps until somebody wakes the sleepers of a word; returns at once if the
+ * word is not `value` any more, and now and then for no reason. It takes no
+ * lock, so that many who are woken do not queue for one. */
+void os_sleep_while(const _Atomic uint32_t *word, uint32_t value);
+
+/* Wake one, or all, of those who sleep on a word that was changed before. */
+void os_wake_one(const _Atomic uint32_t *word);
+void os_wake_all(const _Atomic uint32_t *word);
+
+/* Sets up a lock that is held for moments only: who finds it taken looks again
+ * a few times before sleeping. */
+void os_brief_lock_init(pthread_mutex_t *);
+
+#endif
