@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Items ordered by name: a B+ tree in memory.
  *
- * All items are in the leaves. An inner node holds, for each child, the first
- * item below it; of the first child that is never looked at. The first bytes of
- * each name stand in the node as a number, so that most comparisons need no
- * look at the item. Nodes are split on the way down, before they overflow;
- * they go when they are empty, and are not merged before. */
+ * All items are in the leaves. An inner node holds, for each child but the
+ * first, the first item below it. A node skips the bytes that all its names
+ * begin with, and holds of each the eight bytes behind them as a number, so
+ * that most comparisons need no look at the item. Nodes are split on the way
+ * down, before they overflow; they go when they are empty, and are not merged
+ * before. */
 #include "base/btree.h"
 
 #include "base/check.h"
@@ -13,13 +14,14 @@
 
 enum { FANOUT = 64, DEPTH_MAX = 32 };
 
-CHECK_STATIC(FANOUT >= 4, "a half of a split has two entries at least");
+CHECK_STATIC(FANOUT >= 6, "a half of a split has two items at least");
 
 struct btree_node {
     uint64_t prefixes[FANOUT];
-    void *items[FANOUT];
+    void *items[FANOUT]; /* of inner nodes from 1 on; the first is anything */
     btree_node *previous, *next; /* of leaves */
     unsigned count;
+    uint32_t skip; /* bytes */
     bool inner;
     btree_node *children[]; /* FANOUT of them, inner nodes only */
 };
@@ -36,13 +38,28 @@ static slice name_of(const void *item)
     return *(const slice *)item;
 }
 
-static uint64_t prefix_of(slice name)
+/* The eight bytes behind those that are skipped; behind the end are zeros. */
+static uint64_t prefix_of(slice name, size_t skip)
 {
+    uint8_t bytes[sizeof(uint64_t)] = {0};
+    size_t left = name.size > skip ? name.size - skip : 0;
+    if (left > 0)
+        memcpy(bytes, (const uint8_t *)name.data + skip,
+               left < sizeof bytes ? left : sizeof bytes);
     uint64_t prefix = 0;
-    const uint8_t *bytes = name.data;
-    for (size_t i = 0; i < sizeof prefix; i++)
-        prefix = prefix << 8 | (i < name.size ? bytes[i] : 0);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        prefix = prefix << 8 | bytes[i];
     return prefix;
+}
+
+/* So many of the first bytes are the same in both. */
+static uint32_t common(slice a, slice b)
+{
+    const uint8_t *x = a.data, *y = b.data;
+    size_t n = a.size < b.size ? a.size : b.size, i = 0;
+    while (i < n && x[i] == y[i])
+        i++;
+    return (uint32_t)i;
 }
 
 static btree_node *node_new(bool inner)
@@ -53,19 +70,47 @@ static btree_node *node_new(bool inner)
         return NULL;
     node->previous = node->next = NULL;
     node->count = 0;
+    node->skip = 0;
     node->inner = inner;
     return node;
 }
 
 /* ---- finding ---------------------------------------------------------- */
 
+/* The first entry that has an item. */
+static unsigned first_of(const btree_node *node)
+{
+    return node->inner ? 1 : 0;
+}
+
+/* Sets what a node skips, and with that all its prefixes. */
+static void set_skip(btree_node *node, uint32_t skip)
+{
+    node->skip = skip;
+    for (unsigned i = first_of(node); i < node->count; i++)
+        node->prefixes[i] = prefix_of(name_of(node->items[i]), skip);
+}
+
+static bool has_skipped(const btree_node *node, slice name, slice *skipped)
+{
+    CHECK(node->skip == 0 || node->count > first_of(node));
+    *skipped = slice_of(NULL, 0);
+    if (node->skip > 0)
+        *skipped =
+            slice_of(name_of(node->items[node->count - 1]).data, node->skip);
+    return slice_starts_with(name, *skipped);
+}
+
 /* How many entries of a node come before a name, or with `beyond` not behind
- * it. */
-static unsigned rank(const btree_node *node, uint64_t prefix, slice name,
-                     bool beyond)
+ * it; the first of an inner node always does. */
+static unsigned rank(const btree_node *node, slice name, bool beyond)
 {
     CHECK(node->count <= FANOUT);
-    unsigned low = 0, high = node->count;
+    unsigned low = first_of(node), high = node->count;
+    slice skipped;
+    if (!has_skipped(node, name, &skipped))
+        return slice_compare(name, skipped) < 0 ? low : high;
+    uint64_t prefix = prefix_of(name, node->skip);
     while (low < high) {
         unsigned middle = (low + high) / 2;
         bool before = node->prefixes[middle] < prefix;
@@ -81,11 +126,10 @@ static unsigned rank(const btree_node *node, uint64_t prefix, slice name,
     return low;
 }
 
-static unsigned child_for(const btree_node *node, uint64_t prefix, slice name)
+static unsigned child_for(const btree_node *node, slice name)
 {
     CHECK(node->inner && node->count > 0);
-    unsigned behind = rank(node, prefix, name, true);
-    return behind == 0 ? 0 : behind - 1;
+    return rank(node, name, true) - 1;
 }
 
 btree_at btree_seek(const btree *tree, slice name, bool beyond)
@@ -93,10 +137,9 @@ btree_at btree_seek(const btree *tree, slice name, bool beyond)
     const btree_node *node = tree->root;
     if (node == NULL)
         return (btree_at){NULL, 0};
-    uint64_t prefix = prefix_of(name);
     while (node->inner)
-        node = node->children[child_for(node, prefix, name)];
-    return (btree_at){node, rank(node, prefix, name, beyond)};
+        node = node->children[child_for(node, name)];
+    return (btree_at){node, rank(node, name, beyond)};
 }
 
 void *btree_next(btree_at *at)
@@ -109,8 +152,28 @@ void *btree_next(btree_at *at)
 
 /* ---- adding ----------------------------------------------------------- */
 
-static void insert(btree_node *node, unsigned index, uint64_t prefix,
-                   void *item, btree_node *child)
+/* Puts an item into an entry of a node. */
+static void set_item(btree_node *node, unsigned index, void *item)
+{
+    unsigned last = node->count - 1;
+    CHECK(index >= first_of(node) && index <= last);
+    slice name = name_of(item), skipped;
+    node->items[index] = item;
+    if (last == first_of(node)) {
+        set_skip(node, 0);
+        return;
+    }
+    /* Any other shares what is skipped. */
+    slice other = name_of(node->items[index < last ? last : first_of(node)]);
+    skipped = slice_of(other.data, node->skip);
+    if (slice_starts_with(name, skipped))
+        node->prefixes[index] = prefix_of(name, node->skip);
+    else
+        set_skip(node, common(name, other));
+}
+
+static void insert(btree_node *node, unsigned index, void *item,
+                   btree_node *child)
 {
     CHECK(node->count < FANOUT && index <= node->count);
     CHECK(node->inner == (child != NULL));
@@ -119,14 +182,23 @@ static void insert(btree_node *node, unsigned index, uint64_t prefix,
             behind * sizeof *node->prefixes);
     memmove(node->items + index + 1, node->items + index,
             behind * sizeof *node->items);
-    node->prefixes[index] = prefix;
-    node->items[index] = item;
     if (node->inner) {
         memmove(node->children + index + 1, node->children + index,
                 behind * sizeof *node->children);
         node->children[index] = child;
     }
     node->count++;
+    if (index >= first_of(node))
+        set_item(node, index, item);
+}
+
+/* Skips all that can be skipped. */
+static void skip_most(btree_node *node)
+{
+    unsigned first = first_of(node), last = node->count - 1;
+    CHECK(first < last);
+    set_skip(node,
+             common(name_of(node->items[first]), name_of(node->items[last])));
 }
 
 /* Moves the upper half of a full child into a new node behind it. */
@@ -138,13 +210,14 @@ static bool split(btree_node *parent, unsigned index)
     btree_node *right = node_new(left->inner);
     if (right == NULL)
         return false;
-    memcpy(right->prefixes, left->prefixes + KEPT, MOVED * sizeof(uint64_t));
     memcpy(right->items, left->items + KEPT, MOVED * sizeof(void *));
     if (left->inner)
         memcpy(right->children, left->children + KEPT,
                MOVED * sizeof(btree_node *));
     left->count = KEPT;
     right->count = MOVED;
+    skip_most(left);
+    skip_most(right);
     if (!left->inner) {
         right->previous = left;
         right->next = left->next;
@@ -152,7 +225,7 @@ static bool split(btree_node *parent, unsigned index)
             left->next->previous = right;
         left->next = right;
     }
-    insert(parent, index + 1, right->prefixes[0], right->items[0], right);
+    insert(parent, index + 1, right->items[0], right);
     return true;
 }
 
@@ -166,7 +239,7 @@ static bool grow_root(btree *tree)
     if (root == NULL)
         return false;
     if (old != NULL) {
-        insert(root, 0, old->prefixes[0], old->items[0], old);
+        insert(root, 0, NULL, old);
         if (!split(root, 0)) {
             mem_free(root);
             return false;
@@ -179,23 +252,22 @@ static bool grow_root(btree *tree)
 bool btree_add(btree *tree, void *item)
 {
     slice name = name_of(item);
-    uint64_t prefix = prefix_of(name);
     if (!grow_root(tree))
         return false;
     btree_node *node = tree->root;
     while (node->inner) {
-        unsigned index = child_for(node, prefix, name);
+        unsigned index = child_for(node, name);
         if (node->children[index]->count == FANOUT) {
             if (!split(node, index))
                 return false;
-            index = child_for(node, prefix, name);
+            index = child_for(node, name);
         }
         node = node->children[index];
     }
-    unsigned index = rank(node, prefix, name, false);
+    unsigned index = rank(node, name, false);
     CHECK(index == node->count ||
           !slice_equal(name_of(node->items[index]), name));
-    insert(node, index, prefix, item, NULL);
+    insert(node, index, item, NULL);
     return true;
 }
 
@@ -203,12 +275,11 @@ bool btree_add(btree *tree, void *item)
 
 static btree_node *find_way(const btree *tree, slice name, way *out)
 {
-    uint64_t prefix = prefix_of(name);
     btree_node *node = tree->root;
     out->depth = 0;
     while (node != NULL && node->inner) {
         CHECK(out->depth < DEPTH_MAX);
-        unsigned index = child_for(node, prefix, name);
+        unsigned index = child_for(node, name);
         out->nodes[out->depth] = node;
         out->indexes[out->depth++] = index;
         node = node->children[index];
@@ -228,6 +299,8 @@ static void erase(btree_node *node, unsigned index)
     if (node->inner)
         memmove(node->children + index, node->children + index + 1,
                 behind * sizeof *node->children);
+    if (node->count <= first_of(node))
+        node->skip = 0;
 }
 
 static void drop_node(btree_node *node)
@@ -240,10 +313,11 @@ static void drop_node(btree_node *node)
     mem_free(node);
 }
 
-/* Inner nodes name the first item below each child: none may name one that is
- * gone. Goes up as long as the first of a node has changed, or it is empty. */
+/* Inner nodes name the first item below each child but the first: none may
+ * name one that is gone. Goes up until it finds where that stands. */
 static void mend_way(btree *tree, const way *w, btree_node *node)
 {
+    void *first = node->items[0];
     for (unsigned level = w->depth; level-- > 0;) {
         btree_node *parent = w->nodes[level];
         unsigned index = w->indexes[level];
@@ -251,9 +325,9 @@ static void mend_way(btree *tree, const way *w, btree_node *node)
         if (node->count == 0) {
             drop_node(node);
             erase(parent, index);
-        } else {
-            parent->prefixes[index] = node->prefixes[0];
-            parent->items[index] = node->items[0];
+            first = parent->items[0]; /* of the second child until now */
+        } else if (index > 0) {
+            set_item(parent, index, first);
         }
         if (index > 0)
             return;
@@ -271,7 +345,7 @@ void btree_remove(btree *tree, const void *item)
     slice name = name_of(item);
     btree_node *leaf = find_way(tree, name, &w);
     CHECK(leaf != NULL);
-    unsigned index = rank(leaf, prefix_of(name), name, false);
+    unsigned index = rank(leaf, name, false);
     CHECK(index < leaf->count && leaf->items[index] == item);
     erase(leaf, index);
     if (index == 0)
