@@ -18,6 +18,7 @@ typedef struct commit {
     size_t count;
     const persist_once *given_once;
     persist_lsn lsn;
+    arena before;   /* the memtable's, to go back to */
     size_t planned; /* entries of e->plan */
     size_t appends; /* numbers in e->seqs */
     uint64_t position;
@@ -293,6 +294,7 @@ static void abandon(commit *c)
         else if (m->made)
             memtable_unmake_stream(t, m->target);
     }
+    arena_rewind(&t->arena, &c->before);
     readers_change_end(&c->e->readers);
     mem_free(c->once);
 }
@@ -349,6 +351,7 @@ static persist_status write_commit(commit *c, persist_outcome *out,
 {
     engine *e = c->e;
     c->lsn = e->latest + 1;
+    c->before = e->layers->active->arena;
     persist_status status = engine_use(e, error);
     if (status == PERSIST_OK)
         status = plan(c, error);
@@ -470,6 +473,7 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
     commit c = {.e = e, .edits = body->edits, .count = body->edit_count};
     c.given_once = body->has_once ? &body->once : NULL;
     c.lsn = lsn;
+    c.before = t->arena;
     if (lsn <= layers_tables_last(e->layers))
         return PERSIST_OK;
     if (SEEDED_BUG(FORGET_ONCE))

@@ -27,8 +27,8 @@ static persist_status open_tables(engine *e, const manifest *m,
     size_t opened = 0;
     e->table_place = (table_place){e->sys, e->table_dir, m->identity};
     table **tables = mem_alloc(m->table_count * sizeof(table *));
-    memtable *active =
-        memtable_new(m->identity, manifest_tables_last(m) + 1, &counts);
+    memtable *active = memtable_new(&e->pool, m->identity,
+                                    manifest_tables_last(m) + 1, &counts);
     if (tables == NULL || active == NULL)
         status = no_memory(error);
     while (opened < m->table_count && status == PERSIST_OK) {
@@ -204,6 +204,9 @@ static persist_status set_up(engine *e, const persist_options *options,
     CHECK(code == 0);
     cache_init(&e->cache, options->cache_size == 0 ? CACHE_SIZE_DEFAULT
                                                    : options->cache_size);
+    arena_pool_init(&e->pool, options->memtable_size == 0
+                                  ? MEMTABLE_SIZE_DEFAULT
+                                  : options->memtable_size);
     upkeep_init(e);
     os_brief_lock_init(&e->writer);
     readers_init(&e->readers);
@@ -267,6 +270,7 @@ static void release(engine *e)
     wal_close(&e->wal);
     blob_close_store(&e->blobs);
     readers_release(&e->readers);
+    arena_pool_release(&e->pool);
     cache_release(&e->cache);
     manifest_release(&e->manifest);
     leftovers_release(&e->leftovers);

@@ -61,6 +61,7 @@ typedef struct engine {
     bool compress;
     table_place table_place;
     cache cache;
+    arena_pool pool; /* of the memtables */
     upkeep upkeep;
     leftovers leftovers; /* under upkeep.step, like: */
     uint64_t next_table;

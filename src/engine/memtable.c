@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/seeded_bug.h"
 
-memtable *memtable_new(uint64_t seed, persist_lsn first,
+memtable *memtable_new(arena_pool *pool, uint64_t seed, persist_lsn first,
                        const store_counts *counts)
 {
     CHECK(first > 0 && counts->next_position > 0);
@@ -15,6 +15,7 @@ memtable *memtable_new(uint64_t seed, persist_lsn first,
     atomic_init(&t->references, 1);
     t->first = first;
     t->counts = *counts;
+    t->arena = arena_of(pool);
     hashmap_init(&t->stream_map, seed);
     hashmap_init(&t->key_map, seed);
     hashmap_init(&t->once_map, seed);
@@ -27,25 +28,11 @@ memtable *memtable_ref(memtable *t)
     return t;
 }
 
-static void free_versions(version *v)
-{
-    while (v != NULL) {
-        version *older = v->older;
-        mem_free(v);
-        v = older;
-    }
-}
-
 static void release(memtable *t)
 {
     size_t at = 0;
     for (stream *s; (s = hashmap_next(&t->stream_map, &at)) != NULL;)
-        stream_free(s);
-    at = 0;
-    for (key *k; (k = hashmap_next(&t->key_map, &at)) != NULL;) {
-        free_versions(k->newest);
-        mem_free(k);
-    }
+        stream_release(s);
     at = 0;
     for (once *o; (o = hashmap_next(&t->once_map, &at)) != NULL;)
         mem_free(o);
@@ -55,6 +42,7 @@ static void release(memtable *t)
     btree_release(&t->stream_tree);
     btree_release(&t->key_tree);
     order_release(&t->order);
+    arena_release(&t->arena);
     mem_free(t);
 }
 
@@ -102,11 +90,11 @@ static void leave(hashmap *map, btree *tree, const void *item)
 
 stream *memtable_make_stream(memtable *t, slice name, const stream_state *base)
 {
-    stream *s = stream_new(name, base);
+    stream *s = stream_new(&t->arena, name, base);
     if (s == NULL)
         return NULL;
     if (!enter(&t->stream_map, &t->stream_tree, s)) {
-        stream_free(s);
+        stream_release(s);
         return NULL;
     }
     t->memory += sizeof *s + name.size + NAME_OVERHEAD;
@@ -119,21 +107,19 @@ void memtable_unmake_stream(memtable *t, stream *s)
                    : s->created == STREAM_NOT_CREATED);
     leave(&t->stream_map, &t->stream_tree, s);
     t->memory -= sizeof *s + s->name.size + NAME_OVERHEAD;
-    stream_free(s);
+    stream_release(s);
 }
 
 key *memtable_make_key(memtable *t, slice name)
 {
-    key *k = mem_alloc(sizeof *k + name.size);
+    key *k = arena_alloc(&t->arena, sizeof *k + name.size);
     if (k == NULL)
         return NULL;
     if (name.size > 0)
         memcpy(k + 1, name.data, name.size);
     *k = (key){.name = slice_of(k + 1, name.size)};
-    if (!enter(&t->key_map, &t->key_tree, k)) {
-        mem_free(k);
+    if (!enter(&t->key_map, &t->key_tree, k))
         return NULL;
-    }
     t->memory += sizeof *k + name.size + NAME_OVERHEAD;
     return k;
 }
@@ -143,7 +129,6 @@ void memtable_unmake_key(memtable *t, key *k)
     CHECK(k->newest == NULL);
     leave(&t->key_map, &t->key_tree, k);
     t->memory -= sizeof *k + k->name.size + NAME_OVERHEAD;
-    mem_free(k);
 }
 
 /* ---- command ids ------------------------------------------------------ */
@@ -194,7 +179,7 @@ static bool apply_version(memtable *t, memtable_edit *m, persist_lsn lsn)
     key *k = m->target;
     bool deletes = m->edit->kind == PERSIST_DELETE;
     slice data = deletes ? slice_of(NULL, 0) : m->edit->data;
-    version *v = mem_alloc(sizeof *v + data.size);
+    version *v = arena_alloc(&t->arena, sizeof *v + data.size);
     if (v == NULL)
         return false;
     *v = (version){lsn, k->newest, (uint32_t)data.size, deletes};
@@ -217,8 +202,8 @@ static void create(memtable *t, stream *s, persist_lsn lsn)
 static bool apply_append(memtable *t, memtable_edit *m, persist_lsn lsn)
 {
     stream *s = m->target;
-    const event *e =
-        stream_append(s, m->seq, t->counts.next_position, lsn, m->edit->data);
+    const event *e = stream_append(s, &t->arena, m->seq,
+                                   t->counts.next_position, lsn, m->edit->data);
     if (e == NULL)
         return false;
     if (!order_push(&t->order, s, e)) {
@@ -306,7 +291,6 @@ static void undo_version(memtable *t, key *k)
     CHECK(v != NULL && t->memory >= sizeof *v + v->size);
     k->newest = v->older;
     t->memory -= sizeof *v + v->size + ALLOCATION_OVERHEAD;
-    mem_free(v);
 }
 
 static void uncreate(memtable *t, stream *s)

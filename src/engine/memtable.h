@@ -58,13 +58,15 @@ typedef struct memtable {
     hashmap stream_map, key_map, once_map;
     btree stream_tree, key_tree;
     order order;
+    arena arena; /* streams and events, keys and versions */
     store_counts counts;
     uint64_t memory; /* bytes, roughly */
 } memtable;
 
 /* Makes an empty memtable with one reference, for commits from `first` on;
  * NULL when memory is out. */
-memtable *memtable_new(uint64_t seed, persist_lsn first, const store_counts *);
+memtable *memtable_new(arena_pool *, uint64_t seed, persist_lsn first,
+                       const store_counts *);
 memtable *memtable_ref(memtable *);
 /* Gives a reference back; the last one frees all. NULL is fine. */
 void memtable_unref(memtable *);
@@ -81,7 +83,9 @@ once *memtable_once(const memtable *, slice id);
 stream *memtable_make_stream(memtable *, slice name, const stream_state *base);
 key *memtable_make_key(memtable *, slice name);
 
-/* Removes a stream or key that memtable_make_... made and no edit uses. */
+/* Removes a stream or key that memtable_make_... made and no edit uses. Its
+ * memory, like that of an edit which is undone, stays in the arena: whoever
+ * takes a commit back rewinds that. */
 void memtable_unmake_stream(memtable *, stream *);
 void memtable_unmake_key(memtable *, key *);
 

@@ -49,12 +49,13 @@ void history_pop(history *h)
 
 /* ---- making ----------------------------------------------------------- */
 
-stream *stream_new(slice name, const stream_state *base)
+stream *stream_new(arena *a, slice name, const stream_state *base)
 {
     CHECK(name.size <= PERSIST_NAME_SIZE_MAX);
-    stream *s = mem_alloc_zero(sizeof *s + name.size);
+    stream *s = arena_alloc(a, sizeof *s + name.size);
     if (s == NULL)
         return NULL;
+    *s = (stream){0};
     uint8_t *copy = (uint8_t *)(s + 1);
     if (name.size > 0)
         memcpy(copy, name.data, name.size);
@@ -71,14 +72,12 @@ stream *stream_new(slice name, const stream_state *base)
     return s;
 }
 
-void stream_free(stream *s)
+void stream_release(stream *s)
 {
-    for (size_t i = 0; i < s->chunk_count; i++)
-        mem_free(s->chunks[i]);
+    CHECK(s->chunk_count <= s->chunk_capacity);
     mem_free(s->chunks);
     mem_free(s->marks.items);
     mem_free(s->truncations.items);
-    mem_free(s);
 }
 
 /* ---- appending -------------------------------------------------------- */
@@ -102,7 +101,7 @@ static bool make_slot(stream *s)
     return true;
 }
 
-static chunk *add_chunk(stream *s, size_t need)
+static chunk *add_chunk(stream *s, arena *a, size_t need)
 {
     const chunk *last = last_chunk(s);
     size_t capacity = last == NULL ? CHUNK_SIZE_FIRST : last->capacity * 2;
@@ -112,7 +111,7 @@ static chunk *add_chunk(stream *s, size_t need)
         capacity = need;
     if (!make_slot(s))
         return NULL;
-    chunk *c = mem_alloc(sizeof *c + capacity);
+    chunk *c = arena_alloc(a, sizeof *c + capacity);
     if (c == NULL)
         return NULL;
     *c = (chunk){.first = s->count, .capacity = (uint32_t)capacity};
@@ -132,14 +131,14 @@ static size_t space_left(const chunk *c)
     return c->capacity - c->used - (size_t)c->count * OFFSET_SIZE;
 }
 
-const event *stream_append(stream *s, uint64_t seq, uint64_t position,
+const event *stream_append(stream *s, arena *a, uint64_t seq, uint64_t position,
                            persist_lsn lsn, slice data)
 {
     CHECK(seq > s->mark && data.size <= PERSIST_VALUE_SIZE_MAX);
     size_t space = space_for(data.size);
     chunk *c = last_chunk(s);
     if (c == NULL || space_left(c) < space + OFFSET_SIZE)
-        c = add_chunk(s, space + EVENT_ALIGN);
+        c = add_chunk(s, a, space + EVENT_ALIGN);
     if (c == NULL)
         return NULL;
     event *e = (event *)(void *)(c->bytes + c->used);
@@ -166,10 +165,8 @@ void stream_pop(stream *s)
     s->bytes -= e->size;
     c->used -= (uint32_t)space_for(e->size);
     c->count--;
-    if (c->count == 0) {
-        mem_free(c);
+    if (c->count == 0)
         s->chunk_count--;
-    }
     s->mark = stream_mark_at(s, UINT64_MAX);
 }
 

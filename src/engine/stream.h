@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/slice.h"
 #include "persist.h"
 
@@ -80,14 +81,15 @@ typedef struct stream {
 #define STREAM_NOT_CREATED UINT64_MAX
 
 /* Makes a stream without events in memory, which goes on from what older
- * layers hold (NULL: they have no such stream); NULL when memory is out. */
-stream *stream_new(slice name, const stream_state *base);
-void stream_free(stream *);
+ * layers hold (NULL: they have no such stream); NULL when memory is out. It and
+ * its events lie in an arena; releasing gives back what does not. */
+stream *stream_new(arena *, slice name, const stream_state *base);
+void stream_release(stream *);
 
 /* Adds an event, seq > mark; NULL when memory is out. */
-const event *stream_append(stream *, uint64_t seq, uint64_t position,
+const event *stream_append(stream *, arena *, uint64_t seq, uint64_t position,
                            persist_lsn, slice data);
-/* Takes the newest event back. */
+/* Takes the newest event back, but not its memory. */
 void stream_pop(stream *);
 
 /* The mark, the floor, and all of the state, as they were at an lsn. */
