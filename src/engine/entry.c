@@ -124,7 +124,7 @@ bool entry_get_once(slice value, once_entry *out)
     slice print = cursor_bytes(&c, PERSIST_FINGERPRINT_SIZE);
     out->seq_count = cursor_varint(&c);
     out->seqs = slice_of(c.at, cursor_left(&c));
-    if (c.failed || out->seq_count > out->seqs.size)
+    if (c.failed || out->lsn == 0 || out->seq_count > out->seqs.size)
         return false;
     memcpy(out->fingerprint, print.data, print.size);
     return true;

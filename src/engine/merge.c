@@ -85,7 +85,22 @@ static persist_status open_section(merge *m, table_section section,
         status = note(s, table_seek(&s->iter, slice_of(NULL, 0), error));
     }
     m->opened = status == PERSIST_OK;
+    m->named = false;
     return status;
+}
+
+/* Keeps the name in hand, which comes after the one before. */
+static persist_status keep_name(merge *m, const table_iter *from,
+                                persist_error *error)
+{
+    slice name = table_key(from);
+    if (m->named && slice_compare(buf_slice(&m->name), name) >= 0)
+        return table_bad_entry(from, error);
+    buf_clear(&m->name);
+    buf_put_slice(&m->name, name);
+    m->named = !m->name.failed;
+    return m->named ? PERSIST_OK
+                    : status_set(error, PERSIST_LIMIT, "out of memory");
 }
 
 /* Takes the lowest key in hand; NULL at the end, else the newest source that
@@ -94,6 +109,7 @@ static merge_source *take_lowest(merge *m, persist_error *error,
                                  persist_status *status)
 {
     merge_source *lowest = NULL;
+    *status = PERSIST_OK;
     for (size_t i = 0; i < m->source_count; i++) {
         merge_source *s = &m->sources[i];
         s->same = false;
@@ -102,13 +118,9 @@ static merge_source *take_lowest(merge *m, persist_error *error,
              slice_compare(table_key(&s->iter), table_key(&lowest->iter)) <= 0))
             lowest = s;
     }
-    *status = PERSIST_OK;
     if (lowest == NULL)
         return NULL;
-    buf_clear(&m->name);
-    buf_put_slice(&m->name, table_key(&lowest->iter));
-    if (m->name.failed)
-        *status = status_set(error, PERSIST_LIMIT, "out of memory");
+    *status = keep_name(m, &lowest->iter, error);
     for (size_t i = 0; i < m->source_count; i++) {
         merge_source *s = &m->sources[i];
         s->same = s->has &&
@@ -142,9 +154,9 @@ static persist_status copy_event(merge *m, event_entry *e, stream_entry *out,
     uint8_t place[ENTRY_EVENT_KEY_SIZE];
     if (e->anchored)
         *sums = (event_sums){e->index, e->bytes_before, true};
-    if (!sums->known)
-        return PERSIST_CORRUPT;
     bool first = out->events == 0;
+    if (!sums->known || (!first && e->seq <= out->last))
+        return PERSIST_CORRUPT;
     e->anchored = first || table_begins_block(&m->writer, TABLE_EVENTS);
     e->index = sums->index++;
     e->bytes_before = sums->bytes;
@@ -277,8 +289,11 @@ static persist_status copy_order(merge *m, const table_iter *i,
     uint64_t position, seq;
     slice name;
     bool keep = true;
-    if (!entry_get_order(table_key(i), table_value(i), &position, &seq, &name))
+    if (!entry_get_order(table_key(i), table_value(i), &position, &seq,
+                         &name) ||
+        position <= m->position)
         return table_bad_entry(i, error);
+    m->position = position;
     if (m->dropped) {
         persist_status status = find_state(m, name, error);
         if (status == PERSIST_NONE)

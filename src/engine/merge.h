@@ -37,6 +37,8 @@ typedef struct merge {
     uint64_t ordinal;    /* of the next stream */
     bool dropped;        /* some events are truncated */
     buf name, value;     /* of the entry in hand */
+    bool named;          /* there was an entry before it in its section */
+    uint64_t position;   /* of the newest event of the order */
     stream_entry cached; /* of the stream in `cached_name` */
     buf cached_name;
     bool has_cached;

@@ -69,19 +69,23 @@ void segment_header_encode(const segment_header *h,
              hash_xxh64(slice_of(out, HEADER_CHECKSUM_AT)), 8);
 }
 
+/* Only what encoding makes is a header: one way to tell all of it. */
 bool segment_header_decode(slice bytes, segment_header *out)
 {
+    uint8_t again[SEGMENT_HEADER_SIZE];
     const uint8_t *at = bytes.data;
-    if (bytes.size < SEGMENT_HEADER_SIZE ||
-        memcmp(at, segment_magic, sizeof segment_magic) != 0 ||
-        load_le(at + 8, 4) != FORMAT_VERSION ||
-        load_le(at + HEADER_CHECKSUM_AT, 8) !=
-            hash_xxh64(slice_of(at, HEADER_CHECKSUM_AT)))
+    if (bytes.size < SEGMENT_HEADER_SIZE)
         return false;
-    out->identity = load_le(at + 16, 8);
-    out->number = load_le(at + 24, 8);
-    out->epoch = load_le(at + 32, 8);
-    out->size = load_le(at + 40, 8);
+    segment_header h = {.identity = load_le(at + 16, 8),
+                        .number = load_le(at + 24, 8),
+                        .epoch = load_le(at + 32, 8),
+                        .size = load_le(at + 40, 8)};
+    if (h.number == 0 || h.size < SEGMENT_HEADER_SIZE)
+        return false;
+    segment_header_encode(&h, again);
+    if (memcmp(at, again, sizeof again) != 0)
+        return false;
+    *out = h;
     return true;
 }
 
@@ -134,6 +138,15 @@ uint64_t record_look(slice segment, uint64_t offset)
     return segment.size;
 }
 
+/* The bytes behind the body, up to the next record, are zeros. */
+static bool is_padded(const uint8_t *record, uint64_t used, uint64_t size)
+{
+    CHECK(used <= size && size - used < LOG_ALIGN);
+    while (used < size && record[used] == 0)
+        used++;
+    return used == size;
+}
+
 bool record_read(slice segment, uint64_t offset, uint64_t identity,
                  uint64_t number, record_header *out, uint64_t *hashed)
 {
@@ -154,6 +167,8 @@ bool record_read(slice segment, uint64_t offset, uint64_t identity,
         *hashed += size;
     if (load_le(at + AT_CHECKSUM, 8) != checksum(at, size, offset) &&
         !SEEDED_BUG(ACCEPT_CHECKSUM))
+        return false;
+    if (!is_padded(at, RECORD_HEADER_SIZE + (uint64_t)body_size, size))
         return false;
     *out = (record_header){body_size, load_le(at + AT_LSN, 8), identity, number,
                            load_le(at + AT_WATERMARK, 8)};
@@ -254,8 +269,7 @@ static uint64_t get_seq(cursor *c)
 
 static void get_once(cursor *c, record_body *out)
 {
-    if (out->has_once)
-        c->failed = true;
+    CHECK(!out->has_once);
     out->has_once = true;
     out->once.id = get_name(c);
     slice print = cursor_bytes(c, PERSIST_FINGERPRINT_SIZE);
@@ -318,7 +332,8 @@ record_result record_decode_body(slice bytes, record_body *out)
     out->edit_count = 0;
     out->has_once = false;
     out->position = cursor_varint(&c);
-    while (!c.failed && cursor_left(&c) > 0) {
+    /* The command id comes last. */
+    while (!c.failed && !out->has_once && cursor_left(&c) > 0) {
         uint8_t kind = cursor_u8(&c);
         if (kind == EDIT_ONCE) {
             get_once(&c, out);

@@ -49,6 +49,15 @@ static bool is_sealed(slice bytes, size_t size)
     return cursor_u64(&c) == hash_xxh64(slice_of(data, size - CHECKSUM_SIZE));
 }
 
+/* Nothing stands between the fields and the checksum. */
+static bool ends_in_zeros(cursor *c)
+{
+    while (cursor_left(c) > CHECKSUM_SIZE)
+        if (cursor_u8(c) != 0)
+            return false;
+    return !c->failed;
+}
+
 /* A buffer over memory of the caller's, which never grows. */
 static buf fixed(uint8_t *memory, size_t size)
 {
@@ -74,7 +83,8 @@ bool table_header_is(slice bytes, uint64_t identity)
     cursor c = cursor_of(bytes);
     slice magic = cursor_bytes(&c, sizeof header_magic);
     return memcmp(magic.data, header_magic, sizeof header_magic) == 0 &&
-           cursor_u64(&c) == FORMAT_VERSION && cursor_u64(&c) == identity;
+           cursor_u64(&c) == FORMAT_VERSION && cursor_u64(&c) == identity &&
+           cursor_u64(&c) != 0 && ends_in_zeros(&c);
 }
 
 void table_footer_encode(const table_footer *f, uint8_t out[TABLE_FOOTER_SIZE])
@@ -142,8 +152,8 @@ bool table_footer_decode(slice bytes, table_footer *out)
     out->size = cursor_u64(&c);
     out->first = cursor_u64(&c);
     out->last = cursor_u64(&c);
-    if (out->size < TABLE_HEADER_SIZE + TABLE_FOOTER_SIZE || out->first == 0 ||
-        out->last < out->first)
+    if (out->number == 0 || out->first == 0 || out->last < out->first ||
+        out->size < TABLE_HEADER_SIZE + TABLE_FOOTER_SIZE)
         return false;
     for (size_t i = 0; i < TABLE_SECTIONS; i++) {
         table_root *r = &out->roots[i];
@@ -159,5 +169,6 @@ bool table_footer_decode(slice bytes, table_footer *out)
     out->filter_parts = cursor_u64(&c);
     out->filter_part_size = cursor_u64(&c);
     out->blocks = cursor_u64(&c);
-    return is_filter(out) && out->blocks <= out->size / BLOCK_HEADER_SIZE;
+    return is_filter(out) && out->blocks <= out->size / BLOCK_HEADER_SIZE &&
+           ends_in_zeros(&c);
 }

@@ -251,6 +251,8 @@ static persist_status push_order(printer *p, const dict *d)
     CHECK((p->flags & SX_PRINT_SORTED) != 0);
     walk_stack *w = &p->m->print_order;
     size_t count = dict_size(d), first = w->count;
+    if (count == 0)
+        return PERSIST_OK;
     for (size_t i = 0; i < count; i++) {
         if (!walk_grow(p->m, w))
             return PERSIST_LIMIT;

@@ -92,9 +92,9 @@ static read_status close_bracket(reader *r, value *out)
         return reader_fail(r, r->at, PERSIST_SYNTAX, "%c where %c is expected",
                            *r->at, o->closer);
     walk_stack *w = &r->m->read_values;
-    const value *items = (value *)w->items + o->first;
     CHECK(o->first <= w->count);
     size_t count = w->count - o->first;
+    const value *items = count == 0 ? NULL : (value *)w->items + o->first;
     if (o->closer == '}') {
         read_status status = make_dict(r, o, items, count, out);
         if (status != READ_VALUE)
