@@ -7,6 +7,7 @@ CC := gcc
 endif
 OPT ?= -O2 -g
 BUDGET ?= 3600
+SECONDS ?= 600
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wundef -Wvla \
 	-Wwrite-strings -Wformat=2
@@ -31,6 +32,7 @@ LIBTEST := $(B)/internal/libtest.a
 UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*.c))
 FORMAT := $(patsubst test/format/%.c,$(B)/format/%,$(wildcard test/format/*.c))
 CRASH := $(patsubst test/crash/%.c,$(B)/crash/%,$(wildcard test/crash/*.c))
+FUZZ := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/*.c))
 EXAMPLES := $(patsubst examples/c/%.c,$(B)/examples/%,$(wildcard examples/c/*.c))
 BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)) \
 	$(B)/bench/engines
@@ -46,7 +48,8 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
 SUBMAKE = $(MAKE) --no-print-directory \
 	$(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: all programs libs tests bench run test asan tsan tidy format \
+.PHONY: all programs libs tests bench run test asan tsan tidy format fuzz \
+	fuzzer fuzz-targets \
 	conformance deps deps-test everything check-long clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -58,7 +61,8 @@ programs: $(B)/sx_server $(B)/persist libs
 
 libs: $(B)/libpersist.a $(B)/libsx.a
 
-tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(FORMAT) $(B)/sx_run
+tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(FORMAT) fuzz-targets \
+	$(B)/sx_run
 
 deps:
 	@scripts/deps build
@@ -133,6 +137,47 @@ $(B)/format/%: $(B)/test/format/%.o $(LIBPERSIST)
 	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 
+# A fuzz target takes its main from the fuzzer, with FUZZER=1, or from replay.c.
+# The tool's and the server's own main would be in the way.
+FUZZ_OBJ := $(call objects,test/fuzz/lib/*.c) \
+	$(call objects,$(filter-out %/main.c,$(wildcard src/server/*.c))) \
+	$(call objects,$(filter-out %/main.c,$(wildcard src/cli/*.c))) \
+	$(B)/fuzz/cli_main.o
+ifdef FUZZER
+FUZZ_OBJ := $(filter-out %/replay.o,$(FUZZ_OBJ))
+FUZZ_LINK := -fsanitize=fuzzer
+endif
+FUZZ_LINK += -Wl,--wrap=hash_xxh64,--wrap=hash_xxh64_seed
+
+fuzz-targets: $(FUZZ) $(B)/fuzz-seeds/made
+
+# Inputs in the present format, in a folder for each target that reads files.
+$(B)/fuzz-seeds/made: $(B)/fuzz/seeds
+	@rm -rf $(@D)
+	@mkdir -p $(@D)
+	$< $(@D)
+	@touch $@
+
+# Its main is its own.
+$(B)/fuzz/seeds: $(B)/test/fuzz/seeds/main.o \
+		$(filter-out %/replay.o,$(FUZZ_OBJ)) $(LIBTEST) $(LIBHOST) \
+		$(LIBSX) $(LIBPERSIST)
+	@echo "link $@"
+	$(CC) $(ALL_CFLAGS) $(filter-out -fsanitize=fuzzer,$(FUZZ_LINK)) -o $@ \
+		$^ $(LIBS)
+
+$(B)/fuzz/cli_main.o: src/cli/main.c
+	@mkdir -p $(@D)
+	@echo "cc $<"
+	$(CC) $(ALL_CFLAGS) -Wno-missing-prototypes -Dmain=cli_main -MMD -MP \
+		-c -o $@ $<
+
+$(B)/fuzz/%: $(B)/test/fuzz/%.o $(FUZZ_OBJ) $(LIBTEST) $(LIBHOST) $(LIBSX) \
+		$(LIBPERSIST)
+	@mkdir -p $(@D)
+	@echo "link $@"
+	$(CC) $(ALL_CFLAGS) $(FUZZ_LINK) -o $@ $^ $(LIBS)
+
 $(B)/bench/%: $(B)/bench/%.o $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	@mkdir -p $(@D)
 	@echo "link $@"
@@ -167,6 +212,15 @@ asan: deps-test
 		tests $(B)/asan/stress/sx_run
 	@test/run -B $(B)/asan --sanitized
 
+# The fuzz targets, SECONDS for all of them together.
+fuzz: fuzzer
+	@scripts/fuzz $(B)/fuzzer $(SECONDS)
+
+fuzzer:
+	@scripts/deps fuzz
+	@+$(SUBMAKE) B=$(B)/fuzzer CC=clang FUZZER=1 OPT="-O1 -g" \
+		SAN="-fsanitize=fuzzer-no-link $(SANITIZE)" fuzz-targets
+
 # Races: the parts that use threads and the server, with the thread sanitizer.
 tsan: deps-test
 	@+$(SUBMAKE) B=$(B)/tsan SAN=-fsanitize=thread OPT="-O1 -g" tests
@@ -182,7 +236,7 @@ conformance: programs
 	@test/conformance.py --server $(B)/sx_server
 
 # The long part of the tests, within BUDGET seconds.
-check-long: deps-test
+check-long: deps-test fuzzer
 	@+$(SUBMAKE) tests
 	@scripts/check-long $(B) $(BUDGET)
 

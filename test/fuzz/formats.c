@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* Every decoder of a few bytes that lie on disk or are told from outside: what
+ * decodes is encoded again to the same bytes. The first byte says which. */
+#include "base/cid.h"
+#include "base/mem.h"
+#include "engine/entry.h"
+#include "engine/manifest.h"
+#include "engine/record.h"
+#include "engine/segment.h"
+#include "lib/fuzz.h"
+
+static void expect_same(slice from, buf *again)
+{
+    CHECK(!again->failed && slice_equal(from, buf_slice(again)));
+    buf_release(again);
+}
+
+static void try_cid(slice s)
+{
+    uint8_t digest[HASH_SHA256_SIZE];
+    char text[CID_SIZE + 1];
+    if (!cid_decode(s, digest))
+        return;
+    cid_encode(digest, text);
+    CHECK(slice_equal(s, slice_str(text)));
+}
+
+static void try_file_names(slice s)
+{
+    char name[64] = "", path[PERSIST_PATH_MAX];
+    const segment_place log = {.dir = ""};
+    const table_place tables = {.dir = ""};
+    uint64_t number;
+    if (s.size >= sizeof name)
+        return;
+    if (s.size > 0)
+        memcpy(name, s.data, s.size);
+    if (segment_number(name, &number)) {
+        CHECK(segment_path(&log, number, path) == 0);
+        CHECK(strcmp(path + 1, name) == 0);
+    }
+    if (table_number(name, &number)) {
+        CHECK(table_path(&tables, number, path) == 0);
+        CHECK(strcmp(path + 1, name) == 0);
+    }
+}
+
+/* ---- the log ---------------------------------------------------------- */
+
+static void try_segment(slice s)
+{
+    segment_header header;
+    uint8_t again[SEGMENT_HEADER_SIZE];
+    if (!segment_header_decode(s, &header))
+        return;
+    segment_header_encode(&header, again);
+    CHECK(memcmp(s.data, again, sizeof again) == 0);
+}
+
+static void encode_record(const record_body *body, buf *out)
+{
+    static const uint8_t header[RECORD_HEADER_SIZE];
+    uint64_t *seqs = mem_alloc((body->edit_count + 1) * sizeof *seqs);
+    size_t count = 0;
+    CHECK(seqs != NULL);
+    for (size_t i = 0; i < body->edit_count; i++)
+        if (body->edits[i].kind == PERSIST_APPEND_AT)
+            seqs[count++] = body->edits[i].seq;
+    buf_put(out, header, sizeof header);
+    record_encode_body(out, body->position, body->edits, body->edit_count,
+                       body->has_once ? &body->once : NULL, seqs);
+    mem_free(seqs);
+}
+
+static void try_record(slice s)
+{
+    record_body body = {0};
+    buf again = {0};
+    if (record_decode_body(s, &body) == RECORD_OK) {
+        encode_record(&body, &again);
+        CHECK(!again.failed && again.size == RECORD_HEADER_SIZE + s.size);
+        CHECK(memcmp(again.data + RECORD_HEADER_SIZE, s.data, s.size) == 0);
+    }
+    buf_release(&again);
+    record_body_release(&body);
+}
+
+static void try_manifest(slice s)
+{
+    manifest m = {0};
+    persist_error error;
+    buf again = {0};
+    persist_status status = manifest_decode(s, &m, &error);
+    if (status == PERSIST_OK) {
+        manifest_encode(&m, &again);
+        expect_same(s, &again);
+    } else {
+        CHECK(error.status == status);
+    }
+    manifest_release(&m);
+}
+
+/* ---- tables ----------------------------------------------------------- */
+
+static void try_table_header(slice s)
+{
+    uint64_t identity, number;
+    uint8_t again[TABLE_HEADER_SIZE];
+    if (s.size < TABLE_HEADER_SIZE)
+        return;
+    memcpy(&identity, (const uint8_t *)s.data + 16, sizeof identity);
+    memcpy(&number, (const uint8_t *)s.data + 24, sizeof number);
+    if (!table_header_is(s, identity))
+        return;
+    table_header_encode(identity, number, again);
+    CHECK(memcmp(s.data, again, sizeof again) == 0);
+}
+
+static void try_table_footer(slice s)
+{
+    table_footer footer;
+    uint8_t again[TABLE_FOOTER_SIZE];
+    if (!table_footer_decode(s, &footer))
+        return;
+    table_footer_encode(&footer, again);
+    CHECK(memcmp(s.data, again, sizeof again) == 0);
+}
+
+static void try_stream(slice s)
+{
+    stream_entry e;
+    buf again = {0};
+    if (!entry_get_stream(s, &e))
+        return;
+    entry_put_stream(&again, &e);
+    expect_same(s, &again);
+}
+
+static void try_event(slice s)
+{
+    event_entry e;
+    buf again = {0};
+    uint8_t key[ENTRY_EVENT_KEY_SIZE];
+    cursor c = cursor_of(s);
+    slice given = cursor_bytes(&c, sizeof key);
+    slice value = slice_of(c.at, cursor_left(&c));
+    if (c.failed || !entry_get_event(given, value, &e))
+        return;
+    entry_event_key(e.ordinal, e.seq, key);
+    CHECK(memcmp(key, given.data, sizeof key) == 0);
+    entry_put_event(&again, &e);
+    expect_same(value, &again);
+}
+
+static void try_key(slice s)
+{
+    buf again = {0};
+    bool deleted;
+    slice value;
+    if (!entry_get_key(s, &deleted, &value))
+        return;
+    entry_put_key(&again, deleted, value);
+    expect_same(s, &again);
+}
+
+static void try_once(slice s)
+{
+    once_entry e;
+    buf again = {0};
+    if (!entry_get_once(s, &e))
+        return;
+    uint64_t *seqs = mem_alloc(e.seq_count * sizeof *seqs + 1);
+    CHECK(seqs != NULL);
+    if (entry_get_seqs(&e, seqs)) {
+        entry_put_once(&again, e.lsn, e.fingerprint, seqs, e.seq_count);
+        expect_same(s, &again);
+    }
+    mem_free(seqs);
+}
+
+static void try_order(slice s)
+{
+    buf again = {0};
+    uint8_t key_bytes[ENTRY_ORDER_KEY_SIZE];
+    uint64_t position, seq;
+    slice name;
+    cursor c = cursor_of(s);
+    slice given = cursor_bytes(&c, sizeof key_bytes);
+    slice value = slice_of(c.at, cursor_left(&c));
+    if (c.failed || !entry_get_order(given, value, &position, &seq, &name))
+        return;
+    entry_order_key(position, key_bytes);
+    CHECK(memcmp(key_bytes, given.data, sizeof key_bytes) == 0);
+    entry_put_order(&again, seq, name);
+    expect_same(value, &again);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static void (*const decoders[])(slice) = {
+        try_cid,      try_file_names,   try_segment,      try_record,
+        try_manifest, try_table_header, try_table_footer, try_stream,
+        try_event,    try_key,          try_once,         try_order,
+    };
+    cursor c = cursor_of(slice_of(data, size));
+    uint8_t which = cursor_u8(&c);
+    fuzz_sums_hold = true;
+    if (which < sizeof decoders / sizeof *decoders)
+        decoders[which](slice_of(c.at, cursor_left(&c)));
+    return 0;
+}
