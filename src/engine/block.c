@@ -51,16 +51,24 @@ static block_ends ends_at(const block_writer *w, uint32_t index)
     return ends;
 }
 
+/* Never a null pointer, which has no offsets. */
+static slice part(const buf *b, uint32_t from, uint32_t to)
+{
+    CHECK(from <= to && to <= b->size);
+    return slice_of(from == to ? (const uint8_t *)"" : b->data + from,
+                    to - from);
+}
+
 static slice key_at(const block_writer *w, uint32_t index)
 {
     uint32_t from = index == 0 ? 0 : ends_at(w, index - 1).key;
-    return slice_of(w->keys.data + from, ends_at(w, index).key - from);
+    return part(&w->keys, from, ends_at(w, index).key);
 }
 
 static slice value_at(const block_writer *w, uint32_t index)
 {
     uint32_t from = index == 0 ? 0 : ends_at(w, index - 1).value;
-    return slice_of(w->values.data + from, ends_at(w, index).value - from);
+    return part(&w->values, from, ends_at(w, index).value);
 }
 
 bool block_failed(const block_writer *w)
