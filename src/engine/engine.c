@@ -19,6 +19,23 @@ static persist_status no_memory(persist_error *error)
 
 /* ---- tables ----------------------------------------------------------- */
 
+static persist_status open_table(engine *e, const table_file *f, table **out,
+                                 persist_error *error)
+{
+    persist_status status =
+        table_open(&e->table_place, &e->cache, f->number, f->size, out, error);
+    if (status != PERSIST_OK)
+        return status;
+    const table_footer *footer = &(*out)->footer;
+    if (footer->first == f->first && footer->last == f->last)
+        return PERSIST_OK;
+    status = table_corrupt(*out, f->size - TABLE_FOOTER_SIZE,
+                           "a table has other commits than the manifest says",
+                           error);
+    table_unref(*out);
+    return status;
+}
+
 static persist_status open_tables(engine *e, const manifest *m,
                                   persist_error *error)
 {
@@ -33,8 +50,7 @@ static persist_status open_tables(engine *e, const manifest *m,
         status = no_memory(error);
     while (opened < m->table_count && status == PERSIST_OK) {
         const table_file *f = &m->tables[opened];
-        status = table_open(&e->table_place, &e->cache, f->number, f->size,
-                            &tables[opened], error);
+        status = open_table(e, f, &tables[opened], error);
         if (status == PERSIST_OK)
             opened++;
     }
