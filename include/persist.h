@@ -68,6 +68,9 @@ typedef struct persist_options {
                                default, 16 MiB */
     uint32_t merge_width;   /* so many tables of about one size are merged, 2
                                to 64; 0: the default, 8 */
+    uint32_t packed_max;    /* blobs of up to so many bytes share files, bigger
+                               ones have their own; at most 64 MiB. 0: the
+                               default, 1 MiB */
     bool compress;          /* compress tables (zstd, level 1) */
     persist_equal_fn equal; /* NULL: values are equal when their bytes are */
     void *equal_context;
@@ -281,13 +284,22 @@ void persist_cid_of(persist_slice bytes, persist_cid out);
 /* Tells whether text is a well-formed cid of this kind. Never fails. */
 bool persist_cid_valid(persist_slice text);
 
-/* Stores a blob and makes it durable; a repeat costs a hash and a look-up.
- * Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
+/* Stores a blob; a repeat costs a hash and a look-up. That a blob is there is
+ * a commit like any other: it has an lsn, it is visible at once, and durable,
+ * with its bytes, when persist_wait_durable says so for *lsn (which may be
+ * NULL); it is so before any later commit is. Errors: PERSIST_NO_SPACE,
+ * PERSIST_READ_ONLY. */
+persist_status persist_blob_add(persist_store *store, persist_slice bytes,
+                                persist_cid out, persist_lsn *lsn,
+                                persist_error *error);
+
+/* The same, and waits until the blob is durable. */
 persist_status persist_blob_put(persist_store *store, persist_slice bytes,
                                 persist_cid out, persist_error *error);
 
-/* Tells whether a blob is there: PERSIST_OK if so, PERSIST_NONE if not.
- * Errors: PERSIST_BAD_CID. */
+/* Tells whether a blob is there: PERSIST_OK if so, PERSIST_NONE if not. What
+ * this and persist_blob_open find is PERSIST_LATEST. Errors:
+ * PERSIST_BAD_CID. */
 persist_status persist_blob_has(persist_store *store, persist_slice cid,
                                 persist_error *error);
 

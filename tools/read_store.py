@@ -13,21 +13,21 @@ import base64
 import collections
 import contextlib
 import fcntl
-import glob
 import hashlib
 import json
 import os
 import struct
 import sys
 
-from store_files import (COMMANDS, DATA_SIZE_MAX, EVENTS, KEYS, NAME_SIZE_MAX,
-                         NUMBER_MAX, ORDER, STREAMS, Log, StoreError, Table,
-                         corrupt, load_manifest)
+from store_files import (BLOBS, COMMANDS, DATA_SIZE_MAX, EVENTS, KEYS,
+                         NAME_SIZE_MAX, NUMBER_MAX, ORDER, STREAMS, Log,
+                         StoreError, Table, corrupt, load_manifest)
 
 F_OFD_GETLK = 36  # Linux; without a name in older versions of fcntl
 
 Event = collections.namedtuple("Event", "seq position data")
 Command = collections.namedtuple("Command", "lsn fingerprint seqs")
+Blob = collections.namedtuple("Blob", "pack offset size")
 # What a table says of a stream besides mark and truncation.
 State = collections.namedtuple("State", "count size index gone first")
 
@@ -52,6 +52,7 @@ class Store:
     def __init__(self, path):
         check_unlocked(path)
         self.streams, self.keys, self.commands = {}, {}, {}
+        self.index = {}
         manifest = load_manifest(path)
         for folder in ("wal", "tables", "blobs", "tmp"):
             if not os.path.isdir(os.path.join(path, folder)):
@@ -64,7 +65,10 @@ class Store:
         for r in Log(path, manifest).records:
             if r.lsn > manifest.tables_last:
                 self.apply(r)
-        self.blobs = dict(read_blobs(os.path.join(path, "blobs")))
+        self.blobs = {cid_of(digest): blob.size
+                      for digest, blob in self.index.items()}
+        for digest, blob in self.index.items():
+            check_blob(os.path.join(path, "blobs"), digest, blob)
 
     def log(self):
         """All events in commit order: (position, stream, event)."""
@@ -101,6 +105,9 @@ class Store:
                     table.listed.first <= command.lsn <= table.listed.last:
                 value.fail("a command id is here twice, or too late")
             self.commands[name] = command
+        for digest, value, _ in table.section(BLOBS):
+            self.add_blob(digest, value)
+            value.done()
         for key, value, _ in table.section(ORDER):
             position, seq = int.from_bytes(key, "big"), value.count_from_1()
             name = bytes(value.take(value.left()))
@@ -162,15 +169,20 @@ class Store:
         position = c.varint()
         if position < self.next_position:
             c.fail("a record gives positions that are taken")
-        self.next_position = position
+        self.next_position, start = position, c.at
         while c.left():
             kind, name = c.take(1)[0], None
-            if kind != 6:
+            if kind not in (6, 8):
                 name = c.string(NAME_SIZE_MAX)
             if kind == 7:
                 if command or name in self.commands:
                     c.fail("a command id is here twice")
                 command = name, bytes(c.take(32))
+            elif kind == 8:
+                if c.at != start + 1:
+                    c.fail("a blob is not alone in its record")
+                self.add_blob(bytes(c.take(32)), c)
+                c.done()
             elif kind == 1:
                 seqs.append(self.append(name, c))
             else:
@@ -178,6 +190,13 @@ class Store:
         if command:
             self.commands[command[0]] = Command(record.lsn, command[1],
                                                 tuple(seqs))
+
+    def add_blob(self, digest, c):
+        pack = c.varint()
+        offset = c.varint() if pack else 0
+        if len(digest) != 32 or digest in self.index or offset % 512:
+            c.fail("an entry of a blob is malformed, or here twice")
+        self.index[digest] = Blob(pack, offset, c.varint())
 
     def append(self, name, c):
         s = self.streams.setdefault(name, Stream())
@@ -206,19 +225,23 @@ class Store:
             c.fail("an edit of an unknown kind")
 
 
-def read_blobs(folder):
-    """Yields names and sizes."""
-    names = os.path.join(glob.escape(folder), "??", "??", "*")
-    for path in sorted(glob.glob(names)):
+def cid_of(digest):
+    return "b" + base64.b32encode(
+        b"\x01\x55\x12\x20" + digest).decode().lower().rstrip("=")
+
+
+def check_blob(folder, digest, blob):
+    name = "%016x.pak" % blob.pack if blob.pack else os.path.join(
+        "%02x" % digest[0], cid_of(digest))
+    path = os.path.join(folder, name)
+    try:
         with open(path, "rb") as f:
-            data = f.read()
-        digest = hashlib.sha256(data).digest()
-        cid = "b" + base64.b32encode(
-            b"\x01\x55\x12\x20" + digest).decode().lower().rstrip("=")
-        if path != os.path.join(folder, "%02x" % digest[0],
-                                "%02x" % digest[1], cid):
-            raise corrupt(path, None, "a blob is not what its name says")
-        yield cid, len(data)
+            f.seek(blob.offset)
+            data = f.read(blob.size)
+    except FileNotFoundError:
+        raise corrupt(path, blob.offset, "a blob is missing") from None
+    if hashlib.sha256(data).digest() != digest:
+        raise corrupt(path, blob.offset, "a blob is damaged")
 
 
 def check_unlocked(store):

@@ -15,7 +15,7 @@ from xxh3 import xxh3_64
 
 VERSION = 2
 END = 512  # size of headers and footers
-STREAMS, EVENTS, KEYS, COMMANDS, ORDER, FILTER = range(6)
+STREAMS, EVENTS, KEYS, COMMANDS, ORDER, BLOBS, FILTER = range(7)
 NUMBER_MAX = (1 << 63) - 1
 NAME_SIZE_MAX, DATA_SIZE_MAX = 65535, 16 << 20
 
@@ -222,10 +222,10 @@ class Table:
         c = self.end(offset, b"ptablef\0", "the footer of a table")
         if c.numbers(3) != [*self.listed[1:]]:
             c.fail("the footer of a table contradicts the manifest")
-        self.roots = [Root(*c.numbers(4)) for _ in range(5)]
+        self.roots = [Root(*c.numbers(4)) for _ in range(6)]
         (self.filter_at, self.filter_parts, self.filter_size,
          self.blocks) = c.numbers(4)
-        c.expect(bytes(256), "the footer of a table is malformed")
+        c.expect(bytes(224), "the footer of a table is malformed")
         self.numbers = set()  # of the blocks that index blocks named
         self.parts = [
             self.block(self.filter_at + i * (32 + self.filter_size),
@@ -305,7 +305,7 @@ class Table:
                                                root.height - 1):
                 if last is not None and key <= last:
                     value.fail("blocks are out of order")
-                if section in (STREAMS, KEYS, COMMANDS) and \
+                if section in (STREAMS, KEYS, COMMANDS, BLOBS) and \
                         not self.may_have(section, key):
                     value.fail("the filter denies a name that is here")
                 last, count = key, count + 1

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Blobs: one file a cid. */
+/* The bytes of blobs. */
 #include "engine/blob.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/seeded_bug.h"
+#include "engine/limits.h"
 
 enum {
     NAME_PREFIX = 5,
@@ -38,13 +39,16 @@ static int remove_leftover(void *context, const char *name)
 }
 
 persist_status blob_open_store(blob_store *b, const os *sys, const char *dir,
-                               const char *temporary_dir, persist_error *error)
+                               const char *temporary_dir, uint64_t epoch,
+                               uint32_t packed_max, persist_error *error)
 {
-    CHECK(strlen(dir) + CID_SIZE + 2 * FOLDER_NAME + 2 < PERSIST_PATH_MAX);
-    *b = (blob_store){.sys = sys};
+    CHECK(strlen(dir) + CID_SIZE + FOLDER_NAME + 2 < PERSIST_PATH_MAX);
+    CHECK(packed_max <= PACKED_MAX_MAX);
+    *b = (blob_store){.sys = sys, .packed_max = packed_max};
     snprintf(b->dir, sizeof b->dir, "%s", dir);
     snprintf(b->temporary_dir, sizeof b->temporary_dir, "%s", temporary_dir);
     pthread_mutex_init(&b->lock, NULL);
+    pack_open(&b->packs, sys, b->dir, epoch, (uint64_t)packed_max * PACK_BLOBS);
     int code = sys->dir_list(sys, temporary_dir, remove_leftover, b);
     return code == 0 ? PERSIST_OK
                      : os_failed(error, code, "clear", temporary_dir);
@@ -52,101 +56,59 @@ persist_status blob_open_store(blob_store *b, const os *sys, const char *dir,
 
 void blob_close_store(blob_store *b)
 {
-    if (b->sys != NULL)
-        pthread_mutex_destroy(&b->lock);
+    if (b->sys == NULL)
+        return;
+    pack_close(&b->packs);
+    pthread_mutex_destroy(&b->lock);
     b->sys = NULL;
 }
 
-/* ---- places ----------------------------------------------------------- */
+/* ---- files of their own ----------------------------------------------- */
 
-typedef struct blob_place {
-    char outer[PERSIST_PATH_MAX]; /* blobs/ab */
-    char inner[PERSIST_PATH_MAX]; /* blobs/ab/cd */
-    char path[PERSIST_PATH_MAX];  /* blobs/ab/cd/<cid> */
-    unsigned folder;              /* 0xabcd */
-} blob_place;
+typedef struct file_place {
+    char folder[PERSIST_PATH_MAX]; /* blobs/ab */
+    char path[PERSIST_PATH_MAX];   /* blobs/ab/<cid> */
+} file_place;
 
 static void find_place(const blob_store *b, const uint8_t *digest,
-                       blob_place *out)
+                       file_place *out)
 {
     char name[FOLDER_NAME];
     char cid[CID_SIZE + 1];
     snprintf(name, sizeof name, "%02x", digest[0]);
-    int code = os_join(out->outer, sizeof out->outer, b->dir, name);
-    snprintf(name, sizeof name, "%02x", digest[1]);
-    if (code == 0)
-        code = os_join(out->inner, sizeof out->inner, out->outer, name);
+    int code = os_join(out->folder, sizeof out->folder, b->dir, name);
     cid_encode(digest, cid);
     if (code == 0)
-        code = os_join(out->path, sizeof out->path, out->inner, cid);
+        code = os_join(out->path, sizeof out->path, out->folder, cid);
     CHECK(code == 0);
-    out->folder = (unsigned)digest[0] << 8 | digest[1];
 }
 
-static persist_status bad_cid(slice cid, persist_error *error)
+/* Makes the folder of a blob durable, if it is not known to be. */
+static int name_folder(blob_store *b, unsigned folder, const char *path)
 {
-    return status_set(error, PERSIST_BAD_CID,
-                      "not a cid of %zu bytes: a CIDv1 in base32 has %d "
-                      "characters and begins with bafkrei",
-                      cid.size, CID_SIZE);
-}
-
-/* ---- names ------------------------------------------------------------ */
-
-/* Makes durable what stands in a folder, and the folder's own name. */
-static int sync_names(blob_store *b, const blob_place *place)
-{
-    CHECK(place->folder < BLOB_FOLDERS);
-    uint8_t *synced = &b->synced[place->folder / 8];
-    uint8_t bit = (uint8_t)(1u << place->folder % 8);
-    int code = b->sys->dir_sync(b->sys, place->inner);
-    if (code == 0 && (*synced & bit) == 0) {
-        code = b->sys->dir_sync(b->sys, place->outer);
-        if (code == 0)
-            code = b->sys->dir_sync(b->sys, b->dir);
-    }
+    CHECK(folder < BLOB_FOLDERS);
+    uint8_t *named = &b->named[folder / 8];
+    uint8_t bit = (uint8_t)(1u << folder % 8);
+    if ((*named & bit) != 0)
+        return 0;
+    int code = b->sys->dir_make(b->sys, path);
+    if (code == -EEXIST)
+        code = 0;
+    if (code == 0 && !SEEDED_BUG(BLOB_NO_NAME_SYNC))
+        code = b->sys->dir_sync(b->sys, b->dir);
     if (code == 0)
-        *synced |= bit;
-    else
-        *synced &= (uint8_t)~bit;
+        *named |= bit;
     return code;
 }
 
-static bool is_synced(const blob_store *b, const blob_place *place)
+bool blob_is_whole(const blob_store *b, const blob_entry *e)
 {
-    return b->synced[place->folder / 8] >> place->folder % 8 & 1;
-}
-
-/* A name that was found may be one that a killed process left behind, or that
- * another thread is about to sync: it is shown once it is durable. */
-static persist_status settle_name(blob_store *b, const blob_place *place,
-                                  bool *unsynced, persist_error *error)
-{
-    pthread_mutex_lock(&b->lock);
-    bool trusted = is_synced(b, place) || SEEDED_BUG(BLOB_NO_NAME_SYNC);
-    int code = trusted ? 0 : sync_names(b, place);
-    pthread_mutex_unlock(&b->lock);
-    *unsynced = code != 0;
-    return code == 0
-               ? PERSIST_OK
-               : os_failed(error, code, "sync the folder of", place->path);
-}
-
-persist_status blob_has(blob_store *b, slice cid, bool *unsynced,
-                        persist_error *error)
-{
-    uint8_t digest[HASH_SHA256_SIZE];
-    blob_place place;
+    file_place place;
     os_stat stat;
-    *unsynced = false;
-    if (!cid_decode(cid, digest))
-        return bad_cid(cid, error);
-    find_place(b, digest, &place);
-    int code = b->sys->stat(b->sys, place.path, &stat);
-    if (code == -ENOENT || code == -ENOTDIR)
-        return PERSIST_NONE;
-    return code == 0 ? settle_name(b, &place, unsynced, error)
-                     : os_failed(error, code, "look at", place.path);
+    if (e->pack != 0)
+        return true;
+    find_place(b, e->digest, &place);
+    return b->sys->stat(b->sys, place.path, &stat) == 0 && stat.size == e->size;
 }
 
 /* ---- writing ---------------------------------------------------------- */
@@ -156,194 +118,186 @@ static persist_status no_memory(persist_error *error)
     return status_set(error, PERSIST_LIMIT, "out of memory");
 }
 
-persist_status blob_create(blob_store *b, blob_writer *w, persist_error *error)
+persist_status blob_begin(blob_store *b, blob_writer *w, const uint8_t *digest,
+                          persist_error *error)
 {
-    char name[NAME_PREFIX + NAME_DIGITS + 1];
     *w = (blob_writer){.store = b};
-    w->hash = hash_sha256_begin();
-    if (w->hash == NULL)
-        return no_memory(error);
-    pthread_mutex_lock(&b->lock);
-    uint64_t number = b->next_temporary++;
-    pthread_mutex_unlock(&b->lock);
+    if (digest != NULL)
+        memcpy(w->digest, digest, sizeof w->digest);
+    else
+        w->hash = hash_sha256_begin();
+    return digest != NULL || w->hash != NULL ? PERSIST_OK : no_memory(error);
+}
+
+static persist_status make_file(blob_writer *w, persist_error *error)
+{
+    blob_store *b = w->store;
+    char name[NAME_PREFIX + NAME_DIGITS + 1];
+    uint64_t number = atomic_fetch_add(&b->next_temporary, 1);
     snprintf(name, sizeof name, "blob-%016llx", (unsigned long long)number);
     int code = os_join(w->path, sizeof w->path, b->temporary_dir, name);
     if (code == 0)
         code = b->sys->file_open(b->sys, w->path,
                                  OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &w->file);
-    if (code == 0)
-        return PERSIST_OK;
-    uint8_t ignored[HASH_SHA256_SIZE];
-    hash_sha256_end(w->hash, ignored);
-    return os_failed(error, code, "make", w->path);
+    return code == 0 ? PERSIST_OK : os_failed(error, code, "make", w->path);
+}
+
+/* The disk is at work on one piece while the next is hashed. */
+static persist_status write_pieces(blob_writer *w, slice bytes, uint64_t at,
+                                   bool hashed, persist_error *error)
+{
+    const os *sys = w->store->sys;
+    for (size_t from = 0; from < bytes.size; from += BLOB_PIECE_SIZE) {
+        size_t size = bytes.size - from;
+        if (size > BLOB_PIECE_SIZE)
+            size = BLOB_PIECE_SIZE;
+        const uint8_t *data = (const uint8_t *)bytes.data + from;
+        int code = os_write_all(sys, w->file, data, size, at + from);
+        if (code != 0)
+            return os_failed(error, code, "write", w->path);
+        sys->file_start_write(sys, w->file, at + from, size);
+        if (!hashed && w->hash != NULL)
+            hash_sha256_add(w->hash, slice_of(data, size));
+    }
+    return PERSIST_OK;
 }
 
 persist_status blob_write(blob_writer *w, slice bytes, persist_error *error)
 {
-    CHECK(w->file != NULL);
-    const os *sys = w->store->sys;
-    int code = os_write_all(sys, w->file, bytes.data, bytes.size, w->size);
-    if (code != 0)
-        return os_failed(error, code, "write", w->path);
-    if (bytes.size > 0)
-        hash_sha256_add(w->hash, bytes);
+    uint64_t at = w->size;
+    persist_status status = PERSIST_OK;
     w->size += bytes.size;
-    return PERSIST_OK;
-}
-
-/* Makes the folders of a blob, if they are missing. */
-static int make_folders(const blob_store *b, const blob_place *place)
-{
-    int code = b->sys->dir_make(b->sys, place->outer);
-    if (code == 0 || code == -EEXIST)
-        code = b->sys->dir_make(b->sys, place->inner);
-    return code == -EEXIST ? 0 : code;
-}
-
-/* A blob of another size is damaged, and replaced. */
-static bool is_stored(const blob_store *b, const blob_place *place,
-                      uint64_t size)
-{
-    os_stat stat;
-    return b->sys->stat(b->sys, place->path, &stat) == 0 && stat.size == size;
-}
-
-/* The store's lock is held, so a name that is found has been synced. */
-static persist_status put_in_place(blob_writer *w, const blob_place *place,
-                                   bool *kept, bool *unsynced,
-                                   persist_error *error)
-{
-    blob_store *b = w->store;
-    const os *sys = b->sys;
-    bool stored = is_stored(b, place, w->size);
-    *kept = false;
-    if (stored && is_synced(b, place))
-        return PERSIST_OK;
-    if (!stored) {
-        int code = SEEDED_BUG(BLOB_NO_SYNC) ? 0 : os_sync(sys, w->file);
-        if (code != 0) {
-            *unsynced = code != -ENOSPC && code != -EDQUOT;
-            return os_failed(error, code, "sync", w->path);
-        }
-        code = make_folders(b, place);
-        if (code == 0)
-            code = sys->rename(sys, w->path, place->path);
-        if (code != 0)
-            return os_failed(error, code, "make", place->path);
-        *kept = true;
+    if (w->file == NULL && w->size <= w->store->packed_max) {
+        buf_put_slice(&w->small, bytes);
+        if (w->hash != NULL && bytes.size > 0)
+            hash_sha256_add(w->hash, bytes);
+        return w->small.failed ? no_memory(error) : PERSIST_OK;
     }
-    int code = sync_names(b, place);
-    if (code == 0)
-        return PERSIST_OK;
-    *unsynced = true;
-    return os_failed(error, code, "sync the folder of", place->path);
-}
-
-static void release_writer(blob_writer *w, bool kept)
-{
-    const os *sys = w->store->sys;
-    if (w->file != NULL)
-        sys->file_close(sys, w->file);
-    if (!kept)
-        sys->unlink(sys, w->path);
-    w->file = NULL;
-}
-
-persist_status blob_finish(blob_writer *w, persist_cid out, bool *unsynced,
-                           persist_error *error)
-{
-    blob_store *b = w->store;
-    uint8_t digest[HASH_SHA256_SIZE];
-    CHECK(w->file != NULL && w->hash != NULL);
-    blob_place place;
-    bool kept = false;
-    *unsynced = false;
-    hash_sha256_end(w->hash, digest);
-    find_place(b, digest, &place);
-    pthread_mutex_lock(&b->lock);
-    persist_status status = put_in_place(w, &place, &kept, unsynced, error);
-    pthread_mutex_unlock(&b->lock);
-    release_writer(w, kept);
+    if (w->file == NULL) {
+        CHECK(w->small.size == at);
+        status = make_file(w, error);
+        if (status == PERSIST_OK)
+            status = write_pieces(w, buf_slice(&w->small), 0, true, error);
+        buf_release(&w->small);
+    }
     if (status == PERSIST_OK)
-        cid_encode(digest, out);
+        status = write_pieces(w, bytes, at, false, error);
     return status;
 }
 
-void blob_abort(blob_writer *w)
+void blob_end(blob_writer *w)
 {
-    CHECK(w->file != NULL && w->hash != NULL);
-    uint8_t ignored[HASH_SHA256_SIZE];
-    hash_sha256_end(w->hash, ignored);
-    release_writer(w, false);
+    if (w->hash != NULL)
+        hash_sha256_end(w->hash, w->digest);
+    w->hash = NULL;
+}
+
+persist_status blob_sync(blob_writer *w, bool *unsynced, persist_error *error)
+{
+    *unsynced = false;
+    if (w->file == NULL || SEEDED_BUG(BLOB_NO_SYNC))
+        return PERSIST_OK;
+    int code = os_sync(w->store->sys, w->file);
+    if (code == 0)
+        return PERSIST_OK;
+    *unsynced = code != -ENOSPC && code != -EDQUOT;
+    return os_failed(error, code, "sync", w->path);
+}
+
+static persist_status place_file(blob_writer *w, bool *unsynced,
+                                 persist_error *error)
+{
+    blob_store *b = w->store;
+    const os *sys = b->sys;
+    file_place place;
+    find_place(b, w->digest, &place);
+    int code = name_folder(b, w->digest[0], place.folder);
+    if (code == 0)
+        code = sys->rename(sys, w->path, place.path);
+    if (code != 0)
+        return os_failed(error, code, "make", place.path);
+    sys->file_close(sys, w->file);
+    w->file = NULL;
+    if (!SEEDED_BUG(BLOB_NO_NAME_SYNC))
+        code = sys->dir_sync(sys, place.folder);
+    *unsynced = code != 0;
+    return code == 0 ? PERSIST_OK
+                     : os_failed(error, code, "sync the folder of", place.path);
+}
+
+persist_status blob_place(blob_writer *w, blob_entry *out, bool *unsynced,
+                          persist_error *error)
+{
+    CHECK(w->hash == NULL && (w->file != NULL || w->small.size == w->size));
+    *unsynced = false;
+    *out = (blob_entry){.size = w->size};
+    memcpy(out->digest, w->digest, sizeof out->digest);
+    if (w->file != NULL)
+        return place_file(w, unsynced, error);
+    int code = pack_add(&w->store->packs, buf_slice(&w->small), &out->pack,
+                        &out->offset, unsynced);
+    return code == 0 ? PERSIST_OK
+                     : os_failed(error, code, "write a pack in", w->store->dir);
+}
+
+void blob_take_back(blob_store *b, const blob_entry *e)
+{
+    file_place place;
+    if (e->pack != 0) {
+        pack_take_back(&b->packs);
+        return;
+    }
+    find_place(b, e->digest, &place);
+    b->sys->unlink(b->sys, place.path);
+}
+
+void blob_release(blob_writer *w)
+{
+    const os *sys = w->store->sys;
+    blob_end(w);
+    if (w->file != NULL) {
+        sys->file_close(sys, w->file);
+        sys->unlink(sys, w->path);
+    }
+    w->file = NULL;
+    buf_release(&w->small);
 }
 
 /* ---- reading ---------------------------------------------------------- */
 
-static persist_status open_at(const blob_store *b, const blob_place *place,
-                              blob_reader *r, persist_error *error)
-{
-    *r = (blob_reader){.store = b};
-    snprintf(r->path, sizeof r->path, "%s", place->path);
-    int code = b->sys->file_open(b->sys, r->path, OS_READ, &r->file);
-    if (code == -ENOENT || code == -ENOTDIR)
-        return PERSIST_NONE;
-    if (code != 0)
-        return os_failed(error, code, "open", r->path);
-    code = b->sys->file_size(b->sys, r->file, &r->size);
-    if (code == 0) {
-        r->hash = hash_sha256_begin();
-        if (r->hash != NULL)
-            return PERSIST_OK;
-        code = -ENOMEM;
-    }
-    b->sys->file_close(b->sys, r->file);
-    return os_failed(error, code, "look at", r->path);
-}
-
-persist_status blob_open_as_is(const blob_store *b, slice cid, blob_reader *r,
-                               persist_error *error)
-{
-    uint8_t digest[HASH_SHA256_SIZE];
-    blob_place place;
-    if (!cid_decode(cid, digest))
-        return bad_cid(cid, error);
-    find_place(b, digest, &place);
-    persist_status status = open_at(b, &place, r, error);
-    memcpy(r->digest, digest, sizeof digest);
-    return status;
-}
-
-void blob_path(const blob_store *b, const uint8_t digest[HASH_SHA256_SIZE],
-               char out[PERSIST_PATH_MAX])
-{
-    blob_place place;
-    find_place(b, digest, &place);
-    memcpy(out, place.path, sizeof place.path);
-}
-
-persist_status blob_open(blob_store *b, slice cid, blob_reader *r,
-                         bool *unsynced, persist_error *error)
-{
-    blob_place place;
-    *unsynced = false;
-    persist_status status = blob_open_as_is(b, cid, r, error);
-    if (status != PERSIST_OK)
-        return status;
-    find_place(b, r->digest, &place);
-    status = settle_name(b, &place, unsynced, error);
-    if (status != PERSIST_OK)
-        blob_close(r);
-    return status;
-}
-
 static persist_status corrupt(const blob_reader *r, persist_error *error)
 {
     status_set(error, PERSIST_CORRUPT,
-               "the blob in %s is not what its name says; put the blob again "
-               "or restore it from a backup",
+               "a blob in %s is missing or damaged; restore it from a backup",
                r->path);
-    status_at(error, r->path, STATUS_NO_OFFSET);
+    status_at(error, r->path, r->base);
     return PERSIST_CORRUPT;
+}
+
+persist_status blob_open(const blob_store *b, const blob_entry *e,
+                         blob_reader *r, persist_error *error)
+{
+    *r = (blob_reader){.store = b, .base = e->offset, .size = e->size};
+    memcpy(r->digest, e->digest, sizeof r->digest);
+    int code = 0;
+    if (e->pack != 0) {
+        code = pack_path(b->dir, e->pack, r->path);
+    } else {
+        file_place place;
+        find_place(b, e->digest, &place);
+        memcpy(r->path, place.path, sizeof r->path);
+    }
+    if (code == 0)
+        code = b->sys->file_open(b->sys, r->path, OS_READ, &r->file);
+    if (code == -ENOENT || code == -ENOTDIR)
+        return corrupt(r, error);
+    if (code != 0)
+        return os_failed(error, code, "open", r->path);
+    r->hash = hash_sha256_begin();
+    if (r->hash != NULL)
+        return PERSIST_OK;
+    b->sys->file_close(b->sys, r->file);
+    return no_memory(error);
 }
 
 static persist_status verify(blob_reader *r, persist_error *error)
@@ -366,7 +320,8 @@ persist_status blob_read(blob_reader *r, void *data, size_t size, size_t *got,
     CHECK(r->at <= r->size);
     *got = 0;
     size_t want = r->size - r->at < size ? (size_t)(r->size - r->at) : size;
-    int code = os_read_all(r->store->sys, r->file, data, want, r->at, got);
+    int code =
+        os_read_all(r->store->sys, r->file, data, want, r->base + r->at, got);
     if (code != 0)
         return os_failed(error, code, "read", r->path);
     if (*got < want)

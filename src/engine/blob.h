@@ -1,36 +1,43 @@
 /* SPDX-License-Identifier: MIT */
-/* Blobs: one file a cid, under two levels of folders.
+/* The bytes of blobs: small ones in packs, each large one in a file of its own,
+ * named by its cid. Which blobs there are the index says; see blob_index.c.
  *
- * A blob is written to a temporary file, synced, renamed, and its folder
- * synced; only then is it said to be there. */
+ * A file of its own is written under a temporary name, synced, renamed, and
+ * its folder synced: then the index may name it. */
 #ifndef ENGINE_BLOB_H
 #define ENGINE_BLOB_H
 
-#include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/cid.h"
 #include "base/status.h"
-#include "os/os.h"
-#include "persist.h"
+#include "engine/blob_entry.h"
+#include "engine/pack.h"
 
-enum { BLOB_FOLDERS = 65536 };
+enum { BLOB_FOLDERS = 256 };
 
 typedef struct blob_store {
     const os *sys;
     char dir[PERSIST_PATH_MAX];
     char temporary_dir[PERSIST_PATH_MAX];
-    pthread_mutex_t lock;
-    uint64_t next_temporary;
-    /* folders whose own names, and all names in them that were there, have
-     * been synced since the store was opened */
-    uint8_t synced[BLOB_FOLDERS / 8];
+    uint32_t packed_max; /* bytes of a blob that goes into a pack */
+    atomic_bool repeats; /* the last large blob that was put was there */
+    _Atomic uint64_t next_temporary;
+
+    pthread_mutex_t lock; /* for all below; held while a blob gets its place
+                             and enters the index */
+    uint8_t named[BLOB_FOLDERS / 8]; /* folders whose names are durable */
+    pack_writer packs;
 } blob_store;
 
+/* A blob in the making: in memory while it is small, then in a file. */
 typedef struct blob_writer {
     blob_store *store;
-    os_file *file;
-    hash_sha256_state *hash;
+    hash_sha256_state *hash; /* NULL: the digest is known */
+    uint8_t digest[HASH_SHA256_SIZE];
     uint64_t size;
+    buf small;
+    os_file *file; /* NULL: not yet */
     char path[PERSIST_PATH_MAX];
 } blob_writer;
 
@@ -38,6 +45,7 @@ typedef struct blob_reader {
     const blob_store *store;
     os_file *file;
     hash_sha256_state *hash;
+    uint64_t base; /* where the blob begins in the file */
     uint64_t at, size;
     uint8_t digest[HASH_SHA256_SIZE];
     char path[PERSIST_PATH_MAX];
@@ -46,33 +54,41 @@ typedef struct blob_reader {
 /* Sets up; the folders `dir` and `temporary_dir` are there. Leftovers of
  * unfinished blobs are removed. */
 persist_status blob_open_store(blob_store *, const os *, const char *dir,
-                               const char *temporary_dir, persist_error *);
+                               const char *temporary_dir, uint64_t epoch,
+                               uint32_t packed_max, persist_error *);
 void blob_close_store(blob_store *);
 
-/* The public functions without persist_ in front; writers and readers are the
- * caller's structs. What blob_has and blob_open find is
- * durable. *unsynced tells that a
- * sync failed: nothing that follows may be promised then. */
-persist_status blob_has(blob_store *, slice cid, bool *unsynced,
-                        persist_error *);
-persist_status blob_create(blob_store *, blob_writer *, persist_error *);
+/* Begins a blob; a digest that is known already need not be computed. Ends with
+ * blob_release. */
+persist_status blob_begin(blob_store *, blob_writer *, const uint8_t *digest,
+                          persist_error *);
 persist_status blob_write(blob_writer *, slice bytes, persist_error *);
-persist_status blob_finish(blob_writer *, persist_cid out, bool *unsynced,
-                           persist_error *);
-void blob_abort(blob_writer *);
-persist_status blob_open(blob_store *, slice cid, blob_reader *, bool *unsynced,
+/* All is written: computes the digest, once. */
+void blob_end(blob_writer *);
+/* Makes the bytes durable if they are in a file. *unsynced tells that a sync
+ * failed: nothing that follows may be promised then. */
+persist_status blob_sync(blob_writer *, bool *unsynced, persist_error *);
+/* With the store's lock: puts the bytes, ended and synced, where the entry then
+ * says. Those in a pack are durable after pack_sync. */
+persist_status blob_place(blob_writer *, blob_entry *, bool *unsynced,
+                          persist_error *);
+/* With the store's lock: takes back what blob_place has done last. */
+void blob_take_back(blob_store *, const blob_entry *);
+/* Releases a writer, and the bytes that have no place. */
+void blob_release(blob_writer *);
+
+/* Tells whether a blob that the index has can be what it should, by its size;
+ * one that cannot is put again. */
+bool blob_is_whole(const blob_store *, const blob_entry *);
+
+/* Opens a blob that the index has. */
+persist_status blob_open(const blob_store *, const blob_entry *, blob_reader *,
                          persist_error *);
+/* Reads as persist_blob_read does. */
 persist_status blob_read(blob_reader *, void *, size_t, size_t *got,
                          persist_error *);
 void blob_close(blob_reader *);
 
-/* For who changes nothing: as blob_open, but the name is not made durable, and
- * of the store only sys and dir are used. */
-persist_status blob_open_as_is(const blob_store *, slice cid, blob_reader *,
-                               persist_error *);
-/* Writes the path of the blob of that digest. */
-void blob_path(const blob_store *, const uint8_t digest[HASH_SHA256_SIZE],
-               char out[PERSIST_PATH_MAX]);
 /* Tells whether a name in the temporary folder is that of an unfinished blob.
  */
 bool blob_is_temporary(const char *name);

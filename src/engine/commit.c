@@ -17,12 +17,14 @@ typedef struct commit {
     const persist_edit *edits;
     size_t count;
     const persist_once *given_once;
+    const blob_entry *given_blob;
     persist_lsn lsn;
     arena before;   /* the memtable's, to go back to */
     size_t planned; /* entries of e->plan */
     size_t appends; /* numbers in e->seqs */
     uint64_t position;
     once *once;      /* to be kept */
+    blob_item *blob; /* the same */
     uint64_t logged; /* bytes of its record */
 } commit;
 
@@ -274,10 +276,15 @@ static persist_status plan(commit *c, persist_error *error)
     for (size_t i = 0; i < c->count && status == PERSIST_OK; i++)
         if (!is_expectation(&c->edits[i]))
             status = plan_edit(c, &c->edits[i], error);
-    if (status != PERSIST_OK || c->given_once == NULL)
+    if (status != PERSIST_OK)
         return status;
-    c->once = once_new(c->given_once, c->lsn, c->e->seqs, c->appends);
-    return c->once == NULL ? no_memory(error) : PERSIST_OK;
+    if (c->given_once != NULL)
+        c->once = once_new(c->given_once, c->lsn, c->e->seqs, c->appends);
+    if (c->given_blob != NULL)
+        c->blob = blob_item_new(c->given_blob, c->lsn);
+    bool made = (c->given_once == NULL || c->once != NULL) &&
+                (c->given_blob == NULL || c->blob != NULL);
+    return made ? PERSIST_OK : no_memory(error);
 }
 
 /* Drops what only a commit that failed has made. */
@@ -297,6 +304,7 @@ static void abandon(commit *c)
     arena_rewind(&t->arena, &c->before);
     readers_change_end(&c->e->readers);
     mem_free(c->once);
+    mem_free(c->blob);
 }
 
 /* ---- applying --------------------------------------------------------- */
@@ -305,6 +313,8 @@ static bool apply_all(commit *c)
 {
     memtable *t = c->e->layers->active;
     if (c->once != NULL && !memtable_reserve_once(t))
+        return false;
+    if (c->blob != NULL && !hashmap_reserve(&t->blob_map))
         return false;
     for (size_t i = 0; i < c->planned; i++) {
         if (memtable_apply(t, &c->e->plan[i], c->lsn))
@@ -323,6 +333,8 @@ static void publish(commit *c)
     CHECK(c->lsn == e->latest + 1);
     if (c->once != NULL)
         memtable_add_once(t, c->once);
+    if (c->blob != NULL)
+        memtable_add_blob(t, c->blob);
     t->last = c->lsn;
     t->logged += c->logged;
     e->latest = c->lsn;
@@ -332,11 +344,13 @@ static persist_status log_record(commit *c, persist_error *error)
 {
     engine *e = c->e;
     buf *record = wal_begin(&e->wal);
-    CHECK(c->planned > 0 || c->given_once != NULL);
+    CHECK(c->planned > 0 || c->given_once != NULL || c->given_blob != NULL);
     if (record == NULL)
         return no_memory(error);
     record_encode_body(record, e->layers->active->counts.next_position,
                        c->edits, c->count, c->given_once, e->seqs);
+    if (c->given_blob != NULL)
+        record_encode_blob(record, c->given_blob);
     if (record->failed)
         return no_memory(error);
     if (record->size - RECORD_HEADER_SIZE > RECORD_BODY_MAX)
@@ -380,7 +394,7 @@ static persist_status check(commit *c, bool *done, persist_outcome *out,
                             persist_error *error)
 {
     engine *e = c->e;
-    bool writes = c->given_once != NULL;
+    bool writes = c->given_once != NULL || c->given_blob != NULL;
     *done = true;
     if (wal_failed(&e->wal))
         return wal_read_only(&e->wal, error);
@@ -437,25 +451,41 @@ static void leave(engine *e)
         upkeep_call(e);
 }
 
+static persist_status run(commit *c, persist_outcome *out, persist_error *error)
+{
+    engine *e = c->e;
+    persist_outcome ignored;
+    persist_outcome *result = out == NULL ? &ignored : out;
+    *result = (persist_outcome){.kind = PERSIST_COMMITTED};
+    bool done;
+    persist_status status = enter(e, error);
+    if (status != PERSIST_OK)
+        return status;
+    status = check(c, &done, result, error);
+    if (status == PERSIST_OK && !done)
+        status = write_commit(c, out, error);
+    if (status == PERSIST_OK && result->kind == PERSIST_COMMITTED)
+        result->lsn = e->latest;
+    leave(e);
+    return status;
+}
+
+persist_status engine_commit_blob(engine *e, const blob_entry *entry,
+                                  persist_lsn *lsn, persist_error *error)
+{
+    commit c = {.e = e, .given_blob = entry};
+    persist_status status = run(&c, NULL, error);
+    *lsn = c.lsn;
+    return status;
+}
+
 persist_status engine_commit(engine *e, const persist_edit *edits, size_t count,
                              const persist_once *given, persist_outcome *out,
                              persist_error *error)
 {
     commit c = {.e = e, .edits = edits, .count = count, .given_once = given};
-    persist_outcome ignored;
-    persist_outcome *result = out == NULL ? &ignored : out;
-    *result = (persist_outcome){.kind = PERSIST_COMMITTED};
-    bool done;
     CHECK(out != NULL || given == NULL);
-    persist_status status = enter(e, error);
-    if (status != PERSIST_OK)
-        return status;
-    status = check(&c, &done, result, error);
-    if (status == PERSIST_OK && !done)
-        status = write_commit(&c, out, error);
-    if (status == PERSIST_OK && result->kind == PERSIST_COMMITTED)
-        result->lsn = e->latest;
-    leave(e);
+    persist_status status = run(&c, out, error);
     if (status != PERSIST_OK && out != NULL) {
         mem_free(out->seqs);
         mem_free((void *)(uintptr_t)out->actual_value.data);
@@ -472,6 +502,7 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
     memtable *t = e->layers->active;
     commit c = {.e = e, .edits = body->edits, .count = body->edit_count};
     c.given_once = body->has_once ? &body->once : NULL;
+    c.given_blob = body->has_blob ? &body->blob : NULL;
     c.lsn = lsn;
     c.before = t->arena;
     if (lsn <= layers_tables_last(e->layers))
@@ -482,7 +513,9 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
         c.count--;
     if (lsn != e->latest + 1 || body->position < t->counts.next_position ||
         body->position > PERSIST_SEQ_MAX + 1 ||
-        (body->has_once && memtable_once(t, body->once.id) != NULL))
+        (body->has_once && memtable_once(t, body->once.id) != NULL) ||
+        (body->has_blob &&
+         memtable_blob(t, blob_entry_name(&body->blob)) != NULL))
         return status_set(error, PERSIST_CORRUPT, "a record is out of order");
     t->counts.next_position = body->position;
     c.logged = body->size;

@@ -188,15 +188,30 @@ static persist_status recover(engine *e, uint64_t segment_size,
     return status;
 }
 
-static persist_status open_blobs(engine *e, persist_error *error)
+static int sync_packs(void *context)
 {
+    engine *e = context;
+    return pack_sync(&e->blobs.packs);
+}
+
+static persist_status open_blobs(engine *e, uint32_t packed_max,
+                                 persist_error *error)
+{
+    if (packed_max > PACKED_MAX_MAX)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "blobs of up to %u bytes can be packed",
+                          PACKED_MAX_MAX);
     char blobs[PERSIST_PATH_MAX], temporary[PERSIST_PATH_MAX];
     int code = os_join(blobs, sizeof blobs, e->dir, LAYOUT_BLOBS);
     if (code == 0)
         code = os_join(temporary, sizeof temporary, e->dir, LAYOUT_TEMPORARY);
     if (code != 0)
         return os_failed(error, code, "open", e->dir);
-    return blob_open_store(&e->blobs, e->sys, blobs, temporary, error);
+    e->wal.sync_first = sync_packs;
+    e->wal.sync_context = e;
+    return blob_open_store(
+        &e->blobs, e->sys, blobs, temporary, e->manifest.epoch,
+        packed_max == 0 ? PACKED_MAX_DEFAULT : packed_max, error);
 }
 
 static persist_status set_up(engine *e, const persist_options *options,
@@ -268,7 +283,7 @@ static persist_status open_all(engine *e, const persist_options *options,
     if (status == PERSIST_OK)
         status = recover(e, segment_size, error);
     if (status == PERSIST_OK)
-        status = open_blobs(e, error);
+        status = open_blobs(e, options->packed_max, error);
     if (status == PERSIST_OK && options->background)
         status = wal_start(&e->wal, error);
     if (status == PERSIST_OK && options->background)

@@ -114,6 +114,34 @@ static void flush_onces(flush *f)
     mem_free(sorted);
 }
 
+static int compare_blobs(const void *a, const void *b)
+{
+    const blob_item *const *x = a, *const *y = b;
+    return slice_compare((*x)->digest, (*y)->digest);
+}
+
+static void flush_blobs(flush *f)
+{
+    size_t count = f->from->blob_map.count, at = 0, n = 0;
+    const blob_item **sorted =
+        count == 0 ? NULL : mem_alloc(count * sizeof(const blob_item *));
+    if (sorted == NULL) {
+        f->failed = f->failed || count > 0;
+        return;
+    }
+    for (const blob_item *b;
+         (b = hashmap_next(&f->from->blob_map, &at)) != NULL;)
+        sorted[n++] = b;
+    CHECK(n == count);
+    qsort(sorted, count, sizeof(const blob_item *), compare_blobs);
+    for (size_t i = 0; i < count && !f->failed; i++) {
+        buf_clear(&f->value);
+        blob_entry_put(&f->value, &sorted[i]->entry);
+        add(f, TABLE_BLOBS, sorted[i]->digest);
+    }
+    mem_free(sorted);
+}
+
 static void flush_order(flush *f)
 {
     const order *all = &f->from->order;
@@ -136,8 +164,8 @@ static persist_status write_table(engine *e, const memtable *from,
                                   uint64_t *size, persist_error *error)
 {
     flush f = {.from = from, .to_the_bottom = to_the_bottom};
-    uint64_t names =
-        from->stream_map.count + from->key_map.count + from->once_map.count;
+    uint64_t names = from->stream_map.count + from->key_map.count +
+                     from->once_map.count + from->blob_map.count;
     persist_status status =
         table_begin(&f.writer, &e->table_place, number, e->block_size,
                     e->compress, names, error);
@@ -147,6 +175,7 @@ static persist_status write_table(engine *e, const memtable *from,
     flush_keys(&f);
     flush_onces(&f);
     flush_order(&f);
+    flush_blobs(&f);
     buf_release(&f.value);
     if (f.failed) {
         table_abort(&f.writer);

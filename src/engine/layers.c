@@ -2,6 +2,7 @@
 /* The layers of a store at one moment. */
 #include "engine/layers.h"
 
+#include "base/cursor.h"
 #include "base/mem.h"
 
 layers *layers_new(memtable *active, memtable *frozen, table *const *tables,
@@ -275,5 +276,39 @@ persist_status layers_below_once(const layers *v, slice id, const once **out,
         *owned = NULL;
     }
     *out = *owned;
+    return status;
+}
+
+/* ---- blobs ------------------------------------------------------------ */
+
+static persist_status blob_in_table(table *t, slice digest, blob_entry *out,
+                                    persist_error *error)
+{
+    table_iter i;
+    table_iter_init(&i, t, TABLE_BLOBS, false);
+    persist_status status = table_find(&i, digest, error);
+    if (status == PERSIST_OK) {
+        cursor c = cursor_of(table_value(&i));
+        memcpy(out->digest, digest.data, sizeof out->digest);
+        if (!blob_entry_get(&c, out) || !cursor_done(&c))
+            status = table_bad_entry(&i, error);
+    }
+    table_iter_release(&i);
+    return status;
+}
+
+persist_status layers_below_blob(const layers *v, slice digest, persist_lsn lsn,
+                                 blob_entry *out, persist_error *error)
+{
+    CHECK(digest.size == sizeof out->digest && lsn >= layers_tables_last(v));
+    const blob_item *b =
+        v->frozen == NULL ? NULL : memtable_blob(v->frozen, digest);
+    if (b != NULL) {
+        *out = b->entry;
+        return b->lsn <= lsn ? PERSIST_OK : PERSIST_NONE;
+    }
+    persist_status status = PERSIST_NONE;
+    for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;)
+        status = blob_in_table(v->tables[i], digest, out, error);
     return status;
 }

@@ -70,6 +70,10 @@ void found_value_release(found_value *);
 persist_status layers_below_once(const layers *, slice id, const once **out,
                                  once **owned, persist_error *);
 
+/* A blob at an lsn. PERSIST_NONE: it is not there. */
+persist_status layers_below_blob(const layers *, slice digest, persist_lsn,
+                                 blob_entry *, persist_error *);
+
 /* The floor that a stream, which is there in this state, would have after a
  * truncation through a seq below its mark. */
 persist_status layers_below_floor(const layers *, slice name,

@@ -6,6 +6,16 @@
 #include "base/check.h"
 #include "persist.h"
 
+/* Blobs up to this size share files, packs; bigger ones have their own. A pack
+ * has room for so many of the biggest of them. */
+#define PACKED_MAX_DEFAULT (1u << 20)
+#define PACKED_MAX_MAX (64u << 20)
+#define PACK_BLOBS 64u
+/* Where a blob begins in a pack: at a sector. */
+#define PACK_ALIGN 512u
+/* A blob is hashed and written in pieces of this size. */
+#define BLOB_PIECE_SIZE (512u << 10)
+
 /* Version of everything in a store directory; docs/FORMAT.md. */
 #define FORMAT_VERSION 2u
 

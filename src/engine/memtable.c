@@ -19,6 +19,7 @@ memtable *memtable_new(arena_pool *pool, uint64_t seed, persist_lsn first,
     hashmap_init(&t->stream_map, seed);
     hashmap_init(&t->key_map, seed);
     hashmap_init(&t->once_map, seed);
+    hashmap_init(&t->blob_map, seed);
     return t;
 }
 
@@ -36,9 +37,13 @@ static void release(memtable *t)
     at = 0;
     for (once *o; (o = hashmap_next(&t->once_map, &at)) != NULL;)
         mem_free(o);
+    at = 0;
+    for (blob_item *b; (b = hashmap_next(&t->blob_map, &at)) != NULL;)
+        mem_free(b);
     hashmap_release(&t->stream_map);
     hashmap_release(&t->key_map);
     hashmap_release(&t->once_map);
+    hashmap_release(&t->blob_map);
     btree_release(&t->stream_tree);
     btree_release(&t->key_tree);
     order_release(&t->order);
@@ -72,6 +77,12 @@ key *memtable_key(const memtable *t, slice name)
 once *memtable_once(const memtable *t, slice id)
 {
     return hashmap_find(&t->once_map, id);
+}
+
+blob_item *memtable_blob(const memtable *t, slice digest)
+{
+    CHECK(digest.size == HASH_SHA256_SIZE);
+    return hashmap_find(&t->blob_map, digest);
 }
 
 static bool enter(hashmap *map, btree *tree, void *item)
@@ -162,6 +173,26 @@ void memtable_add_once(memtable *t, once *o)
     hashmap_put(&t->once_map, o);
     t->memory += sizeof *o + o->seq_count * sizeof o->seqs[0] + o->id.size +
                  NAME_OVERHEAD;
+}
+
+/* ---- blobs ------------------------------------------------------------ */
+
+blob_item *blob_item_new(const blob_entry *entry, persist_lsn lsn)
+{
+    CHECK(lsn > 0);
+    blob_item *b = mem_alloc(sizeof *b);
+    if (b == NULL)
+        return NULL;
+    *b = (blob_item){.lsn = lsn, .entry = *entry};
+    b->digest = blob_entry_name(&b->entry);
+    return b;
+}
+
+void memtable_add_blob(memtable *t, blob_item *b)
+{
+    CHECK(memtable_blob(t, b->digest) == NULL);
+    hashmap_put(&t->blob_map, b);
+    t->memory += sizeof *b + NAME_OVERHEAD;
 }
 
 /* ---- applying --------------------------------------------------------- */

@@ -19,6 +19,7 @@
 
 #include "base/btree.h"
 #include "base/hashmap.h"
+#include "engine/blob_entry.h"
 #include "engine/order.h"
 #include "engine/stream.h"
 
@@ -45,6 +46,13 @@ typedef struct once {
     uint64_t seqs[];
 } once;
 
+/* A blob, from an lsn on. */
+typedef struct blob_item {
+    slice digest; /* in the entry */
+    persist_lsn lsn;
+    blob_entry entry;
+} blob_item;
+
 /* What the whole store holds, older layers included. Of keys nobody knows. */
 typedef struct store_counts {
     uint64_t next_position;
@@ -55,7 +63,7 @@ typedef struct memtable {
     _Atomic unsigned references;
     persist_lsn first, last; /* commits in it; last 0: none yet */
     uint64_t logged;         /* bytes of the log that they take */
-    hashmap stream_map, key_map, once_map;
+    hashmap stream_map, key_map, once_map, blob_map;
     btree stream_tree, key_tree;
     order order;
     arena arena; /* streams and events, keys and versions */
@@ -76,6 +84,7 @@ void memtable_unref(memtable *);
 stream *memtable_stream(const memtable *, slice name);
 key *memtable_key(const memtable *, slice name);
 once *memtable_once(const memtable *, slice id);
+blob_item *memtable_blob(const memtable *, slice digest);
 
 /* Make one that is not here. base: the stream's state in older layers, NULL:
  * none; a new stream or key is invisible until an edit applies. NULL when
@@ -113,6 +122,11 @@ once *once_new(const persist_once *, persist_lsn, const uint64_t *seqs,
                size_t seq_count);
 /* Keeps it; needs memtable_reserve_once. */
 void memtable_add_once(memtable *, once *);
+
+/* Makes an item for a blob; NULL when memory is out. Then keeps it; needs
+ * hashmap_reserve. */
+blob_item *blob_item_new(const blob_entry *, persist_lsn);
+void memtable_add_blob(memtable *, blob_item *);
 
 /* The version of a key at an lsn, which may be a deletion; NULL: ask older
  * layers. */

@@ -46,7 +46,7 @@ persist_status merge_begin(merge *m, const table_place *place,
         const table_root *roots = tables[i]->footer.roots;
         m->sources[i].table = table_ref(tables[i]);
         names += roots[TABLE_STREAMS].entries + roots[TABLE_KEYS].entries +
-                 roots[TABLE_ONCES].entries;
+                 roots[TABLE_ONCES].entries + roots[TABLE_BLOBS].entries;
     }
     persist_status status = table_begin(&m->writer, place, number, block_size,
                                         compress, names, error);
@@ -244,7 +244,7 @@ static persist_status merge_stream(merge *m, merge_source *newest,
     return PERSIST_OK;
 }
 
-/* ---- keys and command ids --------------------------------------------- */
+/* ---- keys, command ids, blobs ------------------------------------------- */
 
 static persist_status merge_key(merge *m, merge_source *newest,
                                 persist_error *error)
@@ -337,10 +337,11 @@ static persist_status merge_entry(merge *m, merge_source *newest,
         return merge_stream(m, newest, error);
     if (m->stage == MERGE_KEYS)
         return merge_key(m, newest, error);
-    if (SEEDED_BUG(MERGE_FORGETS_ONCE))
+    bool blobs = m->stage == MERGE_BLOBS;
+    if (SEEDED_BUG(MERGE_FORGETS_ONCE) && !blobs)
         return PERSIST_OK;
-    table_add(&m->writer, TABLE_ONCES, buf_slice(&m->name),
-              table_value(&newest->iter));
+    table_add(&m->writer, blobs ? TABLE_BLOBS : TABLE_ONCES,
+              buf_slice(&m->name), table_value(&newest->iter));
     return PERSIST_OK;
 }
 
@@ -370,9 +371,8 @@ static persist_status merge_some(merge *m, persist_error *error)
 persist_status merge_step(merge *m, persist_error *error)
 {
     static const table_section sections[] = {
-        [MERGE_STREAMS] = TABLE_STREAMS,
-        [MERGE_KEYS] = TABLE_KEYS,
-        [MERGE_ONCES] = TABLE_ONCES,
+        [MERGE_STREAMS] = TABLE_STREAMS, [MERGE_KEYS] = TABLE_KEYS,
+        [MERGE_ONCES] = TABLE_ONCES,     [MERGE_BLOBS] = TABLE_BLOBS,
         [MERGE_ORDER] = TABLE_ORDER,
     };
     CHECK(m->stage < MERGE_DONE);

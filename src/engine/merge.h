@@ -3,7 +3,7 @@
  *
  * Of a stream the newest state stays, and its events that are not truncated;
  * of a key the newest value, of a deletion nothing if no older table could
- * hold what it deletes. Marks and command ids stay for ever. */
+ * hold what it deletes. Marks, command ids and blobs stay for ever. */
 #ifndef ENGINE_MERGE_H
 #define ENGINE_MERGE_H
 
@@ -13,6 +13,7 @@ typedef enum merge_stage {
     MERGE_STREAMS, /* with their events */
     MERGE_KEYS,
     MERGE_ONCES,
+    MERGE_BLOBS,
     MERGE_ORDER,
     MERGE_DONE,
 } merge_stage;

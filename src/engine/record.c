@@ -33,6 +33,7 @@ enum {
     EDIT_SET_MARK = 5,
     EDIT_SET_POSITION = 6,
     EDIT_ONCE = 7,
+    EDIT_BLOB = 8,
 };
 
 #define RECORD_MAGIC 0x43455250u /* "PREC" */
@@ -241,6 +242,14 @@ void record_encode_body(buf *b, uint64_t position, const persist_edit *edits,
     buf_put(b, once->fingerprint, sizeof once->fingerprint);
 }
 
+void record_encode_blob(buf *b, const blob_entry *e)
+{
+    CHECK(b->size > RECORD_HEADER_SIZE);
+    buf_put_byte(b, EDIT_BLOB);
+    buf_put_slice(b, blob_entry_name(e));
+    blob_entry_put(b, e);
+}
+
 static slice get_slice(cursor *c, uint64_t size_max)
 {
     uint64_t size = cursor_varint(c);
@@ -275,6 +284,18 @@ static void get_once(cursor *c, record_body *out)
     slice print = cursor_bytes(c, PERSIST_FINGERPRINT_SIZE);
     if (!c->failed)
         memcpy(out->once.fingerprint, print.data, print.size);
+}
+
+static void get_blob(cursor *c, record_body *out)
+{
+    if (out->edit_count > 0)
+        c->failed = true;
+    out->has_blob = true;
+    slice digest = cursor_bytes(c, sizeof out->blob.digest);
+    if (!c->failed)
+        memcpy(out->blob.digest, digest.data, digest.size);
+    if (!blob_entry_get(c, &out->blob))
+        c->failed = true;
 }
 
 static void get_edit(cursor *c, uint8_t kind, persist_edit *e)
@@ -330,13 +351,18 @@ record_result record_decode_body(slice bytes, record_body *out)
     cursor c = cursor_of(bytes);
     out->size = record_size(bytes.size);
     out->edit_count = 0;
-    out->has_once = false;
+    out->has_once = out->has_blob = false;
     out->position = cursor_varint(&c);
-    /* The command id comes last. */
-    while (!c.failed && !out->has_once && cursor_left(&c) > 0) {
+    /* The command id comes last, and a blob is alone. */
+    while (!c.failed && !out->has_once && !out->has_blob &&
+           cursor_left(&c) > 0) {
         uint8_t kind = cursor_u8(&c);
         if (kind == EDIT_ONCE) {
             get_once(&c, out);
+            continue;
+        }
+        if (kind == EDIT_BLOB) {
+            get_blob(&c, out);
             continue;
         }
         if (!grow_edits(out))

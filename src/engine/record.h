@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "engine/blob_entry.h"
 #include "engine/limits.h"
 #include "persist.h"
 
@@ -44,6 +45,9 @@ void record_encode_body(buf *, uint64_t position, const persist_edit *edits,
                         size_t edit_count, const persist_once *once,
                         const uint64_t *seqs);
 
+/* Appends that a blob is there. */
+void record_encode_blob(buf *, const blob_entry *);
+
 /* Fills in header and padding of a record of record_size bytes whose body is
  * in place, for an offset in its segment. The checksum covers the offset: a
  * record that lies anywhere else is not valid. */
@@ -70,8 +74,9 @@ typedef struct record_body {
     persist_edit *edits; /* kinds that write, PERSIST_APPEND_AT for appends */
     size_t edit_count;
     size_t edit_capacity;
-    bool has_once;
+    bool has_once, has_blob;
     persist_once once;
+    blob_entry blob;
 } record_body;
 
 typedef enum record_result {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* A table: one immutable file that holds what a run of commits did.
  *
- * It is five sorted trees of blocks (see docs/FORMAT.md): the streams by name,
+ * It is six sorted trees of blocks (see docs/FORMAT.md): the streams by name,
  * each with its state as of the table's last commit; the events by stream and
- * number; the keys; the command ids; and the order, which says for each
- * position the stream and number of its event. A filter tells which names are
- * not there. The footer comes last: without it the file is nothing. */
+ * number; the keys; the command ids; the order, which says for each position
+ * the stream and number of its event; and where the blobs are. A filter tells
+ * which names are not there. The footer comes last: without it the file is
+ * nothing. */
 #ifndef ENGINE_TABLE_H
 #define ENGINE_TABLE_H
 
@@ -20,6 +21,7 @@ typedef enum table_section {
     TABLE_KEYS,
     TABLE_ONCES,
     TABLE_ORDER,
+    TABLE_BLOBS,
     TABLE_SECTIONS,
     TABLE_FILTER = TABLE_SECTIONS, /* a kind of block, not a tree */
 } table_section;
@@ -72,6 +74,13 @@ bool table_footer_decode(slice bytes, table_footer *out);
 static inline uint8_t table_kind(unsigned section, unsigned level)
 {
     return (uint8_t)(section + 8 * level);
+}
+
+/* Tells whether the filter knows the names of a section. */
+static inline bool table_has_filter(unsigned section)
+{
+    return section == TABLE_STREAMS || section == TABLE_KEYS ||
+           section == TABLE_ONCES || section == TABLE_BLOBS;
 }
 
 /* ---- writing ---------------------------------------------------------- */

@@ -572,8 +572,7 @@ persist_status table_seek_back(table_iter *i, slice key, persist_error *error)
 persist_status table_find(table_iter *i, slice key, persist_error *error)
 {
     persist_status status = PERSIST_OK;
-    if (i->section == TABLE_STREAMS || i->section == TABLE_KEYS ||
-        i->section == TABLE_ONCES)
+    if (table_has_filter(i->section))
         status = table_may_have(i->table, i->section, key, error);
     /* what is not in its leaf is nowhere: the next one may be damaged */
     if (status == PERSIST_OK)

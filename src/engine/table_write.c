@@ -136,16 +136,10 @@ static void end_block(table_writer *w, unsigned section, unsigned level)
     add_at(w, section, level + 1, buf_slice(&l->first_key), buf_slice(&place));
 }
 
-static bool has_filter(unsigned section)
-{
-    return section == TABLE_STREAMS || section == TABLE_KEYS ||
-           section == TABLE_ONCES;
-}
-
 static size_t size_of_blocks(const table_writer *w, unsigned section)
 {
-    size_t size =
-        has_filter(section) ? w->block_size / NAME_BLOCK_SHARE : w->block_size;
+    size_t size = table_has_filter(section) ? w->block_size / NAME_BLOCK_SHARE
+                                            : w->block_size;
     return size < BLOCK_SIZE_MIN ? BLOCK_SIZE_MIN : size;
 }
 
@@ -178,7 +172,7 @@ void table_add(table_writer *w, table_section section, slice key, slice value)
 {
     if (w->status != PERSIST_OK)
         return;
-    if (has_filter(section))
+    if (table_has_filter(section))
         filter_add(&w->filter, filter_hash(section, key));
     w->footer.roots[section].entries++;
     add_at(w, section, 0, key, value);

@@ -215,7 +215,7 @@ static void verify_parts(verifier *v)
     if (go_on && m->generation > 0)
         go_on = verify_tables(v) && verify_log(v);
     if (go_on)
-        go_on = verify_blobs(v);
+        go_on = verify_blob_files(v);
     CHECK(go_on == (v->status == PERSIST_OK));
     if (go_on)
         verify_rest(v);

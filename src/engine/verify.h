@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Verifying a store: reads everything, tells of all damage, changes nothing.
  *
- * The happy path is: the lock, the manifests, the folders, then every table,
- * the log, every blob. Whatever is damaged is reported and passed by; only a
- * lack of memory, or the watcher, ends it. Each part returns false then. */
+ * The happy path is: the lock, the manifests, the folders, then every table and
+ * the log, with the blobs that they name. Whatever is damaged is reported and
+ * passed by; only a lack of memory, or the watcher, ends it. Each part returns
+ * false then. */
 #ifndef ENGINE_VERIFY_H
 #define ENGINE_VERIFY_H
 
+#include "engine/blob_entry.h"
 #include "engine/manifest.h"
 #include "engine/table.h"
 
@@ -21,6 +23,7 @@ typedef struct verifier {
     char temporary_dir[PERSIST_PATH_MAX];
     manifest newest, previous; /* newest: generation 0 when none is readable */
     bool newest_known;         /* both manifests are whole */
+    uint64_t blob_bytes;       /* of all files of blobs, still to be read */
     persist_status status;     /* what ended it; PERSIST_OK: nothing yet */
     persist_error *error;      /* of that */
 } verifier;
@@ -48,9 +51,12 @@ bool verify_no_memory(verifier *);
 /* The parts. */
 bool verify_tables(verifier *);
 bool verify_log(verifier *);
-/* Adds the sizes of all blobs to what is to be read. */
+/* Adds the sizes of all files of blobs to what is to be read. */
 bool verify_count_blobs(verifier *);
-bool verify_blobs(verifier *);
+/* Reads a blob that a table or the log names. */
+bool verify_blob(verifier *, const blob_entry *);
+/* Remarks on files among them that can have no blob. */
+bool verify_blob_files(verifier *);
 /* Remarks on files that nothing needs. */
 bool verify_rest(verifier *);
 

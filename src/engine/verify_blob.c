@@ -1,26 +1,84 @@
 /* SPDX-License-Identifier: MIT */
-/* Verifying blobs: every file under blobs/, its bytes against its name, and its
- * place against both. */
+/* Verifying blobs: the bytes of each that the index has against its digest; and
+ * remarks on files under blobs/ that cannot be any's. */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "engine/blob.h"
+#include "engine/numbered.h"
 #include "engine/verify.h"
 
-enum { PIECE_SIZE = 64 << 10, BLOB_DEPTH = 2, FOLDER_NAME_SIZE = 2 };
+enum { PIECE_SIZE = 64 << 10, FOLDER_NAME_SIZE = 2 };
 
-/* A walk through the folders, first to count, then to read. */
+/* ---- one blob --------------------------------------------------------- */
+
+/* What is needed to read one. */
+typedef struct blob_check {
+    blob_store store; /* only sys and dir */
+    blob_reader reader;
+    uint8_t piece[PIECE_SIZE];
+} blob_check;
+
+static bool damaged(verifier *v, const blob_entry *e, const blob_reader *r,
+                    const persist_error *error)
+{
+    char cid[CID_SIZE + 1];
+    verify_text text;
+    if (error->status == PERSIST_LIMIT)
+        return verify_failed(v, error, (persist_finding){0});
+    cid_encode(e->digest, cid);
+    return verify_found(
+        v, &(persist_finding){.damage = true,
+                              .what = error->status == PERSIST_CORRUPT
+                                          ? "the bytes of a blob are missing "
+                                            "or damaged"
+                                          : verify_short(error, text),
+                              .advice = "restore it from a backup",
+                              .path = r->path,
+                              .offset =
+                                  e->pack != 0 ? e->offset : STATUS_NO_OFFSET,
+                              .touched = PERSIST_TOUCHED_BLOB,
+                              .name = slice_str(cid)});
+}
+
+bool verify_blob(verifier *v, const blob_entry *e)
+{
+    persist_error error;
+    blob_check *c = mem_alloc(sizeof *c);
+    if (c == NULL)
+        return verify_no_memory(v);
+    c->store.sys = v->sys;
+    memcpy(c->store.dir, v->blob_dir, sizeof v->blob_dir);
+    bool go_on = true;
+    size_t got = 1;
+    v->progress->blobs++;
+    persist_status status = blob_open(&c->store, e, &c->reader, &error);
+    bool opened = status == PERSIST_OK;
+    while (status == PERSIST_OK && got > 0 && go_on) {
+        status = blob_read(&c->reader, c->piece, PIECE_SIZE, &got, &error);
+        v->blob_bytes -= got < v->blob_bytes ? got : v->blob_bytes;
+        go_on = verify_read(v, got);
+    }
+    if (go_on && status > PERSIST_NONE)
+        go_on = damaged(v, e, &c->reader, &error);
+    if (opened)
+        blob_close(&c->reader);
+    mem_free(c);
+    return go_on;
+}
+
+/* ---- the folders ------------------------------------------------------ */
+
+/* A walk through the folders, first to count, then to remark. */
 typedef struct blob_walk {
     verifier *verifier;
-    blob_store store;
-    const char *dir; /* the folder in hand */
-    unsigned depth;
-    uint8_t *piece; /* NULL: only counts */
+    const char *dir;    /* the folder in hand */
+    const char *folder; /* its name; NULL: blobs/ */
+    bool counting;
 } blob_walk;
 
-static int list(blob_walk *w, const char *dir);
+static int list(blob_walk *, const char *dir, const char *folder);
 
 static bool is_folder(const char *name)
 {
@@ -28,74 +86,38 @@ static bool is_folder(const char *name)
            strspn(name, "0123456789abcdef") == FOLDER_NAME_SIZE;
 }
 
-static bool report(verifier *v, bool damage, const char *path, slice cid,
-                   const char *what, const char *advice)
+/* Tells whether a blob can be in a file of that name in the folder in hand. */
+static bool is_ours(const blob_walk *w, const char *name)
 {
-    return verify_found(v, &(persist_finding){.damage = damage,
-                                              .what = what,
-                                              .advice = advice,
-                                              .path = path,
-                                              .offset = STATUS_NO_OFFSET,
-                                              .touched = PERSIST_TOUCHED_BLOB,
-                                              .name = cid});
-}
-
-/* Blobs are content: whoever has the bytes can put them again. */
-static const char put_again[] =
-    "put the blob again or restore it from a backup";
-
-static bool read_blob(blob_walk *w, const char *path, slice cid)
-{
-    verifier *v = w->verifier;
-    blob_reader r;
-    persist_error error;
-    persist_status status = blob_open_as_is(&w->store, cid, &r, &error);
-    CHECK(status != PERSIST_BAD_CID);
-    bool go_on = true;
-    v->progress->files++;
-    v->progress->blobs++;
-    if (status == PERSIST_OK) {
-        size_t got = 1;
-        while (status == PERSIST_OK && got > 0 && go_on) {
-            status = blob_read(&r, w->piece, PIECE_SIZE, &got, &error);
-            go_on = verify_read(v, got);
-        }
-        blob_close(&r);
-    }
-    if (status <= PERSIST_NONE || !go_on)
-        return go_on;
-    verify_text text;
-    if (error.status == PERSIST_LIMIT)
-        return verify_failed(v, &error, (persist_finding){0});
-    return report(v, true, path, cid,
-                  error.status == PERSIST_CORRUPT
-                      ? "the blob is not what its name says"
-                      : verify_short(&error, text),
-                  put_again);
-}
-
-static bool check_file(blob_walk *w, const char *path, const char *name)
-{
+    static const char digits[] = "0123456789abcdef";
     uint8_t digest[HASH_SHA256_SIZE];
-    char right[PERSIST_PATH_MAX];
+    uint64_t number;
+    if (w->folder == NULL)
+        return numbered_parse(name, PACK_SUFFIX, &number);
+    CHECK(is_folder(w->folder));
+    return cid_decode(slice_str(name), digest) &&
+           w->folder[0] == digits[digest[0] >> 4] &&
+           w->folder[1] == digits[digest[0] & 15];
+}
+
+static bool check_file(const blob_walk *w, const char *path, const char *name)
+{
     verifier *v = w->verifier;
-    slice cid = slice_str(name);
     os_stat stat;
-    bool is_blob = cid_decode(cid, digest);
-    if (w->piece == NULL) {
-        if (is_blob && v->sys->stat(v->sys, path, &stat) == 0)
-            v->progress->bytes_total += stat.size;
-        return true;
+    if (!is_ours(w, name))
+        return w->counting ||
+               verify_found(
+                   v, &(persist_finding){.what = "a file that has no blob",
+                                         .advice = "it is left alone",
+                                         .path = path,
+                                         .offset = STATUS_NO_OFFSET});
+    if (!w->counting) {
+        v->progress->files++;
+    } else if (v->sys->stat(v->sys, path, &stat) == 0) {
+        v->progress->bytes_total += stat.size;
+        v->blob_bytes += stat.size;
     }
-    if (!is_blob)
-        return report(v, false, path, slice_of(NULL, 0),
-                      "a file that is no blob", "it is left alone");
-    blob_path(&w->store, digest, right);
-    if (strcmp(path, right) != 0)
-        return report(v, true, path, cid,
-                      "a blob is in a folder where nobody looks for it",
-                      "move it where its digest says, see docs/FORMAT.md");
-    return read_blob(w, path, cid);
+    return true;
 }
 
 static int visit(void *context, const char *name)
@@ -105,30 +127,27 @@ static int visit(void *context, const char *name)
     int code = os_join(path, sizeof path, w->dir, name);
     if (code != 0)
         return code;
-    if (w->depth == BLOB_DEPTH || !is_folder(name))
+    if (w->folder != NULL || !is_folder(name))
         return check_file(w, path, name) ? 0 : -ECANCELED;
     const char *above = w->dir;
-    w->depth++;
-    code = list(w, path);
-    w->depth--;
+    code = list(w, path, name);
     w->dir = above;
+    w->folder = NULL;
     return code;
 }
 
 /* A folder that cannot be listed is reported and passed by. */
-static int list(blob_walk *w, const char *dir)
+static int list(blob_walk *w, const char *dir, const char *folder)
 {
     verifier *v = w->verifier;
     persist_error error;
     w->dir = dir;
-    CHECK(w->depth <= BLOB_DEPTH);
+    w->folder = folder;
     int code = v->sys->dir_list(v->sys, dir, visit, w);
     if (code == 0 || v->status != PERSIST_OK)
         return code == 0 ? 0 : -ECANCELED;
-    if (code == -ENOENT && w->depth == 0)
-        return 0; /* reported with the folders */
-    if (w->piece == NULL)
-        return 0;
+    if (w->counting || (code == -ENOENT && folder == NULL))
+        return 0; /* reported later, or with the folders */
     os_failed(&error, code, "list", dir);
     return verify_failed(
                v, &error,
@@ -137,31 +156,18 @@ static int list(blob_walk *w, const char *dir)
                : -ECANCELED;
 }
 
-static bool walk(verifier *v, uint8_t *piece)
-{
-    blob_walk *w = mem_alloc_zero(sizeof *w);
-    if (w == NULL)
-        return verify_no_memory(v);
-    w->verifier = v;
-    w->piece = piece;
-    w->store.sys = v->sys;
-    memcpy(w->store.dir, v->blob_dir, sizeof v->blob_dir);
-    int code = list(w, v->blob_dir);
-    mem_free(w);
-    return code == 0 && v->status == PERSIST_OK;
-}
-
 bool verify_count_blobs(verifier *v)
 {
-    return walk(v, NULL);
+    blob_walk w = {.verifier = v, .counting = true};
+    return list(&w, v->blob_dir, NULL) == 0 && v->status == PERSIST_OK;
 }
 
-bool verify_blobs(verifier *v)
+bool verify_blob_files(verifier *v)
 {
-    uint8_t *piece = mem_alloc(PIECE_SIZE);
-    if (piece == NULL)
-        return verify_no_memory(v);
-    bool go_on = walk(v, piece);
-    mem_free(piece);
-    return go_on;
+    blob_walk w = {.verifier = v};
+    if (list(&w, v->blob_dir, NULL) != 0 || v->status != PERSIST_OK)
+        return false;
+    uint64_t unread = v->blob_bytes; /* between blobs, and of none */
+    v->blob_bytes = 0;
+    return verify_read(v, unread);
 }

@@ -30,6 +30,8 @@ static persist_status count(void *context, persist_lsn lsn,
         return status_set(error, PERSIST_CORRUPT, "a record is out of order");
     c->positions = body->position;
     p->commits++;
+    if (body->has_blob && c->verifier->status == PERSIST_OK)
+        (void)verify_blob(c->verifier, &body->blob);
     for (size_t i = 0; i < body->edit_count; i++) {
         bool event = body->edits[i].kind == PERSIST_APPEND_AT;
         c->positions += event;
@@ -214,11 +216,11 @@ bool verify_log(verifier *v)
     if (status == PERSIST_CORRUPT && c.recovery.tail_count == 0 &&
         recover_read_tail(&c.recovery, &behind) == PERSIST_LIMIT)
         status = PERSIST_LIMIT;
-    bool go_on = status != PERSIST_LIMIT;
-    if (go_on)
-        go_on = walk_all(&c);
-    else
+    bool go_on = v->status == PERSIST_OK;
+    if (go_on && status == PERSIST_LIMIT)
         go_on = verify_no_memory(v);
+    else if (go_on)
+        go_on = walk_all(&c);
     /* an older manifest than the newest knows less than the log */
     if (go_on && status != PERSIST_OK && v->progress->damages == before &&
         v->newest_known)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Verifying tables: the ends, the filter, and that the five sections say the
+/* Verifying tables: the ends, the filter, and that the sections say the
  * same. Events lie in the order of the streams' numbers, which is that of their
  * names: both sections are walked side by side. */
 #include "engine/verify_table.h"
@@ -102,6 +102,22 @@ static const char *check_once(verify_tree *w, slice key, slice value)
     if (!cursor_done(&seqs))
         return damaged;
     return filter_has(c, TABLE_ONCES, key) ? NULL : not_in_filter;
+}
+
+/* The bytes are read at once; what is wrong with them is no damage of the
+ * table, and reported by itself. */
+static const char *check_blob(verify_tree *w, slice key, slice value)
+{
+    table_check *c = w->context;
+    blob_entry e;
+    cursor place = cursor_of(value);
+    if (key.size != sizeof e.digest || !blob_entry_get(&place, &e) ||
+        !cursor_done(&place))
+        return "the entry of a blob is damaged";
+    memcpy(e.digest, key.data, sizeof e.digest);
+    if (c->verifier->status == PERSIST_OK)
+        (void)verify_blob(c->verifier, &e);
+    return filter_has(c, TABLE_BLOBS, key) ? NULL : not_in_filter;
 }
 
 static const char *check_order(verify_tree *w, slice key, slice value)
@@ -226,7 +242,7 @@ static bool check_section(table_check *c, table_section section,
     c->lost = w.lost;
     buf_release(&w.key);
     buf_release(&w.last_key);
-    return go_on;
+    return go_on && c->verifier->status == PERSIST_OK;
 }
 
 static bool check_events(table_check *c, bool *whole)
@@ -246,12 +262,13 @@ static bool check_events(table_check *c, bool *whole)
 
 static bool check_sections(table_check *c)
 {
-    bool keys, onces, events, order;
+    bool keys, onces, events, order, blobs;
     if (!check_section(c, TABLE_STREAMS, check_stream, &c->streams_known) ||
         !check_events(c, &events) ||
         !check_section(c, TABLE_KEYS, check_key, &keys) ||
         !check_section(c, TABLE_ONCES, check_once, &onces) ||
-        !check_section(c, TABLE_ORDER, check_order, &order))
+        !check_section(c, TABLE_ORDER, check_order, &order) ||
+        !check_section(c, TABLE_BLOBS, check_blob, &blobs))
         return false;
     if (c->streams_known && events && order && c->event_sum != c->order_sum)
         return report(c, "the order of events does not name the events there",

@@ -72,7 +72,7 @@ static void name_keys(const verify_tree *w, const key_range *keys,
             f->number = big_u64(keys->low.data);
         if (keys->has_high && keys->high.size == ENTRY_ORDER_KEY_SIZE)
             f->end_number = big_u64(keys->high.data);
-    } else {
+    } else if (w->section != TABLE_BLOBS) { /* digests are no names */
         f->name = keys->low;
         if (keys->has_high)
             f->end_name = keys->high;

@@ -174,7 +174,9 @@ static void flush(wal *w, bool sync)
     persist_lsn last;
     wal_segment *list = begin_flush(w, sync, &last);
     pthread_mutex_unlock(&w->lock);
-    int code = write_batch(w, &w->flush);
+    int code = w->sync_first == NULL ? 0 : w->sync_first(w->sync_context);
+    if (code == 0)
+        code = write_batch(w, &w->flush);
     if (code == 0 && sync)
         code = sync_segments(w, list);
     pthread_mutex_lock(&w->lock);

@@ -59,6 +59,10 @@ typedef struct wal {
     segment_place place;
     uint64_t segment_size;
     size_t buffer_size; /* records that wait: written when they are more */
+    /* Makes durable what records name, before they are written; returns 0 or
+     * a negative errno. NULL: nothing. Set before anything is appended. */
+    int (*sync_first)(void *context);
+    void *sync_context;
 
     /* the writer's */
     wal_segment *active; /* NULL: none yet */

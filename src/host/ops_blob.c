@@ -13,7 +13,7 @@ persist_status serve_blob_put(op_call *call)
     persist_cid_of(bytes, cid);
     if (!sx_make_string(call->machine, slice_str(cid), &call->answer))
         return call_no_memory(call);
-    return persist_blob_put(call->store, bytes, cid, &call->error);
+    return persist_blob_add(call->store, bytes, cid, NULL, &call->error);
 }
 
 static persist_status read_whole(op_call *call, persist_blob_reader *reader,

@@ -58,6 +58,8 @@ struct os {
     ssize_t (*file_write)(const os *, os_file *, const void *, size_t,
                           uint64_t at);
     int (*file_sync)(const os *, os_file *);
+    /* Begins to write bytes to the disk, and does not wait: a hint. */
+    void (*file_start_write)(const os *, os_file *, uint64_t at, uint64_t size);
     /* Reserves blocks for [0, size) and grows the file to size; the new bytes
      * read as zeros. -ENOSPC when the disk is full. */
     int (*file_allocate)(const os *, os_file *, uint64_t size);

@@ -97,6 +97,14 @@ static int file_sync(const os *sys, os_file *file)
     return result(fdatasync(file->fd));
 }
 
+static void file_start_write(const os *sys, os_file *file, uint64_t at,
+                             uint64_t size)
+{
+    (void)sys;
+    (void)sync_file_range(file->fd, (off_t)at, (off_t)size,
+                          SYNC_FILE_RANGE_WRITE);
+}
+
 /* Blocks that hold written zeros, not unwritten extents: a sync of what is
  * put there later then moves data only, no file metadata. */
 static int file_allocate(const os *sys, os_file *file, uint64_t size)
@@ -307,6 +315,7 @@ const os *os_posix(void)
         .file_read = file_read,
         .file_write = file_write,
         .file_sync = file_sync,
+        .file_start_write = file_start_write,
         .file_allocate = file_allocate,
         .file_truncate = file_truncate,
         .file_size = file_size,

@@ -16,7 +16,6 @@ typedef struct disk_cursor {
 
 typedef struct disk_writer {
     persist_blob_writer head;
-    engine *engine;
     blob_writer writer;
 } disk_writer;
 
@@ -149,25 +148,17 @@ static persist_status disk_get(persist_store *store, slice name,
 
 /* ---- blobs ------------------------------------------------------------ */
 
-/* A sync that failed may have lost what another blob or commit relies on. */
-static persist_status settle(engine *e, persist_status status, bool unsynced,
-                             const persist_error *why, persist_error *error)
-{
-    if (unsynced)
-        wal_fail(&e->wal, why);
-    if (status > PERSIST_NONE && error != NULL)
-        *error = *why;
-    return status;
-}
-
 static persist_status disk_blob_has(persist_store *store, slice cid,
                                     persist_error *error)
 {
-    engine *e = engine_of(store);
-    persist_error why;
-    bool unsynced;
-    persist_status status = blob_has(&e->blobs, cid, &unsynced, &why);
-    return settle(e, status, unsynced, &why, error);
+    return engine_blob_has(engine_of(store), cid, error);
+}
+
+static persist_status disk_blob_add(persist_store *store, slice bytes,
+                                    persist_cid out, persist_lsn *lsn,
+                                    persist_error *error)
+{
+    return engine_blob_add(engine_of(store), bytes, out, lsn, error);
 }
 
 static persist_status disk_blob_create(persist_store *store,
@@ -181,8 +172,7 @@ static persist_status disk_blob_create(persist_store *store,
     if (w == NULL)
         return no_memory(error);
     w->head.backend = store->backend;
-    w->engine = e;
-    persist_status status = blob_create(&e->blobs, &w->writer, error);
+    persist_status status = blob_begin(&e->blobs, &w->writer, NULL, error);
     if (status == PERSIST_OK)
         *out = &w->head;
     else
@@ -200,25 +190,20 @@ static persist_status disk_blob_write(persist_blob_writer *writer, slice bytes,
 static void disk_blob_abort(persist_blob_writer *writer)
 {
     CHECK(writer->backend == &disk_backend);
-    blob_abort(&((disk_writer *)writer)->writer);
+    blob_release(&((disk_writer *)writer)->writer);
     mem_free(writer);
 }
 
 static persist_status disk_blob_finish(persist_blob_writer *writer,
-                                       persist_cid out, persist_error *error)
+                                       persist_cid out, persist_lsn *lsn,
+                                       persist_error *error)
 {
     CHECK(writer->backend == &disk_backend);
     disk_writer *w = (disk_writer *)writer;
-    engine *e = w->engine;
-    persist_error why;
-    bool unsynced;
-    if (wal_failed(&e->wal)) {
-        disk_blob_abort(writer);
-        return wal_read_only(&e->wal, error);
-    }
-    persist_status status = blob_finish(&w->writer, out, &unsynced, &why);
+    persist_status status = engine_blob_finish(engine_of(writer->store),
+                                               &w->writer, out, lsn, error);
     mem_free(w);
-    return settle(e, status, unsynced, &why, error);
+    return status;
 }
 
 static persist_status disk_blob_open(persist_store *store, slice cid,
@@ -229,12 +214,8 @@ static persist_status disk_blob_open(persist_store *store, slice cid,
     if (r == NULL)
         return no_memory(error);
     r->head.backend = store->backend;
-    engine *e = engine_of(store);
-    persist_error why;
-    bool unsynced;
     persist_status status =
-        blob_open(&e->blobs, cid, &r->reader, &unsynced, &why);
-    status = settle(e, status, unsynced, &why, error);
+        engine_blob_open(engine_of(store), cid, &r->reader, error);
     if (status != PERSIST_OK) {
         mem_free(r);
         return status;
@@ -287,6 +268,7 @@ static const store_backend disk_backend = {
     .info = disk_info,
     .get = disk_get,
     .blob_has = disk_blob_has,
+    .blob_add = disk_blob_add,
     .blob_create = disk_blob_create,
     .blob_write = disk_blob_write,
     .blob_finish = disk_blob_finish,

@@ -150,6 +150,7 @@ const store_backend memory_backend = {
     .info = memory_info,
     .get = memory_get,
     .blob_has = memory_blob_has,
+    .blob_add = memory_blob_add,
     .blob_create = memory_blob_create,
     .blob_write = memory_blob_write,
     .blob_finish = memory_blob_finish,

@@ -87,6 +87,9 @@ persist_status memory_get(persist_store *, slice key, persist_view, slice *out,
                           persist_error *);
 /* See persist_blob_has. */
 persist_status memory_blob_has(persist_store *, slice cid, persist_error *);
+/* See persist_blob_add. */
+persist_status memory_blob_add(persist_store *, slice bytes, persist_cid,
+                               persist_lsn *, persist_error *);
 /* See persist_blob_create. */
 persist_status memory_blob_create(persist_store *, persist_blob_writer **,
                                   persist_error *);
@@ -94,7 +97,7 @@ persist_status memory_blob_create(persist_store *, persist_blob_writer **,
 persist_status memory_blob_write(persist_blob_writer *, slice, persist_error *);
 /* See persist_blob_finish. */
 persist_status memory_blob_finish(persist_blob_writer *, persist_cid,
-                                  persist_error *);
+                                  persist_lsn *, persist_error *);
 /* See persist_blob_abort. */
 void memory_blob_abort(persist_blob_writer *);
 /* See persist_blob_open. */

@@ -63,31 +63,38 @@ void memory_blob_abort(persist_blob_writer *writer)
     mem_free(w);
 }
 
-static bool add_blob(memory_store *m, slice cid, slice bytes)
+/* A blob that was not there before is a commit. */
+persist_status memory_blob_add(persist_store *store, slice bytes,
+                               persist_cid out, persist_lsn *lsn,
+                               persist_error *error)
 {
-    CHECK(cid.size == PERSIST_CID_SIZE);
-    map_node *node = map_add(&m->blobs, cid);
-    if (node != NULL && node->value == NULL)
+    persist_cid_of(bytes, out);
+    memory_store *m = memory_enter(store);
+    map_node *node = map_add(&m->blobs, slice_str(out));
+    bool there = node != NULL && node->value != NULL;
+    if (node != NULL && !there)
         node->value = cell_new(bytes);
-    if (node != NULL && node->value != NULL)
-        return true;
-    map_remove(&m->blobs, cid);
-    return false;
+    bool done = node != NULL && node->value != NULL;
+    if (!done)
+        map_remove(&m->blobs, slice_str(out));
+    else if (!there)
+        m->latest++;
+    *lsn = m->latest;
+    memory_leave(m);
+    return done ? PERSIST_OK : memory_out(error);
 }
 
 persist_status memory_blob_finish(persist_blob_writer *writer, persist_cid out,
-                                  persist_error *error)
+                                  persist_lsn *lsn, persist_error *error)
 {
+    CHECK(writer->backend == &memory_backend);
     memory_writer *w = (memory_writer *)writer;
-    bool done = false;
-    if (!w->bytes.failed) {
-        persist_cid_of(buf_slice(&w->bytes), out);
-        memory_store *m = memory_enter(&w->store->head);
-        done = add_blob(m, slice_str(out), buf_slice(&w->bytes));
-        memory_leave(m);
-    }
+    persist_status status =
+        w->bytes.failed ? memory_out(error)
+                        : memory_blob_add(&w->store->head, buf_slice(&w->bytes),
+                                          out, lsn, error);
     memory_blob_abort(writer);
-    return done ? PERSIST_OK : memory_out(error);
+    return status;
 }
 
 persist_status memory_blob_open(persist_store *store, slice cid, uint64_t *size,

@@ -54,11 +54,14 @@ typedef struct store_backend {
                           persist_error *);
 
     persist_status (*blob_has)(persist_store *, slice cid, persist_error *);
+    persist_status (*blob_add)(persist_store *, slice bytes, persist_cid,
+                               persist_lsn *, persist_error *);
     persist_status (*blob_create)(persist_store *, persist_blob_writer **,
                                   persist_error *);
     persist_status (*blob_write)(persist_blob_writer *, slice, persist_error *);
+    /* Does not wait until the blob is durable. */
     persist_status (*blob_finish)(persist_blob_writer *, persist_cid,
-                                  persist_error *);
+                                  persist_lsn *, persist_error *);
     void (*blob_abort)(persist_blob_writer *);
     persist_status (*blob_open)(persist_store *, slice cid, uint64_t *size,
                                 persist_blob_reader **, persist_error *);
@@ -79,6 +82,7 @@ struct persist_cursor {
 };
 struct persist_blob_writer {
     const store_backend *backend;
+    persist_store *store;
 };
 struct persist_blob_reader {
     const store_backend *backend;

@@ -41,36 +41,30 @@ persist_status persist_blob_has(persist_store *store, persist_slice cid,
                                 : status;
 }
 
-static persist_status write_blob(persist_store *store, slice bytes,
-                                 persist_cid out, persist_error *error)
-{
-    persist_blob_writer *writer = NULL;
-    persist_status status = persist_blob_create(store, &writer, error);
-    if (status != PERSIST_OK)
-        return status;
-    CHECK(writer->backend == store->backend);
-    status = persist_blob_write(writer, bytes, error);
-    if (status != PERSIST_OK) {
-        persist_blob_abort(writer);
-        return status;
-    }
-    return persist_blob_finish(writer, out, error);
-}
-
-persist_status persist_blob_put(persist_store *store, persist_slice bytes,
-                                persist_cid out, persist_error *error)
+persist_status persist_blob_add(persist_store *store, persist_slice bytes,
+                                persist_cid out, persist_lsn *lsn,
+                                persist_error *error)
 {
     if (store == NULL)
         return args_closed(error, "store");
     if (out == NULL)
         return args_missing(error, "out");
+    persist_lsn ignored;
     persist_status status = args_slice(bytes, SIZE_MAX, "blob", error);
-    if (status != PERSIST_OK)
-        return status;
-    persist_cid_of(bytes, out);
-    status = store->backend->blob_has(store, slice_str(out), error);
-    return status == PERSIST_NONE ? write_blob(store, bytes, out, error)
-                                  : status;
+    return status == PERSIST_OK
+               ? store->backend->blob_add(store, bytes, out,
+                                          lsn != NULL ? lsn : &ignored, error)
+               : status;
+}
+
+persist_status persist_blob_put(persist_store *store, persist_slice bytes,
+                                persist_cid out, persist_error *error)
+{
+    persist_lsn lsn;
+    persist_status status = persist_blob_add(store, bytes, out, &lsn, error);
+    return status == PERSIST_OK
+               ? store->backend->wait_durable(store, lsn, error)
+               : status;
 }
 
 persist_status persist_blob_create(persist_store *store,
@@ -82,7 +76,10 @@ persist_status persist_blob_create(persist_store *store,
     if (out == NULL)
         return args_missing(error, "out");
     *out = NULL;
-    return store->backend->blob_create(store, out, error);
+    persist_status status = store->backend->blob_create(store, out, error);
+    if (status == PERSIST_OK)
+        (*out)->store = store;
+    return status;
 }
 
 persist_status persist_blob_write(persist_blob_writer *writer,
@@ -102,8 +99,14 @@ persist_status persist_blob_finish(persist_blob_writer *writer, persist_cid out,
     if (writer == NULL)
         return args_closed(error, "blob writer");
     persist_cid ignored;
-    return writer->backend->blob_finish(writer, out != NULL ? out : ignored,
-                                        error);
+    persist_lsn lsn;
+    persist_store *store = writer->store;
+    CHECK(store != NULL && store->backend == writer->backend);
+    persist_status status = store->backend->blob_finish(
+        writer, out != NULL ? out : ignored, &lsn, error);
+    return status == PERSIST_OK
+               ? store->backend->wait_durable(store, lsn, error)
+               : status;
 }
 
 void persist_blob_abort(persist_blob_writer *writer)

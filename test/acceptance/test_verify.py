@@ -83,8 +83,7 @@ class Verify(Tool):
 
     def test_every_damage_is_named(self):
         tables = sorted(glob.glob(self.store + "/tables/*"))
-        blob = os.path.join(self.store, "blobs")
-        blob, = glob.glob(blob + "/*/*/" + self.cid)
+        blob, = glob.glob(self.store + "/blobs/*.pak")
         damaged = [self.store + "/manifest.0", tables[0], blob]
         for path in damaged:
             self.flip(path)

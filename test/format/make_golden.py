@@ -14,8 +14,8 @@ import sys
 import stores
 
 SHAPES = {
-    "log": ("c", "segment=8192", "commits=12", "blobs=1"),
-    "tables": ("cc", *stores.SMALL, "commits=20"),
+    "log": ("c", "segment=8192", "commits=12", "blobs=3", "packed=60"),
+    "tables": ("cc", *stores.SMALL, "commits=20", "blobs=3", "packed=60"),
     "compressed": ("c", *stores.SMALL, "commits=40", "compress=1"),
     "crashed": ("cx", "segment=4096", "memtable=6000", "commits=23"),
 }

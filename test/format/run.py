@@ -31,8 +31,9 @@ SHAPES = {
     "bigger blocks": ("cx", "segment=65536", "memtable=300000", "commits=2500",
                       "keys=900", "compress=1"),
     "big values": ("cx", "segment=16384", "memtable=60000", "big=40000",
-                   "blobs=3"),
-    "many rounds": ("cxxcxc", *stores.SMALL, "commits=50", "blobs=1"),
+                   "blobs=6", "packed=9000"),
+    "many rounds": ("cxxcxc", *stores.SMALL, "commits=50", "blobs=2",
+                    "packed=100"),
     "nothing": ("cc", "commits=0"),
     "one commit": ("x", "commits=1"),
 }
@@ -143,8 +144,6 @@ class Test:
         files = [f for f in sorted(contents(hurt)) if f != "lock"]
         file = self.random.choice(files)
         kind, covered = self.hurt(hurt, file)
-        if kind == "rm":  # of a blob that is gone nothing tells
-            asked = asked.replace("blob %s\n" % os.path.basename(file), "")
         what = "%s, %s %s" % (name, kind, file)
         try:
             mine, mine_says = stores.by_reader(hurt), ""
@@ -226,6 +225,8 @@ def promised_bytes(store, file):
     """How many bytes of a file stand under checksums, whatever crashed."""
     folder, name = os.path.split(file)
     size = os.path.getsize(os.path.join(store, file))
+    if name.endswith(".pak"):  # what lies between blobs is nothing
+        return 0
     if folder not in ("wal", "tables"):
         return size
     number, manifest = int(name[:16], 16), stores.load_manifest(store)

@@ -175,7 +175,8 @@ static void set(persist_options *o, const char *setting)
         uint32_t *field;
     } sizes[] = {{"segment", &o->segment_size},
                  {"memtable", &o->memtable_size},
-                 {"width", &o->merge_width}};
+                 {"width", &o->merge_width},
+                 {"packed", &o->packed_max}};
     const struct {
         const char *name;
         uint64_t *field;

@@ -69,6 +69,8 @@ static void encode_record(const record_body *body, buf *out)
     buf_put(out, header, sizeof header);
     record_encode_body(out, body->position, body->edits, body->edit_count,
                        body->has_once ? &body->once : NULL, seqs);
+    if (body->has_blob)
+        record_encode_blob(out, &body->blob);
     mem_free(seqs);
 }
 

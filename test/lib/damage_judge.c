@@ -246,7 +246,7 @@ static bool touches(const finding *f, const probe *p)
     uint64_t most = UINT64_MAX;
     switch (f->f.touched) {
     case PERSIST_TOUCHED_UNKNOWN:
-        return p->kind != PROBE_BLOB; /* a part of the filter */
+        return true; /* a part of the filter, or blobs */
     case PERSIST_TOUCHED_EVENTS:
         return p->kind == PROBE_ALL ||
                (events && in_range(f, p->name, p->from, most));
@@ -279,14 +279,6 @@ static bool is_touched(const judgement *j, const probe *p)
     return false;
 }
 
-/* A blob whose file is gone is absent: nothing else tells of it. */
-static bool may_be_absent(const judgement *j, const probe *p, uint64_t digest)
-{
-    const sim_file *f = &j->target->files[j->damage->file];
-    return p->kind == PROBE_BLOB && j->damage->kind == DAMAGE_DELETE &&
-           strncmp(f->path, "store/blobs", 11) == 0 && digest == 1;
-}
-
 static void ask(judgement *j, persist_store *store, const uint64_t *answers)
 {
     const shape *s = j->target->shape;
@@ -303,7 +295,7 @@ static void ask(judgement *j, persist_store *store, const uint64_t *answers)
                       probe_text(p, text));
         } else if (status != PERSIST_OK) {
             wrong(j, "a read fails otherwise", error.message);
-        } else if (digest != answers[i] && !may_be_absent(j, p, digest)) {
+        } else if (digest != answers[i]) {
             wrong(j, "a read is wrong", probe_text(p, text));
         }
     }

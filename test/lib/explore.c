@@ -50,6 +50,7 @@ persist_status explore_open(const explorer *x, os_sim *sim, persist_store **out,
         .segment_size = x->segment_size,
         .memtable_size = x->memtable_size,
         .merge_width = x->memtable_size == 0 ? 0 : 2,
+        .packed_max = EXPLORE_PACKED_MAX,
         .os = os_sim_os(sim),
     };
     return persist_open(&options, out, error);
@@ -229,10 +230,10 @@ static void wait(explorer *x)
     acknowledge(x, latest);
 }
 
-void explore_blob_begin(explorer *x, op o)
+void explore_blob_begin(explorer *x, op o, persist_lsn lsn)
 {
     if (x->blob_count < EXPLORE_BLOBS_MAX)
-        x->blobs[x->blob_count++] = (explore_blob){o, false};
+        x->blobs[x->blob_count++] = (explore_blob){o, false, lsn};
 }
 
 void explore_blob_acknowledge(explorer *x)
@@ -247,9 +248,9 @@ static void apply(explorer *x, op o)
 {
     buf expected = {0}, actual = {0};
     persist_error error;
-    if (op_is_blob(o.kind))
-        explore_blob_begin(x, o);
     persist_status wanted = model_apply(&x->model, o, &expected);
+    if (op_is_blob(o.kind))
+        explore_blob_begin(x, o, x->model.latest);
     persist_status status = op_apply(x->store, o, &actual, &error);
     if (status != wanted ||
         !slice_equal(buf_slice(&expected), buf_slice(&actual)))

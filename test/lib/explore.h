@@ -18,11 +18,13 @@
 #include "model.h"
 #include "os_sim.h"
 
-enum { EXPLORE_BLOBS_MAX = 64 };
+/* A pack of so small a limit holds two blobs of the small op, or three. */
+enum { EXPLORE_BLOBS_MAX = 64, EXPLORE_PACKED_MAX = 24 };
 
 typedef struct explore_blob {
     op op;
     bool acknowledged;
+    persist_lsn lsn; /* the store after this commit is sure to have it */
 } explore_blob;
 
 typedef struct explorer {
@@ -80,8 +82,9 @@ void explore_check_rot(explorer *, os_sim *image, persist_lsn lowest,
 /* Makes an empty simulation and model for a run. */
 void explore_begin(explorer *);
 
-/* Notes a blob that is about to be put; then that it was. */
-void explore_blob_begin(explorer *, op);
+/* Notes a blob that is about to be put, and the commit after which it is
+ * there, UINT64_MAX if that is not known; then that it was put. */
+void explore_blob_begin(explorer *, op, persist_lsn);
 void explore_blob_acknowledge(explorer *);
 
 /* Opens the store of a simulation. */

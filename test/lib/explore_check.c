@@ -74,7 +74,8 @@ static void check_blobs(state *s, persist_store *store)
         char room[OP_PAYLOAD_MAX];
         persist_cid_of(op_blob(x->blobs[i].op, room), cid);
         persist_status status = persist_blob_has(store, slice_str(cid), NULL);
-        bool promised = x->blobs[i].acknowledged || (s->blobs >> i & 1);
+        bool promised = x->blobs[i].acknowledged || (s->blobs >> i & 1) ||
+                        (x->blobs[i].lsn <= persist_latest(store));
         seen |= (uint64_t)(status == PERSIST_OK) << i;
         if (status == PERSIST_NONE && promised)
             fail(s, "a blob that was put, or shown, is gone", slice_str(cid));
@@ -280,7 +281,8 @@ static void check_rotten(explorer *x, persist_store *store, persist_lsn lowest)
     buf_release(&text);
     for (size_t i = 0; i < x->blob_count; i++) {
         status = op_read_blob(store, x->blobs[i].op, &error);
-        if (status != PERSIST_OK && status != PERSIST_CORRUPT)
+        bool dropped = status == PERSIST_NONE && x->blobs[i].lsn > latest;
+        if (status != PERSIST_OK && status != PERSIST_CORRUPT && !dropped)
             explore_fail(x, "a blob reads as something else");
     }
 }

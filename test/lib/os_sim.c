@@ -347,6 +347,16 @@ static int file_truncate(const os *o, os_file *file, uint64_t size)
     return 0;
 }
 
+/* A crash may keep what was written, begun or not. */
+static void file_start_write(const os *o, os_file *file, uint64_t at,
+                             uint64_t size)
+{
+    (void)o;
+    (void)file;
+    (void)at;
+    (void)size;
+}
+
 static int file_size(const os *o, os_file *file, uint64_t *size)
 {
     os_sim *s = sim_of(o);
@@ -518,6 +528,7 @@ os_sim *os_sim_new(uint64_t seed)
         .file_sync = file_sync,
         .file_allocate = file_allocate,
         .file_truncate = file_truncate,
+        .file_start_write = file_start_write,
         .file_size = file_size,
         .file_lock = file_lock,
         .file_map = sim_file_map,

@@ -55,7 +55,8 @@ static const recipe recipes[SHAPES] = {
      .tail = 5},
 };
 
-enum { STREAMS = 5, KEYS = 9, IDS = 8, SMALL_BLOB = 300, LARGE_BLOB = 5000 };
+enum { STREAMS = 5, KEYS = 9, IDS = 8 };
+enum { SMALL_BLOB = 300, LARGE_BLOB = 5000, PACKED_MAX = SMALL_BLOB };
 
 /* ---- opening ---------------------------------------------------------- */
 
@@ -69,6 +70,7 @@ static persist_status open_as(os_sim *sim, const recipe *r, persist_store **out,
         .memtable_size = r->memtable,
         .merge_width = r->width,
         .compress = r->compress,
+        .packed_max = PACKED_MAX,
         .os = os_sim_os(sim),
     };
     return persist_open(&options, out, error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Blobs: addressed by content, whole or not there, verified when read. */
+/* Blobs: addressed by content, whole or not there, verified when read; small
+ * ones in packs, large ones in files of their own. */
 #include <errno.h>
 
 #include "base/cid.h"
@@ -8,13 +9,26 @@
 #define HELLO "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
 #define EMPTY "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 
+#define PACK "store/blobs/0000000200000001.pak"
+
 static fixture f;
+
+/* "hello world" has 11 bytes. */
+enum { PACKED = 11, OWN_FILE = 10 };
+
+static void begin(uint32_t packed_max)
+{
+    fixture_begin(&f, 0);
+    fixture_close(&f);
+    f.packed_max = packed_max;
+    fixture_reopen(&f);
+}
 
 static void find_path(const char *cid, char out[128])
 {
     uint8_t digest[HASH_SHA256_SIZE];
     assert_true(cid_decode(slice_str(cid), digest));
-    snprintf(out, 128, "store/blobs/%02x/%02x/%s", digest[0], digest[1], cid);
+    snprintf(out, 128, "store/blobs/%02x/%s", digest[0], cid);
 }
 
 /* Reads in pieces; the text so far is in f.text. */
@@ -41,25 +55,41 @@ static persist_status read_blob(const char *cid, size_t piece)
     return status;
 }
 
+static persist_status put(const char *text)
+{
+    persist_cid cid;
+    return persist_blob_put(f.store, slice_str(text), cid, &f.error);
+}
+
 static void known_cids(void **state)
 {
     (void)state;
     persist_cid cid;
-    fixture_begin(&f, 0);
-    assert_int_equal(
-        persist_blob_put(f.store, slice_str("hello world"), cid, &f.error),
-        PERSIST_OK);
-    assert_string_equal(cid, HELLO);
-    assert_int_equal(
-        persist_blob_put(f.store, slice_of(NULL, 0), cid, &f.error),
-        PERSIST_OK);
-    assert_string_equal(cid, EMPTY);
-    for (size_t piece = 1; piece < 20; piece += 3) {
-        assert_int_equal(read_blob(HELLO, piece), PERSIST_OK);
-        assert_true(slice_equal(buf_slice(&f.text), slice_str("hello world")));
+    for (uint32_t most = OWN_FILE; most <= PACKED; most++) {
+        begin(most);
+        assert_int_equal(
+            persist_blob_put(f.store, slice_str("hello world"), cid, NULL),
+            PERSIST_OK);
+        assert_string_equal(cid, HELLO);
+        assert_int_equal(
+            persist_blob_put(f.store, slice_of(NULL, 0), cid, NULL),
+            PERSIST_OK);
+        assert_string_equal(cid, EMPTY);
+        for (size_t piece = 1; piece < 20; piece += 3) {
+            assert_int_equal(read_blob(HELLO, piece), PERSIST_OK);
+            assert_true(
+                slice_equal(buf_slice(&f.text), slice_str("hello world")));
+        }
+        assert_int_equal(read_blob(EMPTY, 5), PERSIST_OK);
+        fixture_end(&f);
     }
-    assert_int_equal(read_blob(EMPTY, 5), PERSIST_OK);
-    fixture_end(&f);
+}
+
+static int found_one(void *context, const char *name)
+{
+    (void)context;
+    (void)name;
+    return 1;
 }
 
 /* A blob that was put survives any crash; one that was not finished leaves
@@ -67,60 +97,202 @@ static void known_cids(void **state)
 static void a_blob_is_durable_when_it_is_put(void **state)
 {
     (void)state;
-    persist_cid cid;
     persist_blob_writer *w;
-    fixture_begin(&f, 0);
-    assert_int_equal(
-        persist_blob_put(f.store, slice_str("hello world"), cid, NULL),
-        PERSIST_OK);
-    assert_int_equal(persist_blob_create(f.store, &w, NULL), PERSIST_OK);
-    assert_int_equal(persist_blob_write(w, slice_str("half"), NULL),
-                     PERSIST_OK);
-    os_sim *image = os_sim_kill(f.sim);
-    persist_blob_abort(w);
-    fixture_become(&f, image);
+    for (uint32_t most = OWN_FILE; most <= PACKED; most++) {
+        begin(most);
+        assert_int_equal(put("hello world"), PERSIST_OK);
+        uint64_t space = os_sim_space_used(f.sim);
+        assert_int_equal(persist_blob_create(f.store, &w, NULL), PERSIST_OK);
+        assert_int_equal(
+            persist_blob_write(w, slice_str("half of a blob"), NULL),
+            PERSIST_OK);
+        assert_true(os_sim_space_used(f.sim) > space);
+        os_sim *image = os_sim_kill(f.sim);
+        persist_blob_abort(w);
+        fixture_become(&f, image);
+        fixture_power_off(&f, SIM_KEEP_NONE);
+        fixture_reopen(&f);
+        assert_int_equal(read_blob(HELLO, 100), PERSIST_OK);
+        const os *sys = os_sim_os(f.sim);
+        assert_int_equal(sys->dir_list(sys, "store/tmp", found_one, NULL), 0);
+        fixture_end(&f);
+    }
+}
+
+/* A blob that is added is a commit: it shows at once, and is durable with the
+ * next sync, which covers all that were added. */
+static void blobs_that_are_added_share_a_sync(void **state)
+{
+    (void)state;
+    persist_cid cid;
+    persist_lsn lsn = 0;
+    begin(1000);
+    assert_int_equal(put("makes a pack"), PERSIST_OK);
+    uint64_t syncs = os_sim_calls(f.sim, SIM_SYNC);
+    for (int i = 0; i < 10; i++) {
+        char text[8];
+        snprintf(text, sizeof text, "%d", i);
+        assert_int_equal(
+            persist_blob_add(f.store, slice_str(text), cid, &lsn, NULL),
+            PERSIST_OK);
+        assert_int_equal(read_blob(cid, 4), PERSIST_OK);
+    }
+    assert_int_equal(os_sim_calls(f.sim, SIM_SYNC), syncs);
+    assert_int_equal(persist_latest(f.store), lsn);
+    assert_true(persist_durable(f.store) < lsn);
+    assert_int_equal(persist_wait_durable(f.store, lsn, NULL), PERSIST_OK);
+    assert_int_equal(os_sim_calls(f.sim, SIM_SYNC), syncs + 2);
     fixture_power_off(&f, SIM_KEEP_NONE);
     fixture_reopen(&f);
-    assert_int_equal(read_blob(HELLO, 100), PERSIST_OK);
-    uint64_t space = os_sim_space_used(f.sim);
-    fixture_close(&f);
-    fixture_reopen(&f);
-    assert_true(os_sim_space_used(f.sim) <= space);
+    assert_int_equal(persist_latest(f.store), lsn);
+    assert_int_equal(read_blob(cid, 4), PERSIST_OK);
     fixture_end(&f);
+}
+
+/* What was added and not synced goes, with all that came later. */
+static void a_blob_never_dangles(void **state)
+{
+    (void)state;
+    persist_cid cid;
+    for (uint32_t most = OWN_FILE; most <= PACKED; most++) {
+        for (int keep = SIM_KEEP_NONE; keep <= SIM_KEEP_NAMES; keep++) {
+            begin(most);
+            assert_int_equal(persist_blob_add(f.store, slice_str("hello world"),
+                                              cid, NULL, NULL),
+                             PERSIST_OK);
+            fixture_append(&f, "refers", cid);
+            fixture_power_off(&f, (sim_keep)keep);
+            fixture_reopen(&f);
+            bool refers = persist_latest(f.store) == 2;
+            assert_true(refers || persist_latest(f.store) <= 1);
+            if (refers)
+                assert_int_equal(read_blob(HELLO, 100), PERSIST_OK);
+            fixture_end(&f);
+        }
+    }
 }
 
 static void a_repeat_writes_nothing(void **state)
 {
     (void)state;
-    persist_cid cid;
-    fixture_begin(&f, 0);
-    persist_blob_put(f.store, slice_str("hello world"), cid, NULL);
-    uint64_t writes = os_sim_calls(f.sim, SIM_WRITE);
-    uint64_t syncs = os_sim_calls(f.sim, SIM_SYNC);
-    assert_int_equal(
-        persist_blob_put(f.store, slice_str("hello world"), cid, NULL),
-        PERSIST_OK);
-    assert_string_equal(cid, HELLO);
-    assert_int_equal(os_sim_calls(f.sim, SIM_WRITE), writes);
-    assert_int_equal(os_sim_calls(f.sim, SIM_SYNC), syncs);
+    for (uint32_t most = OWN_FILE; most <= PACKED; most++) {
+        begin(most);
+        assert_int_equal(put("hello world"), PERSIST_OK);
+        /* One that nobody foresaw is written in vain. */
+        assert_int_equal(put("hello world"), PERSIST_OK);
+        uint64_t writes = os_sim_calls(f.sim, SIM_WRITE);
+        uint64_t syncs = os_sim_calls(f.sim, SIM_SYNC);
+        uint64_t space = os_sim_space_used(f.sim);
+        assert_int_equal(put("hello world"), PERSIST_OK);
+        assert_int_equal(os_sim_calls(f.sim, SIM_WRITE), writes);
+        assert_int_equal(os_sim_calls(f.sim, SIM_SYNC), syncs);
+        assert_int_equal(os_sim_space_used(f.sim), space);
+        fixture_end(&f);
+    }
+}
+
+/* Written in pieces it is the same blob, wherever it comes to lie. */
+static void a_streamed_blob_is_the_same(void **state)
+{
+    (void)state;
+    for (uint32_t most = OWN_FILE; most <= PACKED; most++) {
+        persist_cid cid;
+        persist_blob_writer *w;
+        begin(most);
+        assert_int_equal(persist_blob_create(f.store, &w, NULL), PERSIST_OK);
+        for (const char *at = "hello world"; *at != '\0'; at++)
+            assert_int_equal(persist_blob_write(w, slice_of(at, 1), NULL),
+                             PERSIST_OK);
+        assert_int_equal(persist_blob_finish(w, cid, NULL), PERSIST_OK);
+        assert_string_equal(cid, HELLO);
+        assert_int_equal(persist_latest(f.store), 1);
+        assert_int_equal(put("hello world"), PERSIST_OK);
+        assert_int_equal(persist_latest(f.store), 1);
+        assert_int_equal(read_blob(HELLO, 100), PERSIST_OK);
+        fixture_end(&f);
+    }
+}
+
+/* A pack that is full is followed by another, and each opening has its own;
+ * tables and merges lose none of them. */
+static void packs_follow_each_other(void **state)
+{
+    (void)state;
+    enum { BLOBS = 40 };
+    persist_cid cids[BLOBS];
+    char text[8];
+    fixture_begin_tables(&f, 512, 2);
+    fixture_close(&f);
+    f.packed_max = 16;
+    fixture_reopen(&f);
+    for (int i = 0; i < BLOBS; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        assert_int_equal(
+            persist_blob_put(f.store, slice_str(text), cids[i], NULL),
+            PERSIST_OK);
+        if (i % 7 == 6) {
+            fixture_close(&f);
+            fixture_reopen(&f);
+        }
+    }
+    persist_stats stats;
+    persist_get_stats(f.store, &stats);
+    assert_true(stats.tables > 0);
+    assert_int_equal(persist_latest(f.store), BLOBS);
+    for (int i = 0; i < BLOBS; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        assert_int_equal(read_blob(cids[i], 3), PERSIST_OK);
+        assert_true(slice_equal(buf_slice(&f.text), slice_str(text)));
+    }
     fixture_end(&f);
 }
 
 static void damage_is_named(void **state)
 {
     (void)state;
-    persist_cid cid;
     char path[128];
-    fixture_begin(&f, 0);
-    persist_blob_put(f.store, slice_str("hello world"), cid, NULL);
+    begin(PACKED);
+    put("another");
+    put("hello world");
+    fixture_flip(&f, PACK, PACK_ALIGN + 3);
+    assert_int_equal(read_blob(HELLO, 100), PERSIST_CORRUPT);
+    assert_string_equal(f.error.path, PACK);
+    assert_int_equal(f.error.offset, PACK_ALIGN);
+    fixture_flip(&f, PACK, PACK_ALIGN + 3);
+    assert_int_equal(read_blob(HELLO, 100), PERSIST_OK);
+    fixture_end(&f);
+
+    begin(OWN_FILE);
+    put("hello world");
     find_path(HELLO, path);
     fixture_flip(&f, path, 3);
     assert_int_equal(read_blob(HELLO, 100), PERSIST_CORRUPT);
     assert_string_equal(f.error.path, path);
-    fixture_flip(&f, path, 3);
-    assert_int_equal(read_blob(HELLO, 100), PERSIST_OK);
-    fixture_patch(&f, path, 11, slice_str("and more"));
+    fixture_end(&f);
+}
+
+/* A file that is missing or too short is told, and mended by a put. */
+static void a_lost_file_can_be_put_again(void **state)
+{
+    (void)state;
+    char path[128];
+    begin(OWN_FILE);
+    put("hello world");
+    find_path(HELLO, path);
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(sys->unlink(sys, path), 0);
     assert_int_equal(read_blob(HELLO, 100), PERSIST_CORRUPT);
+    assert_string_equal(f.error.path, path);
+    assert_int_equal(put("hello world"), PERSIST_OK);
+    assert_int_equal(read_blob(HELLO, 100), PERSIST_OK);
+    assert_int_equal(persist_latest(f.store), 1);
+    os_file *file;
+    assert_int_equal(sys->file_open(sys, path, OS_WRITE, &file), 0);
+    assert_int_equal(sys->file_truncate(sys, file, 4), 0);
+    sys->file_close(sys, file);
+    assert_int_equal(read_blob(HELLO, 100), PERSIST_CORRUPT);
+    assert_int_equal(put("hello world"), PERSIST_OK);
+    assert_int_equal(read_blob(HELLO, 100), PERSIST_OK);
     fixture_end(&f);
 }
 
@@ -146,12 +318,12 @@ static void absent_and_malformed_differ(void **state)
     fixture_end(&f);
 }
 
-static void a_full_disk_leaves_nothing_behind(void **state)
+static void full_disk(bool own_file)
 {
-    (void)state;
     persist_cid cid;
     slice bytes = slice_of(calloc(1, 10000), 10000);
-    fixture_begin(&f, 0);
+    begin(own_file ? 10 : 10000);
+    put("small");
     fixture_append(&f, "s", "x");
     fixture_wait(&f);
     uint64_t space = os_sim_space_used(f.sim);
@@ -167,12 +339,24 @@ static void a_full_disk_leaves_nothing_behind(void **state)
     free((void *)(uintptr_t)bytes.data);
 }
 
+static void a_full_disk_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    full_disk(false);
+    full_disk(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_cids),
         cmocka_unit_test(a_blob_is_durable_when_it_is_put),
+        cmocka_unit_test(blobs_that_are_added_share_a_sync),
+        cmocka_unit_test(a_blob_never_dangles),
         cmocka_unit_test(a_repeat_writes_nothing),
+        cmocka_unit_test(a_streamed_blob_is_the_same),
+        cmocka_unit_test(packs_follow_each_other),
+        cmocka_unit_test(a_lost_file_can_be_put_again),
         cmocka_unit_test(damage_is_named),
         cmocka_unit_test(absent_and_malformed_differ),
         cmocka_unit_test(a_full_disk_leaves_nothing_behind),

@@ -22,6 +22,7 @@ typedef struct fixture {
     persist_store *store; /* NULL: closed */
     uint32_t segment_size;
     uint32_t memtable_size, merge_width; /* 0: the defaults */
+    uint32_t packed_max;                 /* the same */
     persist_error error;
     buf text;
 } fixture;
@@ -33,6 +34,7 @@ static inline persist_status fixture_open(fixture *f)
                                .segment_size = f->segment_size,
                                .memtable_size = f->memtable_size,
                                .merge_width = f->merge_width,
+                               .packed_max = f->packed_max,
                                .os = os_sim_os(f->sim)};
     f->error = (persist_error){0};
     persist_status status = persist_open(&options, &f->store, &f->error);
