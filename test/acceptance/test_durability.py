@@ -50,6 +50,23 @@ class Traced(Case):
         self.gives(s, "(len %s)" % perform("persist/read", '"s"'),
                    str(count))
 
+    def test_the_blobs_of_an_evaluation_share_their_syncs(self):
+        s = self.trace("fdatasync,fsync,msync")
+        s.perform("blob/put", quote("makes a pack"), "nil")
+        before, count = self.syncs(), 100
+        put = perform("blob/put", '(str "blob " i)', "nil")
+        s.eval("(define put (fn (i) (if (= i 0) 0 (do %s (put (- i 1))))))"
+               "(put %d)" % (put, count))
+        used = self.syncs() - before
+        self.assertGreaterEqual(used, 2)  # of the pack and of the log
+        self.assertLessEqual(used, 6)
+        s.kill()
+        s = self.serve()
+        for i in (1, count):
+            self.gives(s, "(let ((cid %s)) %s)" % (
+                perform("blob/put", quote("blob %d" % i), "nil"),
+                perform("blob/get", "cid")), quote("blob %d" % i))
+
     def test_pipelined_commands_share_syncs(self):
         s = self.trace("fdatasync,fsync,sync_file_range,msync")
         s.eval(append("warm", 1))

@@ -252,18 +252,22 @@ class Disk(Case):
         self.alive(s)
 
     def test_a_blob_that_rots(self):
-        s = self.serve()
-        cid = s.perform("blob/put", quote("rot" * 100000), "nil")
-        self.end(s)
-        files = [p for p in glob.glob(self.store + "/**", recursive=True)
-                 if os.path.isfile(p) and cid.strip('"') in p]
-        self.assertEqual(len(files), 1, "one file a blob")
-        with open(files[0], "r+b") as f:
-            f.seek(1000)
-            f.write(b"X")
-        s = self.serve()
-        self.fails("corrupt", s, perform("blob/get", cid))
-        s.eval(append("s", 1))
+        for size in (300000, 3000000):  # in a pack, in a file of its own
+            s = self.serve()
+            cid = s.perform("blob/put", quote("rot" * (size // 3)), "nil")
+            self.end(s)
+            files = [p for p in glob.glob(self.store + "/blobs/**",
+                                          recursive=True)
+                     if os.path.isfile(p) and os.path.getsize(p) == size]
+            self.assertEqual(len(files), 1, "one file has the blob")
+            with open(files[0], "r+b") as f:
+                f.seek(1000)
+                f.write(b"X")
+            s = self.serve()
+            message = self.fails("corrupt", s, perform("blob/get", cid))
+            self.assertIn(files[0], message)
+            s.eval(append("s", size))
+            self.end(s)
 
     def test_the_event_of_a_message(self):
         s = self.serve()
