@@ -204,12 +204,16 @@ persist_status blob_sync(blob_writer *w, bool *unsynced, persist_error *error)
     return os_failed(error, code, "sync", w->path);
 }
 
-static persist_status place_file(blob_writer *w, bool *unsynced,
-                                 persist_error *error)
+persist_status blob_place(blob_writer *w, blob_entry *out, bool *unsynced,
+                          persist_error *error)
 {
     blob_store *b = w->store;
     const os *sys = b->sys;
     file_place place;
+    CHECK(w->hash == NULL && w->file != NULL);
+    *unsynced = false;
+    *out = (blob_entry){.size = w->size};
+    memcpy(out->digest, w->digest, sizeof out->digest);
     find_place(b, w->digest, &place);
     int code = name_folder(b, w->digest[0], place.folder);
     if (code == 0)
@@ -218,35 +222,20 @@ static persist_status place_file(blob_writer *w, bool *unsynced,
         return os_failed(error, code, "make", place.path);
     sys->file_close(sys, w->file);
     w->file = NULL;
-    if (!SEEDED_BUG(BLOB_NO_NAME_SYNC))
+    /* Two names of one file would be too many for the next opening, which
+     * removes what is temporary: the old one goes first. */
+    code = sys->dir_sync(sys, b->temporary_dir);
+    if (code == 0 && !SEEDED_BUG(BLOB_NO_NAME_SYNC))
         code = sys->dir_sync(sys, place.folder);
     *unsynced = code != 0;
     return code == 0 ? PERSIST_OK
                      : os_failed(error, code, "sync the folder of", place.path);
 }
 
-persist_status blob_place(blob_writer *w, blob_entry *out, bool *unsynced,
-                          persist_error *error)
-{
-    CHECK(w->hash == NULL && (w->file != NULL || w->small.size == w->size));
-    *unsynced = false;
-    *out = (blob_entry){.size = w->size};
-    memcpy(out->digest, w->digest, sizeof out->digest);
-    if (w->file != NULL)
-        return place_file(w, unsynced, error);
-    int code = pack_add(&w->store->packs, buf_slice(&w->small), &out->pack,
-                        &out->offset, unsynced);
-    return code == 0 ? PERSIST_OK
-                     : os_failed(error, code, "write a pack in", w->store->dir);
-}
-
-void blob_take_back(blob_store *b, const blob_entry *e)
+void blob_take_back(const blob_store *b, const blob_entry *e)
 {
     file_place place;
-    if (e->pack != 0) {
-        pack_take_back(&b->packs);
-        return;
-    }
+    CHECK(e->pack == 0);
     find_place(b, e->digest, &place);
     b->sys->unlink(b->sys, place.path);
 }

@@ -68,12 +68,12 @@ void blob_end(blob_writer *);
 /* Makes the bytes durable if they are in a file. *unsynced tells that a sync
  * failed: nothing that follows may be promised then. */
 persist_status blob_sync(blob_writer *, bool *unsynced, persist_error *);
-/* With the store's lock: puts the bytes, ended and synced, where the entry then
- * says. Those in a pack are durable after pack_sync. */
+/* With the store's lock: gives the file, ended and synced, its own name, and
+ * makes that durable; the index may then have the entry. */
 persist_status blob_place(blob_writer *, blob_entry *, bool *unsynced,
                           persist_error *);
 /* With the store's lock: takes back what blob_place has done last. */
-void blob_take_back(blob_store *, const blob_entry *);
+void blob_take_back(const blob_store *, const blob_entry *);
 /* Releases a writer, and the bytes that have no place. */
 void blob_release(blob_writer *);
 

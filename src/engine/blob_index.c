@@ -49,25 +49,6 @@ static persist_status settle(engine *e, persist_status status, bool unsynced,
 
 /* ---- putting ---------------------------------------------------------- */
 
-/* With the blobs' lock: gives a blob its place, and commits that. */
-static persist_status enter(engine *e, blob_writer *w, bool indexed,
-                            persist_lsn *lsn, persist_error *error)
-{
-    blob_entry entry;
-    bool unsynced;
-    persist_error why;
-    if (wal_failed(&e->wal))
-        return wal_read_only(&e->wal, error);
-    persist_status status = blob_place(w, &entry, &unsynced, &why);
-    status = settle(e, status, unsynced, &why, error);
-    if (status != PERSIST_OK || indexed)
-        return status;
-    status = engine_commit_blob(e, &entry, lsn, error);
-    if (status != PERSIST_OK)
-        blob_take_back(&e->blobs, &entry);
-    return status;
-}
-
 /* Looks a blob up. PERSIST_NONE: it has to be written; *indexed tells whether
  * the index has it all the same. */
 static persist_status look_up(engine *e, const uint8_t *digest, bool *indexed,
@@ -80,14 +61,71 @@ static persist_status look_up(engine *e, const uint8_t *digest, bool *indexed,
                                                          : status;
 }
 
-/* All bytes are written. *there: they were there before. */
-static persist_status keep(engine *e, blob_writer *w, bool *there,
-                           persist_lsn *lsn, persist_error *error)
+/* With the blobs' lock: adds a blob to a pack, by its digest, which is computed
+ * if it is not known. *there: it was there before. */
+static persist_status add_to_pack(engine *e, slice bytes, uint8_t *digest,
+                                  bool known, bool *there, persist_lsn *lsn,
+                                  persist_error *error)
+{
+    blob_store *b = &e->blobs;
+    blob_entry entry = {.size = bytes.size};
+    bool unsynced, indexed;
+    persist_error why;
+    int code =
+        pack_add(&b->packs, bytes, &entry.pack, &entry.offset, &unsynced);
+    if (code != 0) {
+        persist_status status =
+            os_failed(&why, code, "write a pack in", b->dir);
+        return settle(e, status, unsynced, &why, error);
+    }
+    if (!known)
+        hash_sha256(bytes, digest);
+    memcpy(entry.digest, digest, sizeof entry.digest);
+    persist_status status = look_up(e, digest, &indexed, lsn, error);
+    *there = status == PERSIST_OK;
+    if (status == PERSIST_NONE)
+        status = engine_commit_blob(e, &entry, lsn, error);
+    if (status != PERSIST_OK || *there)
+        pack_take_back(&b->packs);
+    return status;
+}
+
+static persist_status add_packed(engine *e, slice bytes, uint8_t *digest,
+                                 bool known, bool *there, persist_lsn *lsn,
+                                 persist_error *error)
+{
+    CHECK(bytes.size <= e->blobs.packed_max);
+    pthread_mutex_lock(&e->blobs.lock);
+    persist_status status =
+        add_to_pack(e, bytes, digest, known, there, lsn, error);
+    pthread_mutex_unlock(&e->blobs.lock);
+    return status;
+}
+
+/* With the blobs' lock: gives a file its name, and commits that. */
+static persist_status name_file(engine *e, blob_writer *w, bool indexed,
+                                persist_lsn *lsn, persist_error *error)
+{
+    blob_entry entry;
+    bool unsynced;
+    persist_error why;
+    persist_status status = blob_place(w, &entry, &unsynced, &why);
+    status = settle(e, status, unsynced, &why, error);
+    if (status != PERSIST_OK || indexed)
+        return status;
+    status = engine_commit_blob(e, &entry, lsn, error);
+    if (status != PERSIST_OK)
+        blob_take_back(&e->blobs, &entry);
+    return status;
+}
+
+/* Adds a blob whose bytes are in the writer's file. */
+static persist_status add_file(engine *e, blob_writer *w, bool *there,
+                               persist_lsn *lsn, persist_error *error)
 {
     blob_store *b = &e->blobs;
     bool indexed, unsynced;
     persist_error why;
-    blob_end(w);
     persist_status status = look_up(e, w->digest, &indexed, lsn, error);
     *there = status == PERSIST_OK;
     if (status != PERSIST_NONE)
@@ -99,10 +137,26 @@ static persist_status keep(engine *e, blob_writer *w, bool *there,
     pthread_mutex_lock(&b->lock);
     /* Somebody may have put the same in between. */
     status = look_up(e, w->digest, &indexed, lsn, error);
-    if (status == PERSIST_NONE)
-        status = enter(e, w, indexed, lsn, error);
+    if (status == PERSIST_NONE && wal_failed(&e->wal))
+        status = wal_read_only(&e->wal, error);
+    else if (status == PERSIST_NONE)
+        status = name_file(e, w, indexed, lsn, error);
     pthread_mutex_unlock(&b->lock);
     return status;
+}
+
+static persist_status finish(engine *e, blob_writer *w, bool *there,
+                             persist_lsn *lsn, persist_error *error)
+{
+    bool indexed;
+    blob_end(w);
+    if (w->file != NULL)
+        return add_file(e, w, there, lsn, error);
+    persist_status status = look_up(e, w->digest, &indexed, lsn, error);
+    return status == PERSIST_NONE
+               ? add_packed(e, buf_slice(&w->small), w->digest, true, there,
+                            lsn, error)
+               : status;
 }
 
 persist_status engine_blob_finish(engine *e, blob_writer *w, persist_cid out,
@@ -110,46 +164,58 @@ persist_status engine_blob_finish(engine *e, blob_writer *w, persist_cid out,
 {
     bool there;
     CHECK(w->store == &e->blobs);
-    persist_status status = keep(e, w, &there, lsn, error);
+    persist_status status = finish(e, w, &there, lsn, error);
     if (status == PERSIST_OK)
         cid_encode(w->digest, out);
     blob_release(w);
     return status;
 }
 
-/* A small blob costs little to hash and to copy: first it is looked up. So is a
- * large one when the one before was a repeat; else it is written while it is
- * hashed, for nothing if it turns out to be a repeat. */
-persist_status engine_blob_add(engine *e, slice bytes, persist_cid out,
-                               persist_lsn *lsn, persist_error *error)
+static persist_status add_large(engine *e, slice bytes, uint8_t *digest,
+                                bool known, bool *there, persist_lsn *lsn,
+                                persist_error *error)
 {
-    blob_store *b = &e->blobs;
     blob_writer w;
-    uint8_t digest[HASH_SHA256_SIZE];
-    bool large = bytes.size > b->packed_max, there = true, indexed;
-    bool first = !large || atomic_load(&b->repeats);
-    persist_status status = PERSIST_NONE;
-    if (first) {
-        hash_sha256(bytes, digest);
-        cid_encode(digest, out);
-        status = look_up(e, digest, &indexed, lsn, error);
-    }
-    if (status != PERSIST_NONE)
-        return status;
-    if (wal_failed(&e->wal))
-        return wal_read_only(&e->wal, error);
-    status = blob_begin(b, &w, first ? digest : NULL, error);
+    persist_status status =
+        blob_begin(&e->blobs, &w, known ? digest : NULL, error);
     if (status != PERSIST_OK)
         return status;
     status = blob_write(&w, bytes, error);
     if (status == PERSIST_OK)
-        status = keep(e, &w, &there, lsn, error);
+        status = finish(e, &w, there, lsn, error);
     if (status == PERSIST_OK)
-        cid_encode(w.digest, out);
-    if (status == PERSIST_OK && large)
-        atomic_store(&b->repeats, there);
+        memcpy(digest, w.digest, sizeof w.digest);
     blob_release(&w);
     return status;
+}
+
+/* The disk is at work while the digest is computed: in vain if it turns out
+ * that the blob was there, so after a repeat the next one is looked up first. A
+ * few bytes are hashed in no time. */
+persist_status engine_blob_add(engine *e, slice bytes, persist_cid out,
+                               persist_lsn *lsn, persist_error *error)
+{
+    blob_store *b = &e->blobs;
+    uint8_t digest[HASH_SHA256_SIZE];
+    bool small = bytes.size < b->packed_max / BLOB_AHEAD_SHARE;
+    bool known = small || atomic_load(&b->repeats) || wal_failed(&e->wal);
+    bool there = true, indexed;
+    persist_status status = PERSIST_NONE;
+    if (known) {
+        hash_sha256(bytes, digest);
+        status = look_up(e, digest, &indexed, lsn, error);
+    }
+    if (status == PERSIST_NONE && wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
+    if (status == PERSIST_NONE)
+        status = (bytes.size <= b->packed_max ? add_packed : add_large)(
+            e, bytes, digest, known, &there, lsn, error);
+    if (status != PERSIST_OK)
+        return status;
+    cid_encode(digest, out);
+    if (!small)
+        atomic_store(&b->repeats, there);
+    return PERSIST_OK;
 }
 
 /* ---- reading ---------------------------------------------------------- */

@@ -13,8 +13,11 @@
 #define PACK_BLOBS 64u
 /* Where a blob begins in a pack: at a sector. */
 #define PACK_ALIGN 512u
-/* A blob is hashed and written in pieces of this size. */
+/* A large blob is hashed and written in pieces of this size. */
 #define BLOB_PIECE_SIZE (512u << 10)
+/* From this part of the largest packed blob on, 16 KiB by default, writing
+ * ahead of hashing pays. */
+#define BLOB_AHEAD_SHARE 64u
 
 /* Version of everything in a store directory; docs/FORMAT.md. */
 #define FORMAT_VERSION 2u

@@ -114,10 +114,9 @@ int pack_add(pack_writer *w, slice bytes, uint64_t *number, uint64_t *offset,
     uint64_t at = next_offset(w);
     w->before = w->end;
     code = os_write_all(w->sys, w->file, bytes.data, bytes.size, at);
-    if (code != 0) {
-        pack_take_back(w);
+    if (code != 0)
         return code;
-    }
+    w->sys->file_start_write(w->sys, w->file, at, bytes.size);
     w->end = at + bytes.size;
     atomic_store(&w->unsynced, true);
     *number = w->number;
@@ -130,6 +129,4 @@ void pack_take_back(pack_writer *w)
 {
     CHECK(w->file != NULL && w->before <= w->end);
     w->end = w->before;
-    /* What stays behind if this fails is written over. */
-    (void)w->sys->file_truncate(w->sys, w->file, w->end);
 }

@@ -46,7 +46,7 @@ int pack_path(const char *dir, uint64_t number, char out[PERSIST_PATH_MAX]);
 int pack_add(pack_writer *, slice bytes, uint64_t *number, uint64_t *offset,
              bool *unsynced);
 
-/* The writer: takes back what was added last. */
+/* The writer: takes back what was added last; the next bytes go there. */
 void pack_take_back(pack_writer *);
 
 /* Makes durable what was added. Returns 0 or a negative errno. */

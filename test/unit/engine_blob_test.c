@@ -330,7 +330,8 @@ static void full_disk(bool own_file)
     os_sim_limit_space(f.sim, space + 100);
     assert_int_equal(persist_blob_put(f.store, bytes, cid, &f.error),
                      PERSIST_NO_SPACE);
-    assert_int_equal(os_sim_space_used(f.sim), space);
+    if (own_file) /* in a pack the next blob is written over it */
+        assert_int_equal(os_sim_space_used(f.sim), space);
     os_sim_limit_space(f.sim, UINT64_MAX);
     assert_int_equal(persist_blob_put(f.store, bytes, cid, &f.error),
                      PERSIST_OK);
