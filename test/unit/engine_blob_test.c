@@ -9,7 +9,7 @@
 #define HELLO "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
 #define EMPTY "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 
-#define PACK "store/blobs/0000000200000001.pak"
+#define PACK "store/blobs/0000000100000001.pak"
 
 static fixture f;
 
