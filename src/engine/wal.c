@@ -266,8 +266,8 @@ persist_status wal_reserve(wal *w, persist_error *error)
     return PERSIST_OK;
 }
 
-/* With the lock held: puts the record in the buffer. One that is bigger than
- * the buffer comes alone, by swapping. */
+/* With the lock held: puts the record in the buffer. The first one, which may
+ * be bigger than the buffer, comes by swapping. */
 static void buffer_record(wal *w, uint64_t size)
 {
     wal_batch *batch = &w->fill;
@@ -283,14 +283,14 @@ static void buffer_record(wal *w, uint64_t size)
             (wal_extent){segment, segment->end, batch->bytes.size, size};
         segment->pending++;
     }
-    if (size > w->buffer_size) {
-        CHECK(batch->bytes.size == 0);
+    if (batch->bytes.size == 0) {
         buf swap = batch->bytes;
         batch->bytes = w->scratch;
         w->scratch = swap;
         batch->bytes.size = size;
+        CHECK(batch->bytes.capacity >= w->buffer_size);
     } else {
-        CHECK(batch->bytes.capacity - batch->bytes.size >= size);
+        CHECK(batch->bytes.size + size <= w->buffer_size);
         memcpy(batch->bytes.data + batch->bytes.size, w->scratch.data, size);
         batch->bytes.size += size;
     }

@@ -276,7 +276,8 @@ persist_status wal_open(wal *w, const segment_place *place,
     w->buffer_size = (size_t)(LOG_BUFFER_SEGMENTS * segment_size);
     if (w->buffer_size > LOG_BUFFER_SIZE_MAX)
         w->buffer_size = LOG_BUFFER_SIZE_MAX;
-    if (!buf_reserve(&w->fill.bytes, w->buffer_size) ||
+    if (!buf_reserve(&w->scratch, w->buffer_size) ||
+        !buf_reserve(&w->fill.bytes, w->buffer_size) ||
         !buf_reserve(&w->flush.bytes, w->buffer_size))
         return status_set(error, PERSIST_LIMIT, "out of memory");
     return adopt(w, listed, resume, error);
