@@ -7,6 +7,8 @@
  */
 #include "engine/record.h"
 
+#include <endian.h>
+
 #include "base/cursor.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -41,16 +43,15 @@ static const char segment_magic[8] = "persist";
 
 static void store_le(uint8_t *at, uint64_t value, size_t size)
 {
-    for (size_t i = 0; i < size; i++)
-        at[i] = (uint8_t)(value >> (8 * i));
+    value = htole64(value);
+    memcpy(at, &value, size);
 }
 
 static uint64_t load_le(const uint8_t *at, size_t size)
 {
     uint64_t value = 0;
-    for (size_t i = 0; i < size; i++)
-        value |= (uint64_t)at[i] << (8 * i);
-    return value;
+    memcpy(&value, at, size);
+    return le64toh(value);
 }
 
 /* ---- segment header --------------------------------------------------- */
