@@ -30,6 +30,8 @@ LIBHOST := $(B)/internal/libhost.a
 LIBTEST := $(B)/internal/libtest.a
 
 UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*.c))
+# A disk that logs its writes, where fuse is there.
+RECORDER := $(if $(wildcard /usr/include/fuse3/fuse.h),$(B)/disk/recorder)
 FORMAT := $(patsubst test/format/%.c,$(B)/format/%,$(wildcard test/format/*.c))
 CRASH := $(patsubst test/crash/%.c,$(B)/crash/%,$(wildcard test/crash/*.c))
 FUZZ := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/*.c))
@@ -61,8 +63,8 @@ programs: $(B)/sx_server $(B)/persist libs
 
 libs: $(B)/libpersist.a $(B)/libsx.a
 
-tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(FORMAT) fuzz-targets \
-	$(B)/sx_run
+tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(FORMAT) $(RECORDER) \
+	fuzz-targets $(B)/sx_run
 
 deps:
 	@scripts/deps build
@@ -177,6 +179,12 @@ $(B)/fuzz/%: $(B)/test/fuzz/%.o $(FUZZ_OBJ) $(LIBTEST) $(LIBHOST) $(LIBSX) \
 	@mkdir -p $(@D)
 	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) $(FUZZ_LINK) -o $@ $^ $(LIBS)
+
+$(B)/disk/recorder: test/disk/recorder.c
+	@mkdir -p $(@D)
+	@echo "link $@"
+	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(OPT) -isystem /usr/include/fuse3 \
+		-o $@ $< -lfuse3 -pthread
 
 $(B)/bench/%: $(B)/bench/%.o $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	@mkdir -p $(@D)
