@@ -139,7 +139,8 @@ class RecordedDisk(Disk):
 def cut(base, unflushed, rng):
     """What a power cut may leave: base, and of each later write all, nothing,
     or any of its blocks. ext4 is not made for torn blocks of its own, and
-    the simulated disk has those of ours. unflushed: (offset, bytes) in order."""
+    the simulated disk has those of ours. unflushed: (offset, bytes), in
+    their order."""
     image = bytearray(base)
     way = rng.choice(("all", "none", "writes", "blocks", "torn"))
     for index, (offset, data) in enumerate(unflushed):
