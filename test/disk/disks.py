@@ -65,7 +65,8 @@ class Disk:
             if self.make:
                 with open(self.image, "wb") as file:
                     file.truncate(self.size)
-                run("mkfs.ext4", "-q", "-F", "-b", str(BLOCK), "-E", "nodiscard", "-O",
+                run("mkfs.ext4", "-q", "-F", "-b", str(BLOCK),
+                    "-E", "nodiscard", "-O",
                     "has_journal" if self.journal else "^has_journal",
                     self.image)
             else:  # replays the journal too, if there is one
