@@ -101,11 +101,14 @@ static persist_status load(recovery *r, uint64_t number, segment_header *header,
 /* ---- the tail --------------------------------------------------------- */
 
 /* Takes what a valid record behind the listed ones tells. */
-static void note(recovery *r, tail_segment *t, const record_header *h)
+static void note(recovery *r, tail_segment *t, uint64_t at,
+                 const record_header *h)
 {
     /* An interrupted recovery leaves copies; they prove nothing. */
     if (t->later && h->watermark == h->lsn)
         return;
+    if (!t->used)
+        t->first = at;
     t->used = true;
     if (h->lsn > t->newest)
         t->newest = h->lsn;
@@ -122,7 +125,7 @@ static persist_status scan(recovery *r, tail_segment *t, uint64_t from,
     for (uint64_t at = record_look(bytes, from); at < bytes.size;) {
         record_header h;
         if (record_read(bytes, at, r->place.identity, t->number, &h, &hashed)) {
-            note(r, t, &h);
+            note(r, t, at, &h);
             at = record_look(bytes, at + record_size(h.body_size));
             continue;
         }
@@ -162,7 +165,7 @@ static persist_status replay_run(recovery *r, segment_entry *e, uint64_t until,
     while (record_read(bytes, e->end, r->place.identity, e->number, &h, NULL) &&
            h.lsn == e->last + 1) {
         if (t != NULL)
-            note(r, t, &h);
+            note(r, t, e->end, &h);
         slice body =
             slice_of(r->bytes.data + e->end + RECORD_HEADER_SIZE, h.body_size);
         record_result result = record_decode_body(body, &r->body);
@@ -276,20 +279,6 @@ static persist_status read_unlisted(recovery *r, uint64_t number,
     return read_tail(r, t, error);
 }
 
-/* The last listed segment is loaded. */
-static persist_status read_rest(recovery *r, persist_error *error)
-{
-    const manifest *old = r->old;
-    const segment_entry *last = last_entry(r);
-    persist_status status = PERSIST_OK;
-    if (last != NULL)
-        status = read_tail(r, add_tail(r, last->number, last->end), error);
-    for (size_t i = 0; i < r->number_count && status == PERSIST_OK; i++)
-        if (r->numbers[i] >= old->next_segment)
-            status = read_unlisted(r, r->numbers[i], error);
-    return status;
-}
-
 static persist_status replay_all(recovery *r, persist_error *error)
 {
     const manifest *old = r->old;
@@ -297,26 +286,18 @@ static persist_status replay_all(recovery *r, persist_error *error)
     r->watermark = old->watermark;
     for (size_t i = 0; i < old->segment_count && status == PERSIST_OK; i++)
         status = replay_listed(r, &old->segments[i], error);
-    return status == PERSIST_OK ? read_rest(r, error) : status;
-}
-
-persist_status recover_read_tail(recovery *r, persist_error *error)
-{
-    const manifest *old = r->old;
-    segment_header header;
-    CHECK(r->tail_count == 0 && r->tail != NULL);
-    r->out.segment_count = 0;
-    for (size_t i = 0; i < old->segment_count; i++)
-        if (!manifest_add(&r->out, old->segments[i]))
-            return no_memory(error);
-    const segment_entry *last = last_entry(r);
-    persist_status status =
-        last == NULL ? PERSIST_OK : load(r, last->number, &header, error);
-    return status <= PERSIST_NONE ? read_rest(r, error) : status;
+    if (status == PERSIST_OK && old->segment_count > 0) {
+        const segment_entry *last = last_entry(r);
+        status = read_tail(r, add_tail(r, last->number, last->end), error);
+    }
+    for (size_t i = 0; i < r->number_count && status == PERSIST_OK; i++)
+        if (r->numbers[i] >= old->next_segment)
+            status = read_unlisted(r, r->numbers[i], error);
+    return status;
 }
 
 /* Names the place where a promised record should have been: behind the last
- * good one, unless only a later segment goes on. */
+ * good one, or, if the segment that goes on has lost its start, there. */
 static persist_status report_hole(recovery *r, persist_error *error)
 {
     const segment_entry *last = last_entry(r);
@@ -326,7 +307,7 @@ static persist_status report_hole(recovery *r, persist_error *error)
         const tail_segment *t = &r->tail[i];
         if (!t->used || t->newest <= last_lsn(r))
             continue;
-        if (t->number != number) {
+        if (t->number != number && t->first > SEGMENT_HEADER_SIZE) {
             number = t->number;
             offset = SEGMENT_HEADER_SIZE;
         }

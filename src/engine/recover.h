@@ -23,9 +23,10 @@ typedef persist_status (*recover_fn)(void *context, persist_lsn,
 /* A segment that may hold records beyond those the manifest lists. */
 typedef struct tail_segment {
     uint64_t number;
-    uint64_t from; /* offset where such records begin */
-    bool later;    /* of an epoch that the manifest does not know */
-    bool used;     /* a valid record is in it, other than a copy */
+    uint64_t from;  /* offset where such records begin */
+    bool later;     /* of an epoch that the manifest does not know */
+    bool used;      /* a valid record is in it, other than a copy: */
+    uint64_t first; /* the offset of the first one */
     persist_lsn newest;
 } tail_segment;
 
@@ -51,12 +52,8 @@ typedef struct recovery {
 } recovery;
 
 /* Reads and judges the log, and changes nothing. out lists what would be kept;
- * after an error tail and watermark tell what was found so far. */
+ * after an error that is PERSIST_CORRUPT numbers are those of all files. */
 persist_status recover_read(recovery *, persist_error *);
-
-/* For who goes on when recover_read has met damage in what the manifest lists,
- * and tail_count is 0: takes that for whole, and reads what lies behind. */
-persist_status recover_read_tail(recovery *, persist_error *);
 
 /* Does all of the above. out lists the log; the last segment may be written
  * on. Release the recovery in any case. */

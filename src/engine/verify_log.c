@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Verifying the log. Whether the store opens is what recovery says, which stops
  * at the first damage; a walk through the records names all of it. */
+#include <string.h>
+
 #include "engine/recover.h"
 #include "engine/verify.h"
 
@@ -15,6 +17,9 @@ typedef struct log_check {
     persist_lsn last;   /* of the last record met */
     /* where the record after it should be */
     uint64_t number, offset;
+    persist_lsn watermark;
+    persist_error error; /* of recovery; told: the walk has named its place */
+    bool refused, told;
 } log_check;
 
 /* ---- what recovery says ----------------------------------------------- */
@@ -72,6 +77,9 @@ static bool report_gap(log_check *c, slice bytes, const char *what,
         path[0] = '\0';
     if (bytes.size > 0)
         guess(&c->recovery.body, bytes, c->offset, &f);
+    if (c->refused && c->error.offset == c->offset &&
+        strcmp(c->error.path, path) == 0)
+        c->told = true;
     return verify_found(c->verifier, &f);
 }
 
@@ -129,7 +137,6 @@ static persist_status load(log_check *c, uint64_t number)
     segment_header header;
     persist_status status = segment_load(&c->place, number, SEGMENT_SIZE_MAX,
                                          &c->recovery.bytes, &error);
-    v->progress->files += status != PERSIST_NONE;
     if (status == PERSIST_NONE)
         return status;
     if (status != PERSIST_OK) {
@@ -148,6 +155,7 @@ static bool walk_listed(log_check *c, const segment_entry *e)
     const slice none = {0};
     bool go_on = true;
     persist_status status = load(c, e->number);
+    c->verifier->progress->files += status != PERSIST_NONE;
     c->last = e->first - 1;
     c->number = e->number;
     c->offset = 0;
@@ -169,22 +177,105 @@ static bool walk_listed(log_check *c, const segment_entry *e)
            verify_read(c->verifier, e->end);
 }
 
-/* What no manifest lists: whole up to the watermark. */
+/* ---- what no manifest lists ------------------------------------------- */
+
+/* Loads a segment that may belong to the log: spares of earlier openings, and
+ * copies that an interrupted recovery left, do not. A bad header is no reason:
+ * records behind it say that it was a good one. */
+static bool load_unlisted(log_check *c, uint64_t number, bool *headless)
+{
+    segment_header header;
+    const manifest *m = &c->verifier->newest;
+    persist_status status = load(c, number);
+    *headless = status == PERSIST_CORRUPT;
+    if (status != PERSIST_OK)
+        return *headless;
+    slice bytes = buf_slice(&c->recovery.bytes);
+    return segment_header_decode(bytes, &header) && header.epoch == m->epoch;
+}
+
+/* Raises the watermark by what the loaded segment proves; returns the newest
+ * commit in it, 0: none. */
+static persist_lsn find_proof(log_check *c, uint64_t number, uint64_t from)
+{
+    slice bytes = buf_slice(&c->recovery.bytes);
+    uint64_t hashed = 0, hashed_max = LOOK_AHEAD_FACTOR * (bytes.size + 1);
+    persist_lsn newest = 0;
+    for (uint64_t at = record_look(bytes, from);
+         at < bytes.size && hashed <= hashed_max;) {
+        record_header h;
+        uint64_t step = LOG_ALIGN;
+        if (record_read(bytes, at, c->place.identity, number, &h, &hashed)) {
+            step = record_size(h.body_size);
+            if (h.lsn > newest)
+                newest = h.lsn;
+            if (h.watermark > c->watermark)
+                c->watermark = h.watermark;
+        }
+        at = record_look(bytes, at + step);
+    }
+    return newest;
+}
+
+/* The segment holds commits up to `newest`. */
+static bool report_header(log_check *c, uint64_t number, persist_lsn newest)
+{
+    log_check place = *c;
+    place.number = number;
+    place.offset = 0;
+    bool go_on = report_gap(&place, slice_of(NULL, 0),
+                            "the header of a log segment is damaged",
+                            newest > c->last ? newest + 1 : c->last + 2);
+    c->told = place.told;
+    return go_on;
+}
+
+static bool find_watermark(log_check *c)
+{
+    const manifest *m = &c->verifier->newest;
+    const recovery *r = &c->recovery;
+    bool headless;
+    c->watermark = m->watermark;
+    if (m->segment_count > 0 && load(c, c->number) != PERSIST_NONE)
+        find_proof(c, c->number, c->offset);
+    for (size_t i = 0; i < r->number_count; i++)
+        if (r->numbers[i] >= m->next_segment &&
+            load_unlisted(c, r->numbers[i], &headless))
+            find_proof(c, r->numbers[i], SEGMENT_HEADER_SIZE);
+    return c->verifier->status == PERSIST_OK;
+}
+
+static bool walk_unlisted(log_check *c, uint64_t number)
+{
+    bool headless;
+    if (!load_unlisted(c, number, &headless))
+        return c->verifier->status == PERSIST_OK;
+    persist_lsn newest = find_proof(c, number, SEGMENT_HEADER_SIZE);
+    c->verifier->progress->files += newest > 0;
+    if (headless && newest == 0)
+        return true;
+    if (headless && !report_header(c, number, newest))
+        return false;
+    return walk(c, number, SEGMENT_HEADER_SIZE, UINT64_MAX, c->watermark);
+}
+
+/* Whole up to the watermark. */
 static bool walk_tail(log_check *c)
 {
+    const manifest *m = &c->verifier->newest;
     const recovery *r = &c->recovery;
+    if (!find_watermark(c))
+        return false;
     bool go_on = true;
-    for (size_t i = 0; i < r->tail_count && go_on; i++) {
-        const tail_segment *t = &r->tail[i];
-        if (!t->used || t->later || c->last >= r->watermark ||
-            load(c, t->number) != PERSIST_OK)
-            continue;
-        go_on = walk(c, t->number, t->from, UINT64_MAX, r->watermark);
-    }
-    if (go_on && c->last < r->watermark)
+    if (m->segment_count > 0 && load(c, c->number) != PERSIST_NONE)
+        go_on = walk(c, c->number, c->offset, UINT64_MAX, c->watermark);
+    for (size_t i = 0; i < r->number_count && go_on; i++)
+        if (r->numbers[i] >= m->next_segment)
+            go_on = walk_unlisted(c, r->numbers[i]);
+    if (go_on && c->last < c->watermark)
         go_on =
             report_gap(c, slice_of(NULL, 0),
-                       "a log record is damaged or missing", r->watermark + 1);
+                       "a log record is damaged or missing", c->watermark + 1);
     return go_on && c->verifier->status == PERSIST_OK;
 }
 
@@ -199,32 +290,26 @@ static bool walk_all(log_check *c)
     c->offset = SEGMENT_HEADER_SIZE;
     for (size_t i = 0; i < m->segment_count && go_on; i++)
         go_on = walk_listed(c, &m->segments[i]);
+    /* an older manifest than the newest knows less than the log */
     return go_on && (!c->verifier->newest_known || walk_tail(c));
 }
 
 bool verify_log(verifier *v)
 {
-    persist_error error;
     log_check c = {.verifier = v, .positions = v->newest.next_position};
     c.place = (segment_place){v->sys, v->log_dir, v->newest.identity,
                               v->newest.epoch + 1};
     c.recovery = (recovery){
         .place = c.place, .old = &v->newest, .replay = count, .context = &c};
-    persist_status status = recover_read(&c.recovery, &error);
-    uint64_t before = v->progress->damages;
-    persist_error behind;
-    if (status == PERSIST_CORRUPT && c.recovery.tail_count == 0 &&
-        recover_read_tail(&c.recovery, &behind) == PERSIST_LIMIT)
-        status = PERSIST_LIMIT;
+    persist_status status = recover_read(&c.recovery, &c.error);
+    c.refused = status == PERSIST_CORRUPT;
     bool go_on = v->status == PERSIST_OK;
     if (go_on && status == PERSIST_LIMIT)
         go_on = verify_no_memory(v);
     else if (go_on)
         go_on = walk_all(&c);
-    /* an older manifest than the newest knows less than the log */
-    if (go_on && status != PERSIST_OK && v->progress->damages == before &&
-        v->newest_known)
-        go_on = verify_failed(v, &error, (persist_finding){.advice = stops});
+    if (go_on && status != PERSIST_OK && !c.told && v->newest_known)
+        go_on = verify_failed(v, &c.error, (persist_finding){.advice = stops});
     recovery_release(&c.recovery);
     return go_on;
 }

@@ -12,6 +12,9 @@
 
 enum { VIOLATIONS_MAX = 3, WORD_MAX = 64 };
 
+/* Steps of this share of the whole spread evenly. */
+#define GOLDEN 0.6180339887
+
 static target targets[SHAPES];
 static damage_figures figures;
 static arguments args;
@@ -42,25 +45,48 @@ static void run(uint64_t number)
                (const char *)report.data, word);
 }
 
-/* Steps through all of them in an order that mixes kinds and shapes. */
+static bool has_common_factor(uint64_t a, uint64_t b)
+{
+    while (b != 0) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a != 1;
+}
+
+static bool goes_on(void)
+{
+    return figures.violations < VIOLATIONS_MAX && seconds() < args.budget;
+}
+
+/* Whole files and folders are few: all of them, each time. */
+static bool is_rare(uint64_t number)
+{
+    size_t i = 0;
+    while (number >= targets[i].damage_count)
+        number -= targets[i++].damage_count;
+    return targets[i].damages[number].kind >= DAMAGE_DELETE;
+}
+
+/* Then all others, in an order that mixes shapes and kinds. */
 static uint64_t run_some(uint64_t all)
 {
-    uint64_t step = all * 5 / 8 | 1, random = args.seed, done = 0;
-    for (;; step += 2) { /* until it has no factor in common with all */
-        uint64_t a = all, b = step;
-        while (b != 0) {
-            uint64_t rest = a % b;
-            a = b;
-            b = rest;
+    uint64_t random = args.seed, done = 0;
+    for (uint64_t i = 0; i < all && goes_on(); i++)
+        if (is_rare(i)) {
+            run(i);
+            done++;
         }
-        if (a == 1)
-            break;
-    }
-    uint64_t at = sim_random(&random) % all;
-    for (; done < all && figures.violations < VIOLATIONS_MAX &&
-           seconds() < args.budget;
-         done++) {
-        run(at);
+    uint64_t at = sim_random(&random) % all,
+             step = (uint64_t)((double)all * GOLDEN);
+    while (has_common_factor(all, step))
+        step++;
+    for (uint64_t i = 0; i < all && goes_on(); i++) {
+        if (!is_rare(at)) {
+            run(at);
+            done++;
+        }
         at = (at + step) % all;
     }
     return done;

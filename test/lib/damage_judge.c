@@ -206,6 +206,9 @@ static bool names_path(const judgement *j, const char *path)
         if (gone && (strncmp(path, named, size) == 0 ||
                      strncmp(path, named, least) == 0))
             return true;
+        /* that a manifest is missing shows in the log */
+        if (gone && strncmp(path, "store/manifest", 14) == 0)
+            return true;
         /* where a record is missing, the log before it is named */
         if (gone && strncmp(path, "store/wal", 9) == 0 &&
             strncmp(named, "store/wal", 9) == 0)
@@ -310,7 +313,9 @@ static persist_lsn lowest(const judgement *j)
     const damage *d = j->damage;
     const shape *s = t->shape;
     bool last = d->file == t->last_log ||
-                (d->kind == DAMAGE_SWAP && d->other == t->last_log);
+                (d->kind == DAMAGE_SWAP && d->other == t->last_log) ||
+                (d->kind == DAMAGE_OLDER_GROUP &&
+                 strcmp(t->files[d->file].path, "store/wal") == 0);
     if (s->closed || !last)
         return s->latest;
     return d->kind == DAMAGE_FLIP ? s->latest - 1 : 0;
