@@ -45,6 +45,14 @@ persist_status status_set(persist_error *error, persist_status status,
     return status;
 }
 
+persist_status status_copy(persist_error *error, const persist_error *from)
+{
+    CHECK(from->status > PERSIST_NONE);
+    if (error != NULL)
+        *error = *from;
+    return from->status;
+}
+
 void status_wrap(persist_error *error, const char *text)
 {
     if (error == NULL)

@@ -11,6 +11,9 @@ persist_status status_set(persist_error *error, persist_status status,
                           const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Hands over an error that was kept; returns its status. error may be NULL. */
+persist_status status_copy(persist_error *error, const persist_error *from);
+
 /* Puts "text: " in front of the message, for the layer above. */
 void status_wrap(persist_error *error, const char *text);
 

@@ -18,6 +18,7 @@ typedef struct commit {
     size_t count;
     const persist_once *given_once;
     const blob_entry *given_blob;
+    bool replayed; /* it was read from the log */
     persist_lsn lsn;
     arena before;   /* the memtable's, to go back to */
     size_t planned; /* entries of e->plan */
@@ -199,6 +200,19 @@ static persist_status find_key(commit *c, memtable_edit *m,
     return m->made ? PERSIST_OK : no_memory(error);
 }
 
+persist_status engine_lost(const engine *e, persist_error *error)
+{
+    CHECK(e->lost.status == PERSIST_CORRUPT);
+    return status_copy(error, &e->lost);
+}
+
+static void lose(engine *e, stream *s, const persist_error *why)
+{
+    s->lost = true;
+    if (e->lost.status == PERSIST_OK)
+        e->lost = *why;
+}
+
 /* Finds a stream there, or enters it with the state it has in older layers; a
  * truncation makes none. */
 static persist_status find_stream(commit *c, memtable_edit *m,
@@ -207,20 +221,27 @@ static persist_status find_stream(commit *c, memtable_edit *m,
     engine *e = c->e;
     memtable *t = e->layers->active;
     stream_state base;
-    m->target = memtable_stream(t, m->edit->name);
-    if (m->target != NULL)
-        return PERSIST_OK;
+    stream *s = m->target = memtable_stream(t, m->edit->name);
+    if (s != NULL)
+        return s->lost && !c->replayed ? engine_lost(e, error) : PERSIST_OK;
+    persist_error why;
     persist_status status =
-        layers_below_state(e->layers, m->edit->name, e->latest, &base, error);
-    if (status > PERSIST_NONE)
-        return status;
-    bool based = status == PERSIST_OK;
+        layers_below_state(e->layers, m->edit->name, e->latest, &base, &why);
+    bool lost = status == PERSIST_CORRUPT && c->replayed;
+    if (status > PERSIST_NONE && !lost)
+        return status_copy(error, &why);
+    if (lost)
+        base = (stream_state){0};
+    bool based = status == PERSIST_OK || lost;
     if (!based && m->edit->kind == PERSIST_TRUNCATE)
         return PERSIST_OK;
     readers_change(&e->readers);
-    m->target = memtable_make_stream(t, m->edit->name, based ? &base : NULL);
+    s = m->target =
+        memtable_make_stream(t, m->edit->name, based ? &base : NULL);
     readers_change_end(&e->readers);
-    m->made = m->target != NULL;
+    m->made = s != NULL;
+    if (lost && m->made)
+        lose(e, s, &why);
     return m->made ? PERSIST_OK : no_memory(error);
 }
 
@@ -228,12 +249,20 @@ static persist_status find_stream(commit *c, memtable_edit *m,
 static persist_status plan_truncate(commit *c, memtable_edit *m,
                                     persist_error *error)
 {
-    const stream *s = m->target;
+    stream *s = m->target;
+    persist_error why;
     if (s == NULL || m->edit->seq >= s->base.mark ||
         m->edit->seq <= s->base.floor.through)
         return PERSIST_OK;
-    return layers_below_floor(c->e->layers, s->name, &s->base, m->edit->seq,
-                              &m->floor, error);
+    persist_status status = layers_below_floor(c->e->layers, s->name, &s->base,
+                                               m->edit->seq, &m->floor, &why);
+    if (status == PERSIST_CORRUPT && c->replayed) {
+        lose(c->e, s, &why);
+        m->floor = s->base.floor;
+        m->floor.through = m->edit->seq;
+        return PERSIST_OK;
+    }
+    return status == PERSIST_OK ? status : status_copy(error, &why);
 }
 
 static persist_status plan_edit(commit *c, const persist_edit *edit,
@@ -501,6 +530,7 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
 {
     memtable *t = e->layers->active;
     commit c = {.e = e, .edits = body->edits, .count = body->edit_count};
+    c.replayed = true;
     c.given_once = body->has_once ? &body->once : NULL;
     c.given_blob = body->has_blob ? &body->blob : NULL;
     c.lsn = lsn;

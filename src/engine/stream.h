@@ -67,6 +67,8 @@ typedef struct stream {
     slice name;          /* owned */
     bool based;          /* older layers have it: */
     stream_state base;   /* as it was there */
+    bool lost;           /* what they say cannot be read: of the stream, only
+                            what came since is known */
     persist_lsn created; /* STREAM_NOT_CREATED before the first edit */
     chunk **chunks;      /* by index */
     size_t chunk_count, chunk_capacity;

@@ -347,6 +347,18 @@ static void read_store(judgement *j, os_sim *image)
     persist_close(store, NULL);
 }
 
+/* A flip in a table ends no opening, unless the table itself is not to be
+ * known by its footer. */
+static bool may_refuse(const judgement *j)
+{
+    const sim_file *f = &j->target->files[j->damage->file];
+    if (j->damage->kind != DAMAGE_FLIP ||
+        strncmp(f->path, "store/tables/", 13) != 0)
+        return true;
+    return j->findings.count > 0 &&
+           j->findings.items[0].f.touched == PERSIST_TOUCHED_COMMITS;
+}
+
 /* ---- judging ---------------------------------------------------------- */
 
 static void note_place(judgement *j)
@@ -394,6 +406,8 @@ static bool judge_one(target *t, const damage *d, uint32_t bit,
     verify(j, image);
     if (j->right)
         read_store(j, image);
+    if (j->right && j->refused && !may_refuse(j))
+        wrong(j, "opening is refused for a block", "");
     if (j->right && (j->refused || j->failed) && !is_named(j))
         wrong(j, "verify does not name the file", "");
     if (j->right && d->kind == DAMAGE_FLIP)
