@@ -10,7 +10,7 @@
 #include "../lib/clock.h"
 #include "../lib/damage.h"
 
-enum { VIOLATIONS_MAX = 8, WORD_MAX = 64 };
+enum { VIOLATIONS_MAX = 3, WORD_MAX = 64 };
 
 /* Steps of this share of the whole spread evenly. */
 #define GOLDEN 0.6180339887

@@ -321,6 +321,20 @@ static persist_lsn lowest(const judgement *j)
     return d->kind == DAMAGE_FLIP ? s->latest - 1 : 0;
 }
 
+/* What nobody has touched can be written. */
+static void write_on(judgement *j, persist_store *store)
+{
+    const persist_edit edits[] = {
+        {PERSIST_APPEND, slice_str("stream-new"), slice_str("new"), 0},
+        {PERSIST_PUT, slice_str("key-new"), slice_str("new"), 0}};
+    persist_error error;
+    persist_status status = persist_commit(store, edits, 2, NULL, NULL, &error);
+    if (status == PERSIST_OK)
+        status = persist_wait_durable(store, persist_latest(store), &error);
+    if (status != PERSIST_OK && status != PERSIST_CORRUPT)
+        wrong(j, "writing fails otherwise", error.message);
+}
+
 static void read_store(judgement *j, os_sim *image)
 {
     const shape *s = j->target->shape;
@@ -341,6 +355,8 @@ static void read_store(judgement *j, os_sim *image)
         wrong(j, "opened as after another commit", "");
     else
         ask(j, store, s->answers[latest]);
+    if (j->right && j->bit == 0)
+        write_on(j, store);
     os_sim_fail(
         image,
         (sim_fault){.calls = ~0u, .nth = 1, .from_then_on = true, .error = 5});
