@@ -7,19 +7,28 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
+/* What is gathered over all tables, oldest first. */
+typedef struct tables_check {
+    verifier *verifier;
+    cache cache;
+    table **tables; /* owned; those that could be opened */
+    size_t count;
+    bool whole;               /* all states could be read so far */
+    uint64_t streams, events; /* that there are after the last one */
+    uint64_t position;        /* the highest one */
+} tables_check;
+
 /* What is gathered over a table. */
 typedef struct table_check {
+    tables_check *all;
     verifier *verifier;
     table *table;
     char path[PERSIST_PATH_MAX];
-    cache cache;
     bool filter_known, streams_known;
     uint64_t bytes, blocks; /* of blocks that were met */
     uint8_t *named;         /* a bit for each number of a block */
     bool incomplete;
     uint64_t next_ordinal;
-    uint64_t position_floor; /* positions of this table are above it */
-    uint64_t position_last;
     uint64_t event_sum, order_sum; /* the same if both name the same events */
     /* the stream whose events are being walked */
     table_iter streams;
@@ -59,6 +68,72 @@ static bool filter_has(table_check *c, table_section section, slice name)
 
 static const char not_in_filter[] = "a name is not in the filter";
 
+/* ---- streams across tables -------------------------------------------- */
+
+/* The state of a stream in the newest of the tables before. */
+static persist_status find_older(const tables_check *all, slice name,
+                                 stream_entry *out)
+{
+    persist_status status = PERSIST_NONE;
+    for (size_t i = all->count; i-- > 0 && status == PERSIST_NONE;) {
+        table_iter at;
+        persist_error ignored;
+        table_iter_init(&at, all->tables[i], TABLE_STREAMS, false);
+        status = table_find(&at, name, &ignored);
+        if (status == PERSIST_OK && !entry_get_stream(table_value(&at), out))
+            status = PERSIST_CORRUPT;
+        table_iter_release(&at);
+    }
+    return status;
+}
+
+static uint64_t events_of(const stream_entry *e)
+{
+    CHECK(e->state.floor.index <= e->state.count);
+    return e->state.count - e->state.floor.index;
+}
+
+/* A stream goes on where an older table left it. */
+static const char *check_history(tables_check *all, slice name,
+                                 const stream_entry *e)
+{
+    static const stream_entry none;
+    stream_entry old = none;
+    const stream_state *now = &e->state, *before = &old.state;
+    persist_status status = find_older(all, name, &old);
+    if (status > PERSIST_NONE) {
+        all->whole = false; /* that table's damage has been reported */
+        return NULL;
+    }
+    all->streams += status == PERSIST_NONE;
+    all->events += events_of(e) - events_of(&old);
+    bool goes_on = now->mark >= before->mark && now->bytes >= before->bytes &&
+                   now->count >= before->count &&
+                   now->count - before->count >= e->events &&
+                   now->floor.through >= before->floor.through &&
+                   now->floor.index >= before->floor.index &&
+                   (e->events == 0 || e->first > before->mark);
+    return goes_on ? NULL : "a stream contradicts what older tables say of it";
+}
+
+static bool check_counts(const tables_check *all)
+{
+    verifier *v = all->verifier;
+    const manifest *m = &v->newest;
+    if (!all->whole || v->progress->damages > 0 ||
+        (all->streams == m->streams && all->events == m->events &&
+         all->position < m->next_position))
+        return true;
+    return verify_found(
+        v, &(persist_finding){.damage = true,
+                              .what = "the tables hold other numbers of "
+                                      "streams and events than the manifest "
+                                      "says",
+                              .advice = "restore the store from a backup",
+                              .path = v->table_dir,
+                              .offset = STATUS_NO_OFFSET});
+}
+
 /* ---- entries ---------------------------------------------------------- */
 
 static const char *check_stream(verify_tree *w, slice key, slice value)
@@ -72,7 +147,9 @@ static const char *check_stream(verify_tree *w, slice key, slice value)
     c->next_ordinal = e.ordinal + 1;
     if (!follows)
         return "the numbers of streams are out of order";
-    return filter_has(c, TABLE_STREAMS, key) ? NULL : not_in_filter;
+    if (!filter_has(c, TABLE_STREAMS, key))
+        return not_in_filter;
+    return check_history(c->all, key, &e);
 }
 
 static const char *check_key(verify_tree *w, slice key, slice value)
@@ -128,10 +205,9 @@ static const char *check_order(verify_tree *w, slice key, slice value)
     if (!entry_get_order(key, value, &position, &seq, &name))
         return "an entry of the order is damaged";
     c->order_sum += event_hash(name, seq, position);
-    c->position_last = position;
-    return position > c->position_floor && position <= PERSIST_SEQ_MAX
-               ? NULL
-               : "a position is in two tables";
+    bool grows = position > c->all->position && position <= PERSIST_SEQ_MAX;
+    c->all->position = position;
+    return grows ? NULL : "a position is in two tables";
 }
 
 /* ---- events beside their streams -------------------------------------- */
@@ -373,44 +449,66 @@ static bool missing(verifier *v, const table_file *listed,
                                     "from a backup"});
 }
 
-static bool verify_table(verifier *v, const table_file *listed,
-                         uint64_t *position_floor)
+/* The table stays open: those that come are compared with it. */
+static bool check_table(tables_check *all, table_check *c,
+                        const table_file *listed)
 {
+    verifier *v = all->verifier;
     const table_place place = {v->sys, v->table_dir, v->newest.identity};
     persist_error error;
-    table_check *c = mem_alloc_zero(sizeof *c);
-    if (c == NULL)
-        return verify_no_memory(v);
-    c->verifier = v;
-    c->position_floor = c->position_last = *position_floor;
-    cache_init(&c->cache, CACHE_SIZE_DEFAULT);
-    bool go_on;
-    persist_status status = table_open(&place, &c->cache, listed->number,
-                                       listed->size, &c->table, &error);
     uint64_t end = v->progress->bytes + listed->size;
-    CHECK(status == PERSIST_OK || c->table == NULL);
-    if (status == PERSIST_OK &&
-        table_path(&place, listed->number, c->path) == 0)
-        go_on = check_open_table(c, listed);
-    else
-        go_on = missing(v, listed, &error);
-    *position_floor = c->position_last;
-    table_unref(c->table);
-    mem_free(c->named);
-    cache_release(&c->cache);
-    mem_free(c);
+    bool go_on;
+    persist_status status = table_open(&place, &all->cache, listed->number,
+                                       listed->size, &c->table, &error);
     v->progress->files++;
+    if (status == PERSIST_OK &&
+        table_path(&place, listed->number, c->path) == 0) {
+        uint64_t before = v->progress->damages;
+        go_on = check_open_table(c, listed);
+        all->whole = all->whole && v->progress->damages == before;
+        all->tables[all->count++] = c->table;
+    } else {
+        all->whole = false;
+        go_on = missing(v, listed, &error);
+    }
     /* what could not be read is behind us as well */
     if (go_on && v->progress->bytes < end)
         go_on = verify_read(v, end - v->progress->bytes);
     return go_on;
 }
 
+static bool check_tables(tables_check *all)
+{
+    verifier *v = all->verifier;
+    table_check *c = mem_alloc(sizeof *c);
+    if (c == NULL)
+        return verify_no_memory(v);
+    bool go_on = true;
+    for (size_t i = 0; i < v->newest.table_count && go_on; i++) {
+        *c = (table_check){.all = all, .verifier = v};
+        go_on = check_table(all, c, &v->newest.tables[i]);
+        mem_free(c->named);
+    }
+    mem_free(c);
+    return go_on && check_counts(all);
+}
+
 bool verify_tables(verifier *v)
 {
-    uint64_t position_floor = 0;
-    bool go_on = true;
-    for (size_t i = 0; i < v->newest.table_count && go_on; i++)
-        go_on = verify_table(v, &v->newest.tables[i], &position_floor);
+    tables_check *all = mem_alloc_zero(sizeof *all);
+    if (all == NULL)
+        return verify_no_memory(v);
+    all->verifier = v;
+    all->whole = true;
+    all->tables = mem_alloc(v->newest.table_count * sizeof(table *));
+    bool go_on = all->tables != NULL || verify_no_memory(v);
+    cache_init(&all->cache, CACHE_SIZE_DEFAULT);
+    if (go_on)
+        go_on = check_tables(all);
+    for (size_t i = 0; i < all->count; i++)
+        table_unref(all->tables[i]);
+    cache_release(&all->cache);
+    mem_free(all->tables);
+    mem_free(all);
     return go_on;
 }
