@@ -24,8 +24,10 @@
     X(SKIP_TABLE_NAME_SYNC, "lists a table whose name is not durable")         \
     X(MERGE_FORGETS_ONCE, "drops command ids when it merges tables")           \
     X(MERGE_FORGETS_DELETE, "drops a deletion that an older table needs")      \
-    X(BLOB_NO_SYNC, "renames a blob that is not synced")                       \
-    X(BLOB_NO_NAME_SYNC, "shows a blob whose name is not durable")
+    X(MERGE_FORGETS_BLOB, "drops the places of blobs when it merges tables")   \
+    X(BLOB_NO_SYNC, "names a blob in the log that is not synced")              \
+    X(BLOB_LATE_SYNC, "syncs a pack after the log that names its bytes")       \
+    X(BLOB_NO_NAME_SYNC, "names a blob whose own name is not durable")
 
 enum {
     BUG_NONE,

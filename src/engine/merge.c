@@ -338,7 +338,7 @@ static persist_status merge_entry(merge *m, merge_source *newest,
     if (m->stage == MERGE_KEYS)
         return merge_key(m, newest, error);
     bool blobs = m->stage == MERGE_BLOBS;
-    if (SEEDED_BUG(MERGE_FORGETS_ONCE) && !blobs)
+    if (blobs ? SEEDED_BUG(MERGE_FORGETS_BLOB) : SEEDED_BUG(MERGE_FORGETS_ONCE))
         return PERSIST_OK;
     table_add(&m->writer, blobs ? TABLE_BLOBS : TABLE_ONCES,
               buf_slice(&m->name), table_value(&newest->iter));

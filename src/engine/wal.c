@@ -28,6 +28,12 @@ static int write_batch(const wal *w, const wal_batch *batch)
     return code;
 }
 
+/* What records name is durable before they are written. */
+static int sync_named(const wal *w)
+{
+    return w->sync_first == NULL ? 0 : w->sync_first(w->sync_context);
+}
+
 static int sync_segments(const wal *w, const wal_segment *list)
 {
     int code = 0;
@@ -174,11 +180,14 @@ static void flush(wal *w, bool sync)
     persist_lsn last;
     wal_segment *list = begin_flush(w, sync, &last);
     pthread_mutex_unlock(&w->lock);
-    int code = w->sync_first == NULL ? 0 : w->sync_first(w->sync_context);
+    bool late = SEEDED_BUG(BLOB_LATE_SYNC);
+    int code = late ? 0 : sync_named(w);
     if (code == 0)
         code = write_batch(w, &w->flush);
     if (code == 0 && sync)
         code = sync_segments(w, list);
+    if (code == 0 && late)
+        code = sync_named(w);
     pthread_mutex_lock(&w->lock);
     end_flush(w, code, sync, last, list);
     wal_waiters *own = waiters_of(w, w->generation);
