@@ -33,6 +33,7 @@ UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*.c))
 # A disk that logs its writes, where fuse is there.
 RECORDER := $(if $(wildcard /usr/include/fuse3/fuse.h),$(B)/disk/recorder)
 FORMAT := $(patsubst test/format/%.c,$(B)/format/%,$(wildcard test/format/*.c))
+BIG := $(patsubst test/big/%.c,$(B)/big/%,$(wildcard test/big/*.c))
 CRASH := $(patsubst test/crash/%.c,$(B)/crash/%,$(wildcard test/crash/*.c))
 FUZZ := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/*.c))
 EXAMPLES := $(patsubst examples/c/%.c,$(B)/examples/%,$(wildcard examples/c/*.c))
@@ -63,7 +64,7 @@ programs: $(B)/sx_server $(B)/persist libs
 
 libs: $(B)/libpersist.a $(B)/libsx.a
 
-tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(FORMAT) $(RECORDER) \
+tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(BIG) $(FORMAT) $(RECORDER) \
 	fuzz-targets $(B)/sx_run
 
 deps:
@@ -130,6 +131,11 @@ $(B)/unit/%: $(B)/test/unit/%.o $(LIBTEST) $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	$(CC) $(ALL_CFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 $(B)/crash/%: $(B)/test/crash/%.o $(LIBTEST) $(LIBPERSIST)
+	@mkdir -p $(@D)
+	@echo "link $@"
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/big/%: $(B)/test/big/%.o $(LIBPERSIST)
 	@mkdir -p $(@D)
 	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
@@ -243,7 +249,7 @@ format: deps-test
 conformance: programs
 	@test/conformance.py --server $(B)/sx_server
 
-# The long part of the tests, within BUDGET seconds.
+# The long part of the tests: a big store, then new seeds for BUDGET seconds.
 check-long: deps-test fuzzer
 	@+$(SUBMAKE) tests
 	@scripts/check-long $(B) $(BUDGET)

@@ -116,6 +116,10 @@ The machine alone: {limits}.
   pages that the process made dirty and that were not given up before they were
   written, its threads included; kept is what the files occupy after the close.
   Both by payload byte.
+- Compressed: ours with the option on (zstd, level 1; it is off by default),
+  the peers as they are: LevelDB and RocksDB compress by default (snappy), the
+  others do not. Uncompressed, what is written cannot be under 2: each event is
+  written once to the log and once to a table.
 - W9 is `build/bench/host_bench`: one evaluation of 100,000 appends, then one
   read.
 - W10: the peak of RssAnon, looked at from outside every 10 ms: memory without

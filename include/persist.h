@@ -40,9 +40,11 @@ typedef struct persist_blob_reader persist_blob_reader;
 /* The number of a commit: 1 for the first, then without gaps. 0: none. */
 typedef uint64_t persist_lsn;
 
-#define PERSIST_NAME_SIZE_MAX 65535u          /* stream or key, bytes */
-#define PERSIST_VALUE_SIZE_MAX (16u << 20)    /* value or event, bytes */
-#define PERSIST_COMMIT_SIZE_MAX (64u << 20)   /* all edits of one, bytes */
+#define PERSIST_NAME_SIZE_MAX 65535u       /* stream or key, bytes */
+#define PERSIST_VALUE_SIZE_MAX (16u << 20) /* value or event, bytes */
+/* All edits of one, bytes. Until it is in a table a commit takes memory twice,
+ * so big ones, one after the other, take up to four times this. */
+#define PERSIST_COMMIT_SIZE_MAX (64u << 20)
 #define PERSIST_SEQ_MAX ((uint64_t)INT64_MAX) /* the highest event number */
 #define PERSIST_CID_SIZE 59u                  /* characters of a cid */
 
@@ -67,7 +69,8 @@ typedef struct persist_options {
     uint32_t cache_size;    /* bytes of table blocks kept in memory; 0: the
                                default, 16 MiB */
     uint32_t merge_width;   /* so many tables of about one size are merged, 2
-                               to 64; 0: the default, 8 */
+                               to 64; 0: the default, 8, or
+                               32 where each stream has a block or more */
     uint32_t packed_max;    /* blobs of up to so many bytes share files, bigger
                                ones have their own; at most 64 MiB. 0: the
                                default, 1 MiB */

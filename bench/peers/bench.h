@@ -91,6 +91,7 @@ typedef struct engine {
     const char *name;
     bool limit; /* not a database: what the machine can do */
     bool slow;  /* its tuned twin puts the million random keys */
+    bool packs; /* ours with tables compressed: figures of their own */
     void *(*open)(const char *dir);
     void (*close)(void *db);
     void *(*session)(void *db);
@@ -106,10 +107,11 @@ typedef struct engine {
     void (*put_blob)(void *session, slice bytes);
 } engine;
 
-extern const engine engine_ours, engine_sqlite, engine_sqlite_tuned,
-    engine_lmdb, engine_rocksdb, engine_leveldb, engine_wiredtiger, engine_raw;
+extern const engine engine_ours, engine_ours_packed, engine_sqlite,
+    engine_sqlite_tuned, engine_lmdb, engine_rocksdb, engine_leveldb,
+    engine_wiredtiger, engine_raw;
 
-enum { ENGINES = 8, OURS = 0, RAW = ENGINES - 1 };
+enum { ENGINES = 9, OURS = 0, RAW = ENGINES - 1 };
 extern const engine *const engines[ENGINES];
 
 /* Whether this build has the engine's library. */
@@ -194,7 +196,9 @@ void cell_kill(cell *, void (*work)(cell *), double at);
     F(W1, "W1", "one durable append a commit", "us", 1, false)                 \
     F(W1_JOURNAL, "W1", "the same on a journaled ext4", "us", 1, false)        \
     F(W2, "W2", "events, 1,000 a durable commit", "k/s", 0, true)              \
+    F(W2_PACKED, "W2", "the same, compressed", "k/s", 0, true)                 \
     F(W3, "W3", "read every stream, warm", "M/s", 2, true)                     \
+    F(W3_PACKED, "W3", "the same, compressed", "M/s", 2, true)                 \
     F(W3B, "W3b", "last 10 events of a random stream", "M/s", 3, true)         \
     F(W3B1, "W3b", "last event of a random stream", "M/s", 3, true)            \
     F(W3C, "W3c", "cold process: open, read a stream, close", "ms", 2, false)  \
@@ -210,6 +214,8 @@ void cell_kill(cell *, void (*work)(cell *), double at);
     F(W6, "W6", "kill -9 in W2, then open and read", "ms", 2, false)           \
     F(W7_WRITTEN, "W7", "written to the device in W2", "x", 2, false)          \
     F(W7_KEPT, "W7", "kept on the disk after W2", "x", 2, false)               \
+    F(W7_WRITTEN_PACKED, "W7", "written, compressed", "x", 2, false)           \
+    F(W7_KEPT_PACKED, "W7", "kept, compressed", "x", 2, false)                 \
     F(W8_SMALL, "W8", "blobs of 64 KiB, durable", "MB/s", 0, true)             \
     F(W8_BIG, "W8", "blobs of 5 MiB, durable", "MB/s", 0, true)                \
     F(W8_AGAIN, "W8", "the same 5 MiB again", "MB/s", 0, true)                 \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* This project's engine, through its C interface, with default options. */
+/* This project's engine, through its C interface, with default options; and
+ * with tables compressed, as those of some peers are by default. */
 #include "bench.h"
 
 #include <stdlib.h>
@@ -18,13 +19,24 @@ static void check(persist_status status, const persist_error *error)
         fail("persist", error->message);
 }
 
-static void *ours_open(const char *dir)
+static void *open_store(const char *dir, bool compress)
 {
-    persist_options options = {.path = dir, .create = true, .background = true};
+    persist_options options = {
+        .path = dir, .create = true, .background = true, .compress = compress};
     persist_store *store = NULL;
     persist_error error;
     check(persist_open(&options, &store, &error), &error);
     return store;
+}
+
+static void *ours_open(const char *dir)
+{
+    return open_store(dir, false);
+}
+
+static void *packed_open(const char *dir)
+{
+    return open_store(dir, true);
 }
 
 static void ours_close(void *db)
@@ -207,4 +219,15 @@ const engine engine_ours = {
     .get = ours_get,
     .scan = ours_scan,
     .put_blob = ours_put_blob,
+};
+
+const engine engine_ours_packed = {
+    .name = "ours packed",
+    .packs = true,
+    .open = packed_open,
+    .close = ours_close,
+    .session = ours_session,
+    .session_end = ours_session_end,
+    .append = ours_append,
+    .read = ours_read,
 };

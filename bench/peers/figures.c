@@ -18,28 +18,47 @@ static const struct {
 };
 
 /* A goal is a ratio, above 1 being ahead: to the best peer, to the better of
- * LevelDB and RocksDB, to the machine's limit; or it is a value to reach. */
-typedef enum against { PEERS, LSM, LIMIT, VALUE } against;
+ * LevelDB and RocksDB, to the machine's limit; or it is a value to reach, or
+ * there is none. */
+typedef enum against { PEERS, LSM, LIMIT, VALUE, STATED } against;
 
 static const struct {
     figure figure;
     against against;
     double goal;
 } rows[] = {
-    {F_W1, LIMIT, 1 / 1.1},     {F_W1, PEERS, 1},
-    {F_W1_JOURNAL, PEERS, 1},   {F_W1_JOURNAL, LSM, 2},
-    {F_W2, PEERS, 2.5},         {F_W3, PEERS, 1.5},
-    {F_W3B, PEERS, 1},          {F_W3B1, PEERS, 1},
-    {F_W3C, PEERS, 1},          {F_W3C_DISK, PEERS, 1},
-    {F_W3D, VALUE, 1},          {F_W4, LIMIT, 1 / 1.1},
-    {F_W4_PUTS, PEERS, 2},      {F_W4_GETS, PEERS, 1.5},
-    {F_W4_SCAN, PEERS, 1},      {F_W5, PEERS, 2},
-    {F_W5_SLOWEST, VALUE, 0.5}, {F_W5B, VALUE, 1000},
-    {F_W6, VALUE, 20},          {F_W7_WRITTEN, VALUE, 2},
-    {F_W7_KEPT, VALUE, 0.6},    {F_W8_SMALL, PEERS, 1.3},
-    {F_W8_BIG, PEERS, 1.3},     {F_W8_AGAIN, LIMIT, 0.9},
-    {F_W9_APPEND, VALUE, 300},  {F_W9_READ, VALUE, 1000},
-    {F_W10_W2, VALUE, 64},      {F_W10_W4, VALUE, 64},
+    {F_W1, LIMIT, 1 / 1.1},
+    {F_W1, PEERS, 1},
+    {F_W1_JOURNAL, PEERS, 1},
+    {F_W1_JOURNAL, LSM, 2},
+    {F_W2, PEERS, 2.5},
+    {F_W2_PACKED, PEERS, 2.5},
+    {F_W3, PEERS, 1.5},
+    {F_W3_PACKED, PEERS, 1.5},
+    {F_W3B, PEERS, 1},
+    {F_W3B1, PEERS, 1},
+    {F_W3C, PEERS, 1},
+    {F_W3C_DISK, PEERS, 1},
+    {F_W3D, VALUE, 1},
+    {F_W4, LIMIT, 1 / 1.1},
+    {F_W4_PUTS, PEERS, 2},
+    {F_W4_GETS, PEERS, 1.5},
+    {F_W4_SCAN, PEERS, 1},
+    {F_W5, PEERS, 2},
+    {F_W5_SLOWEST, VALUE, 0.5},
+    {F_W5B, VALUE, 1000},
+    {F_W6, VALUE, 20},
+    {F_W7_WRITTEN, VALUE, 2},
+    {F_W7_KEPT, STATED, 0},
+    {F_W7_WRITTEN_PACKED, VALUE, 2},
+    {F_W7_KEPT_PACKED, VALUE, 0.6},
+    {F_W8_SMALL, PEERS, 1.3},
+    {F_W8_BIG, PEERS, 1.3},
+    {F_W8_AGAIN, LIMIT, 0.9},
+    {F_W9_APPEND, VALUE, 300},
+    {F_W9_READ, VALUE, 1000},
+    {F_W10_W2, VALUE, 64},
+    {F_W10_W4, VALUE, 64},
     {F_W10_MANY, VALUE, 64},
 };
 
@@ -134,7 +153,7 @@ static double row_ratio(int row)
 static const char *row_verdict(int row)
 {
     bool value = rows[row].against == VALUE;
-    if (!value && isnan(row_ratio(row)))
+    if (rows[row].against == STATED || (!value && isnan(row_ratio(row))))
         return "-";
     bool reached = value ? ahead(rows[row].figure, rows[row].goal) >= 1
                          : row_ratio(row) >= rows[row].goal;
@@ -146,9 +165,9 @@ static double goal_ratio(int row)
 {
     figure f = rows[row].figure;
     int peer = row_peer(row);
-    if (rows[row].against != VALUE)
+    if (rows[row].against < VALUE)
         return rows[row].goal;
-    if (peer == ENGINES)
+    if (rows[row].against == STATED || peer == ENGINES)
         return NAN;
     return figures[f].higher ? rows[row].goal / median(f, peer)
                              : median(f, peer) / rows[row].goal;
@@ -163,6 +182,8 @@ static void goal_text(int row, char out[64])
         snprintf(out, 64, "%.1fx LSM", rows[row].goal);
     else if (rows[row].against == LIMIT)
         snprintf(out, 64, "%.2fx raw", rows[row].goal);
+    else if (rows[row].against == STATED)
+        snprintf(out, 64, "-");
     else
         snprintf(out, 64, "%s %g %s", figures[f].higher ? "from" : "to",
                  rows[row].goal, figures[f].unit);

@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 const engine *const engines[ENGINES] = {
-    &engine_ours,   &engine_leveldb,      &engine_rocksdb,    &engine_lmdb,
-    &engine_sqlite, &engine_sqlite_tuned, &engine_wiredtiger, &engine_raw};
+    &engine_ours,       &engine_leveldb,     &engine_rocksdb,
+    &engine_lmdb,       &engine_sqlite,      &engine_sqlite_tuned,
+    &engine_wiredtiger, &engine_ours_packed, &engine_raw};
 
 settings set = {.rounds = 5,
                 .singles = 1000,
@@ -107,7 +108,8 @@ static void run_group(int group)
                 round + 1, rounds);
         for (int i = 0; i < ENGINES; i++) {
             const engine *e = engines[(i + round) % ENGINES];
-            if (engine_wanted(e))
+            if (engine_wanted(e) &&
+                (!e->packs || groups[group].work == work_bulk))
                 groups[group].work(e);
         }
     }

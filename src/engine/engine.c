@@ -249,15 +249,14 @@ static persist_status set_sizes(engine *e, const persist_options *options,
 {
     e->memtable_size = options->memtable_size == 0 ? MEMTABLE_SIZE_DEFAULT
                                                    : options->memtable_size;
-    e->merge_width =
-        options->merge_width == 0 ? MERGE_WIDTH_DEFAULT : options->merge_width;
+    e->merge_width = options->merge_width;
     e->compress = options->compress;
     e->block_size = (uint32_t)(e->memtable_size / BLOCKS_OF_MEMTABLE);
     if (e->block_size > BLOCK_SIZE_MAX)
         e->block_size = BLOCK_SIZE_MAX;
     if (e->block_size < BLOCK_SIZE_MIN)
         e->block_size = BLOCK_SIZE_MIN;
-    if (e->merge_width < 2 || e->merge_width > MERGE_WIDTH_MAX)
+    if (e->merge_width == 1 || e->merge_width > MERGE_WIDTH_MAX)
         return status_set(error, PERSIST_BAD_REQUEST,
                           "2 to %u tables can be merged", MERGE_WIDTH_MAX);
     return PERSIST_OK;

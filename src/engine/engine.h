@@ -56,7 +56,7 @@ typedef struct engine {
     char log_dir[PERSIST_PATH_MAX];
     char table_dir[PERSIST_PATH_MAX];
     uint64_t memtable_size; /* bytes */
-    unsigned merge_width;
+    unsigned merge_width;   /* 0: by what the tables hold */
     uint32_t block_size;
     bool compress;
     table_place table_place;

@@ -106,8 +106,12 @@
 /* So many tables of about one size, side by side, become one. */
 #define MERGE_WIDTH_DEFAULT 8u
 #define MERGE_WIDTH_MAX 64u
+/* Four times as many where each name has a block of its own or more: the seek
+ * in each table is paid for, and merging would gain little for what it
+ * writes. */
+#define MERGE_WIDTH_LONG (4 * MERGE_WIDTH_DEFAULT)
 /* With so many tables merging goes before flushing, and writers wait. */
-#define TABLES_CROWDED 64u
+#define TABLES_CROWDED 128u
 /* Sizes count as one within this factor. */
 #define MERGE_SIZE_RATIO 4u
 /* So many keys of a memtable are looked up to tell how many are new. */

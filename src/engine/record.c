@@ -134,9 +134,18 @@ uint64_t record_look(slice segment, uint64_t offset)
 {
     const uint8_t *bytes = segment.data;
     CHECK(offset % LOG_ALIGN == 0);
-    for (; offset + RECORD_HEADER_SIZE <= segment.size; offset += LOG_ALIGN)
-        if (load_le(bytes + offset + AT_MAGIC, 4) == RECORD_MAGIC)
+    while (offset + RECORD_HEADER_SIZE <= segment.size) {
+        const uint8_t *p = memchr(bytes + offset + AT_MAGIC, RECORD_MAGIC & 255,
+                                  (size_t)(segment.size - offset - AT_MAGIC));
+        if (p == NULL)
+            break;
+        offset = (uint64_t)(p - bytes) - AT_MAGIC;
+        if (offset % LOG_ALIGN == 0 &&
+            offset + RECORD_HEADER_SIZE <= segment.size &&
+            load_le(p, 4) == RECORD_MAGIC)
             return offset;
+        offset = (offset / LOG_ALIGN + 1) * LOG_ALIGN;
+    }
     return segment.size;
 }
 

@@ -92,6 +92,30 @@ static bool is_mostly_garbage(const engine *e, const layers *v)
     return v->table_count > 1 && held / GARBAGE_RATIO > live;
 }
 
+/* Tables of one rank, side by side. */
+typedef struct table_run {
+    unsigned rank;
+    size_t count;
+    uint64_t bytes, names;
+} table_run;
+
+static void extend(table_run *run, const table_footer *f)
+{
+    run->count++;
+    run->bytes += f->size;
+    run->names += f->roots[TABLE_STREAMS].entries +
+                  f->roots[TABLE_KEYS].entries + f->roots[TABLE_ONCES].entries;
+}
+
+static bool is_long_enough(const engine *e, const table_run *run)
+{
+    bool long_runs = run->bytes / e->block_size >= run->names;
+    unsigned width = e->merge_width != 0 ? e->merge_width
+                     : long_runs         ? MERGE_WIDTH_LONG
+                                         : MERGE_WIDTH_DEFAULT;
+    return run->count >= width;
+}
+
 /* Finds enough tables of one rank side by side, with the smaller ones that
  * are newer; or all of them, when that frees most of their space. */
 static bool find_run(const engine *e, const layers *v, size_t *from)
@@ -99,20 +123,18 @@ static bool find_run(const engine *e, const layers *v, size_t *from)
     *from = 0;
     if (is_mostly_garbage(e, v))
         return true;
-    size_t end = v->table_count, count = 0;
-    unsigned rank = 0;
-    for (size_t i = end; i-- > 0;) {
-        unsigned r = rank_of(e, v->tables[i]);
-        if (r > rank) {
-            if (count >= e->merge_width)
+    table_run run = {0};
+    for (size_t i = v->table_count; i-- > 0;) {
+        unsigned rank = rank_of(e, v->tables[i]);
+        if (rank > run.rank) {
+            if (is_long_enough(e, &run))
                 return true;
-            rank = r;
-            count = 0;
+            run = (table_run){.rank = rank};
         }
-        count++;
+        extend(&run, &v->tables[i]->footer);
         *from = i;
     }
-    return count >= e->merge_width;
+    return is_long_enough(e, &run);
 }
 
 static persist_status begin_merge(engine *e, const layers *v, size_t from,

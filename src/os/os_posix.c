@@ -21,7 +21,7 @@ enum {
     FILE_MODE = 0644,
     DIR_MODE = 0755,
     LOCK_TEXT_SIZE = 21, /* a pid, right-aligned, and a newline */
-    ZEROS_SIZE = 1 << 16,
+    ZEROS_SIZE = 4096,
 };
 
 struct os_file {
@@ -106,7 +106,9 @@ static void file_start_write(const os *sys, os_file *file, uint64_t at,
 }
 
 /* Blocks that hold written zeros, not unwritten extents: a sync of what is
- * put there later then moves data only, no file metadata. */
+ * put there later then moves data only, no file metadata. Written a page at a
+ * time: big pieces become big folios of the page cache, and what is put into
+ * one is written with all of it. */
 static int file_allocate(const os *sys, os_file *file, uint64_t size)
 {
     static const char zeros[ZEROS_SIZE];

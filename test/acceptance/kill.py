@@ -180,7 +180,9 @@ class Killer:
     def strike(self, call, when):
         """Kills a server as it enters a system call for the when-th time;
         tells whether it came to that."""
-        server = Server(self.place, ready=False, wrap=[
+        # filling a new segment takes a write a page
+        flags = ["--segment", "64K"]
+        server = Server(self.place, flags, ready=False, wrap=[
             "strace", "-D", "-f", "-o", "/dev/null", "-e", "trace=" + call,
             "-e", "inject=%s:signal=SIGKILL:when=%d" % (call, when)],
             env={"ASAN_OPTIONS": "detect_leaks=0"})  # not under strace

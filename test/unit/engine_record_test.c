@@ -131,6 +131,24 @@ static void a_copy_says_that_it_is_one(void **state)
     buf_release(&bytes);
 }
 
+/* Every magic at a place where a record may begin is found, no other is. */
+static void a_beginning_is_found(void **state)
+{
+    (void)state;
+    uint8_t bytes[256];
+    slice all = slice_of(bytes, sizeof bytes);
+    const uint64_t last = sizeof bytes - RECORD_HEADER_SIZE;
+    for (uint64_t at = 0; at + 12 <= sizeof bytes; at++) {
+        memset(bytes, 'P', sizeof bytes);
+        memcpy(bytes + at + 8, "PREC", 4);
+        bool begins = at % LOG_ALIGN == 0 && at <= last;
+        for (uint64_t from = 0; from <= last; from += LOG_ALIGN)
+            assert_int_equal(record_look(all, from),
+                             begins && from <= at ? at : sizeof bytes);
+    }
+    assert_int_equal(record_look(all, last + LOG_ALIGN), sizeof bytes);
+}
+
 /* Any bytes: decoding ends, within them, and takes no more memory than they
  * are long. */
 static void hostile_bodies_are_malformed(void **state)
@@ -269,6 +287,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_seen),
         cmocka_unit_test(a_record_belongs_to_its_place),
         cmocka_unit_test(a_copy_says_that_it_is_one),
+        cmocka_unit_test(a_beginning_is_found),
         cmocka_unit_test(hostile_bodies_are_malformed),
         cmocka_unit_test(a_segment_header_comes_back),
         cmocka_unit_test(a_manifest_comes_back),

@@ -100,6 +100,29 @@ static void tables_are_merged(void **state)
     fixture_end(&f);
 }
 
+/* Short entries of many names are merged early, long ones late. */
+static void long_runs_are_merged_late(void **state)
+{
+    (void)state;
+    char text[1000], name[16];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    fixture_begin_tables(&f, EVERY_COMMIT, 0);
+    for (int i = 0; i < 31; i++)
+        fixture_append(&f, "s", text);
+    assert_int_equal(stats_now().tables, 31);
+    fixture_append(&f, "s", text);
+    assert_int_equal(stats_now().tables, 1);
+    fixture_end(&f);
+    fixture_begin_tables(&f, 8192, 0);
+    for (int i = 0; i < 2000; i++) {
+        snprintf(name, sizeof name, "k%d", i);
+        fixture_do(&f, PERSIST_PUT, name, "", 0);
+        assert_true(stats_now().tables < 10);
+    }
+    fixture_end(&f);
+}
+
 /* A cursor that was opened before goes on in the state it saw. */
 static void a_reader_keeps_its_state(void **state)
 {
@@ -465,6 +488,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commits_become_tables),
         cmocka_unit_test(tables_are_merged),
+        cmocka_unit_test(long_runs_are_merged_late),
         cmocka_unit_test(a_reader_keeps_its_state),
         cmocka_unit_test(old_values_give_their_space_back),
         cmocka_unit_test(many_readers_keep_their_states),
