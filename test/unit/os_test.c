@@ -2,6 +2,8 @@
 /* The loops over calls that do less than they were asked, and the real table.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +16,7 @@
 #include <cmocka.h>
 
 #include "os/os.h"
+#include "os/os_sleep.h"
 
 /* ---- a reluctant system ----------------------------------------------- */
 
@@ -262,12 +265,55 @@ static void a_mapping_fails_without_a_signal(void **state)
 
 #define REAL(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ---- sleeping ---------------------------------------------------------- */
+
+enum { SLEEPERS = 6, TIMES = 200 };
+
+static _Atomic uint32_t word;
+static _Atomic int awake;
+
+static void *sleep_often(void *context)
+{
+    (void)context;
+    for (uint32_t i = 0; i < TIMES; i++) {
+        while (atomic_load(&word) == i)
+            os_sleep_while(&word, i);
+        atomic_fetch_add(&awake, 1);
+    }
+    return NULL;
+}
+
+/* All are woken each time the word changes, whether they sleep by then or are
+ * about to; nobody gets through before. */
+static void sleepers_are_woken(void **state)
+{
+    (void)state;
+    pthread_t threads[SLEEPERS];
+    for (int i = 0; i < SLEEPERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, sleep_often, NULL),
+                         0);
+    for (int i = 0; i < TIMES; i++) {
+        assert_int_equal(atomic_load(&awake), i * SLEEPERS);
+        atomic_fetch_add(&word, 1);
+        if (i % 2 == 0)
+            os_wake_all(&word);
+        while (atomic_load(&awake) < (i + 1) * SLEEPERS)
+            if (i % 2 == 0)
+                sched_yield();
+            else
+                os_wake_one(&word);
+    }
+    for (int i = 0; i < SLEEPERS; i++)
+        pthread_join(threads[i], NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(short_and_interrupted_calls_are_repeated),
         cmocka_unit_test(paths_are_joined_or_refused),
         cmocka_unit_test(an_errno_becomes_a_status),
+        cmocka_unit_test(sleepers_are_woken),
         REAL(files_and_names),
         REAL(allocated_blocks_are_there),
         REAL(a_lock_belongs_to_a_handle),
