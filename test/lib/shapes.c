@@ -22,21 +22,21 @@ typedef struct recipe {
 static const recipe recipes[SHAPES] = {
     {.name = "log", .commits = 12, .closed = true},
     {.name = "log-killed", .commits = 12},
-    {.name = "segments", .commits = 60, .memtable = 6000, .width = 8},
+    {.name = "segments", .commits = 36, .memtable = 3000, .width = 8},
     {.name = "tables",
-     .commits = 40,
-     .memtable = 1500,
+     .commits = 20,
+     .memtable = 1200,
      .width = 8,
      .closed = true},
     {.name = "compressed",
-     .commits = 40,
-     .memtable = 3000,
+     .commits = 24,
+     .memtable = 2500,
      .width = 8,
      .compress = true,
      .closed = true},
     {.name = "merged",
-     .commits = 48,
-     .memtable = 700,
+     .commits = 24,
+     .memtable = 600,
      .width = 2,
      .truncates = true,
      .closed = true},
@@ -48,7 +48,7 @@ static const recipe recipes[SHAPES] = {
      .closed = true},
     {.name = "blobs-killed", .commits = 8, .blobs = true},
     {.name = "tables-killed",
-     .commits = 30,
+     .commits = 18,
      .memtable = 1500,
      .width = 4,
      .truncates = true,
@@ -56,7 +56,7 @@ static const recipe recipes[SHAPES] = {
 };
 
 enum { STREAMS = 5, KEYS = 9, IDS = 8 };
-enum { SMALL_BLOB = 300, LARGE_BLOB = 5000, PACKED_MAX = SMALL_BLOB };
+enum { SMALL_BLOB = 300, LARGE_BLOB = 1500, PACKED_MAX = SMALL_BLOB };
 
 /* ---- opening ---------------------------------------------------------- */
 
