@@ -79,6 +79,13 @@ bool verify_no_memory(verifier *v)
     return false;
 }
 
+persist_status verify_lookup(verifier *v, persist_status status)
+{
+    if (status == PERSIST_LIMIT)
+        verify_no_memory(v);
+    return status;
+}
+
 /* ---- manifests -------------------------------------------------------- */
 
 /* A manifest of another version is no damage: the store is another program's.

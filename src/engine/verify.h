@@ -47,6 +47,9 @@ bool verify_read(verifier *, uint64_t bytes);
 bool verify_failed(verifier *, const persist_error *, persist_finding finding);
 /* Ends the verification for a lack of memory; returns false. */
 bool verify_no_memory(verifier *);
+/* The same if that is what a look-up returned; anything else that it met is
+ * reported where it lies. Returns the status. */
+persist_status verify_lookup(verifier *, persist_status);
 
 /* The parts. */
 bool verify_tables(verifier *);

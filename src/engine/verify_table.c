@@ -63,7 +63,8 @@ static bool filter_has(table_check *c, table_section section, slice name)
 {
     persist_error ignored;
     return !c->filter_known ||
-           table_may_have(c->table, section, name, &ignored) != PERSIST_NONE;
+           verify_lookup(c->verifier, table_may_have(c->table, section, name,
+                                                     &ignored)) != PERSIST_NONE;
 }
 
 static const char not_in_filter[] = "a name is not in the filter";
@@ -79,7 +80,7 @@ static persist_status find_older(const tables_check *all, slice name,
         table_iter at;
         persist_error ignored;
         table_iter_init(&at, all->tables[i], TABLE_STREAMS, false);
-        status = table_find(&at, name, &ignored);
+        status = verify_lookup(all->verifier, table_find(&at, name, &ignored));
         if (status == PERSIST_OK && !entry_get_stream(table_value(&at), out))
             status = PERSIST_CORRUPT;
         table_iter_release(&at);
@@ -227,6 +228,7 @@ static const char *end_of_run(const table_check *c)
 
 static void read_stream(table_check *c, persist_status status)
 {
+    verify_lookup(c->verifier, status);
     c->has_stream = status == PERSIST_OK &&
                     entry_get_stream(table_value(&c->streams), &c->stream);
     c->run = c->index = c->run_bytes = c->last_seq = 0;

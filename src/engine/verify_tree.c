@@ -25,6 +25,8 @@ static slice stream_name(const verify_tree *w, uint64_t ordinal, buf *room)
     slice name = {0};
     table_iter_init(&i, w->table, TABLE_STREAMS, true);
     persist_status status = table_seek(&i, slice_of(NULL, 0), &ignored);
+    CHECK(w->table->footer.roots[TABLE_STREAMS].size > 0 ||
+          status == PERSIST_NONE);
     while (status == PERSIST_OK) {
         stream_entry e;
         if (!entry_get_stream(table_value(&i), &e))
@@ -142,6 +144,8 @@ static bool check_leaf(verify_tree *w, const table_step *s)
         if (w->key.failed)
             return verify_no_memory(w->verifier);
         const char *what = judge(w, e.value);
+        if (w->verifier->status != PERSIST_OK)
+            return false;
         w->entries++;
         w->lost = false;
         if (what != NULL)
@@ -216,7 +220,7 @@ static bool is_in_order(verify_tree *w, const table_step *s,
     bool starts = !keys->known || slice_equal(first, keys->low);
     bool grows =
         w->entries == 0 || slice_compare(buf_slice(&w->last_key), first) < 0;
-    if (!block_get(&s->view, s->view.count - 1, &e))
+    if (w->key.failed || !block_get(&s->view, s->view.count - 1, &e))
         return false;
     get_key(&s->view, &e, &w->key);
     return starts && grows &&
@@ -227,7 +231,10 @@ static bool is_in_order(verify_tree *w, const table_step *s,
 static bool walk_block(verify_tree *w, unsigned level, const table_step *s,
                        uint64_t size, const key_range *keys)
 {
-    if (!is_in_order(w, s, keys)) {
+    bool ordered = is_in_order(w, s, keys);
+    if (w->key.failed)
+        return verify_no_memory(w->verifier);
+    if (!ordered) {
         w->lost = w->incomplete = true;
         return report(
             w, keys,

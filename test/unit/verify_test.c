@@ -3,6 +3,10 @@
  * content is not: nothing but a bug makes those, so they are made by hand. */
 #include "fixture.h"
 
+#include <errno.h>
+
+#include "../lib/shapes.h"
+#include "base/mem.h"
 #include "engine/entry.h"
 #include "engine/manifest.h"
 
@@ -295,13 +299,96 @@ static void two_tables(void **state)
         "manifest says");
 }
 
+/* ---- faults ----------------------------------------------------------- */
+
+static bool note_path(void *context, const persist_finding *found)
+{
+    (void)context;
+    return strncmp(found->path, "store", 5) == 0 && found->advice[0] != '\0';
+}
+
+static persist_status verify(os_sim *sim, persist_progress *out)
+{
+    const persist_options options = {.path = "store", .os = os_sim_os(sim)};
+    const persist_watcher watcher = {NULL, note_path, NULL};
+    persist_error error;
+    persist_status status = persist_verify(&options, &watcher, out, &error);
+    assert_int_equal(os_sim_open_files(sim), 0);
+    return status;
+}
+
+/* The nth call fails: that is a finding, or it could not run; never well. */
+static void every_call_fails(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SHAPES; i++) {
+        shape *s = shape_new(i);
+        bool hit = true;
+        for (uint64_t n = 1; hit; n++) {
+            os_sim *sim = os_sim_kill(s->sim);
+            persist_progress p;
+            os_sim_fail(sim, (sim_fault){.calls = ~(1u << SIM_CLOSE),
+                                         .nth = n,
+                                         .error = EIO});
+            persist_status status = verify(sim, &p);
+            hit = os_sim_faults(sim, SIM_CALLS) > 0;
+            assert_true(status == PERSIST_OK || status == PERSIST_IO);
+            /* a mapping that fails is read instead; sizes are a luxury */
+            bool harmless = os_sim_faults(sim, SIM_STAT) > 0 ||
+                            os_sim_faults(sim, SIM_LIST) > 0 ||
+                            os_sim_faults(sim, SIM_MAP) > 0 ||
+                            os_sim_faults(sim, SIM_MAP_LOAD) > 0;
+            if (!hit)
+                assert_int_equal(p.damages, 0);
+            else if (!harmless)
+                assert_true(status == PERSIST_IO || p.damages > 0);
+            os_sim_free(sim);
+        }
+        shape_free(s);
+    }
+}
+
+static int countdown(void *context)
+{
+    uint64_t *left = context;
+    return *left > 0 && --*left == 0;
+}
+
+static void every_allocation_fails(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SHAPES; i++) {
+        shape *s = shape_new(i);
+        bool hit = true;
+        for (uint64_t n = 1; hit; n++) {
+            os_sim *sim = os_sim_kill(s->sim);
+            persist_progress p;
+            uint64_t left = n;
+            mem_set_fail(countdown, &left);
+            persist_status status = verify(sim, &p);
+            mem_set_fail(NULL, NULL);
+            hit = left == 0;
+            assert_int_equal(status, hit ? PERSIST_LIMIT : PERSIST_OK);
+            assert_int_equal(p.damages, 0);
+            os_sim_free(sim);
+        }
+        shape_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_table),          cmocka_unit_test(missing_event),
-        cmocka_unit_test(event_without_stream), cmocka_unit_test(wrong_count),
-        cmocka_unit_test(wrong_order),          cmocka_unit_test(foreign_id),
-        cmocka_unit_test(wrong_number),         cmocka_unit_test(two_tables),
+        cmocka_unit_test(whole_table),
+        cmocka_unit_test(missing_event),
+        cmocka_unit_test(event_without_stream),
+        cmocka_unit_test(wrong_count),
+        cmocka_unit_test(wrong_order),
+        cmocka_unit_test(foreign_id),
+        cmocka_unit_test(wrong_number),
+        cmocka_unit_test(two_tables),
+        cmocka_unit_test(every_call_fails),
+        cmocka_unit_test(every_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
