@@ -391,6 +391,31 @@ static void a_lost_stream(void **state)
     fixture_end(&f);
 }
 
+/* Tables that cannot be merged pile up; the store still closes, and all of the
+ * commits are in tables by then. */
+static void a_crowd_of_tables_closes(void **state)
+{
+    (void)state;
+    fixture_begin_tables(&f, EVERY_COMMIT, 64);
+    fixture_append(&f, "a", "first");
+    fixture_close(&f);
+    fixture_flip(&f, "store/tables/0000000000000001.tbl",
+                 TABLE_HEADER_SIZE + 40);
+    f.memtable_size = 4096;
+    f.merge_width = 2;
+    char data[600];
+    memset(data, 'x', sizeof data);
+    data[sizeof data - 1] = '\0';
+    fixture_reopen(&f);
+    while (stats_now().tables < TABLES_CROWDED)
+        fixture_append(&f, "s", data);
+    fixture_append(&f, "s", data);
+    fixture_close(&f);
+    fixture_reopen(&f);
+    assert_true(stats_now().tables > TABLES_CROWDED);
+    fixture_end(&f);
+}
+
 static void a_missing_table_is_corrupt(void **state)
 {
     (void)state;
@@ -496,6 +521,7 @@ int main(void)
         cmocka_unit_test(a_command_id_is_kept_for_ever),
         cmocka_unit_test(damage_stays_local),
         cmocka_unit_test(a_lost_stream),
+        cmocka_unit_test(a_crowd_of_tables_closes),
         cmocka_unit_test(a_missing_table_is_corrupt),
         cmocka_unit_test(only_our_own_files_are_deleted),
         cmocka_unit_test(a_full_disk_heals),
