@@ -120,7 +120,7 @@ class Store:
     def add_events(self, table, runs):
         last = index = before = None
         for key, value, first in table.section(EVENTS):
-            ordinal, seq = struct.unpack(">QQ", key)
+            ordinal, seq = event_key(key, value)
             if ordinal not in runs:
                 value.fail("an event is of no stream")
             packed = value.varint()
@@ -223,6 +223,19 @@ class Store:
             self.next_position = max(self.next_position, c.varint())
         else:
             c.fail("an edit of an unknown kind")
+
+
+def event_key(key, value):
+    """Two numbers: the count of their bytes, then they, the highest first."""
+    numbers = []
+    while key:
+        digits, key = key[1:1 + key[0]], key[1 + key[0]:]
+        numbers.append(int.from_bytes(digits, "big"))
+        if digits[:1] == b"\0":
+            value.fail("a number in a key has bytes too many")
+    if len(numbers) != 2:
+        value.fail("the key of an event is malformed")
+    return numbers
 
 
 def cid_of(digest):

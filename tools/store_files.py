@@ -226,6 +226,8 @@ class Table:
         (self.filter_at, self.filter_parts, self.filter_size,
          self.blocks) = c.numbers(4)
         c.expect(bytes(224), "the footer of a table is malformed")
+        if not self.filter_size or self.filter_size % 64:
+            c.fail("filter parts do not have whole lines")
         self.numbers = set()  # of the blocks that index blocks named
         self.parts = [
             self.block(self.filter_at + i * (32 + self.filter_size),
@@ -257,10 +259,10 @@ class Table:
         """Yields the keys and values of a block."""
         body, count, prefix_size = self.block(offset, size, kind)
         c, last = Cursor(body, self.path, offset), None
+        prefix, start, first = bytes(c.take(prefix_size)), 0, None
         heads = [c.take(4) for _ in range(count)]
         width = 2 if len(body) < 65536 else 4
         ends = [c.number(width) for _ in range(count)]
-        prefix, start, first = bytes(c.take(prefix_size)), 0, None
         for head, end in zip(heads, ends):
             if end < start:
                 c.fail("an entry ends before it begins")
@@ -315,13 +317,11 @@ class Table:
 
     def may_have(self, section, name):
         h = xxh3_64(name, section)
-        part, x = self.parts[(h >> 32) % self.filter_parts], h | 1
-        for _ in range(6):
-            x = (x ^ x >> 31) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
-            bit = (x >> 16) % (8 * len(part))
-            if not part[bit // 8] >> bit % 8 & 1:
-                return False
-        return True
+        part = self.parts[(h >> 32) * self.filter_parts >> 32]
+        line = (h & 0xFFFFFFFF) * (len(part) // 64) >> 32
+        x = (h ^ h >> 31) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
+        bits = [(x >> 10 + 9 * i) % 512 for i in range(6)]
+        return all(part[64 * line + b // 8] >> b % 8 & 1 for b in bits)
 
 
 # ---- log -------------------------------------------------------------------

@@ -3,7 +3,7 @@
  *
  * packed:  | checksum 8 | stored size 4 | raw size 4 | entries 4 |
  *          | prefix size 4 | kind 1 | codec 1 | 0 2 | 0 4 | stored bytes ... |
- * raw:     | heads 4 each | ends 2 or 4 each | prefix | entries ... |
+ * raw:     | prefix | heads 4 each | ends 2 or 4 each | entries ... |
  * entry:   | rest of key: size, varint | tail of key | value |
  *
  * A key is prefix, head and tail. The heads stand side by side, so that a
@@ -150,11 +150,11 @@ static void store_number(uint8_t *at, uint64_t value, size_t size)
 static void put_raw(const block_writer *w, const layout *l, buf *out)
 {
     CHECK(!out->failed && out->capacity - out->size >= raw_size(l));
+    buf_put(out, w->keys.data, l->prefix);
     uint8_t *heads = out->data + out->size;
     uint8_t *ends = heads + (size_t)l->count * BLOCK_HEAD_SIZE;
     memset(heads, 0, (size_t)l->count * BLOCK_HEAD_SIZE);
     out->size += (size_t)l->count * (BLOCK_HEAD_SIZE + l->end_size);
-    buf_put(out, w->keys.data, l->prefix);
     size_t entries = out->size;
     for (uint32_t i = 0; i < l->count; i++) {
         slice key = key_at(w, i);
@@ -283,11 +283,6 @@ static uint32_t little_u32(const uint8_t *at)
            (uint32_t)at[3] << 24;
 }
 
-static uint32_t little_u16(const uint8_t *at)
-{
-    return (uint32_t)at[0] | (uint32_t)at[1] << 8;
-}
-
 bool block_get_header(slice packed, uint8_t kind, block_header *h)
 {
     const uint8_t *at = packed.data;
@@ -311,10 +306,10 @@ bool block_lay_out(const block_header *h, const uint8_t *raw, block_view *out)
     uint64_t ends = (uint64_t)h->count * (wide ? 4 : 2);
     if (heads + ends + h->prefix > h->raw)
         return false;
-    out->heads = raw;
-    out->ends = raw + heads;
-    out->prefix = out->ends + ends;
-    out->entries = out->prefix + h->prefix;
+    out->prefix = raw;
+    out->heads = raw + h->prefix;
+    out->ends = out->heads + heads;
+    out->entries = out->ends + ends;
     out->count = h->count;
     out->prefix_size = h->prefix;
     out->size = (uint32_t)(h->raw - heads - ends - h->prefix);
@@ -322,38 +317,18 @@ bool block_lay_out(const block_header *h, const uint8_t *raw, block_view *out)
     return true;
 }
 
-static uint32_t end_of(const block_view *v, uint32_t index)
+bool block_get_long(const block_view *v, uint32_t from, uint32_t end,
+                    block_entry *out)
 {
-    return v->wide ? little_u32(v->ends + (size_t)index * 4)
-                   : little_u16(v->ends + (size_t)index * 2);
-}
-
-bool block_get(const block_view *v, uint32_t index, block_entry *out)
-{
-    CHECK(index < v->count);
-    uint32_t from = index == 0 ? 0 : end_of(v, index - 1);
-    uint32_t end = end_of(v, index);
-    if (from > end || end > v->size)
-        return false;
+    CHECK(from < end && end <= v->size);
     cursor c = cursor_of(slice_of(v->entries + from, end - from));
     uint64_t rest = cursor_varint(&c);
-    if (rest > BLOCK_RAW_MAX)
+    if (rest <= BLOCK_HEAD_SIZE || rest > BLOCK_RAW_MAX)
         return false;
-    out->head = v->heads + (size_t)index * BLOCK_HEAD_SIZE;
     out->rest = (uint32_t)rest;
-    uint64_t tail = rest < BLOCK_HEAD_SIZE ? 0 : rest - BLOCK_HEAD_SIZE;
-    out->tail = cursor_bytes(&c, tail);
+    out->tail = cursor_bytes(&c, rest - BLOCK_HEAD_SIZE);
     out->value = slice_of(c.at, cursor_left(&c));
     return !c.failed;
-}
-
-void block_put_key(const block_view *v, const block_entry *e, uint8_t *out)
-{
-    size_t head = e->rest < BLOCK_HEAD_SIZE ? e->rest : BLOCK_HEAD_SIZE;
-    memcpy(out, v->prefix, v->prefix_size);
-    memcpy(out + v->prefix_size, e->head, head);
-    if (e->tail.size > 0)
-        memcpy(out + v->prefix_size + head, e->tail.data, e->tail.size);
 }
 
 /* ---- searching -------------------------------------------------------- */
@@ -364,25 +339,32 @@ static uint32_t big_u32(const uint8_t *at)
            (uint32_t)at[2] << 8 | (uint32_t)at[3];
 }
 
-/* Returns the first head that is not less; the loop has no branch to guess. */
+static uint32_t head_at(const block_view *v, uint32_t index)
+{
+    return big_u32(v->heads + (size_t)index * BLOCK_HEAD_SIZE);
+}
+
+/* Returns the first head that is not less. The way through the loop does not
+ * depend on the heads, so that none of it is guessed. */
 static uint32_t search_heads(const block_view *v, uint32_t head)
 {
-    uint32_t low = 0, left = v->count;
-    while (left > 0) {
+    CHECK(v->count > 0);
+    const uint8_t *low = v->heads;
+    for (uint32_t left = v->count; left > 1;) {
         uint32_t half = left / 2;
-        const uint8_t *at = v->heads + (size_t)(low + half) * BLOCK_HEAD_SIZE;
-        bool less = big_u32(at) < head;
-        low = less ? low + half + 1 : low;
-        left = less ? left - half - 1 : half;
+        const uint8_t *middle = low + (size_t)half * BLOCK_HEAD_SIZE;
+        low = big_u32(middle - BLOCK_HEAD_SIZE) < head ? middle : low;
+        left -= half;
     }
-    return low;
+    return (uint32_t)((size_t)(low - v->heads) / BLOCK_HEAD_SIZE) +
+           (big_u32(low) < head);
 }
 
 /* Compares the rest of an entry's key with one of the same head; an entry
  * that is damaged compares as anything. */
 static int compare_rest(const block_view *v, uint32_t index, slice rest)
 {
-    block_entry e = {0};
+    block_entry e;
     if (!block_get(v, index, &e))
         return 0;
     if (e.rest > BLOCK_HEAD_SIZE && rest.size > BLOCK_HEAD_SIZE) {
@@ -393,22 +375,14 @@ static int compare_rest(const block_view *v, uint32_t index, slice rest)
     return e.rest < rest.size ? -1 : e.rest > rest.size;
 }
 
-uint32_t block_search(const block_view *v, slice key, bool beyond)
+/* The entries from low on that have this head are searched by all of their
+ * keys. */
+static uint32_t search_rests(const block_view *v, uint32_t low, uint32_t head,
+                             slice rest, bool beyond)
 {
-    slice prefix = slice_of(v->prefix, v->prefix_size);
-    if (!slice_starts_with(key, prefix))
-        return slice_compare(prefix, key) < 0 ? v->count : 0;
-    const uint8_t *data = key.data;
-    slice rest = slice_of(prefix.size == 0 ? data : data + prefix.size,
-                          key.size - prefix.size);
-    uint8_t bytes[BLOCK_HEAD_SIZE] = {0};
-    for (size_t i = 0; i < rest.size && i < BLOCK_HEAD_SIZE; i++)
-        bytes[i] = ((const uint8_t *)rest.data)[i];
-    uint32_t head = big_u32(bytes), low = search_heads(v, head);
-    if (low == v->count ||
-        big_u32(v->heads + (size_t)low * BLOCK_HEAD_SIZE) != head)
-        return low;
-    uint32_t high = head == UINT32_MAX ? v->count : search_heads(v, head + 1);
+    uint32_t high = low + 1;
+    if (high < v->count && head_at(v, high) == head)
+        high = head == UINT32_MAX ? v->count : search_heads(v, head + 1);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         int order = compare_rest(v, middle, rest);
@@ -418,6 +392,26 @@ uint32_t block_search(const block_view *v, slice key, bool beyond)
             high = middle;
     }
     return low;
+}
+
+uint32_t block_search(const block_view *v, slice key, bool beyond)
+{
+    slice prefix = slice_of(v->prefix, v->prefix_size);
+    if (!slice_starts_with(key, prefix))
+        return slice_compare(prefix, key) < 0 ? v->count : 0;
+    if (key.size == 0)
+        key.data = "";
+    const uint8_t *data = (const uint8_t *)key.data + prefix.size;
+    slice rest = slice_of(data, key.size - prefix.size);
+    uint8_t padded[BLOCK_HEAD_SIZE] = {0};
+    if (rest.size < BLOCK_HEAD_SIZE) {
+        memcpy(padded, data, rest.size);
+        data = padded;
+    }
+    uint32_t head = big_u32(data), low = search_heads(v, head);
+    return low < v->count && head_at(v, low) == head
+               ? search_rests(v, low, head, rest, beyond)
+               : low;
 }
 
 /* ---- in memory -------------------------------------------------------- */

@@ -69,9 +69,9 @@ bool block_get_header(slice packed, uint8_t kind, block_header *out);
 
 /* The parts of an unpacked block, in memory that is somebody else's. */
 typedef struct block_view {
+    const uint8_t *prefix;  /* of all keys */
     const uint8_t *heads;   /* BLOCK_HEAD_SIZE bytes a key */
     const uint8_t *ends;    /* of each entry, counted from `entries` */
-    const uint8_t *prefix;  /* of all keys */
     const uint8_t *entries; /* or all, in a block of bytes */
     uint32_t count, prefix_size, size;
     bool wide; /* ends have four bytes, not two */
@@ -89,8 +89,36 @@ typedef struct block_entry {
     slice tail, value;
 } block_entry;
 
+/* Decodes an entry that lies from one place to another; false if it is not
+ * what block_seal makes. */
+bool block_get_long(const block_view *, uint32_t from, uint32_t end,
+                    block_entry *out);
+
+static inline uint32_t block_end(const block_view *v, uint32_t index)
+{
+    const uint8_t *at = v->ends + (size_t)index * (v->wide ? 4 : 2);
+    uint32_t low = (uint32_t)at[0] | (uint32_t)at[1] << 8;
+    return v->wide ? low | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24 : low;
+}
+
 /* Decodes an entry; false if it is not what block_seal makes. */
-bool block_get(const block_view *, uint32_t index, block_entry *out);
+static inline bool block_get(const block_view *v, uint32_t index,
+                             block_entry *out)
+{
+    CHECK(index < v->count);
+    uint32_t from = index == 0 ? 0 : block_end(v, index - 1);
+    uint32_t end = block_end(v, index);
+    out->head = v->heads + (size_t)index * BLOCK_HEAD_SIZE;
+    if (from >= end || end > v->size)
+        return false;
+    const uint8_t *at = v->entries + from;
+    out->rest = *at++;
+    if (out->rest > BLOCK_HEAD_SIZE)
+        return block_get_long(v, from, end, out);
+    out->tail = slice_of(at, 0);
+    out->value = slice_of(at, end - from - 1);
+    return true;
+}
 
 /* Returns the size of an entry's key. */
 static inline size_t block_key_size(const block_view *v, const block_entry *e)
@@ -98,8 +126,14 @@ static inline size_t block_key_size(const block_view *v, const block_entry *e)
     return (size_t)v->prefix_size + e->rest;
 }
 
-/* Puts an entry's key together, in block_key_size bytes. */
-void block_put_key(const block_view *, const block_entry *, uint8_t *out);
+/* Puts the part of an entry's key that is behind the prefix into e.rest bytes,
+ * of which BLOCK_HEAD_SIZE are written at least. */
+static inline void block_put_rest(const block_entry *e, uint8_t *out)
+{
+    memcpy(out, e->head, BLOCK_HEAD_SIZE);
+    if (e->tail.size > 0)
+        memcpy(out + BLOCK_HEAD_SIZE, e->tail.data, e->tail.size);
+}
 
 /* Returns the index of the first entry whose key is not less (or, with
  * `beyond`, greater) than key; count if there is none. */

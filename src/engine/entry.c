@@ -51,11 +51,41 @@ bool entry_get_stream(slice value, stream_entry *out)
 
 /* ---- events ----------------------------------------------------------- */
 
-void entry_event_key(uint64_t ordinal, uint64_t seq,
-                     uint8_t out[ENTRY_EVENT_KEY_SIZE])
+/* A number that sorts: how many bytes it has, and they, the highest first. */
+static uint8_t *put_sorted(uint8_t *out, uint64_t value)
 {
-    put_big_u64(out, ordinal);
-    put_big_u64(out + 8, seq);
+    unsigned size = value == 0 ? 0 : 8 - (unsigned)__builtin_clzll(value) / 8;
+    *out++ = (uint8_t)size;
+    for (unsigned i = size; i-- > 0;)
+        *out++ = (uint8_t)(value >> (8 * i));
+    return out;
+}
+
+static bool get_sorted(cursor *c, uint64_t *value)
+{
+    const uint8_t *at = c->at;
+    size_t left = cursor_left(c);
+    *value = 0;
+    if (left == 0 || *at > 8 || left - 1 < *at || (*at > 0 && at[1] == 0))
+        return false;
+    for (unsigned i = 1; i <= *at; i++)
+        *value = *value << 8 | at[i];
+    c->at = at + 1 + *at;
+    return true;
+}
+
+slice entry_event_key(uint64_t ordinal, uint64_t seq,
+                      uint8_t out[ENTRY_EVENT_KEY_MAX])
+{
+    const uint8_t *end = put_sorted(put_sorted(out, ordinal), seq);
+    CHECK(end <= out + ENTRY_EVENT_KEY_MAX);
+    return slice_of(out, (size_t)(end - out));
+}
+
+bool entry_split_event(slice key, uint64_t *ordinal, uint64_t *seq)
+{
+    cursor c = cursor_of(key);
+    return get_sorted(&c, ordinal) && get_sorted(&c, seq) && cursor_done(&c);
 }
 
 void entry_put_event(buf *b, const event_entry *e)
@@ -71,10 +101,8 @@ void entry_put_event(buf *b, const event_entry *e)
 
 bool entry_get_event(slice key, slice value, event_entry *out)
 {
-    if (key.size != ENTRY_EVENT_KEY_SIZE)
+    if (!entry_split_event(key, &out->ordinal, &out->seq))
         return false;
-    out->ordinal = big_u64(key.data);
-    out->seq = big_u64((const uint8_t *)key.data + 8);
     cursor c = cursor_of(value);
     uint64_t packed = cursor_varint(&c);
     out->position = packed >> 1;

@@ -6,7 +6,7 @@
 #include "engine/stream.h"
 #include "engine/table.h"
 
-enum { ENTRY_EVENT_KEY_SIZE = 16, ENTRY_ORDER_KEY_SIZE = 8 };
+enum { ENTRY_EVENT_KEY_MAX = 18, ENTRY_ORDER_KEY_SIZE = 8 };
 
 /* ---- streams: name -> state, and where the events are ------------------ */
 
@@ -23,9 +23,12 @@ bool entry_get_stream(slice value, stream_entry *out);
 
 /* ---- events: ordinal, seq -> position, data ----------------------------- */
 
-/* Encodes the key of an event. */
-void entry_event_key(uint64_t ordinal, uint64_t seq,
-                     uint8_t out[ENTRY_EVENT_KEY_SIZE]);
+/* Encodes the key of an event; returns what it takes of the memory. */
+slice entry_event_key(uint64_t ordinal, uint64_t seq,
+                      uint8_t out[ENTRY_EVENT_KEY_MAX]);
+
+/* Decodes the key of an event; false if it is not well-formed. */
+bool entry_split_event(slice key, uint64_t *ordinal, uint64_t *seq);
 
 /* An event. The first of a stream in a block, and of a block, also tells how
  * many events, and bytes of data, ever came before it in its stream. */

@@ -6,7 +6,15 @@
 #include "base/mem.h"
 #include "engine/limits.h"
 
-enum { PROBES = 6, PART_ROUND = 64 };
+enum {
+    PROBES = 6,
+    LINE_BITS = 9, /* that say which bit of a line */
+};
+
+CHECK_STATIC(1 << LINE_BITS == FILTER_LINE_SIZE * 8, "a bit of a line each");
+CHECK_STATIC(FILTER_PART_SIZE % FILTER_LINE_SIZE == 0,
+             "parts have whole lines");
+CHECK_STATIC(LINE_BITS *PROBES <= 64, "one number gives all probes");
 
 bool filter_init(filter *f, uint64_t names)
 {
@@ -15,7 +23,7 @@ bool filter_init(filter *f, uint64_t names)
         size = names * FILTER_BITS / 8 + 1;
     if (size > FILTER_SIZE_MAX)
         size = FILTER_SIZE_MAX;
-    size_t unit = size < FILTER_PART_SIZE ? PART_ROUND : FILTER_PART_SIZE;
+    size_t unit = size < FILTER_PART_SIZE ? FILTER_LINE_SIZE : FILTER_PART_SIZE;
     f->size = (size_t)((size + unit - 1) / unit * unit);
     f->part_size = f->size < FILTER_PART_SIZE ? f->size : FILTER_PART_SIZE;
     f->bits = mem_alloc_zero(f->size);
@@ -34,42 +42,51 @@ uint64_t filter_hash(unsigned section, slice name)
     return hash_xxh64_seed(name, section);
 }
 
-uint64_t filter_part(uint64_t hash, uint64_t parts)
+/* Maps a hash of 32 bits to a number below a bound, without a division. */
+static uint64_t scale(uint64_t hash, uint64_t bound)
 {
-    CHECK(parts > 0);
-    return (hash >> 32) % parts;
+    CHECK(bound > 0 && bound <= UINT32_MAX);
+    return (hash & UINT32_MAX) * bound >> 32;
 }
 
-/* Each probe is a mix of the one before. Parts of a full filter have a power
- * of two of bits, which spares a division. */
-static uint64_t next_probe(uint64_t *state, uint64_t bits)
+uint64_t filter_part(uint64_t hash, uint64_t parts)
 {
-    *state = (*state ^ *state >> 31) * 0xbf58476d1ce4e5b9u;
-    uint64_t bit = *state >> 16;
-    return bits == FILTER_PART_SIZE * 8 ? bit % (FILTER_PART_SIZE * 8)
-                                        : bit % bits;
+    return scale(hash >> 32, parts);
+}
+
+/* All bits of a name lie in one line of a part, so that a look-up reads one
+ * cache line or two. */
+static uint64_t find_line(uint64_t hash, size_t part_size)
+{
+    CHECK(part_size % FILTER_LINE_SIZE == 0);
+    return scale(hash, part_size / FILTER_LINE_SIZE) * FILTER_LINE_SIZE;
+}
+
+/* Returns LINE_BITS bits for each probe. */
+static uint64_t mix(uint64_t hash)
+{
+    return (hash ^ hash >> 31) * 0xbf58476d1ce4e5b9u >>
+           (64 - PROBES * LINE_BITS);
 }
 
 void filter_add(filter *f, uint64_t hash)
 {
     CHECK(f->bits != NULL);
     uint64_t part = filter_part(hash, f->size / f->part_size);
-    uint8_t *bits = f->bits + part * f->part_size;
-    uint64_t state = hash | 1;
-    for (int i = 0; i < PROBES; i++) {
-        uint64_t bit = next_probe(&state, f->part_size * 8);
-        bits[bit / 8] |= (uint8_t)(1u << bit % 8);
-    }
+    uint8_t *line = f->bits + part * f->part_size;
+    line += find_line(hash, f->part_size);
+    uint64_t bits = mix(hash);
+    for (int i = 0; i < PROBES; i++, bits >>= LINE_BITS)
+        line[bits % (FILTER_LINE_SIZE * 8) / 8] |= (uint8_t)(1u << bits % 8);
 }
 
 bool filter_test(slice part, uint64_t hash)
 {
-    const uint8_t *bits = part.data;
-    uint64_t state = hash | 1;
-    for (int i = 0; i < PROBES; i++) {
-        uint64_t bit = next_probe(&state, part.size * 8);
-        if ((bits[bit / 8] & 1u << bit % 8) == 0)
+    const uint8_t *line = part.data;
+    line += find_line(hash, part.size);
+    uint64_t bits = mix(hash);
+    for (int i = 0; i < PROBES; i++, bits >>= LINE_BITS)
+        if ((line[bits % (FILTER_LINE_SIZE * 8) / 8] & 1u << bits % 8) == 0)
             return false;
-    }
     return true;
 }

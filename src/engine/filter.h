@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* A Bloom filter (B. Bloom, 1970) in parts: a look-up reads one part only, so
- * that a filter of any size needs no memory of its own. */
+/* A Bloom filter (B. Bloom, 1970) in parts, and in them in lines (F. Putze and
+ * others, 2007): a look-up reads one line of one part, so that a filter of any
+ * size needs no memory of its own. */
 #ifndef ENGINE_FILTER_H
 #define ENGINE_FILTER_H
 
 #include <stdbool.h>
 
 #include "base/slice.h"
+
+/* Bytes of a line; a part has whole lines. */
+#define FILTER_LINE_SIZE 64u
 
 /* A filter in the making, or a part of one. */
 typedef struct filter {

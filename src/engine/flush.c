@@ -29,7 +29,7 @@ static void add(flush *f, table_section section, slice name)
 static void flush_event(flush *f, const event *e, uint64_t index,
                         stream_entry *out)
 {
-    uint8_t place[ENTRY_EVENT_KEY_SIZE];
+    uint8_t place[ENTRY_EVENT_KEY_MAX];
     event_entry entry = {.position = e->position, .index = index};
     bool first = out->events == 0;
     entry.anchored = first || table_begins_block(&f->writer, TABLE_EVENTS);
@@ -37,8 +37,7 @@ static void flush_event(flush *f, const event *e, uint64_t index,
     entry.data = slice_of(e->data, e->size);
     buf_clear(&f->value);
     entry_put_event(&f->value, &entry);
-    entry_event_key(f->ordinal, e->seq, place);
-    add(f, TABLE_EVENTS, slice_of(place, sizeof place));
+    add(f, TABLE_EVENTS, entry_event_key(f->ordinal, e->seq, place));
     out->first = first ? e->seq : out->first;
     out->last = e->seq;
     out->events++;

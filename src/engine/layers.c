@@ -141,11 +141,11 @@ static persist_status floor_in_table(table *t, slice name, uint64_t through,
         return status;
     if (entry.last <= through)
         return PERSIST_NONE;
-    uint8_t place[ENTRY_EVENT_KEY_SIZE];
+    uint8_t place[ENTRY_EVENT_KEY_MAX];
     table_iter i;
     table_iter_init(&i, t, TABLE_EVENTS, false);
-    entry_event_key(entry.ordinal, through + 1, place);
-    status = table_seek(&i, slice_of(place, sizeof place), error);
+    slice at = entry_event_key(entry.ordinal, through + 1, place);
+    status = table_seek(&i, at, error);
     if (status == PERSIST_OK)
         status = count_from_anchor(&i, entry.ordinal, out, error);
     else if (status == PERSIST_NONE)

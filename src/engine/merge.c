@@ -151,7 +151,7 @@ typedef struct event_sums {
 static persist_status copy_event(merge *m, event_entry *e, stream_entry *out,
                                  event_sums *sums)
 {
-    uint8_t place[ENTRY_EVENT_KEY_SIZE];
+    uint8_t place[ENTRY_EVENT_KEY_MAX];
     if (e->anchored)
         *sums = (event_sums){e->index, e->bytes_before, true};
     bool first = out->events == 0;
@@ -163,11 +163,10 @@ static persist_status copy_event(merge *m, event_entry *e, stream_entry *out,
     sums->bytes += e->data.size;
     buf_clear(&m->value);
     entry_put_event(&m->value, e);
-    entry_event_key(m->ordinal, e->seq, place);
     if (m->value.failed)
         return PERSIST_LIMIT;
-    table_add(&m->writer, TABLE_EVENTS, slice_of(place, sizeof place),
-              buf_slice(&m->value));
+    table_add(&m->writer, TABLE_EVENTS,
+              entry_event_key(m->ordinal, e->seq, place), buf_slice(&m->value));
     out->first = first ? e->seq : out->first;
     out->last = e->seq;
     out->events++;
@@ -178,18 +177,17 @@ static persist_status copy_event(merge *m, event_entry *e, stream_entry *out,
 static persist_status copy_run(merge *m, merge_source *s, stream_entry *out,
                                persist_error *error)
 {
-    uint8_t place[ENTRY_EVENT_KEY_SIZE];
+    uint8_t place[ENTRY_EVENT_KEY_MAX];
     event_sums sums = {0};
     uint64_t left = s->entry.events;
     if (s->entry.last <= out->state.floor.through) {
         m->dropped = m->dropped || left > 0;
         return PERSIST_OK;
     }
-    entry_event_key(s->entry.ordinal, s->entry.first, place);
+    slice at = entry_event_key(s->entry.ordinal, s->entry.first, place);
     if (!table_iter_valid(&s->events))
         table_iter_init(&s->events, s->table, TABLE_EVENTS, true);
-    persist_status status =
-        table_seek(&s->events, slice_of(place, sizeof place), error);
+    persist_status status = table_seek(&s->events, at, error);
     for (; left > 0 && status == PERSIST_OK; left--) {
         event_entry e;
         status =

@@ -137,9 +137,9 @@ static persist_status find_event(stream_place *p, uint64_t seq,
             out->seq == seq)
             return PERSIST_OK;
     }
-    uint8_t place[ENTRY_EVENT_KEY_SIZE];
-    entry_event_key(p->ordinal, seq, place);
-    status = table_find(&p->iter, slice_of(place, sizeof place), error);
+    uint8_t place[ENTRY_EVENT_KEY_MAX];
+    status =
+        table_find(&p->iter, entry_event_key(p->ordinal, seq, place), error);
     return status == PERSIST_OK ? table_get_event(&p->iter, out, error)
                                 : status;
 }

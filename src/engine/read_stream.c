@@ -70,7 +70,7 @@ static persist_status enter_table(engine_cursor *c, size_t index,
     stream_reader *r = &c->u.stream;
     table *t = c->snapshot.layers->tables[index];
     stream_entry entry = r->entry;
-    uint8_t place[ENTRY_EVENT_KEY_SIZE];
+    uint8_t place[ENTRY_EVENT_KEY_MAX];
     persist_status status =
         index == r->newest ? PERSIST_OK : find_entry(r, t, &entry, error);
     if (status != PERSIST_OK)
@@ -85,8 +85,7 @@ static persist_status enter_table(engine_cursor *c, size_t index,
     uint64_t first = entry.first > r->low ? entry.first : r->low;
     uint64_t last = entry.last < r->high ? entry.last : r->high;
     r->bound = r->back ? first : last;
-    entry_event_key(r->ordinal, r->back ? last : first, place);
-    slice at = slice_of(place, sizeof place);
+    slice at = entry_event_key(r->ordinal, r->back ? last : first, place);
     return r->back ? table_seek_back(&r->iter, at, error)
                    : table_seek(&r->iter, at, error);
 }

@@ -131,6 +131,7 @@ static bool is_filter(const table_footer *f)
 {
     if (f->filter_parts == 0 || f->filter_part_size == 0 ||
         f->filter_part_size > FILTER_PART_SIZE ||
+        f->filter_part_size % FILTER_LINE_SIZE != 0 ||
         f->filter_parts > FILTER_SIZE_MAX)
         return false;
     return is_inside(f, f->filter_offset,

@@ -172,6 +172,15 @@ typedef struct table_child {
 /* Decodes the value of such an entry; false if it is not well-formed. */
 bool table_get_child(slice value, table_child *out);
 
+/* Let a step stand in a section's topmost block, or in one that is named, of a
+ * level (0: a leaf). After an error it stands in none; what it holds is else
+ * the caller's to give back. passing: without filling the cache. */
+persist_status table_load_root(table *, table_section, bool passing,
+                               table_step *out, persist_error *);
+persist_status table_load_child(table *, table_section, unsigned level,
+                                const table_child *, bool passing,
+                                table_step *out, persist_error *);
+
 /* For who reads a table block by block, and believes nothing: reads a block of
  * a section's level (0: a leaf), or, of TABLE_FILTER, a part of the filter,
  * from the file. What `out` holds is the caller's to give back. */
@@ -188,8 +197,9 @@ typedef struct table_iter {
     unsigned scanned; /* leaves it has gone through from one to the next */
     unsigned height;
     /* The entry. Its key is put together here, unless it is long. */
+    const uint8_t *prefix; /* which is in short_key; NULL: none */
     size_t key_size;
-    uint8_t short_key[TABLE_SHORT_KEY];
+    uint8_t short_key[TABLE_SHORT_KEY + BLOCK_HEAD_SIZE];
     buf long_key;
     slice value;
     table_step path[TREE_HEIGHT_MAX]; /* from the root to the leaf */

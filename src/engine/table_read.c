@@ -13,6 +13,11 @@
 #include "base/mem.h"
 #include "engine/table.h"
 
+enum {
+    CACHE_LINE = 64,
+    FRONT_SIZE = 16 * CACHE_LINE,
+};
+
 /* ---- opening ---------------------------------------------------------- */
 
 persist_status table_corrupt(const table *t, uint64_t offset, const char *what,
@@ -177,11 +182,12 @@ static bool verify(const table *t, const block_place *place, slice packed)
     return block_verify(packed, seed);
 }
 
-/* Only filter parts have no entries. */
+/* Only filter parts have no entries, and only leaves are compressed. */
 static bool get_header(const block_place *place, slice packed, block_header *h)
 {
     return block_get_header(packed, place->kind, h) &&
-           (h->count == 0) == (place->kind == table_kind(TABLE_FILTER, 0));
+           (h->count == 0) == (place->kind == table_kind(TABLE_FILTER, 0)) &&
+           !(h->compressed && place->kind >= TABLE_SECTIONS);
 }
 
 /* Lets a step hold a block of memory. */
@@ -258,6 +264,9 @@ static persist_status find_block(table *t, const block_place *place,
     slice packed = slice_of(t->map.data + place->offset, (size_t)place->size);
     bool verified = is_verified(t, place->bit);
     block_header h;
+    /* What a search reads first is fetched at once, not line by line. */
+    for (size_t at = 0; at < FRONT_SIZE && at < packed.size; at += CACHE_LINE)
+        __builtin_prefetch((const uint8_t *)packed.data + at);
     if (!verified &&
         sys->map_load(sys, &t->map, place->offset, place->size) != 0)
         return read_block(t, place, passing, out, error);
@@ -306,6 +315,31 @@ static persist_status load(table *t, const block_place *place, bool passing,
     return status;
 }
 
+persist_status table_load_root(table *t, table_section section, bool passing,
+                               table_step *out, persist_error *error)
+{
+    const table_root *root = &t->footer.roots[section];
+    CHECK(root->height > 0);
+    block_place place = {root->offset, root->size, section,
+                         table_kind(section, root->height - 1)};
+    return load(t, &place, passing, out, error);
+}
+
+persist_status table_load_child(table *t, table_section section, unsigned level,
+                                const table_child *child, bool passing,
+                                table_step *out, persist_error *error)
+{
+    CHECK(level + 1 < t->footer.roots[section].height);
+    block_place place = {child->offset, child->size,
+                         TABLE_SECTIONS + t->footer.filter_parts,
+                         table_kind(section, level)};
+    place.bit += child->number;
+    if (child->number >= t->footer.blocks)
+        return table_corrupt(t, child->offset, "a block has no such number",
+                             error);
+    return load(t, &place, passing, out, error);
+}
+
 persist_status table_read_block(table *t, table_section section, unsigned level,
                                 uint64_t offset, uint64_t size, table_step *out,
                                 persist_error *error)
@@ -338,6 +372,11 @@ persist_status table_may_have(table *t, table_section section, slice name,
     place.size = size + BLOCK_HEADER_SIZE;
     place.offset = t->footer.filter_offset + part * place.size;
     place.bit = TABLE_SECTIONS + part;
+    if (t->map.data != NULL && is_verified(t, place.bit)) {
+        const uint8_t *at = t->map.data + place.offset + BLOCK_HEADER_SIZE;
+        return filter_test(slice_of(at, (size_t)size), hash) ? PERSIST_OK
+                                                             : PERSIST_NONE;
+    }
     table_step step;
     persist_status status = load(t, &place, false, &step, error);
     if (status != PERSIST_OK)
@@ -346,243 +385,4 @@ persist_status table_may_have(table *t, table_section section, slice name,
     bool may = bits.size != size || filter_test(bits, hash);
     block_unref(step.held);
     return may ? PERSIST_OK : PERSIST_NONE;
-}
-
-/* ---- iterators -------------------------------------------------------- */
-
-void table_iter_init(table_iter *i, table *t, table_section section,
-                     bool passing)
-{
-    i->table = t;
-    i->section = section;
-    i->passing = passing;
-    i->scanned = 0;
-    i->height = 0;
-    i->key_size = 0;
-    i->long_key = (buf){0};
-}
-
-static void leave(table_step *s)
-{
-    block_unref(s->held);
-    s->held = NULL;
-    s->view.count = 0;
-}
-
-void table_iter_release(table_iter *i)
-{
-    for (unsigned level = 0; level < i->height; level++)
-        leave(&i->path[level]);
-    i->height = 0;
-    buf_release(&i->long_key);
-}
-
-static table_step *leaf_of(table_iter *i)
-{
-    CHECK(table_iter_valid(i));
-    return &i->path[i->height - 1];
-}
-
-static persist_status bad_entry(const table_iter *i, const table_step *s,
-                                persist_error *error)
-{
-    return table_corrupt(i->table, s->offset, "an entry of a block is damaged",
-                         error);
-}
-
-persist_status table_bad_entry(const table_iter *i, persist_error *error)
-{
-    CHECK(table_iter_valid(i));
-    return bad_entry(i, &i->path[i->height - 1], error);
-}
-
-/* Where a key of that size is put together; NULL when memory is out. */
-static uint8_t *key_room(table_iter *i, size_t size)
-{
-    if (size <= TABLE_SHORT_KEY)
-        return i->short_key;
-    buf_clear(&i->long_key);
-    return buf_reserve(&i->long_key, size) ? i->long_key.data : NULL;
-}
-
-/* Takes the entry at the leaf's place in hand. */
-static persist_status stand(table_iter *i, persist_error *error)
-{
-    const table_step *leaf = leaf_of(i);
-    block_entry e;
-    if (!block_get(&leaf->view, leaf->at, &e))
-        return table_bad_entry(i, error);
-    size_t size = block_key_size(&leaf->view, &e);
-    uint8_t *key = key_room(i, size);
-    if (key == NULL)
-        return status_set(error, PERSIST_LIMIT, "out of memory");
-    block_put_key(&leaf->view, &e, key);
-    i->key_size = size;
-    i->value = e.value;
-    return PERSIST_OK;
-}
-
-/* Says where the block is that a level begins with: the root, or what the
- * entry of the level above names. */
-static persist_status find_place(const table_iter *i, unsigned level,
-                                 block_place *out, persist_error *error)
-{
-    const table_footer *footer = &i->table->footer;
-    const table_root *root = &footer->roots[i->section];
-    *out = (block_place){root->offset, root->size, i->section,
-                         table_kind(i->section, i->height - 1 - level)};
-    if (level == 0)
-        return PERSIST_OK;
-    const table_step *above = &i->path[level - 1];
-    block_entry e;
-    if (!block_get(&above->view, above->at, &e))
-        return bad_entry(i, above, error);
-    table_child child;
-    if (!table_get_child(e.value, &child) || child.number >= footer->blocks)
-        return bad_entry(i, above, error);
-    out->offset = child.offset;
-    out->size = child.size;
-    out->bit = TABLE_SECTIONS + footer->filter_parts + child.number;
-    return PERSIST_OK;
-}
-
-static persist_status enter(table_iter *i, unsigned level, persist_error *error)
-{
-    block_place place;
-    table_step *step = &i->path[level];
-    persist_status status = find_place(i, level, &place, error);
-    if (status != PERSIST_OK)
-        return status;
-    if (step->view.count > 0 && step->offset == place.offset)
-        return PERSIST_OK;
-    leave(step);
-    return load(i->table, &place, i->passing, step, error);
-}
-
-static persist_status begin(table_iter *i)
-{
-    unsigned height = i->table->footer.roots[i->section].height;
-    if (height == 0)
-        return PERSIST_NONE;
-    CHECK(height <= TREE_HEIGHT_MAX && (i->height == 0 || i->height == height));
-    for (unsigned level = i->height; level < height; level++)
-        i->path[level].held = NULL, i->path[level].view.count = 0;
-    i->height = height;
-    return PERSIST_OK;
-}
-
-/* Ends at an entry, or at none after anything but success. */
-static persist_status settle(table_iter *i, persist_status status,
-                             persist_error *error)
-{
-    if (status == PERSIST_OK)
-        status = stand(i, error);
-    if (status != PERSIST_OK)
-        table_iter_release(i);
-    return status;
-}
-
-/* From a level on, goes down along the first or the last entries. */
-static persist_status descend(table_iter *i, unsigned level, bool last,
-                              persist_error *error)
-{
-    persist_status status = PERSIST_OK;
-    for (; level < i->height && status == PERSIST_OK; level++) {
-        status = enter(i, level, error);
-        if (status == PERSIST_OK)
-            i->path[level].at = last ? i->path[level].view.count - 1 : 0;
-    }
-    return status;
-}
-
-static persist_status step_up(table_iter *i, bool back, persist_error *error)
-{
-    for (unsigned level = i->height; level-- > 0;) {
-        table_step *s = &i->path[level];
-        if (back ? s->at == 0 : s->at + 1 >= s->view.count)
-            continue;
-        s->at += back ? UINT32_MAX : 1;
-        if (i->scanned++ == SCAN_BLOCKS)
-            i->passing = true;
-        return descend(i, level + 1, back, error);
-    }
-    return PERSIST_NONE;
-}
-
-persist_status table_next(table_iter *i, persist_error *error)
-{
-    table_step *leaf = leaf_of(i);
-    if (leaf->at + 1 < leaf->view.count) {
-        leaf->at++;
-        return settle(i, PERSIST_OK, error);
-    }
-    return settle(i, step_up(i, false, error), error);
-}
-
-persist_status table_previous(table_iter *i, persist_error *error)
-{
-    table_step *leaf = leaf_of(i);
-    if (leaf->at > 0) {
-        leaf->at--;
-        return settle(i, PERSIST_OK, error);
-    }
-    return settle(i, step_up(i, true, error), error);
-}
-
-/* Goes down to the leaf where a key belongs; `at` of the leaf may be its
- * count. */
-static persist_status find_leaf(table_iter *i, slice key, bool beyond,
-                                persist_error *error)
-{
-    persist_status status = begin(i);
-    for (unsigned level = 0; level < i->height && status == PERSIST_OK;
-         level++) {
-        status = enter(i, level, error);
-        if (status != PERSIST_OK)
-            break;
-        table_step *s = &i->path[level];
-        bool is_leaf = level + 1 == i->height;
-        s->at = block_search(&s->view, key, is_leaf ? beyond : true);
-        if (!is_leaf && s->at > 0)
-            s->at--;
-    }
-    return status;
-}
-
-persist_status table_seek(table_iter *i, slice key, persist_error *error)
-{
-    persist_status status = find_leaf(i, key, false, error);
-    if (status == PERSIST_OK && leaf_of(i)->at == leaf_of(i)->view.count) {
-        leaf_of(i)->at--;
-        status = step_up(i, false, error);
-    }
-    return settle(i, status, error);
-}
-
-persist_status table_seek_back(table_iter *i, slice key, persist_error *error)
-{
-    persist_status status = find_leaf(i, key, true, error);
-    if (status == PERSIST_OK && leaf_of(i)->at == 0)
-        status = step_up(i, true, error);
-    else if (status == PERSIST_OK)
-        leaf_of(i)->at--;
-    return settle(i, status, error);
-}
-
-persist_status table_find(table_iter *i, slice key, persist_error *error)
-{
-    persist_status status = PERSIST_OK;
-    if (table_has_filter(i->section))
-        status = table_may_have(i->table, i->section, key, error);
-    /* what is not in its leaf is nowhere: the next one may be damaged */
-    if (status == PERSIST_OK)
-        status = find_leaf(i, key, false, error);
-    if (status == PERSIST_OK && leaf_of(i)->at == leaf_of(i)->view.count)
-        status = PERSIST_NONE;
-    status = settle(i, status, error);
-    if (status == PERSIST_OK && !slice_equal(table_key(i), key)) {
-        table_iter_release(i);
-        return PERSIST_NONE;
-    }
-    return status;
 }

@@ -42,15 +42,6 @@ static slice stream_name(const verify_tree *w, uint64_t ordinal, buf *room)
     return room->size > 0 ? buf_slice(room) : name;
 }
 
-static bool split_event(slice key, uint64_t *ordinal, uint64_t *seq)
-{
-    if (key.size != ENTRY_EVENT_KEY_SIZE)
-        return false;
-    *ordinal = big_u64(key.data);
-    *seq = big_u64((const uint8_t *)key.data + 8);
-    return true;
-}
-
 /* Says in a finding which part of the store these keys are. */
 static void name_keys(const verify_tree *w, const key_range *keys,
                       persist_finding *f, buf room[2])
@@ -65,9 +56,10 @@ static void name_keys(const verify_tree *w, const key_range *keys,
     uint64_t ordinal;
     f->touched = touched[w->section];
     if (w->section == TABLE_EVENTS) {
-        if (split_event(keys->low, &ordinal, &f->number))
+        if (entry_split_event(keys->low, &ordinal, &f->number))
             f->name = stream_name(w, ordinal, &room[0]);
-        if (keys->has_high && split_event(keys->high, &ordinal, &f->end_number))
+        if (keys->has_high &&
+            entry_split_event(keys->high, &ordinal, &f->end_number))
             f->end_name = stream_name(w, ordinal, &room[1]);
     } else if (w->section == TABLE_ORDER) {
         if (keys->low.size == ENTRY_ORDER_KEY_SIZE)
@@ -114,9 +106,10 @@ static void get_key(const block_view *v, const block_entry *e, buf *out)
 {
     size_t size = block_key_size(v, e);
     buf_clear(out);
-    if (!buf_reserve(out, size))
+    if (!buf_reserve(out, size + BLOCK_HEAD_SIZE))
         return;
-    block_put_key(v, e, out->data);
+    memcpy(out->data, v->prefix, v->prefix_size);
+    block_put_rest(e, out->data + v->prefix_size);
     out->size = size;
 }
 

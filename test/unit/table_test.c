@@ -382,8 +382,10 @@ static bool read_hostile(slice packed, uint64_t *random)
         if (!sound)
             continue;
         buf room = {0};
-        assert_true(buf_reserve(&room, block_key_size(&view, &e) + 1));
-        block_put_key(&view, &e, room.data);
+        assert_true(
+            buf_reserve(&room, block_key_size(&view, &e) + BLOCK_HEAD_SIZE));
+        memcpy(room.data, view.prefix, view.prefix_size);
+        block_put_rest(&e, room.data + view.prefix_size);
         *random += hash_xxh64(slice_of(room.data, block_key_size(&view, &e)));
         *random += hash_xxh64(e.value);
         buf_release(&room);

@@ -79,16 +79,15 @@ static stream_entry stream_of(uint64_t ordinal, uint64_t first, uint64_t events)
 static void put_event(forge *f, uint64_t ordinal, uint64_t seq,
                       uint64_t position, uint64_t index)
 {
-    uint8_t place[ENTRY_EVENT_KEY_SIZE];
+    uint8_t place[ENTRY_EVENT_KEY_MAX];
     buf value = {0};
     const event_entry e = {.position = position,
                            .anchored = true,
                            .index = index,
                            .bytes_before = index,
                            .data = slice_str("x")};
-    entry_event_key(ordinal, seq, place);
     entry_put_event(&value, &e);
-    table_add(&f->writer, TABLE_EVENTS, slice_of(place, sizeof place),
+    table_add(&f->writer, TABLE_EVENTS, entry_event_key(ordinal, seq, place),
               buf_slice(&value));
     buf_release(&value);
 }
