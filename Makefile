@@ -52,7 +52,7 @@ SUBMAKE = $(MAKE) --no-print-directory \
 	$(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: all programs libs tests bench run test asan tsan tidy format fuzz \
-	fuzzer fuzz-targets \
+	fuzzer fuzz-targets coverage \
 	conformance deps deps-test everything check-long clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -234,6 +234,15 @@ fuzzer:
 	@scripts/deps fuzz
 	@+$(SUBMAKE) B=$(B)/fuzzer CC=clang FUZZER=1 OPT="-O1 -g" \
 		SAN="-fsanitize=fuzzer-no-link $(SANITIZE)" fuzz-targets
+
+# Lines and branches of the store that the quick tests reach; SECONDS for each
+# of the crash programs. Without optimization a branch is one of the source.
+coverage: SECONDS = 30
+coverage:
+	@scripts/deps coverage
+	@+$(SUBMAKE) B=$(B)/coverage CC=gcc OPT="-O0 -g" \
+		SAN="--coverage -fprofile-update=atomic" tests
+	@scripts/coverage $(B)/coverage $(SECONDS)
 
 # Races: the parts that use threads and the server, with the thread sanitizer.
 tsan: deps-test
