@@ -23,11 +23,6 @@ uint8_t cursor_u8(cursor *c)
     return (uint8_t)get_le(c, 1);
 }
 
-uint16_t cursor_u16(cursor *c)
-{
-    return (uint16_t)get_le(c, 2);
-}
-
 uint32_t cursor_u32(cursor *c)
 {
     return (uint32_t)get_le(c, 4);

@@ -44,7 +44,6 @@ static inline void put_big_u64(uint8_t *at, uint64_t value)
 
 /* Little-endian integers. */
 uint8_t cursor_u8(cursor *);
-uint16_t cursor_u16(cursor *);
 uint32_t cursor_u32(cursor *);
 uint64_t cursor_u64(cursor *);
 /* LEB128; fails on more than 64 bits or a form longer than needed. The short

@@ -53,24 +53,6 @@ persist_status status_copy(persist_error *error, const persist_error *from)
     return from->status;
 }
 
-void status_wrap(persist_error *error, const char *text)
-{
-    if (error == NULL)
-        return;
-    CHECK(error->status > PERSIST_NONE);
-    char old[PERSIST_MESSAGE_MAX];
-    memcpy(old, error->message, sizeof old);
-    size_t used =
-        (size_t)snprintf(error->message, sizeof error->message, "%s: ", text);
-    if (used >= sizeof error->message)
-        return;
-    size_t size = strnlen(old, sizeof old - 1);
-    if (size > sizeof error->message - used - 1)
-        size = sizeof error->message - used - 1;
-    memcpy(error->message + used, old, size);
-    error->message[used + size] = '\0';
-}
-
 void status_at(persist_error *error, const char *path, uint64_t offset)
 {
     if (error == NULL)

@@ -14,9 +14,6 @@ persist_status status_set(persist_error *error, persist_status status,
 /* Hands over an error that was kept; returns its status. error may be NULL. */
 persist_status status_copy(persist_error *error, const persist_error *from);
 
-/* Puts "text: " in front of the message, for the layer above. */
-void status_wrap(persist_error *error, const char *text);
-
 /* Adds the place: a path, and an offset in bytes unless it is
  * STATUS_NO_OFFSET. */
 #define STATUS_NO_OFFSET UINT64_MAX

@@ -44,6 +44,10 @@ static persist_status drain(persist_cursor *cursor, const char *head, buf *out,
     while ((status = persist_next_event(cursor, &event, error)) == PERSIST_OK) {
         buf_clear(&line);
         put_event(&line, &event);
+        if (line.failed) {
+            status = status_set(error, PERSIST_LIMIT, "out of memory");
+            break;
+        }
         *sum += hash_xxh64(buf_slice(&line));
         ++*count;
         if (out == NULL)
@@ -182,7 +186,9 @@ persist_status store_dump(persist_store *store, persist_view view, buf *out,
         status = dump_keys(&d);
     if (status == PERSIST_OK && view == PERSIST_LATEST)
         status = dump_onces(&d);
-    return status;
+    return status == PERSIST_OK && out->failed
+               ? status_set(error, PERSIST_LIMIT, "out of memory")
+               : status;
 }
 
 static slice next_line(slice *text)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Numbers and names as bytes: varints in every size and with every count of
- * bytes behind them, those that are malformed, and the order of slices. */
+ * bytes behind them, those that are malformed, the order of slices, buffers
+ * that have no room; and what status codes say. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,8 @@
 
 #include "base/buf.h"
 #include "base/cursor.h"
+#include "base/mem.h"
+#include "base/status.h"
 
 enum { BEHIND = 12 };
 
@@ -92,12 +95,56 @@ static void slices_have_the_order_of_their_bytes(void **state)
         }
 }
 
+static int always(void *context)
+{
+    (void)context;
+    return 1;
+}
+
+/* A buffer that could not grow takes nothing more until it is cleared. */
+static void a_buffer_without_room_has_failed(void **state)
+{
+    (void)state;
+    buf b = {0};
+    buf_put_str(&b, "kept");
+    assert_false(buf_reserve(&b, SIZE_MAX));
+    assert_true(b.failed && b.size == 4);
+    buf_put_u64(&b, 1);
+    buf_put_varint(&b, 1);
+    buf_put_byte(&b, 1);
+    assert_true(b.failed && b.size == 4);
+    buf_clear(&b);
+    assert_true(buf_grow(&b, 1) && !b.failed);
+    mem_set_fail(always, NULL);
+    assert_false(buf_reserve(&b, b.capacity + 1));
+    mem_set_fail(NULL, NULL);
+    buf_clear(&b);
+    buf_printf(&b, "%0600d", 1);
+    assert_true(b.size > 0 && b.size <= 512 && b.data[0] == '0');
+    buf_release(&b);
+}
+
+static void every_status_has_its_own_words(void **state)
+{
+    (void)state;
+    for (int a = 0; a < PERSIST_STATUS_COUNT; a++) {
+        const char *code = persist_status_code((persist_status)a);
+        const char *hint = persist_status_hint((persist_status)a);
+        assert_true(code[0] != '\0' && (hint[0] != '\0' || a <= PERSIST_NONE));
+        for (int b = 0; b < a; b++)
+            assert_string_not_equal(code,
+                                    persist_status_code((persist_status)b));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_varint_comes_back),
         cmocka_unit_test(a_malformed_varint_fails),
         cmocka_unit_test(slices_have_the_order_of_their_bytes),
+        cmocka_unit_test(a_buffer_without_room_has_failed),
+        cmocka_unit_test(every_status_has_its_own_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 
 #include "base/slice.h"
 #include "persist.h"
+#include "store/store.h"
 
 static persist_store *store;
 
@@ -123,6 +124,105 @@ static void missing_arguments_are_told(void **state)
     persist_free(NULL);
 }
 
+/* Every function says so when it has no handle, and fills its error. */
+static void a_missing_handle_is_closed(void **state)
+{
+    (void)state;
+    slice s = slice_str("s"), name;
+    persist_error error;
+    persist_outcome out;
+    persist_cursor *cursor;
+    persist_stream_info info;
+    persist_blob_writer *writer;
+    persist_blob_reader *reader;
+    persist_cid cid;
+    uint8_t print[PERSIST_FINGERPRINT_SIZE];
+    size_t got;
+    const persist_view view = PERSIST_LATEST;
+    const persist_status said[] = {
+        persist_once_find(NULL, s, print, &out, &error),
+        persist_wait_durable(NULL, 1, &error),
+        persist_read(NULL, s, 0, 1, view, &cursor, &error),
+        persist_read_back(NULL, s, 0, 1, view, &cursor, &error),
+        persist_read_all(NULL, 0, 1, view, &cursor, &error),
+        persist_streams(NULL, NULL, view, &cursor, &error),
+        persist_scan(NULL, s, NULL, 1, view, &cursor, &error),
+        persist_next_key(NULL, &name, NULL, &error),
+        persist_info(NULL, s, view, &info, NULL, &error),
+        persist_get(NULL, s, view, &name, &error),
+        persist_has(NULL, s, view, &error),
+        persist_blob_put(NULL, s, cid, &error),
+        persist_blob_has(NULL, s, &error),
+        persist_blob_create(NULL, &writer, &error),
+        persist_blob_write(NULL, s, &error),
+        persist_blob_finish(NULL, cid, &error),
+        persist_blob_open(NULL, s, NULL, &reader, &error),
+        persist_blob_read(NULL, print, sizeof print, &got, &error),
+    };
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (said[i] != PERSIST_CLOSED)
+            fail_msg("the function of index %zu said %d", i, (int)said[i]);
+    assert_int_equal(error.status, PERSIST_CLOSED);
+}
+
+/* Nor can an answer be given to nobody. */
+static void a_missing_result_is_told(void **state)
+{
+    (void)state;
+    slice s = slice_str("s");
+    uint8_t print[PERSIST_FINGERPRINT_SIZE];
+    persist_outcome out;
+    persist_store *other;
+    persist_options options = {0};
+    persist_blob_reader *reader;
+    persist_cid cid;
+    size_t got;
+    const persist_view view = PERSIST_LATEST;
+    assert_int_equal(persist_blob_put(store, s, cid, NULL), PERSIST_OK);
+    assert_int_equal(
+        persist_blob_open(store, slice_str(cid), NULL, &reader, NULL),
+        PERSIST_OK);
+    const persist_status said[] = {
+        persist_open(NULL, &other, NULL),
+        persist_open(&options, NULL, NULL),
+        persist_once_find(store, s, NULL, &out, NULL),
+        persist_once_find(store, s, print, NULL, NULL),
+        persist_read(store, s, 0, 1, view, NULL, NULL),
+        persist_streams(store, NULL, view, NULL, NULL),
+        persist_info(store, s, view, NULL, NULL, NULL),
+        persist_get(store, s, view, NULL, NULL),
+        persist_blob_create(store, NULL, NULL),
+        persist_blob_open(store, slice_str(cid), NULL, NULL, NULL),
+        persist_blob_read(reader, NULL, 1, &got, NULL),
+        persist_blob_read(reader, print, 1, NULL, NULL),
+        persist_once_find(store, slice_of(NULL, 1), print, &out, NULL),
+        persist_info(store, slice_of(NULL, 1), view, NULL, NULL, NULL),
+    };
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        if (said[i] != PERSIST_BAD_REQUEST)
+            fail_msg("the function of index %zu said %d", i, (int)said[i]);
+    persist_blob_close(reader);
+}
+
+/* A store in memory has no background, and counts what it holds. */
+static void a_store_in_memory_counts(void **state)
+{
+    (void)state;
+    persist_stats stats;
+    bool did = true;
+    slice s = slice_str("s");
+    assert_int_equal(commit(PERSIST_APPEND, s, s, 0), PERSIST_OK);
+    assert_int_equal(commit(PERSIST_APPEND, s, s, 0), PERSIST_OK);
+    assert_int_equal(commit(PERSIST_PUT, s, s, 0), PERSIST_OK);
+    assert_int_equal(store_step(store, &did, NULL), PERSIST_OK);
+    assert_false(did);
+    persist_get_stats(store, &stats);
+    assert_int_equal(stats.commits, 3);
+    assert_int_equal(stats.streams, 1);
+    assert_int_equal(stats.events, 2);
+    assert_int_equal(stats.tables, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +231,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(numbers_have_a_limit, open_store,
                                         close_store),
         cmocka_unit_test_setup_teardown(missing_arguments_are_told, open_store,
+                                        close_store),
+        cmocka_unit_test(a_missing_handle_is_closed),
+        cmocka_unit_test_setup_teardown(a_missing_result_is_told, open_store,
+                                        close_store),
+        cmocka_unit_test_setup_teardown(a_store_in_memory_counts, open_store,
                                         close_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
