@@ -54,6 +54,9 @@
  * front, of at most this part of a segment, is written again with it. */
 #define COPY_WHOLE_SHARE 16u
 
+/* Openings that a store can have: the numbers of packs hold the epoch. */
+#define EPOCH_MAX (UINT32_MAX - 1)
+
 #define MANIFEST_SIZE_MAX (64u << 20)
 
 /* Events of one stream lie in chunks that grow from the first size to the

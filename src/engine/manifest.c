@@ -250,8 +250,9 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
     if (status != PERSIST_OK)
         return status;
     if (cursor_left(&c) != CHECKSUM_SIZE || flags > CLEAN ||
-        out->generation == 0 || out->next_segment == 0 ||
-        out->next_table == 0 || out->next_position == 0)
+        out->generation == 0 || out->epoch > EPOCH_MAX ||
+        out->next_segment == 0 || out->next_table == 0 ||
+        out->next_position == 0)
         return damaged(error, "fields");
     return lsns_agree(out) ? PERSIST_OK : damaged(error, "watermark");
 }

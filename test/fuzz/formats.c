@@ -3,6 +3,7 @@
  * decodes is encoded again to the same bytes. The first byte says which. */
 #include "base/cid.h"
 #include "base/mem.h"
+#include "engine/blob_entry.h"
 #include "engine/entry.h"
 #include "engine/manifest.h"
 #include "engine/record.h"
@@ -196,12 +197,24 @@ static void try_order(slice s)
     expect_same(value, &again);
 }
 
+static void try_blob(slice s)
+{
+    blob_entry e;
+    buf again = {0};
+    cursor c = cursor_of(s);
+    if (!blob_entry_get(&c, &e) || !cursor_done(&c))
+        return;
+    blob_entry_put(&again, &e);
+    expect_same(s, &again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const decoders[])(slice) = {
         try_cid,      try_file_names,   try_segment,      try_record,
         try_manifest, try_table_header, try_table_footer, try_stream,
         try_event,    try_key,          try_once,         try_order,
+        try_blob,
     };
     cursor c = cursor_of(slice_of(data, size));
     uint8_t which = cursor_u8(&c);

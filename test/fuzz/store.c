@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A store directory: it opens, or says why not. One that opens can be read and
- * written, and reads the same after a close and a kill. The first byte chooses
- * the sizes, the rest are files (fuzz.h). */
+ * written, and reads the same after a close and a kill; one that verifies
+ * without damage opens and reads whole. The first byte chooses the sizes, the
+ * rest are files (fuzz.h). */
 #include "../lib/ops.h"
 #include "lib/fuzz.h"
 
@@ -37,6 +38,27 @@ static bool dump(world *w, persist_store *store, buf *out)
     if (status != PERSIST_OK)
         expect_typed(w, status);
     return status == PERSIST_OK;
+}
+
+/* What persist_verify promises of a store without damage. */
+static bool verify(world *w)
+{
+    const persist_watcher nobody = {0};
+    persist_progress figures = {0};
+    persist_status status =
+        persist_verify(&w->options, &nobody, &figures, &w->error);
+    if (status != PERSIST_OK)
+        expect_typed(w, status);
+    return status == PERSIST_OK && figures.damages == 0;
+}
+
+static void read_blob(world *w, persist_store *store)
+{
+    persist_status status =
+        op_read_blob(store, (op){OP_BLOB_SMALL, 4}, &w->error);
+    CHECK(status != PERSIST_ERROR);
+    if (status > PERSIST_NONE)
+        expect_typed(w, status);
 }
 
 static bool append(world *w, persist_store *store)
@@ -78,10 +100,12 @@ static void expect_again(world *w, const buf *before)
     persist_close(store, NULL);
 }
 
-static void use(world *w, persist_store *store)
+static void use(world *w, persist_store *store, bool whole)
 {
     buf before = {0}, after = {0};
     bool read = dump(w, store, &before);
+    CHECK(read || !whole);
+    read_blob(w, store);
     bool wrote = append(w, store);
     bool read_new = dump(w, store, &after);
     persist_status closed = persist_close(store, &w->error);
@@ -110,9 +134,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_sums_hold = true;
     fuzz_files_load(&c, w.sim);
     os_sim_limit_space(w.sim, SPACE_MAX);
+    bool whole = verify(&w);
     persist_store *store = open_store(&w);
+    CHECK(store != NULL || !whole);
     if (store != NULL)
-        use(&w, store);
+        use(&w, store, whole);
     CHECK(os_sim_open_files(w.sim) == 0);
     os_sim_free(w.sim);
     return 0;

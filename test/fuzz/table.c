@@ -3,6 +3,7 @@
  * in, its entries decoded. Bytes that are wrong are `corrupt`, or else what is
  * read does not contradict itself. */
 #include "engine/table.h"
+#include "engine/blob_entry.h"
 #include "engine/entry.h"
 #include "lib/fuzz.h"
 
@@ -25,6 +26,10 @@ static void decode(table_section section, slice key, slice value)
     if (section == TABLE_ONCES && entry_get_once(value, &once) &&
         once.seq_count <= sizeof seqs / sizeof *seqs)
         (void)entry_get_seqs(&once, seqs);
+    cursor c = cursor_of(value);
+    blob_entry blob;
+    if (section == TABLE_BLOBS)
+        (void)blob_entry_get(&c, &blob);
     if (section == TABLE_ORDER)
         (void)entry_get_order(key, value, &position, &seq, &bytes);
 }

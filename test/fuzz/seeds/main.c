@@ -20,16 +20,16 @@ static const struct {
     uint32_t memtable_size;
     bool compress, closed;
 } shapes[] = {
-    {"append-a:1 put-k:2 wait:0", 0, false, true},
+    {"append-a:1 put-k:2 blob-small:4 wait:0", 0, false, true},
     {"append-a:1 batch:2 once-append:3 wait:0 append-b:4 put-k:5", 0, false,
      false},
-    {"append-a:1 append-b:2 put-k:3 once-append:4 wait:0 mixed:5 "
+    {"append-a:1 append-b:2 put-k:3 once-append:4 blob-small:4 wait:0 mixed:5 "
      "truncate-half:6 delete-k:7 set-mark:8",
      1, false, true},
     {"append-a:1 append-b:2 batch:3 once-append:4 wait:0 mixed:5 append-a:6 "
      "put-k:7 append-a:8 wait:0 append-b:9",
      1, true, false},
-    {"append-a:1 put-k:2 append-a:3 put-delete:4 append-b:5 batch:6 wait:0 "
+    {"append-a:1 put-k:2 append-a:3 put-delete:4 blob-small:4 batch:6 wait:0 "
      "append-a:7 once-append:8 append-a:9",
      200, false, false},
 };
@@ -59,7 +59,7 @@ enum {
     MANIFEST,
     TABLE_HEADER,
     TABLE_FOOTER,
-    ENTRIES, /* of the five sections, one after the other */
+    ENTRIES, /* of the six sections, one after the other */
 };
 
 static void write_format(int kind, slice bytes)
