@@ -228,7 +228,7 @@ asan: deps-test
 
 # The fuzz targets, SECONDS for all of them together.
 fuzz: fuzzer
-	@scripts/fuzz $(B)/fuzzer $(SECONDS)
+	@scripts/fuzz $(B)/fuzzer --seconds $(SECONDS)
 
 fuzzer:
 	@scripts/deps fuzz
