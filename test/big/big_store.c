@@ -62,6 +62,7 @@ typedef struct shared {
     volatile uint64_t durable; /* of them */
     double open_ms;
     uint64_t open_bytes; /* read by the opening */
+    double longest_ms;   /* that a commit took */
     persist_stats stats;
 } shared;
 
@@ -255,8 +256,12 @@ static void load(uint64_t until)
     persist_error error;
     work *w = malloc(sizeof *w);
     must(w != NULL, "out of memory");
+    told->longest_ms = 0;
     while (told->commits < until) {
+        double start = now_ms();
         commit_one(store, w, told->commits);
+        double took = now_ms() - start;
+        told->longest_ms = took > told->longest_ms ? took : told->longest_ms;
         told->commits++;
         persist_get_stats(store, &told->stats);
         if (told->commits % COMMITS_OF_SYNC != 0 && told->commits != until)
@@ -432,14 +437,11 @@ static double anonymous_mb(pid_t child)
 
 static void show(const char *what, uint64_t until, double mb, double start)
 {
-    double seconds = (now_ms() - start) / 1e3;
     uint64_t n = told->commits;
-    if (until > 0)
-        fprintf(stderr,
-                "%s: %3.0f%%, %llu events, %.0f s, %.0f MB, %llu tables\n",
-                what, 100.0 * (double)n / (double)until,
-                (unsigned long long)(n * VISITS * RUN), seconds, mb,
-                (unsigned long long)told->stats.tables);
+    fprintf(stderr, "%s: %3.0f%%, %llu events, %.0f s, %.0f MB, %llu tables\n",
+            what, 100.0 * (double)n / (double)until,
+            (unsigned long long)(n * VISITS * RUN), (now_ms() - start) / 1e3,
+            mb, (unsigned long long)told->stats.tables);
 }
 
 /* Runs a piece of work; kills it when that many commits are done. Returns the
@@ -462,8 +464,8 @@ static double run(const char *what, void (*job)(uint64_t), uint64_t argument,
         peak = mb > peak ? mb : peak;
         if (kill_at != 0 && told->commits >= kill_at)
             kill(child, SIGKILL);
-        if (now_ms() - shown > 5000) {
-            show(what, job == load ? argument : 0, peak, start);
+        if (job == load && now_ms() - shown > 5000) {
+            show(what, argument, peak, start);
             shown = now_ms();
         }
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
@@ -577,9 +579,9 @@ int main(int argc, char **argv)
            (unsigned long long)(streams * ROUNDS * RUN),
            (unsigned long long)streams, (unsigned long long)(streams * ROUNDS));
     run("load", load, until, 0);
-    printf("figure: %llu tables, %.2f GB\n",
+    printf("figure: %llu tables, %.2f GB; the longest commit took %.0f ms\n",
            (unsigned long long)told->stats.tables,
-           (double)told->stats.table_bytes / 1e9);
+           (double)told->stats.table_bytes / 1e9, told->longest_ms);
     check_openings();
     run("read at random", look, 1, 0);
     check_kills();

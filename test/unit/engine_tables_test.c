@@ -100,6 +100,28 @@ static void tables_are_merged(void **state)
     fixture_end(&f);
 }
 
+/* A table for each opening, none of which lives long enough for a merge in the
+ * background: closing merges when they are too many. */
+static void short_openings_merge_too(void **state)
+{
+    (void)state;
+    enum { OPENINGS = TABLES_CROWDED + 20, LONG = 200 };
+    char text[LONG + 1];
+    memset(text, 'x', LONG);
+    text[LONG] = '\0';
+    uint64_t most = 0;
+    fixture_begin_tables(&f, LONG * CLOSE_LOG_SHARE / 2, 2);
+    for (int i = 0; i < OPENINGS; i++) {
+        fixture_append(&f, "s", text);
+        fixture_close(&f);
+        fixture_reopen(&f);
+        most = stats_now().tables > most ? stats_now().tables : most;
+    }
+    assert_int_equal(most, TABLES_CROWDED - 1);
+    assert_int_equal(info_of("s").count, OPENINGS);
+    fixture_end(&f);
+}
+
 /* Short entries of many names are merged early, long ones late. */
 static void long_runs_are_merged_late(void **state)
 {
@@ -513,6 +535,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commits_become_tables),
         cmocka_unit_test(tables_are_merged),
+        cmocka_unit_test(short_openings_merge_too),
         cmocka_unit_test(long_runs_are_merged_late),
         cmocka_unit_test(a_reader_keeps_its_state),
         cmocka_unit_test(old_values_give_their_space_back),
