@@ -341,7 +341,11 @@ static void put_blob(persist_store *store, const char *cid)
     uint64_t size, read = 0;
     size_t got;
     persist_slice name = {cid, PERSIST_CID_SIZE};
-    must(persist_blob_open(store, name, &size, &reader, &error), &error);
+    persist_status status =
+        persist_blob_open(store, name, &size, &reader, &error);
+    if (status == PERSIST_NONE)
+        return;
+    must(status, &error);
     do {
         must(persist_blob_read(reader, bytes, sizeof bytes, &got, &error),
              &error);
