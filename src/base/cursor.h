@@ -46,8 +46,16 @@ static inline void put_big_u64(uint8_t *at, uint64_t value)
 uint8_t cursor_u8(cursor *);
 uint32_t cursor_u32(cursor *);
 uint64_t cursor_u64(cursor *);
+/* The number whose eight bytes hold seven bits each, the lowest first. */
+static inline uint64_t join_sevens(uint64_t w)
+{
+    w = (w & 0x007f007f007f007fu) | (w & 0x7f007f007f007f00u) >> 1;
+    w = (w & 0x00003fff00003fffu) | (w & 0x3fff00003fff0000u) >> 2;
+    return (w & 0x000000000fffffffu) | (w & 0x0fffffff00000000u) >> 4;
+}
+
 /* LEB128; fails on more than 64 bits or a form longer than needed. The short
- * ways are for numbers of one and of two bytes. */
+ * ways are for numbers of one byte, and for those that end within eight. */
 uint64_t cursor_varint_long(cursor *);
 
 static inline uint64_t cursor_varint(cursor *c)
@@ -58,11 +66,21 @@ static inline uint64_t cursor_varint(cursor *c)
         c->at = at + 1;
         return at[0];
     }
-    if (left >= 2 && at[1] < 0x80 && at[1] > 0) {
-        c->at = at + 2;
-        return (uint64_t)at[1] << 7 | (at[0] & 0x7f);
+    uint64_t w, ends = 0;
+    if (left >= sizeof w) {
+        memcpy(&w, at, sizeof w);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        w = __builtin_bswap64(w);
+#endif
+        ends = ~w & 0x8080808080808080u;
     }
-    return cursor_varint_long(c);
+    if (ends == 0)
+        return cursor_varint_long(c);
+    unsigned last = (unsigned)__builtin_ctzll(ends) / 8;
+    if (at[last] == 0)
+        return cursor_varint_long(c);
+    c->at = at + last + 1;
+    return join_sevens(w & (ends ^ (ends - 1)));
 }
 
 /* The next size bytes, still owned by whoever owns the input. */

@@ -41,6 +41,7 @@ persist_status engine_read(engine *e, engine_cursor *out, engine_read_kind kind,
     out->kind = kind;
     out->left = limit;
     out->broken = PERSIST_OK;
+    out->at = out->ready_count = 0;
     snapshot_open(e, view, &out->snapshot);
     persist_status status = open_reader(out, name, after, from, error);
     if (status != PERSIST_OK)
@@ -71,18 +72,34 @@ static persist_status still_broken(const engine_cursor *c, persist_error *error)
     return status_set(error, c->broken, "the cursor has failed before");
 }
 
-persist_status engine_next_event(engine_cursor *c, persist_event *out,
-                                 persist_error *error)
+static persist_status refill(engine_cursor *c, persist_error *error)
 {
     CHECK(c->kind <= ENGINE_ALL);
     if (c->broken != PERSIST_OK)
         return still_broken(c, error);
     if (c->left == 0)
         return PERSIST_NONE;
+    c->at = c->ready_count = 0;
     persist_status status = c->kind == ENGINE_ALL
-                                ? order_reader_next(c, out, error)
-                                : stream_reader_next(c, out, error);
-    return account(c, status);
+                                ? order_reader_next(c, error)
+                                : stream_reader_next(c, error);
+    if (status > PERSIST_NONE)
+        c->broken = status;
+    return status;
+}
+
+persist_status engine_next_event(engine_cursor *c, persist_event *out,
+                                 persist_error *error)
+{
+    if (UNLIKELY(c->at == c->ready_count)) {
+        persist_status status = refill(c, error);
+        if (status != PERSIST_OK)
+            return status;
+    }
+    CHECK(c->at < c->ready_count);
+    *out = c->ready[c->at++];
+    c->left--;
+    return PERSIST_OK;
 }
 
 persist_status engine_next_key(engine_cursor *c, slice *name, slice *value,

@@ -260,6 +260,7 @@ typedef struct stream_reader {
     uint64_t low, high; /* seqs */
     size_t layer;       /* counted from the one that is read first */
     bool in_layer;
+    bool ahead;         /* the iterator is at an event not in hand yet */
     size_t newest;      /* number of the newest layer that has the stream */
     stream_entry entry; /* and its entry there, if that is a table */
     uint64_t ordinal;
@@ -329,8 +330,10 @@ typedef struct engine_cursor {
     engine *engine;
     snapshot snapshot;
     engine_read_kind kind;
-    uint64_t left;         /* how many may still come */
-    persist_status broken; /* what it failed with; PERSIST_OK: it did not */
+    uint64_t left;            /* how many may still come */
+    persist_status broken;    /* what it failed with; PERSIST_OK: it did not */
+    uint32_t at, ready_count; /* events in hand: ready[at] comes next */
+    persist_event ready[CURSOR_EVENTS];
     union {
         stream_reader stream;
         order_reader order;
@@ -349,16 +352,15 @@ persist_status engine_next_key(engine_cursor *, slice *name, slice *value,
 void engine_cursor_close(engine_cursor *);
 
 /* The parts of a cursor; after an error of open they are closed as well. The
- * next functions return PERSIST_NONE at the end. */
+ * next functions return PERSIST_NONE at the end; those of events put one or
+ * more, at most `left`, in hand. */
 persist_status stream_reader_open(engine_cursor *, slice name, uint64_t from,
                                   persist_error *);
-persist_status stream_reader_next(engine_cursor *, persist_event *,
-                                  persist_error *);
+persist_status stream_reader_next(engine_cursor *, persist_error *);
 void stream_reader_close(engine_cursor *);
 persist_status order_reader_open(engine_cursor *, uint64_t from,
                                  persist_error *);
-persist_status order_reader_next(engine_cursor *, persist_event *,
-                                 persist_error *);
+persist_status order_reader_next(engine_cursor *, persist_error *);
 void order_reader_close(engine_cursor *);
 persist_status name_reader_open(engine_cursor *, slice prefix,
                                 const slice *after, persist_error *);

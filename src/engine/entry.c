@@ -61,7 +61,7 @@ static uint8_t *put_sorted(uint8_t *out, uint64_t value)
     return out;
 }
 
-static bool get_sorted(cursor *c, uint64_t *value)
+static inline bool get_sorted(cursor *c, uint64_t *value)
 {
     const uint8_t *at = c->at;
     size_t left = cursor_left(c);
@@ -82,10 +82,15 @@ slice entry_event_key(uint64_t ordinal, uint64_t seq,
     return slice_of(out, (size_t)(end - out));
 }
 
-bool entry_split_event(slice key, uint64_t *ordinal, uint64_t *seq)
+static inline bool split_event(slice key, uint64_t *ordinal, uint64_t *seq)
 {
     cursor c = cursor_of(key);
     return get_sorted(&c, ordinal) && get_sorted(&c, seq) && cursor_done(&c);
+}
+
+bool entry_split_event(slice key, uint64_t *ordinal, uint64_t *seq)
+{
+    return split_event(key, ordinal, seq);
 }
 
 void entry_put_event(buf *b, const event_entry *e)
@@ -99,9 +104,9 @@ void entry_put_event(buf *b, const event_entry *e)
     buf_put_slice(b, e->data);
 }
 
-bool entry_get_event(slice key, slice value, event_entry *out)
+static inline bool get_event(slice key, slice value, event_entry *out)
 {
-    if (!entry_split_event(key, &out->ordinal, &out->seq))
+    if (!split_event(key, &out->ordinal, &out->seq))
         return false;
     cursor c = cursor_of(value);
     uint64_t packed = cursor_varint(&c);
@@ -111,6 +116,38 @@ bool entry_get_event(slice key, slice value, event_entry *out)
     out->bytes_before = out->anchored ? cursor_varint(&c) : 0;
     out->data = slice_of(c.at, cursor_left(&c));
     return !c.failed && out->seq > 0 && out->seq <= PERSIST_SEQ_MAX;
+}
+
+bool entry_get_event(slice key, slice value, event_entry *out)
+{
+    return get_event(key, value, out);
+}
+
+uint32_t entry_get_run(const block_view *v, const event_run *run,
+                       persist_event *out, uint32_t most)
+{
+    const block_view view = *v;
+    uint8_t key[ENTRY_EVENT_KEY_MAX + BLOCK_HEAD_SIZE];
+    uint32_t n = 0, at = run->at;
+    block_entry entry;
+    event_entry e;
+    if (view.prefix_size > ENTRY_EVENT_KEY_MAX)
+        return 0;
+    memcpy(key, view.prefix, view.prefix_size);
+    /* back from 0 leads beyond the count, too */
+    for (; n < most && at < view.count; at += run->back ? UINT32_MAX : 1) {
+        if (!block_get(&view, at, &entry))
+            break;
+        size_t size = block_key_size(&view, &entry);
+        if (size > ENTRY_EVENT_KEY_MAX)
+            break;
+        block_put_rest(&entry, key + view.prefix_size);
+        if (!get_event(slice_of(key, size), entry.value, &e) ||
+            e.ordinal != run->ordinal || e.seq < run->low || e.seq > run->high)
+            break;
+        out[n++] = (persist_event){run->name, e.data, e.seq, e.position};
+    }
+    return n;
 }
 
 /* ---- keys ------------------------------------------------------------- */

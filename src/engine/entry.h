@@ -45,6 +45,20 @@ typedef struct event_entry {
 void entry_put_event(buf *, const event_entry *);
 bool entry_get_event(slice key, slice value, event_entry *out);
 
+/* Events that lie side by side in a block. */
+typedef struct event_run {
+    uint32_t at;        /* index of the entry that comes next */
+    bool back;          /* to the one before, not behind it */
+    uint64_t ordinal;   /* of their stream */
+    uint64_t low, high; /* their seqs are in between */
+    slice name;         /* of the stream, to be handed out */
+} event_run;
+
+/* Decodes up to `most` events; returns how many. It stops where the block ends,
+ * and before what is not such an event or not well-formed. */
+uint32_t entry_get_run(const block_view *, const event_run *,
+                       persist_event *out, uint32_t most);
+
 /* ---- keys: name -> value, or that it was deleted ------------------------ */
 
 /* Appends an entry's value; decodes one, the value in it lives as long; false

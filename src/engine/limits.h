@@ -74,6 +74,8 @@
 #define READER_ROOM 128u
 /* What a cursor over keys or over all streams takes in one look. */
 #define CURSOR_BATCH 128u
+/* Events that a cursor over a stream decodes at a time. */
+#define CURSOR_EVENTS 32u
 /* Bytes of a stream's name that need no memory of their own in a cursor. */
 #define CURSOR_SHORT_NAME 64u
 

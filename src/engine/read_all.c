@@ -215,10 +215,10 @@ static persist_status enter_layer(engine_cursor *c, persist_error *error)
     return table_seek(&r->iter, slice_of(place, sizeof place), error);
 }
 
-persist_status order_reader_next(engine_cursor *c, persist_event *out,
-                                 persist_error *error)
+persist_status order_reader_next(engine_cursor *c, persist_error *error)
 {
     order_reader *r = &c->u.order;
+    persist_event *out = &c->ready[0];
     const layers *v = c->snapshot.layers;
     while (r->layer < v->table_count + 2) {
         bool entered = !r->in_layer;
@@ -228,6 +228,8 @@ persist_status order_reader_next(engine_cursor *c, persist_event *out,
                          ? next_in_table(c, !entered, out, error)
                          : next_in_memtable(
                                c, memtable_of(&c->snapshot, r->layer), out);
+        if (status == PERSIST_OK)
+            c->ready_count = 1;
         if (status != PERSIST_NONE)
             return status;
         table_iter_release(&r->iter);

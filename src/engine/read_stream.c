@@ -86,6 +86,7 @@ static persist_status enter_table(engine_cursor *c, size_t index,
     uint64_t last = entry.last < r->high ? entry.last : r->high;
     r->bound = r->back ? first : last;
     slice at = entry_event_key(r->ordinal, r->back ? last : first, place);
+    r->ahead = true;
     return r->back ? table_seek_back(&r->iter, at, error)
                    : table_seek(&r->iter, at, error);
 }
@@ -135,54 +136,88 @@ static bool take_chunk(engine_cursor *c)
     return true;
 }
 
-static persist_status next_in_memtable(engine_cursor *c, persist_event *out)
+static bool has_room(const engine_cursor *c)
+{
+    return c->ready_count < CURSOR_EVENTS && c->ready_count < c->left;
+}
+
+static void put(engine_cursor *c, uint64_t seq, uint64_t position, slice data)
+{
+    c->ready[c->ready_count++] =
+        (persist_event){c->u.stream.name, data, seq, position};
+}
+
+static persist_status next_in_memtable(engine_cursor *c)
 {
     stream_reader *r = &c->u.stream;
     if (r->slot == r->slot_end && !take_chunk(c))
         return PERSIST_NONE;
-    const event *e = chunk_event(r->chunk, r->back ? --r->slot_end : r->slot++);
-    out->data = slice_of(e->data, e->size);
-    out->seq = e->seq;
-    out->position = e->position;
+    while (r->slot < r->slot_end && has_room(c)) {
+        const event *e =
+            chunk_event(r->chunk, r->back ? --r->slot_end : r->slot++);
+        put(c, e->seq, e->position, slice_of(e->data, e->size));
+    }
     return PERSIST_OK;
 }
 
-/* The iterator stands at the event that comes next; it moves on before the
- * one after, so that this one's bytes stay until then. */
-static persist_status next_in_table(stream_reader *r, bool move,
-                                    persist_event *out, persist_error *error)
+static bool is_wanted(const stream_reader *r, const event_entry *e)
 {
+    return e->ordinal == r->ordinal && e->seq >= r->low && e->seq <= r->high;
+}
+
+/* Takes the events behind the one that the iterator is at, as long as they lie
+ * in its block, and stands at the last one. What is not an event is left for
+ * the next step of the iterator, which says so. */
+static void take_run(engine_cursor *c)
+{
+    stream_reader *r = &c->u.stream;
+    const table_step *leaf = table_leaf(&r->iter);
+    uint32_t step = r->back ? UINT32_MAX : 1;
+    event_run run = {leaf->at + step, r->back, r->ordinal,
+                     r->low,          r->high, r->name};
+    uint64_t most = c->left - c->ready_count;
+    if (most > CURSOR_EVENTS - c->ready_count)
+        most = CURSOR_EVENTS - c->ready_count;
+    uint32_t n = entry_get_run(&leaf->view, &run, c->ready + c->ready_count,
+                               (uint32_t)most);
+    c->ready_count += n;
+    table_iter_set(&r->iter, leaf->at + step * n);
+    r->seq = c->ready[c->ready_count - 1].seq;
+}
+
+static persist_status next_in_table(engine_cursor *c, persist_error *error)
+{
+    stream_reader *r = &c->u.stream;
     event_entry e;
     persist_status status = PERSIST_OK;
-    if (move && (r->back ? r->seq <= r->bound : r->seq >= r->bound))
+    if (!r->ahead && (r->back ? r->seq <= r->bound : r->seq >= r->bound))
         return PERSIST_NONE;
-    if (move)
+    if (!r->ahead)
         status = r->back ? table_previous(&r->iter, error)
                          : table_next(&r->iter, error);
+    r->ahead = false;
     if (status == PERSIST_OK)
         status = table_get_event(&r->iter, &e, error);
     if (status != PERSIST_OK)
         return status;
-    if (e.ordinal != r->ordinal || e.seq < r->low || e.seq > r->high)
+    if (!is_wanted(r, &e))
         return PERSIST_NONE;
-    out->data = e.data;
-    out->seq = r->seq = e.seq;
-    out->position = e.position;
+    put(c, e.seq, e.position, e.data);
+    take_run(c);
     return PERSIST_OK;
 }
 
-persist_status stream_reader_next(engine_cursor *c, persist_event *out,
-                                  persist_error *error)
+persist_status stream_reader_next(engine_cursor *c, persist_error *error)
 {
     stream_reader *r = &c->u.stream;
-    out->stream = r->name;
+    CHECK(c->ready_count == 0 && c->left > 0);
     while (r->layer < layer_count(&c->snapshot)) {
-        bool entered = !r->in_layer;
-        persist_status status = entered ? enter_layer(c, error) : PERSIST_OK;
+        persist_status status =
+            r->in_layer ? PERSIST_OK : enter_layer(c, error);
         if (status == PERSIST_OK)
             status = layer_index(c) < c->snapshot.layers->table_count
-                         ? next_in_table(r, !entered, out, error)
-                         : next_in_memtable(c, out);
+                         ? next_in_table(c, error)
+                         : next_in_memtable(c);
         if (status != PERSIST_NONE)
             return status;
         leave_layer(r);

@@ -226,6 +226,22 @@ static inline bool table_iter_valid(const table_iter *i)
     return i->height > 0 && i->path[i->height - 1].view.count > 0;
 }
 
+/* The block that it stands in, and the place there; to go through the entries
+ * of one block without a call for each. */
+static inline const table_step *table_leaf(const table_iter *i)
+{
+    CHECK(table_iter_valid(i));
+    return &i->path[i->height - 1];
+}
+
+/* Stands at another entry of its block from now on, whose key and value are
+ * not in hand. */
+static inline void table_iter_set(table_iter *i, uint32_t at)
+{
+    CHECK(table_iter_valid(i) && at < i->path[i->height - 1].view.count);
+    i->path[i->height - 1].at = at;
+}
+
 /* Key and value of the entry; they live until the iterator moves. */
 static inline slice table_key(const table_iter *i)
 {
