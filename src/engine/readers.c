@@ -8,6 +8,15 @@
 
 #include <sched.h>
 
+unsigned readers_thread(void)
+{
+    static atomic_uint threads;
+    static _Thread_local unsigned mine;
+    if (mine == 0)
+        mine = 1 + atomic_fetch_add(&threads, 1) % READERS_MAX;
+    return mine - 1;
+}
+
 void readers_init(readers *r)
 {
     atomic_init(&r->current, NULL);
@@ -92,16 +101,6 @@ void readers_set_layers(readers *r, layers *next)
 
 /* ---- places ----------------------------------------------------------- */
 
-/* Threads begin their search in different places, each always in its own. */
-static unsigned first_place(void)
-{
-    static atomic_uint threads;
-    static _Thread_local unsigned mine;
-    if (mine == 0)
-        mine = 1 + atomic_fetch_add(&threads, 1) % READERS_MAX;
-    return mine - 1;
-}
-
 static void note_use(readers *r, unsigned place)
 {
     unsigned used = atomic_load(&r->used);
@@ -112,7 +111,7 @@ static void note_use(readers *r, unsigned place)
 
 static read_place *take_place(readers *r, layers *v)
 {
-    unsigned first = first_place();
+    unsigned first = readers_thread(); /* most often free */
     for (unsigned i = 0; i < READERS_MAX; i++) {
         unsigned at = (first + i) % READERS_MAX;
         read_place *place = &r->places[at].place;

@@ -38,6 +38,10 @@ typedef struct readers {
     atomic_bool has_retired;
 } readers;
 
+/* Returns a number of the calling thread, always the same, below READERS_MAX;
+ * threads that begin one after the other have different ones. */
+unsigned readers_thread(void);
+
 /* Sets up without layers; releases, when nobody reads, the layers too. */
 void readers_init(readers *);
 void readers_release(readers *);

@@ -4,15 +4,23 @@
 #include "engine/engine.h"
 #include "store/store.h"
 
+typedef struct disk_cursor {
+    persist_cursor head;
+    struct disk_store *store;
+    engine_cursor cursor;
+} disk_cursor;
+
+/* A cursor that was closed is kept for the next one of the same thread. */
+typedef union spare_cursor {
+    _Atomic(disk_cursor *) cursor;
+    uint8_t room[READER_ROOM]; /* no two share a cache line */
+} spare_cursor;
+
 typedef struct disk_store {
     persist_store head;
     engine *engine;
+    spare_cursor spares[READERS_MAX];
 } disk_store;
-
-typedef struct disk_cursor {
-    persist_cursor head;
-    engine_cursor cursor;
-} disk_cursor;
 
 typedef struct disk_writer {
     persist_blob_writer head;
@@ -39,8 +47,11 @@ static persist_status no_memory(persist_error *error)
 
 static persist_status disk_close(persist_store *store, persist_error *error)
 {
+    disk_store *s = (disk_store *)store;
     persist_status status = engine_close(engine_of(store), error);
-    mem_free(store);
+    for (size_t i = 0; i < READERS_MAX; i++)
+        mem_free(atomic_load(&s->spares[i].cursor));
+    mem_free(s);
     return status;
 }
 
@@ -92,13 +103,26 @@ static engine_read_kind kind_of(read_kind kind)
     return kinds[kind];
 }
 
+static disk_cursor *take_cursor(disk_store *s)
+{
+    disk_cursor *c = atomic_exchange(&s->spares[readers_thread()].cursor, NULL);
+    return c != NULL ? c : mem_alloc(sizeof *c);
+}
+
+static void give_cursor(disk_store *s, disk_cursor *c)
+{
+    mem_free(atomic_exchange(&s->spares[readers_thread()].cursor, c));
+}
+
 static persist_status disk_read(persist_store *store, const read_request *r,
                                 persist_cursor **out, persist_error *error)
 {
-    disk_cursor *c = mem_alloc(sizeof *c);
+    disk_store *s = (disk_store *)store;
+    disk_cursor *c = take_cursor(s);
     if (c == NULL)
         return no_memory(error);
     c->head.backend = store->backend;
+    c->store = s;
     uint64_t limit = r->kind == READ_STREAMS ? PERSIST_NO_LIMIT : r->limit;
     persist_status status =
         engine_read(engine_of(store), &c->cursor, kind_of(r->kind), r->name,
@@ -106,7 +130,7 @@ static persist_status disk_read(persist_store *store, const read_request *r,
     if (status == PERSIST_OK)
         *out = &c->head;
     else
-        mem_free(c);
+        give_cursor(s, c);
     return status;
 }
 
@@ -128,8 +152,9 @@ static persist_status disk_next_key(persist_cursor *cursor, slice *name,
 static void disk_cursor_close(persist_cursor *cursor)
 {
     CHECK(cursor->backend == &disk_backend);
-    engine_cursor_close(&((disk_cursor *)cursor)->cursor);
-    mem_free(cursor);
+    disk_cursor *c = (disk_cursor *)cursor;
+    engine_cursor_close(&c->cursor);
+    give_cursor(c->store, c);
 }
 
 static persist_status disk_info(persist_store *store, slice name,
@@ -283,7 +308,7 @@ static const store_backend disk_backend = {
 persist_status store_disk_open(const persist_options *options,
                                persist_store **out, persist_error *error)
 {
-    disk_store *store = mem_alloc(sizeof *store);
+    disk_store *store = mem_alloc_zero(sizeof *store);
     if (store == NULL)
         return no_memory(error);
     store->head.backend = &disk_backend;
