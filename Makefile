@@ -53,7 +53,8 @@ SUBMAKE = $(MAKE) --no-print-directory \
 
 .PHONY: all programs libs tests bench run test asan tsan tidy format fuzz \
 	fuzzer fuzz-targets coverage \
-	conformance deps deps-test everything check-long clean
+	conformance deps deps-test everything check-long test-the-tests \
+	clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -262,6 +263,10 @@ conformance: programs
 check-long: deps-test fuzzer
 	@+$(SUBMAKE) tests
 	@scripts/check-long $(B) $(BUDGET)
+
+# Bugs put in on purpose: each must be found by some test.
+test-the-tests: deps-test
+	@test/crash/bugs.py $(B)
 
 # QUICK=1: small and once, to see that all works.
 bench:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bugs put in on purpose, to test the tests: test/crash/bugs.sh shows that
+/* Bugs put in on purpose, to test the tests: test/crash/bugs.py shows that
  * each is found. They exist only in a build with -DSEEDED_BUGS; elsewhere
  * SEEDED_BUG is the constant 0 and the compiler drops what hangs on it. */
 #ifndef BASE_SEEDED_BUG_H
@@ -27,7 +27,45 @@
     X(MERGE_FORGETS_BLOB, "drops the places of blobs when it merges tables")   \
     X(BLOB_NO_SYNC, "names a blob in the log that is not synced")              \
     X(BLOB_LATE_SYNC, "syncs a pack after the log that names its bytes")       \
-    X(BLOB_NO_NAME_SYNC, "names a blob whose own name is not durable")
+    X(BLOB_NO_NAME_SYNC, "names a blob whose own name is not durable")         \
+    X(GIVE_TWICE, "gives one number to two events of a commit")                \
+    X(FULL_DISK_STOPS, "stops writing for good when the disk is full")         \
+    X(UNDO_NOTHING, "leaves half of a commit when memory runs out")            \
+    X(REFUSED_LEAVES_STREAM, "makes the stream of a commit that is refused")   \
+    X(ONCE_ANY_COMMAND, "takes another command for one that was done")         \
+    X(EXPECT_ANY_VALUE, "lets an expectation of a value always hold")          \
+    X(WRITE_ONE_EXTENT, "writes of a batch what fits in one segment")          \
+    X(SYNC_ONE_SEGMENT, "syncs one of the segments of a batch")                \
+    X(SKIP_HEADER_SYNC, "uses a segment whose header is not synced")           \
+    X(SKIP_SEGMENT_NAME_SYNC, "uses a segment whose name is not durable")      \
+    X(TRIM_LIVE, "frees segments that no table stands for")                    \
+    X(TRUNCATE_SHORT, "truncates one event too few")                           \
+    X(FLUSH_FORGETS_STREAM, "flushes no stream that has no event left")        \
+    X(FLUSH_FORGETS_DELETE, "flushes no deletion")                             \
+    X(FLUSH_WRONG_ANCHOR, "counts one event too many in a table")              \
+    X(FORGET_POSITION, "gives positions again after a flush")                  \
+    X(DELETE_FIRST, "deletes merged tables before the manifest")               \
+    X(MERGE_KEEPS_OLDEST, "keeps of merged tables the oldest value")           \
+    X(MERGE_FORGETS_MARK, "drops empty streams when it merges tables")         \
+    X(MERGE_SHORTENS_ORDER, "drops the order of the newest merged table")      \
+    X(FILTER_MISSES, "enters names in the filter by another hash")             \
+    X(CACHE_MIXES_TABLES, "takes the block of another table from the cache")   \
+    X(SNAPSHOT_MOVES, "shows later commits to an open cursor")                 \
+    X(FREE_READ_LAYERS, "frees the layers that an open cursor reads")          \
+    X(DURABLE_SHOWS_ALL, "shows in the durable view what is not durable")      \
+    X(BACK_STOPS, "reads backwards one layer only")                            \
+    X(SCAN_REPEATS, "begins a scan with the key it comes after")               \
+    X(SHOW_DELETED, "lists deleted keys")                                      \
+    X(STAY_CLEAN, "opens a store without marking it as in use")                \
+    X(COPY_KEEPS_WATERMARK, "copies records as if they had been written new")  \
+    X(SKIP_COPY_SYNC, "lists copied segments that are not synced")             \
+    X(LOOK_NO_FURTHER, "does not look for records behind damage")              \
+    X(RECYCLE_LISTED, "recycles segments that the manifest lists")             \
+    X(BLOB_NO_VERIFY, "does not compare a blob with its name")                 \
+    X(REPLY_EARLY, "replies before the sync")                                  \
+    X(REFUSAL_EARLY, "lets errors overtake the sync of what they saw")         \
+    X(REQUEST_EARLY, "asks the outside before the sync")                       \
+    X(LOST_SAYS_OK, "says ok to what a failed sync has lost")
 
 enum {
     BUG_NONE,
@@ -38,7 +76,14 @@ enum {
 };
 
 #ifdef SEEDED_BUGS
+#include <stdbool.h>
+
 extern int seeded_bug; /* the one that is on */
+/* The name of a bug, and what the engine then does wrong. */
+const char *seeded_bug_name(int bug);
+const char *seeded_bug_text(int bug);
+/* Switches a bug on; false for a name that is none. */
+bool seeded_bug_choose(const char *name);
 #define SEEDED_BUG(name) (seeded_bug == BUG_##name)
 #else
 #define SEEDED_BUG(name) 0

@@ -296,7 +296,8 @@ static persist_status verify(blob_reader *r, persist_error *error)
         return PERSIST_OK;
     hash_sha256_end(r->hash, digest);
     r->hash = NULL;
-    if (memcmp(digest, r->digest, sizeof digest) == 0)
+    if (memcmp(digest, r->digest, sizeof digest) == 0 ||
+        SEEDED_BUG(BLOB_NO_VERIFY))
         return PERSIST_OK;
     return corrupt(r, error);
 }

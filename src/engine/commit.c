@@ -83,7 +83,9 @@ static persist_status check_once(const engine *e, const persist_once *given,
     *repeated = status == PERSIST_OK;
     if (status != PERSIST_OK)
         return status == PERSIST_NONE ? PERSIST_OK : status;
-    if (memcmp(o->fingerprint, given->fingerprint, sizeof o->fingerprint) == 0)
+    bool same =
+        memcmp(o->fingerprint, given->fingerprint, sizeof o->fingerprint) == 0;
+    if (same || SEEDED_BUG(ONCE_ANY_COMMAND))
         status = repeat(o, out, error);
     else
         status = status_set(error, PERSIST_BAD_REQUEST,
@@ -177,7 +179,8 @@ static persist_status plan_append(commit *c, memtable_edit *m,
     if (m->seq > PERSIST_SEQ_MAX || c->position > PERSIST_SEQ_MAX)
         return status_set(error, PERSIST_BAD_REQUEST,
                           "the numbers of the stream are used up");
-    *mark = m->seq;
+    if (!SEEDED_BUG(GIVE_TWICE))
+        *mark = m->seq;
     c->position++;
     c->e->seqs[c->appends++] = m->seq;
     return PERSIST_OK;
@@ -327,7 +330,7 @@ static void abandon(commit *c)
         if (m->made &&
             (m->edit->kind == PERSIST_PUT || m->edit->kind == PERSIST_DELETE))
             memtable_unmake_key(t, m->target);
-        else if (m->made)
+        else if (m->made && !SEEDED_BUG(REFUSED_LEAVES_STREAM))
             memtable_unmake_stream(t, m->target);
     }
     arena_rewind(&t->arena, &c->before);
@@ -348,7 +351,7 @@ static bool apply_all(commit *c)
     for (size_t i = 0; i < c->planned; i++) {
         if (memtable_apply(t, &c->e->plan[i], c->lsn))
             continue;
-        while (i-- > 0)
+        while (i-- > 0 && !SEEDED_BUG(UNDO_NOTHING))
             memtable_undo(t, &c->e->plan[i]);
         return false;
     }
@@ -400,6 +403,8 @@ static persist_status write_commit(commit *c, persist_outcome *out,
         status = plan(c, error);
     if (status == PERSIST_OK)
         status = log_record(c, error);
+    if (status == PERSIST_NO_SPACE && SEEDED_BUG(FULL_DISK_STOPS))
+        wal_fail(&e->wal, error);
     if (status == PERSIST_OK && out != NULL)
         status = copy_seqs(e->seqs, c->appends, out, error);
     if (status == PERSIST_OK) {

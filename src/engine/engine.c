@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "engine/layout.h"
 #include "os/os_sleep.h"
 
@@ -392,6 +393,12 @@ persist_status engine_step(engine *e, bool *did, persist_error *error)
 {
     persist_status status = wal_prepare_step(&e->wal, did, error);
     return status == PERSIST_OK && !*did ? upkeep_step(e, did, error) : status;
+}
+
+void engine_by_steps(engine *e)
+{
+    CHECK(!e->upkeep.thread_runs);
+    e->upkeep.by_steps = true;
 }
 
 void engine_stats(engine *e, persist_stats *out)

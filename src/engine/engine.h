@@ -35,6 +35,7 @@ typedef struct leftovers {
 /* Flushing and merging; see upkeep.c. */
 typedef struct upkeep {
     pthread_mutex_t step; /* held while a step runs; for all up to `lock` */
+    bool by_steps; /* without a thread: no more than engine_step is told to */
     bool merging;
     merge merge;
     bool flushed; /* something, since the opening */
@@ -110,6 +111,10 @@ persist_status engine_step(engine *, bool *did, persist_error *);
  * manifest says that the store is in use. An opening that only reads never
  * writes one. */
 persist_status engine_use(engine *, persist_error *);
+
+/* Leaves the work to engine_step from now on, but for what a commit cannot go
+ * on without: so a test decides what comes between two steps. */
+void engine_by_steps(engine *);
 
 /* Fills in the figures. */
 void engine_stats(engine *, persist_stats *);

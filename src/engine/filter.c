@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "engine/limits.h"
 
 enum {
@@ -75,7 +76,7 @@ void filter_add(filter *f, uint64_t hash)
     uint64_t part = filter_part(hash, f->size / f->part_size);
     uint8_t *line = f->bits + part * f->part_size;
     line += find_line(hash, f->part_size);
-    uint64_t bits = mix(hash);
+    uint64_t bits = mix(SEEDED_BUG(FILTER_MISSES) ? hash + 1 : hash);
     for (int i = 0; i < PROBES; i++, bits >>= LINE_BITS)
         line[bits % (FILTER_LINE_SIZE * 8) / 8] |= (uint8_t)(1u << bits % 8);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 typedef struct flush {
@@ -34,6 +35,8 @@ static void flush_event(flush *f, const event *e, uint64_t index,
     bool first = out->events == 0;
     entry.anchored = first || table_begins_block(&f->writer, TABLE_EVENTS);
     entry.bytes_before = e->bytes_before;
+    if (SEEDED_BUG(FLUSH_WRONG_ANCHOR))
+        entry.index++;
     entry.data = slice_of(e->data, e->size);
     buf_clear(&f->value);
     entry_put_event(&f->value, &entry);
@@ -55,6 +58,8 @@ static void flush_stream(flush *f, const stream *s)
                 flush_event(f, e, c->first + slot, &out);
         }
     }
+    if (SEEDED_BUG(FLUSH_FORGETS_STREAM) && out.events == 0)
+        return;
     buf_clear(&f->value);
     entry_put_stream(&f->value, &out);
     add(f, TABLE_STREAMS, s->name);
@@ -75,7 +80,8 @@ static void flush_keys(flush *f)
     btree_at at = btree_seek(&f->from->key_tree, slice_of(NULL, 0), false);
     for (const key *k; (k = btree_next(&at)) != NULL;) {
         const version *v = k->newest;
-        if (v == NULL || (v->deleted && f->to_the_bottom))
+        bool unneeded = f->to_the_bottom || SEEDED_BUG(FLUSH_FORGETS_DELETE);
+        if (v == NULL || (v->deleted && unneeded))
             continue;
         buf_clear(&f->value);
         entry_put_key(&f->value, v->deleted, slice_of(v->data, v->size));

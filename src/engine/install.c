@@ -5,6 +5,7 @@
  * is written without any lock; then the layers are swapped. Commits that come
  * in between are in the log behind what the manifest lists, as always. */
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 /* ---- the manifest ----------------------------------------------------- */
@@ -46,6 +47,8 @@ static persist_status describe(engine *e, const layers *next, bool flushed,
     const store_counts *counts = flushed ? &e->layers->frozen->counts : NULL;
     out->next_table = e->next_table;
     out->next_position = flushed ? counts->next_position : now->next_position;
+    if (SEEDED_BUG(FORGET_POSITION))
+        out->next_position = now->next_position;
     out->streams = flushed ? counts->streams : now->streams;
     /* Of one table it is known. */
     out->keys = next->table_count == 1
@@ -154,6 +157,8 @@ persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
     uint64_t number = t->footer.number;
     persist_status status =
         prepare(e, from, to, t, flushed, keys, &next, &m, error);
+    for (size_t i = from; SEEDED_BUG(DELETE_FIRST) && i < to; i++)
+        delete_table(e, e->layers->tables[i]->footer.number);
     if (status == PERSIST_OK)
         status = store(e, &m, error);
     pthread_mutex_lock(&e->writer);

@@ -113,9 +113,12 @@ static merge_source *take_lowest(merge *m, persist_error *error,
     for (size_t i = 0; i < m->source_count; i++) {
         merge_source *s = &m->sources[i];
         s->same = false;
-        if (s->has &&
-            (lowest == NULL ||
-             slice_compare(table_key(&s->iter), table_key(&lowest->iter)) <= 0))
+        if (!s->has)
+            continue;
+        int sign = lowest == NULL ? -1
+                                  : slice_compare(table_key(&s->iter),
+                                                  table_key(&lowest->iter));
+        if (sign < 0 || (sign == 0 && !SEEDED_BUG(MERGE_KEEPS_OLDEST)))
             lowest = s;
     }
     if (lowest == NULL)
@@ -232,6 +235,8 @@ static persist_status merge_stream(merge *m, merge_source *newest,
             status = copy_run(m, &m->sources[i], &out, error);
     if (status != PERSIST_OK)
         return status;
+    if (SEEDED_BUG(MERGE_FORGETS_MARK) && out.events == 0)
+        return PERSIST_OK;
     buf_clear(&m->value);
     entry_put_stream(&m->value, &out);
     if (m->value.failed)
@@ -312,7 +317,8 @@ static persist_status order_some(merge *m, persist_error *error)
         while (m->order_source < m->source_count &&
                !m->sources[m->order_source].has)
             m->order_source++;
-        if (m->order_source == m->source_count) {
+        size_t last = m->source_count - SEEDED_BUG(MERGE_SHORTENS_ORDER);
+        if (m->order_source >= last) {
             m->stage = MERGE_DONE;
             return PERSIST_OK;
         }

@@ -19,7 +19,8 @@ static persist_lsn durable(const engine *e)
 
 static persist_lsn visible(const engine *e, persist_view view)
 {
-    if (SEEDED_BUG(SHOW_UNDURABLE))
+    if (SEEDED_BUG(SHOW_UNDURABLE) ||
+        (SEEDED_BUG(DURABLE_SHOWS_ALL) && !wal_failed(&e->wal)))
         return e->latest;
     return view == PERSIST_DURABLE || wal_failed(&e->wal) ? durable(e)
                                                           : e->latest;

@@ -3,6 +3,7 @@
  * streams. Of the same name the newest layer's entry counts; one that says
  * deleted hides the older ones. */
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 #define NOBODY UINT32_MAX
@@ -101,7 +102,7 @@ static persist_status begin_table(const name_reader *r, name_source *s,
     persist_status status =
         table_seek(&s->iter, beyond ? after : r->prefix, error);
     if (status == PERSIST_OK && beyond &&
-        slice_equal(table_key(&s->iter), after))
+        slice_equal(table_key(&s->iter), after) && !SEEDED_BUG(SCAN_REPEATS))
         status = table_next(&s->iter, error);
     return settle(r, s, status, error);
 }
@@ -177,7 +178,7 @@ persist_status name_reader_next(engine_cursor *c, slice *name, slice *value,
         r->taken = !s->ended;
         if (s->ended)
             return PERSIST_NONE;
-        if (s->hidden || s->item.deleted)
+        if (s->hidden || (s->item.deleted && !SEEDED_BUG(SHOW_DELETED)))
             continue;
         *name = s->item.name;
         *value = s->item.value;

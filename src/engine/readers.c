@@ -8,6 +8,8 @@
 
 #include <sched.h>
 
+#include "base/seeded_bug.h"
+
 unsigned readers_thread(void)
 {
     static atomic_uint threads;
@@ -69,7 +71,7 @@ void readers_sweep(readers *r)
     pthread_mutex_lock(&r->lock);
     for (layers **link = &r->retired; *link != NULL;) {
         layers *v = *link;
-        if (is_used(r, v)) {
+        if (is_used(r, v) && !SEEDED_BUG(FREE_READ_LAYERS)) {
             link = &v->retired_next;
             continue;
         }

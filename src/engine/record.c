@@ -126,7 +126,8 @@ void record_copy(uint8_t *record, uint64_t from, uint64_t segment, uint64_t to)
     uint64_t size = record_size(load_le(record + AT_BODY_SIZE, 4));
     CHECK(load_le(record + AT_CHECKSUM, 8) == checksum(record, size, from));
     store_le(record + AT_SEGMENT, segment, 8);
-    store_le(record + AT_WATERMARK, load_le(record + AT_LSN, 8), 8);
+    if (!SEEDED_BUG(COPY_KEEPS_WATERMARK))
+        store_le(record + AT_WATERMARK, load_le(record + AT_LSN, 8), 8);
     store_le(record + AT_CHECKSUM, checksum(record, size, to), 8);
 }
 

@@ -129,6 +129,8 @@ static persist_status scan(recovery *r, tail_segment *t, uint64_t from,
             at = record_look(bytes, at + record_size(h.body_size));
             continue;
         }
+        if (SEEDED_BUG(LOOK_NO_FURTHER))
+            break;
         at = record_look(bytes, at + LOG_ALIGN);
         if (hashed > hashed_max)
             return damage(r, t->number, at, "damage without end", error);
@@ -512,7 +514,7 @@ persist_status recover_log(recovery *r, persist_error *error)
     r->out.identity = r->old->identity;
     r->out.generation = r->old->generation;
     r->out.epoch = r->place.epoch;
-    r->out.clean = false;
+    r->out.clean = SEEDED_BUG(STAY_CLEAN);
     r->out.watermark = last_lsn(r);
     r->out.next_segment = r->next_number;
     return PERSIST_OK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Files of log segments. */
 #include "engine/segment.h"
+#include "base/seeded_bug.h"
 
 #include <errno.h>
 #include <string.h>
@@ -37,9 +38,11 @@ static int fill(const segment_place *place, os_file *file, uint64_t number,
         code = sys->file_truncate(sys, file, size);
     if (code == 0)
         code = os_write_all(sys, file, header, sizeof header, 0);
-    if (code == 0)
+    if (code == 0 && !SEEDED_BUG(SKIP_HEADER_SYNC))
         code = os_sync(sys, file);
-    return code == 0 ? sys->dir_sync(sys, place->dir) : code;
+    if (code == 0 && !SEEDED_BUG(SKIP_SEGMENT_NAME_SYNC))
+        code = sys->dir_sync(sys, place->dir);
+    return code;
 }
 
 persist_status segment_prepare(const segment_place *place, uint64_t number,
@@ -82,7 +85,7 @@ static int write_whole(const segment_place *place, os_file *file,
         code = os_write_all(sys, file, bytes->data + SEGMENT_HEADER_SIZE,
                             bytes->size - SEGMENT_HEADER_SIZE,
                             SEGMENT_HEADER_SIZE);
-    if (code == 0)
+    if (code == 0 && !SEEDED_BUG(SKIP_COPY_SYNC))
         code = os_sync(sys, file);
     return code == 0 ? sys->dir_sync(sys, place->dir) : code;
 }

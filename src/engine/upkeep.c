@@ -251,8 +251,9 @@ static persist_status work_inline(engine *e, persist_error *error)
 {
     bool did = true;
     persist_status status = PERSIST_OK;
-    while (did && status == PERSIST_OK)
+    do
         status = upkeep_step(e, &did, error);
+    while (did && status == PERSIST_OK && !e->upkeep.by_steps);
     return status;
 }
 
@@ -265,7 +266,7 @@ void upkeep_call(engine *e)
     u->wanted = true;
     pthread_cond_signal(&u->work);
     pthread_mutex_unlock(&u->lock);
-    if (!runs)
+    if (!runs && !u->by_steps)
         (void)work_inline(e, &ignored);
 }
 

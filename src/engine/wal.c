@@ -24,6 +24,8 @@ static int write_batch(const wal *w, const wal_batch *batch)
         CHECK(e->at + e->size <= e->segment->size);
         code = os_write_all(w->place.sys, e->segment->file,
                             batch->bytes.data + e->from, e->size, e->at);
+        if (SEEDED_BUG(WRITE_ONE_EXTENT))
+            break;
     }
     return code;
 }
@@ -39,8 +41,11 @@ static int sync_segments(const wal *w, const wal_segment *list)
     int code = 0;
     if (SEEDED_BUG(SKIP_LOG_SYNC))
         return 0;
-    for (; list != NULL && code == 0; list = list->sync_next)
+    for (; list != NULL && code == 0; list = list->sync_next) {
         code = os_sync(w->place.sys, list->file);
+        if (SEEDED_BUG(SYNC_ONE_SEGMENT))
+            break;
+    }
     return code;
 }
 

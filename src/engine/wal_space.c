@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "os/os_sleep.h"
 
 /* ---- segments --------------------------------------------------------- */
@@ -334,10 +335,11 @@ void wal_trim(wal *w, const manifest *m)
     persist_lsn tables_last = manifest_tables_last(m);
     manifest *sealed = &w->sealed;
     pthread_mutex_lock(&w->lock);
-    while (gone < sealed->segment_count &&
-           sealed->segments[gone].last <= tables_last &&
-           !manifest_lists(m, sealed->segments[gone].number) &&
-           free_number(w, sealed->segments[gone].number))
+    while (
+        gone < sealed->segment_count &&
+        (sealed->segments[gone].last <= tables_last || SEEDED_BUG(TRIM_LIVE)) &&
+        !manifest_lists(m, sealed->segments[gone].number) &&
+        free_number(w, sealed->segments[gone].number))
         gone++;
     pthread_mutex_unlock(&w->lock);
     sealed->segment_count -= gone;

@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "os/os.h"
 
 enum {
@@ -336,3 +337,13 @@ const os *os_posix(void)
     };
     return &table;
 }
+
+#ifdef SEEDED_BUGS
+/* Any program of such a build, the server too, takes $SEEDED_BUG. */
+__attribute__((constructor)) static void choose_bug(void)
+{
+    const char *name = getenv("SEEDED_BUG");
+    if (name != NULL)
+        (void)seeded_bug_choose(name);
+}
+#endif

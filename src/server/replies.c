@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "os/os_stream.h"
 
@@ -77,7 +78,7 @@ void replies_value(replies *r, int64_t epoch, slice printed)
 void replies_error(replies *r, int64_t epoch, slice message)
 {
     put_error(&r->text, epoch, message);
-    add_mark(r, epoch, host_latest(r->host));
+    add_mark(r, epoch, SEEDED_BUG(REFUSAL_EARLY) ? 0 : host_latest(r->host));
 }
 
 bool replies_waiting(const replies *r)
@@ -113,7 +114,7 @@ static void send_survivors(replies *r)
     CHECK(size > 0 && (size_t)size < sizeof message);
     for (size_t i = 0; i < count; i++) {
         CHECK(start <= marks[i].end && marks[i].end <= r->text.size);
-        if (marks[i].needs <= durable)
+        if (marks[i].needs <= durable || SEEDED_BUG(LOST_SAYS_OK))
             buf_put(&out, r->text.data + start, marks[i].end - start);
         else
             put_error(&out, marks[i].epoch, slice_of(message, (size_t)size));
@@ -150,6 +151,9 @@ bool replies_flush(replies *r)
         return !r->closed;
     if (r->text.failed || r->marks.failed) {
         r->closed = true; /* out of memory for the replies themselves */
+    } else if (SEEDED_BUG(REPLY_EARLY)) {
+        (void)send(r, buf_slice(&r->text));
+        (void)sync(r, needed(r));
     } else if (sync(r, needed(r)) == PERSIST_OK) {
         (void)send(r, buf_slice(&r->text));
     } else {
@@ -165,6 +169,10 @@ persist_status replies_send_line(replies *r, slice line, persist_error *error)
 {
     CHECK(line.size > 0 && ((const char *)line.data)[line.size - 1] == '\n');
     (void)replies_flush(r);
+    if (SEEDED_BUG(REQUEST_EARLY)) {
+        (void)send(r, line);
+        return PERSIST_OK;
+    }
     persist_lsn latest = host_latest(r->host);
     persist_status status = latest <= r->lost ? PERSIST_OK : sync(r, latest);
     if (status != PERSIST_OK) {

@@ -274,6 +274,11 @@ static persist_status disk_step(persist_store *store, bool *did,
     return engine_step(engine_of(store), did, error);
 }
 
+void store_disk_by_steps(persist_store *store)
+{
+    engine_by_steps(engine_of(store));
+}
+
 static void disk_stats(persist_store *store, persist_stats *out)
 {
     engine_stats(engine_of(store), out);

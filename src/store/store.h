@@ -93,6 +93,9 @@ struct persist_blob_reader {
  * was any. */
 persist_status store_step(persist_store *, bool *did, persist_error *);
 
+/* Leaves that work of a store on disk to store_step from now on. */
+void store_disk_by_steps(persist_store *);
+
 /* Opens a store in memory: options->path is NULL. */
 persist_status store_memory_open(const persist_options *, persist_store **,
                                  persist_error *);

@@ -19,6 +19,7 @@ class Traced(Case):
         """A server under strace; self.calls() are its calls so far."""
         self.log = os.path.join(self.dir, "trace")
         return self.serve(
+            flags=["--unknown-op=bridge"],
             wrap=["strace", "-D", "-f", "-s", str(size), "-o", self.log, "-e",
                   "trace=" + calls], env={"ASAN_OPTIONS": "detect_leaks=0"})
 
@@ -112,10 +113,10 @@ class Traced(Case):
         self.assertTrue(written, "the marker was never written")
         answered = [i for i, line in enumerate(lines) if i > written[0] and
                     re.search(r"write\(1, .*" + re.escape(reply), line)]
-        self.assertEqual(len(answered), 1, lines[:40])
+        self.assertEqual(len(answered), 1, [n[:200] for n in lines[:40]])
         syncs = [i for i in self.whole_syncs(lines) if i[0] > written[0]]
         self.assertTrue(any(end < answered[0] for _, end in syncs),
-                        "\n".join(lines))
+                        "\n".join(line[:200] for line in lines))
 
     def whole_syncs(self, lines):
         """(start, end) of each successful sync, unfinished ones joined."""
@@ -142,6 +143,11 @@ class Traced(Case):
     def test_a_value_too(self):
         self.order(perform("persist/kv-put", '"k"', quote("MARKER-KEY")),
                    "MARKER-KEY", "(ok-len")
+
+    def test_a_request_to_the_outside_too(self):
+        self.order("(do %s %s)" % (append("s", 1, quote("MARKER-ASK")),
+                                   perform("outside/ask", "1")),
+                   "MARKER-ASK", "(io-request")
 
     def test_what_was_read_is_durable_before_it_is_shown(self):
         """A read of what an earlier pipelined command wrote is no earlier."""

@@ -6,36 +6,39 @@
 
 #include "base/seeded_bug.h"
 
-static const char *const sim_names[SIM_BUGS] = {
-    [SIM_BUG_SKIP_SYNC] = "os-skip-sync",
-    [SIM_BUG_SKIP_NTH_SYNC] = "os-skip-fifth-sync",
-    [SIM_BUG_SKIP_DIR_SYNC] = "os-skip-dir-sync",
-    [SIM_BUG_DROP_RENAME] = "os-drop-rename",
-    [SIM_BUG_IGNORE_SHORT] = "os-ignore-short-write",
-    [SIM_BUG_SWAP_WRITES] = "os-swap-write-and-sync",
-    [SIM_BUG_IGNORE_LOCK] = "os-ignore-lock",
-    [SIM_BUG_IGNORE_EIO] = "os-ignore-failed-sync",
-    [SIM_BUG_IGNORE_NOSPACE] = "os-ignore-full-disk",
+static const struct {
+    const char *name, *text;
+} sim_bugs[SIM_BUGS] = {
+    [SIM_BUG_SKIP_SYNC] = {"os-skip-sync", "syncs no file"},
+    [SIM_BUG_SKIP_NTH_SYNC] = {"os-skip-fifth-sync", "syncs four of five"},
+    [SIM_BUG_SKIP_DIR_SYNC] = {"os-skip-dir-sync", "syncs no directory"},
+    [SIM_BUG_DROP_RENAME] = {"os-drop-rename", "does two of three renames"},
+    [SIM_BUG_IGNORE_SHORT] = {"os-ignore-short-write",
+                              "takes a short write for a whole one"},
+    [SIM_BUG_SWAP_WRITES] = {"os-swap-write-and-sync",
+                             "writes after the sync that should follow"},
+    [SIM_BUG_IGNORE_LOCK] = {"os-ignore-lock", "opens a store that is in use"},
+    [SIM_BUG_IGNORE_EIO] = {"os-ignore-failed-sync",
+                            "takes a failed sync for done"},
+    [SIM_BUG_IGNORE_NOSPACE] = {"os-ignore-full-disk",
+                                "takes a write on a full disk for done"},
 };
 
 static const char early[] = "acknowledge-early";
 
-#ifdef SEEDED_BUGS
-static const char *const seeded_names[BUG_COUNT] = {
-#define SEEDED_NAME(name, text) [BUG_##name] = #name,
-    SEEDED_BUG_LIST(SEEDED_NAME)
-#undef SEEDED_NAME
-};
-#endif
+static void list(const char *name, const char *text)
+{
+    printf("%s\t%s\n", name, text);
+}
 
 void bugs_list(void)
 {
     for (int i = 1; i < SIM_BUGS; i++)
-        puts(sim_names[i]);
-    puts(early);
+        list(sim_bugs[i].name, sim_bugs[i].text);
+    list(early, "acknowledges what is not yet durable");
 #ifdef SEEDED_BUGS
     for (int i = 1; i < BUG_COUNT; i++)
-        puts(seeded_names[i]);
+        list(seeded_bug_name(i), seeded_bug_text(i));
 #endif
 }
 
@@ -48,16 +51,13 @@ bool bugs_set(explorer *x, const char *name)
         return true;
     }
     for (int i = 1; i < SIM_BUGS; i++)
-        if (strcmp(name, sim_names[i]) == 0) {
+        if (strcmp(name, sim_bugs[i].name) == 0) {
             x->bug = (sim_bug)i;
             return true;
         }
 #ifdef SEEDED_BUGS
-    for (int i = 1; i < BUG_COUNT; i++)
-        if (strcmp(name, seeded_names[i]) == 0) {
-            seeded_bug = i;
-            return true;
-        }
-#endif
+    return seeded_bug_choose(name);
+#else
     return false;
+#endif
 }

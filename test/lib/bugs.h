@@ -6,7 +6,8 @@
 
 #include "explore.h"
 
-/* Prints the names of all bugs that this build knows, one a line. */
+/* Prints all bugs that this build knows, one a line: name, tab, what is then
+ * wrong. */
 void bugs_list(void);
 
 /* Switches a bug on for all runs of the explorer; false for a name that is

@@ -13,37 +13,73 @@ enum { STEP_SECONDS_MAX = 60 };
 
 static const char *volatile word = "";
 
+static void usage(const char *name)
+{
+    fprintf(stderr,
+            "usage: %s [--seed N] [--budget SECONDS] [--part I/N] "
+            "[--replay OPS] [--wait-each] [--aged] [--by-steps] [--only STAGE] "
+            "[--memtable BYTES] "
+            "[--segment BYTES] [--sites FILE] [--bug NAME]\n",
+            name);
+    exit(2);
+}
+
+static void read_part(const char *value, arguments *a)
+{
+    char *end;
+    a->part = (unsigned)strtoul(value, &end, 10) - 1;
+    a->parts = *end == '/' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
+}
+
+static bool read_option(const char *name, const char *value, arguments *a)
+{
+    if (strcmp(name, "--seed") == 0)
+        a->seed = strtoull(value, NULL, 10);
+    else if (strcmp(name, "--budget") == 0)
+        a->budget = strtod(value, NULL);
+    else if (strcmp(name, "--part") == 0)
+        read_part(value, a);
+    else if (strcmp(name, "--replay") == 0)
+        a->replay = value;
+    else if (strcmp(name, "--memtable") == 0)
+        a->memtable = (unsigned)strtoul(value, NULL, 10);
+    else if (strcmp(name, "--segment") == 0)
+        a->segment = (unsigned)strtoul(value, NULL, 10);
+    else if (strcmp(name, "--bug") == 0)
+        a->bug = value;
+    else if (strcmp(name, "--sites") == 0)
+        a->sites = value;
+    else if (strcmp(name, "--only") == 0)
+        a->only = value;
+    else
+        return false;
+    return true;
+}
+
 arguments arguments_read(int argc, char **argv, double budget)
 {
-    arguments a = {.seed = 1, .budget = budget};
+    arguments a = {.seed = 1, .budget = budget, .parts = 1};
     for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(argv[i], "--wait-each") == 0) {
+        if (strcmp(argv[i], "--wait-each") == 0)
             a.wait_each = true;
-            continue;
-        }
-        if (value != NULL && strcmp(argv[i], "--seed") == 0)
-            a.seed = strtoull(value, NULL, 10);
-        else if (value != NULL && strcmp(argv[i], "--budget") == 0)
-            a.budget = strtod(value, NULL);
-        else if (value != NULL && strcmp(argv[i], "--replay") == 0)
-            a.replay = value;
-        else if (value != NULL && strcmp(argv[i], "--memtable") == 0)
-            a.memtable = (unsigned)strtoul(value, NULL, 10);
-        else if (value != NULL && strcmp(argv[i], "--bug") == 0)
-            a.bug = value;
-        else {
-            fprintf(stderr,
-                    "usage: %s [--seed N] [--budget SECONDS] "
-                    "[--replay OPS] [--wait-each] [--memtable BYTES] "
-                    "[--bug NAME]\n",
-                    argv[0]);
-            exit(2);
-        }
-        i++;
+        else if (strcmp(argv[i], "--aged") == 0)
+            a.aged = true;
+        else if (strcmp(argv[i], "--by-steps") == 0)
+            a.by_steps = true;
+        else if (i + 1 == argc || !read_option(argv[i], argv[i + 1], &a))
+            usage(argv[0]);
+        else
+            i++;
     }
+    if (a.part >= a.parts)
+        usage(argv[0]);
     seconds();
     return a;
+}
+
+bool arguments_want(const arguments *a, const char *stage)
+{
+    return a->only == NULL || strcmp(a->only, stage) == 0;
 }
 
 double seconds(void)

@@ -13,13 +13,21 @@ typedef struct arguments {
     const char *replay; /* ops, or NULL */
     bool wait_each;
     unsigned memtable; /* bytes; 0: the default */
-    const char *bug;   /* on purpose: a name of bugs.h, or NULL */
+    unsigned segment;  /* bytes; 0: the smallest */
+    bool aged, by_steps;
+    const char *only;     /* one of the program's stages, or NULL */
+    unsigned part, parts; /* this process does every so manieth sequence */
+    const char *sites;    /* a file for sites_write, or NULL */
+    const char *bug;      /* on purpose: a name of bugs.h, or NULL */
 } arguments;
 
-/* Reads --seed N, --budget SECONDS, --replay OPS, --wait-each, --memtable
- * BYTES,
- * --bug NAME; ends the process with a usage line on anything else. */
+/* Reads --seed N, --budget SECONDS, --part I/N, --replay OPS, --wait-each,
+ * --aged, --by-steps, --only STAGE, --sites FILE, --memtable BYTES, --segment
+ * BYTES, --bug NAME; ends the process with a usage line on anything else. */
 arguments arguments_read(int argc, char **argv, double budget);
+
+/* True when a stage is to be done. */
+bool arguments_want(const arguments *, const char *stage);
 
 /* Seconds since the first call. */
 double seconds(void);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "age.h"
 #include "base/hash.h"
 #include "store/store.h"
 
@@ -45,7 +46,10 @@ persist_status explore_open(const explorer *x, os_sim *sim, persist_store **out,
                             persist_error *error)
 {
     const persist_options options = {
-        .path = "store",
+        .path = x->in_memory      ? NULL
+                : x->path == NULL ? "store"
+                                  : x->path,
+        .compress = x->compress,
         .create = true,
         .segment_size = x->segment_size,
         .memtable_size = x->memtable_size,
@@ -53,22 +57,20 @@ persist_status explore_open(const explorer *x, os_sim *sim, persist_store **out,
         .packed_max = EXPLORE_PACKED_MAX,
         .os = os_sim_os(sim),
     };
-    return persist_open(&options, out, error);
+    persist_status status = persist_open(&options, out, error);
+    if (status == PERSIST_OK && x->by_steps && !x->in_memory)
+        store_disk_by_steps(*out);
+    return status;
 }
 
 /* ---- the crash states of one point ------------------------------------ */
 
-static void try_plan(explorer *x, const os_sim *sim, sim_plan plan,
-                     const char *call)
+static void try_plan(explorer *x, const os_sim *sim, sim_plan plan)
 {
     if (x->failed)
         return;
-    char how[160];
-    snprintf(how, sizeof how,
-             "crash before %s, call %llu; keep %d fill %d unit %llu", call,
-             (unsigned long long)os_sim_calls(sim, SIM_CALLS), (int)plan.keep,
-             (int)plan.fill, (unsigned long long)plan.unit);
-    explore_check(x, os_sim_crash(sim, &plan), how);
+    x->point.plan = plan;
+    explore_check(x, os_sim_crash(sim, &plan), "power lost");
 }
 
 static uint64_t next_random(explorer *x)
@@ -77,23 +79,23 @@ static uint64_t next_random(explorer *x)
     return hash_xxh64(slice_of(parts, sizeof parts));
 }
 
-static void try_units(explorer *x, const os_sim *sim, const char *call)
+static void try_units(explorer *x, const os_sim *sim)
 {
     size_t units = os_sim_units(sim);
     uint64_t subsets = units <= SUBSET_UNITS_MAX ? 1u << units : 0;
     for (uint64_t i = 1; i + 1 < subsets; i++)
-        try_plan(x, sim, (sim_plan){SIM_KEEP_BITS, 0, i, 1}, call);
+        try_plan(x, sim, (sim_plan){SIM_KEEP_BITS, 0, i, 1});
     size_t singles = subsets > 0                ? 0
                      : units < SINGLE_UNITS_MAX ? units
                                                 : SINGLE_UNITS_MAX;
     for (size_t i = 0; i < singles; i++) {
         uint64_t unit = units <= SINGLE_UNITS_MAX ? i : next_random(x) % units;
-        try_plan(x, sim, (sim_plan){SIM_KEEP_ONE, 0, unit, 1}, call);
-        try_plan(x, sim, (sim_plan){SIM_KEEP_BUT, 0, unit, 1}, call);
+        try_plan(x, sim, (sim_plan){SIM_KEEP_ONE, 0, unit, 1});
+        try_plan(x, sim, (sim_plan){SIM_KEEP_BUT, 0, unit, 1});
     }
 }
 
-static void try_tears(explorer *x, const os_sim *sim, const char *call)
+static void try_tears(explorer *x, const os_sim *sim)
 {
     size_t size = os_sim_last_write(sim);
     if (size == 0)
@@ -101,9 +103,9 @@ static void try_tears(explorer *x, const os_sim *sim, const char *call)
     for (int i = 0; i < TEARS; i++) {
         uint64_t any = next_random(x) % size;
         sim_plan plan = {SIM_KEEP_TORN, (sim_fill)(i % 3), any, any};
-        try_plan(x, sim, plan, call);
+        try_plan(x, sim, plan);
         plan.unit = any / SECTOR * SECTOR;
-        try_plan(x, sim, plan, call);
+        try_plan(x, sim, plan);
     }
 }
 
@@ -111,26 +113,28 @@ static void try_tears(explorer *x, const os_sim *sim, const char *call)
 static void at_call(void *context, const os_sim *sim, sim_call call)
 {
     explorer *x = context;
-    const char *name = os_sim_call_name(call);
     if (!x->watching || x->failed)
         return;
     x->points++;
+    x->point.call = os_sim_call_name(call);
+    x->point.number = os_sim_calls(sim, SIM_CALLS);
     for (sim_keep keep = SIM_KEEP_NONE; keep <= SIM_KEEP_NAMES; keep++)
-        try_plan(x, sim, (sim_plan){.keep = keep, .seed = 1}, name);
+        try_plan(x, sim, (sim_plan){.keep = keep, .seed = 1});
     const sim_plan fills[] = {
         {SIM_KEEP_ALL, SIM_FILL_GARBAGE, 0, next_random(x)},
         {SIM_KEEP_ALL, SIM_FILL_OLD, 0, next_random(x)}};
-    try_plan(x, sim, fills[0], name);
-    try_plan(x, sim, fills[1], name);
-    try_units(x, sim, name);
-    try_tears(x, sim, name);
+    try_plan(x, sim, fills[0]);
+    try_plan(x, sim, fills[1]);
+    try_units(x, sim);
+    try_tears(x, sim);
     for (unsigned i = 0; i < x->random_plans; i++) {
         uint64_t seed = next_random(x);
         sim_plan plan = {SIM_KEEP_RANDOM, (sim_fill)(seed % 3), 0, seed};
-        try_plan(x, sim, plan, name);
+        try_plan(x, sim, plan);
     }
     if (!x->failed)
         explore_check(x, os_sim_kill(sim), "process killed");
+    x->point = (explore_point){0};
 }
 
 /* ---- the run ---------------------------------------------------------- */
@@ -172,6 +176,15 @@ static void close_store(explorer *x)
     if (persist_close(store, &error) != PERSIST_OK)
         explore_fail(x, "closing: %s", error.message);
     acknowledge(x, x->model.latest);
+}
+
+/* A store that was closed once, long ago, and nothing was done to. */
+static void grow_old(explorer *x)
+{
+    open_store(x);
+    close_store(x);
+    if (!x->failed)
+        age_store(os_sim_os(x->sim), "store");
 }
 
 static void check_open_store(explorer *x, const char *when)
@@ -322,7 +335,8 @@ void explore_begin(explorer *x)
     model_begin(&x->model);
     x->sim = os_sim_new(x->seed);
     os_sim_set_bug(x->sim, x->bug);
-    os_sim_refuse_maps(x->sim, (unsigned)(x->seed % 4));
+    /* Tables that are mapped, read, and some of each. */
+    os_sim_refuse_maps(x->sim, x->wait_each ? 2 : x->by_steps ? 1 : 0);
 }
 
 bool explore_run(explorer *x, const op *ops, size_t count, size_t watch_from)
@@ -330,6 +344,8 @@ bool explore_run(explorer *x, const op *ops, size_t count, size_t watch_from)
     x->ops = ops;
     x->op_count = count;
     explore_begin(x);
+    if (x->aged)
+        grow_old(x);
     os_sim_watch(x->sim, at_call, x);
     x->watching = watch_from == 0;
     open_store(x);

@@ -27,11 +27,23 @@ typedef struct explore_blob {
     persist_lsn lsn; /* the store after this commit is sure to have it */
 } explore_blob;
 
+/* Where a crash state was taken; call is NULL outside of a call. */
+typedef struct explore_point {
+    const char *call;
+    uint64_t number;
+    sim_plan plan;
+} explore_point;
+
 typedef struct explorer {
     /* what to do: set by the caller */
     uint64_t seed;
     uint32_t segment_size;
     uint32_t memtable_size; /* 0: no table is made before the store closes */
+    bool aged;              /* the store begins with numbers close to 2^32 */
+    bool compress;
+    const char *path; /* of the store; NULL: "store" */
+    bool in_memory;   /* the memory backend is under test */
+    bool by_steps;    /* tables are made and merged by OP_STEP only */
     sim_bug bug;
     unsigned random_plans; /* drawn at each point beside the systematic ones */
     bool wait_each;        /* wait for every commit */
@@ -52,6 +64,7 @@ typedef struct explorer {
     explore_blob blobs[EXPLORE_BLOBS_MAX]; /* put so far */
     size_t blob_count, blobs_acknowledged;
     bool watching, failed;
+    explore_point point;
     uint64_t random;
     uint64_t *seen; /* hash set of states */
     size_t seen_count, seen_capacity;

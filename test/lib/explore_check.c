@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Checks one state of the disk: recovers it, compares it with the model,
  * crashes it again, and goes on with it. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,13 +33,17 @@ static void grow(explorer *x)
     x->seen_capacity = capacity;
 }
 
-/* True when a state was not met before with the same past. */
+/* True when a state was not met before with the same demands on it. */
 static bool is_new(explorer *x, uint64_t image, uint64_t kind)
 {
     if (x->seen_count * 2 >= x->seen_capacity)
         grow(x);
-    uint64_t parts[5] = {image, x->model.history, x->acknowledged,
-                         x->blobs_acknowledged, kind};
+    uint64_t parts[6] = {image,
+                         x->model.digests[x->model.latest],
+                         x->model.latest,
+                         x->acknowledged,
+                         x->blobs_acknowledged,
+                         kind};
     bool fresh = insert(x->seen, x->seen_capacity,
                         hash_xxh64(slice_of(parts, sizeof parts)) | 1);
     x->seen_count += fresh;
@@ -60,7 +65,14 @@ typedef struct state {
 
 static void fail(const state *s, const char *what, slice why)
 {
-    explore_fail(s->x, "%s\n%s\n%.*s", s->how, what, (int)why.size,
+    const explore_point *at = &s->x->point;
+    char point[160] = "";
+    if (at->call != NULL)
+        snprintf(point, sizeof point,
+                 "crash before %s, call %llu; keep %d fill %d unit %llu; ",
+                 at->call, (unsigned long long)at->number, (int)at->plan.keep,
+                 (int)at->plan.fill, (unsigned long long)at->plan.unit);
+    explore_fail(s->x, "%s%s\n%s\n%.*s", point, s->how, what, (int)why.size,
                  why.size == 0 ? "" : (const char *)why.data);
 }
 
@@ -141,9 +153,14 @@ static persist_store *recover(state *s, os_sim *image)
     return store;
 }
 
-/* Drops a store as a killed process does. */
+/* Drops a store as a killed process does: nothing it still tries reaches the
+ * disk, so that closing costs nothing. */
 static void abandon(persist_store *store, os_sim *sim)
 {
+    os_sim_fail(sim, (sim_fault){.calls = ~0u & ~(1u << SIM_CLOSE),
+                                 .nth = 1,
+                                 .from_then_on = true,
+                                 .error = EIO});
     persist_close(store, NULL);
     os_sim_free(sim);
 }
@@ -244,7 +261,7 @@ void explore_check(explorer *x, os_sim *image, const char *how)
         x->nested++;
         state inner = s;
         inner.blobs = 0;
-        snprintf(again, sizeof again, "%s; then call %llu of recovery", how,
+        snprintf(again, sizeof again, "%s, then call %llu of recovery", how,
                  (unsigned long long)s.crash_at);
         check_again(&inner, s.crashed, again);
     } else {
@@ -253,7 +270,7 @@ void explore_check(explorer *x, os_sim *image, const char *how)
     const sim_plan none = {.keep = SIM_KEEP_NONE};
     if (!x->failed && (killed || hash % 3 == 0)) {
         state inner = s;
-        snprintf(again, sizeof again, "%s; served, then power loss", how);
+        snprintf(again, sizeof again, "%s, served, then power loss", how);
         inner.lowest = inner.highest = shown;
         check_again(&inner, os_sim_crash(image, &none), again);
     }

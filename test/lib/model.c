@@ -42,12 +42,6 @@ void model_end(model *m)
     *m = (model){0};
 }
 
-static void mix(uint64_t *hash, op o)
-{
-    uint64_t parts[3] = {*hash, o.kind, o.serial};
-    *hash = hash_xxh64(slice_of(parts, sizeof parts));
-}
-
 persist_status model_apply(model *m, op o, buf *answer)
 {
     persist_error error;
@@ -56,7 +50,6 @@ persist_status model_apply(model *m, op o, buf *answer)
     CHECK(lsn == m->latest || lsn == m->latest + 1);
     m->steps = sim_more(m->steps, m->step_count, sizeof *m->steps);
     m->steps[m->step_count++] = (model_step){o, lsn};
-    mix(&m->history, o);
     if (lsn == m->latest)
         return status;
     m->latest = lsn;
@@ -88,11 +81,8 @@ void model_roll_back(model *m, persist_lsn lsn)
     persist_close(m->store, NULL);
     m->store = model_at(m, lsn);
     m->latest = lsn;
-    m->history = 0;
-    size_t kept = 0;
-    while (kept < m->step_count && m->steps[kept].lsn <= lsn)
-        mix(&m->history, m->steps[kept++].op);
-    m->step_count = kept;
+    while (m->step_count > 0 && m->steps[m->step_count - 1].lsn > lsn)
+        m->step_count--;
 }
 
 static void explain(const model *m, persist_lsn lsn, slice actual, buf *why)

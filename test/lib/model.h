@@ -17,7 +17,6 @@ typedef struct model {
     size_t step_count;
     uint64_t *digests; /* of the dump as of each lsn, from 0 */
     persist_lsn latest;
-    uint64_t history; /* hash of all steps */
 } model;
 
 /* Makes the model of an empty store. */

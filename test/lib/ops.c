@@ -5,9 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "os_sim_disk.h"
 
-enum { LARGE_SIZE = 1500, HUGE_SIZE = 6000, EDITS_MAX = 7 };
+enum {
+    LARGE_SIZE = 1500,
+    HUGE_SIZE = 9000, /* more than two segments of the smallest size */
+    BLOB_LARGE_SIZE = 5100,
+    EDITS_MAX = 7
+};
 
 static const struct {
     const char *name;
@@ -96,7 +102,7 @@ slice op_blob(op o, char room[OP_PAYLOAD_MAX])
     if (o.kind == OP_BLOB_READ)
         o.kind = OP_BLOB_SMALL;
     CHECK(op_is_blob(o.kind));
-    return payload(o, o.kind == OP_BLOB_LARGE ? HUGE_SIZE - 900 : 0, 0, room);
+    return payload(o, o.kind == OP_BLOB_LARGE ? BLOB_LARGE_SIZE : 0, 0, room);
 }
 
 /* ---- applying --------------------------------------------------------- */
@@ -143,11 +149,26 @@ static void build_batch(command *c, op o)
         add(c, PERSIST_APPEND_AT, "b", bytes(c, o, 0, 3), 1);
 }
 
+/* Longer than what readers keep in place. */
+static const char *long_name(void)
+{
+    static char name[700];
+    memset(name, 'n', sizeof name - 1);
+    return name;
+}
+
 static void build_expectation(command *c, op o, uint64_t mark, slice value)
 {
     if (o.kind == OP_EXPECT_KEY) {
         add(c, PERSIST_PUT, "seen", bytes(c, o, 0, 0), 0);
         add(c, PERSIST_EXPECT_KEY, "k", value, 0);
+        return;
+    }
+    if (o.kind == OP_EXPECT_ABSENT) {
+        add(c, PERSIST_EXPECT_ABSENT, "k", slice_of(NULL, 0), 0);
+        add(c, PERSIST_PUT, "k", bytes(c, o, 0, 0), 0);
+        add(c, PERSIST_PUT, long_name(), bytes(c, o, 0, 1), 0);
+        add(c, PERSIST_APPEND, long_name(), bytes(c, o, 0, 2), 0);
         return;
     }
     add(c, PERSIST_EXPECT_SEQ, "a", slice_of(NULL, 0),
@@ -166,6 +187,20 @@ static void build_mixed(command *c, op o, uint64_t mark)
     add(c, PERSIST_DELETE, "k/large", none, 0);
     add(c, PERSIST_APPEND, "large", bytes(c, o, LARGE_SIZE, 1), 0);
     add(c, PERSIST_PUT, "mixed", bytes(c, o, 0, 2), 0);
+}
+
+/* Numbers and positions go on just below the next border of their coding. */
+static void build_leap(command *c, uint64_t mark)
+{
+    static const unsigned borders[] = {7, 12, 16, 31, 32, 47};
+    size_t i = 0;
+    while (i + 1 < sizeof borders / sizeof *borders &&
+           mark + 1 >= (uint64_t)1 << borders[i])
+        i++;
+    slice none = slice_of(NULL, 0);
+    uint64_t below = ((uint64_t)1 << borders[i]) - 2;
+    add(c, PERSIST_SET_MARK, "a", none, below);
+    add(c, PERSIST_SET_POSITION, "", none, below);
 }
 
 static void build(command *c, op o, uint64_t mark, slice value)
@@ -219,6 +254,9 @@ static void build(command *c, op o, uint64_t mark, slice value)
         break;
     case OP_MIXED:
         build_mixed(c, o, mark);
+        break;
+    case OP_LEAP:
+        build_leap(c, mark);
         break;
     case OP_ONCE_APPEND:
     case OP_ONCE_OTHER:
@@ -287,6 +325,20 @@ persist_status op_read_blob(persist_store *store, op o, persist_error *error)
                                                          : PERSIST_ERROR;
 }
 
+static persist_status read_all(persist_store *store, buf *answer,
+                               persist_error *error)
+{
+    buf text = {0};
+    persist_status status = store_dump(store, PERSIST_LATEST, &text, error);
+    if (status == PERSIST_OK && text.failed)
+        status = PERSIST_LIMIT;
+    if (status == PERSIST_OK)
+        buf_printf(answer, " %zu:%016llx", text.size,
+                   (unsigned long long)hash_xxh64(buf_slice(&text)));
+    buf_release(&text);
+    return status;
+}
+
 static persist_status commit(persist_store *store, op o, buf *answer,
                              persist_error *error)
 {
@@ -324,6 +376,8 @@ persist_status op_apply(persist_store *store, op o, buf *answer,
         status = put_blob(store, o, answer, error);
     else if (o.kind == OP_BLOB_READ)
         status = op_read_blob(store, o, error);
+    else if (o.kind == OP_READ)
+        status = read_all(store, answer, error);
     else
         status = commit(store, o, answer, error);
     buf_printf(answer, " %s\n", persist_status_code(status));

@@ -29,11 +29,14 @@
     X(EXPECT_HOLDS, "expect-holds", 1)                                         \
     X(EXPECT_FAILS, "expect-fails", 1)                                         \
     X(EXPECT_KEY, "expect-key", 1)                                             \
+    X(EXPECT_ABSENT, "expect-absent", 1)                                       \
     X(BLOB_SMALL, "blob-small", 1)                                             \
     X(BLOB_LARGE, "blob-large", 1)                                             \
     X(BLOB_READ, "blob-read", 1)                                               \
     X(MIXED, "mixed", 2)                                                       \
-    X(STEP, "step", 3)                                                         \
+    X(LEAP, "leap", 1)                                                         \
+    X(READ, "read", 1)                                                         \
+    X(STEP, "step", 6)                                                         \
     X(WAIT, "wait", 5)                                                         \
     X(REOPEN, "reopen", 1)                                                     \
     X(KILL, "kill", 1)
@@ -45,7 +48,7 @@ typedef enum op_kind {
         OP_KINDS
 } op_kind;
 
-enum { OP_PAYLOAD_MAX = 6144 };
+enum { OP_PAYLOAD_MAX = 9216 };
 
 /* One op. The serial makes its bytes its own; equal ops write equal bytes. */
 typedef struct op {

@@ -48,6 +48,8 @@ static bool begin(os_sim *s, sim_call call, int flags)
     bool hit = seen == fault->nth || (fault->from_then_on && seen > fault->nth);
     s->faults[call] += hit;
     s->faults[SIM_CALLS] += hit;
+    if (hit && s->on_fault != NULL)
+        s->on_fault(call);
     return hit;
 }
 
@@ -65,6 +67,11 @@ void os_sim_fail(os_sim *s, sim_fault fault)
 {
     s->fault = fault;
     s->fault_seen = 0;
+}
+
+void os_sim_on_fault(os_sim *s, sim_hit_fn on_fault)
+{
+    s->on_fault = on_fault;
 }
 
 void os_sim_limit_space(os_sim *s, uint64_t bytes)

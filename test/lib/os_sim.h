@@ -116,6 +116,10 @@ void os_sim_fail(os_sim *, sim_fault);
  * a crash passes it on. */
 void os_sim_refuse_maps(os_sim *, unsigned one_of);
 
+/* Called when a fault hits a call, inside of it. */
+typedef void (*sim_hit_fn)(sim_call);
+void os_sim_on_fault(os_sim *, sim_hit_fn);
+
 /* Limits the bytes that all files together may hold; UINT64_MAX: no limit. */
 void os_sim_limit_space(os_sim *, uint64_t bytes);
 

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# Which call sites of the system, and of the allocator, the fault tests failed.
+"""usage: test/crash/sites.py [--budget SECONDS] [BUILD]
+
+Finds in the source every place that calls a function of src/os/os.h or that
+allocates, runs test/crash/faults in a build (BUILD/sites) that keeps calls
+apart, and tells which of the places no fault was put into. It fails when one
+of them is not in the list of exceptions below.
+"""
+
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+SOURCES = ["src/base/*.c", "src/os/os.c", "src/engine/*.c", "src/store/*.c"]
+
+MEMORY = re.compile(
+    r"\b(mem_alloc|mem_alloc_zero|mem_alloc_aligned|mem_realloc|buf_reserve|"
+    r"hashmap_reserve|btree_add)\(")
+
+# Places that no fault reaches, by file and what the line holds, and why.
+EXCEPTIONS = {
+    ("src/engine/leftovers.c", "e->sys->unlink(e->sys, path);"):
+        "only when memory runs out as well, and its result is not used",
+    ("src/engine/block.c", "buf_reserve(out, BLOCK_HEADER_SIZE + bytes.size)"):
+        "the filter comes last: in all tables that are made here it has room",
+}
+
+
+def system_calls():
+    """What a line that calls the system looks like, by the table in os.h."""
+    with open("src/os/os.h") as header:
+        # those that return nothing, or the time, cannot fail
+        names = re.findall(r" (?:int|ssize_t) \(\*(\w+)\)\(const os \*",
+                           header.read())
+    return re.compile(r"->(%s)\(|\bos_(read_all|write_all|sync)\(" %
+                      "|".join(names))
+
+
+def source_sites():
+    """(file, line) -> text, for calls of the system and for allocations."""
+    system, memory, calls = {}, {}, system_calls()
+    for pattern in SOURCES:
+        for path in sorted(glob.glob(pattern)):
+            with open(path) as lines:
+                for number, line in enumerate(lines, 1):
+                    if not line.startswith(" ") or line.startswith(" *"):
+                        continue
+                    if calls.search(line):
+                        system[path, number] = line.strip()
+                    elif MEMORY.search(line):
+                        memory[path, number] = line.strip()
+    return system, memory
+
+
+def run_faults(build, budget):
+    """Returns the stacks of all faults, as lists of addresses."""
+    program = os.path.join(build, "crash", "faults")
+    subprocess.run(
+        ["make", "--no-print-directory", "-s", "-j%d" % os.cpu_count(),
+         "B=" + build, "OPT=-O1 -g -fno-optimize-sibling-calls",
+         "CFLAGS=-no-pie -fno-pie", program],
+        check=True, stdout=subprocess.DEVNULL)
+    stacks = os.path.join(build, "stacks")
+    subprocess.run([program, "--budget", str(budget), "--sites", stacks],
+                   check=True, stdout=subprocess.DEVNULL)
+    with open(stacks) as lines:
+        return program, [line.split() for line in lines]
+
+
+def lines_of(program, stacks):
+    """The (file, line) pairs that stand on any of the stacks."""
+    calls = sorted({int(a, 16) - 1 for stack in stacks for a in stack})
+    found = subprocess.run(
+        ["addr2line", "-i", "-e", program], text=True,
+        input="".join("%x\n" % a for a in calls), stdout=subprocess.PIPE,
+        check=True).stdout
+    result = set()
+    for line in found.splitlines():
+        path, _, number = line.partition(" (")[0].rpartition(":")
+        if "src/" in path and number.isdigit():
+            path = "src/" + os.path.normpath(path).rsplit("/src/", 1)[-1]
+            result.add((path.removeprefix("src/src/"), int(number)))
+    return result
+
+
+def reason(path, text):
+    for (name, part), why in EXCEPTIONS.items():
+        if path == name and part in text:
+            return why
+    return None
+
+
+def report(what, sites, reached):
+    """Prints the sites that were not reached; returns how many are missed."""
+    left = {site: text for site, text in sites.items() if site not in reached}
+    missed = 0
+    for (path, number), text in sorted(left.items()):
+        why = reason(path, text)
+        missed += why is None
+        print("%s:%d: %s\n    %s" % (path, number, text, why or "NOT REACHED"))
+    print("figure: %d of %d %s failed, %d cannot be reached, %d missed" % (
+        len(sites) - len(left), len(sites), what, len(left) - missed, missed))
+    return missed
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        usage=__doc__.split("\n", 1)[0][len("usage: "):],
+        description=__doc__.split("\n\n", 1)[1])
+    parser.add_argument("--budget", type=float, default=300)
+    parser.add_argument("build", nargs="?", default="build")
+    arguments = parser.parse_args()
+    os.chdir(ROOT)
+    build = os.path.join(os.path.relpath(arguments.build), "sites")
+    system, memory = source_sites()
+    program, stacks = run_faults(build, arguments.budget)
+    reached = lines_of(program, stacks)
+    missed = report("places that call the system", system, reached)
+    missed += report("places that allocate", memory, reached)
+    print("%d passed, %d failed" % (len(system) + len(memory) - missed, missed))
+    return 1 if missed > 0 or not reached else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

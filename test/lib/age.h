@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Makes a store as old as one that no test can wait for. */
+#ifndef TEST_AGE_H
+#define TEST_AGE_H
+
+#include "os/os.h"
+
+/* Moves the numbers that a store, cleanly closed, gives to its next segment,
+ * table, manifest and opening to just below 2^32. */
+void age_store(const os *, const char *dir);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* One fault in one workload, and what must hold after it. */
+#ifndef TEST_TRIAL_H
+#define TEST_TRIAL_H
+
+#include "explore.h"
+
+/* Where the fault strikes: in a workload, in the recovery of a store that
+ * crashed at one of three points of it, while the closed store is verified, or
+ * in the memory backend. */
+typedef enum where { WORKLOAD, RECOVERY, VERIFYING, IN_MEMORY } where;
+
+/* Which fault a run is about. */
+typedef struct trial {
+    const char *name;
+    where where;
+    unsigned variant; /* of a recovery */
+    sim_fault fault;
+    uint64_t disk_size;  /* 0: no limit */
+    uint64_t allocation; /* the nth fails; 0: none */
+    bool allocations_from_then_on;
+} trial;
+
+typedef struct trial_figures {
+    uint64_t points; /* at which a fault hit */
+    uint64_t called[SIM_CALLS], failed[SIM_CALLS];
+} trial_figures;
+
+/* The explorer of all trials: the caller sets its first fields, and finds
+ * violations in it. */
+explorer *trial_explorer(void);
+
+/* Takes the allocator over, and gives it back; note_sites: all stacks on which
+ * a fault hits go to sites_note, and no crash images are made. */
+void trial_begin(bool note_sites);
+void trial_end(void);
+
+/* Sets the ops of the next trials; they must live as long. Quiet ones print no
+ * violation. */
+void trial_workload(const op *, size_t count, bool be_quiet);
+
+/* Runs a trial. Returns false when the fault was past its end. */
+bool trial_run(const trial *);
+
+/* All figures so far. */
+const trial_figures *trial_seen(void);
+
+#endif
