@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Two stores that must agree: one on disk, under test, and its model in memory.
+ * Everything is drawn from a number, so that a step can be done again. */
+#ifndef TEST_PAIR_H
+#define TEST_PAIR_H
+
+#include "base/buf.h"
+#include "os_sim.h"
+#include "persist.h"
+
+enum {
+    PAIR_EDITS_MAX = 6,
+    PAIR_DATA_MAX = 5000,
+    PAIR_PENDING_MAX = 4096,
+    PAIR_BLOBS = 16,
+    PAIR_HELD = 6,
+};
+
+/* A commit that the durable twin has not got yet: edits, or a blob. */
+typedef struct pair_commit {
+    persist_lsn lsn;
+    persist_edit edits[PAIR_EDITS_MAX];
+    size_t count;
+    bool has_once;
+    persist_once once;
+    size_t blob_size; /* 0: no blob */
+    uint8_t *bytes;   /* of the data, owned */
+} pair_commit;
+
+/* A read, the same for both. */
+typedef struct pair_read {
+    int kind;
+    slice name, after;
+    bool has_after;
+    uint64_t from, limit;
+    persist_view view;
+} pair_read;
+
+/* Cursors that stay open while other things happen. */
+typedef struct pair_held {
+    pair_read read;
+    persist_cursor *disk, *model; /* NULL: none */
+} pair_held;
+
+typedef struct pair {
+    uint64_t random;
+    persist_options options;
+    os_sim *sim;           /* NULL: the real system */
+    bool by_steps;         /* flushes and merges come with pair_background */
+    persist_store *disk;   /* under test */
+    persist_store *latest; /* all that was committed */
+    persist_store *twin;   /* all that is durable on disk */
+    pair_commit *waiting;
+    size_t waiting_count;
+    pair_held held[PAIR_HELD];
+    persist_cid blobs[PAIR_BLOBS]; /* the last ones */
+    unsigned blob_count;
+    buf said; /* by the disk, and by the model */
+    buf wanted;
+    uint64_t checks;
+    bool quiet;
+    const char *failed;
+} pair;
+
+/* ---- pair.c ------------------------------------------------------------ */
+
+/* Opens the stores of a pair whose options are set; closes what is open. */
+void pair_begin(pair *);
+void pair_end(pair *);
+
+/* The steps: commit edits, add a blob, wait and work, close and open again. */
+void pair_do_commit(pair *);
+void pair_do_blob(pair *);
+void pair_background(pair *);
+void pair_reopen(pair *);
+
+/* A number below another. */
+uint64_t pair_draw(pair *, uint64_t below);
+slice pair_any_name(pair *);
+uint64_t pair_any_seq(pair *, slice name);
+
+/* Empties said and wanted; compares them; notes a failure. */
+void pair_clear(pair *);
+void pair_agree(pair *, const char *what);
+void pair_fail(pair *, const char *what, const char *why);
+/* Prints a status, and the numbers of an error; and an outcome. */
+void pair_put_status(buf *, persist_status, const persist_error *);
+void pair_put_outcome(buf *, const persist_outcome *);
+
+/* Returns the model of a view, brought up to date. */
+persist_store *pair_model(pair *, persist_view);
+
+/* ---- pair_read.c -------------------------------------------------------- */
+
+/* The steps: a read as a whole, also with commits between; what is known of one
+ * name; a scan in pieces; a command id; a blob. */
+void pair_do_read(pair *);
+void pair_do_info(pair *);
+void pair_do_pages(pair *);
+void pair_do_once(pair *);
+void pair_do_read_blob(pair *);
+
+/* The steps: hold one more pair of cursors; take some items of one. */
+void pair_hold(pair *);
+void pair_go_on(pair *);
+/* Lets all cursors go. */
+void pair_let_go(pair *);
+
+#endif
