@@ -129,7 +129,7 @@ persist_status engine_use(engine *e, persist_error *error)
         return PERSIST_OK;
     manifest *m = &e->manifest, was = *m;
     CHECK(m->clean && m->epoch <= e->wal.place.epoch);
-    m->clean = false;
+    m->clean = SEEDED_BUG(STAY_CLEAN);
     m->epoch = e->wal.place.epoch;
     m->next_segment = e->wal.next_number;
     m->next_table = e->next_table;

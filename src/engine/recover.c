@@ -514,7 +514,7 @@ persist_status recover_log(recovery *r, persist_error *error)
     r->out.identity = r->old->identity;
     r->out.generation = r->old->generation;
     r->out.epoch = r->place.epoch;
-    r->out.clean = SEEDED_BUG(STAY_CLEAN);
+    r->out.clean = false;
     r->out.watermark = last_lsn(r);
     r->out.next_segment = r->next_number;
     return PERSIST_OK;

@@ -131,7 +131,7 @@ def main():
     stale = set(known) - {name for name, _ in bugs}
     if arguments.names:
         bugs = [bug for bug in bugs if bug[0] in arguments.names]
-    tests = sorted({t.split()[0] for t in known.values()} | set(PROGRAMS))
+    tests = sorted({t for t in known.values() if ".py" in t} | set(PROGRAMS))
     passed = silent(finders, tests)
     failed = len(tests) - passed + len(stale)
     for name in sorted(stale):

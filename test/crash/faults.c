@@ -283,13 +283,13 @@ int main(int argc, char **argv)
     count_functions(&used, &failed, !partial);
     if (args.sites != NULL && !sites_write(args.sites))
         x->violations++;
-    printf("figure: %llu fault points hit in %llu workloads (%d kinds, "
-           "allocations, disk sizes), %u of %u os functions that are used "
-           "were failed, %llu states reopened, violations %llu, %.0f s\n",
-           (unsigned long long)trial_seen()->points,
-           (unsigned long long)workloads, KINDS, failed, used,
-           (unsigned long long)x->unique, (unsigned long long)x->violations,
-           seconds());
+    printf(
+        "figure: %llu fault points hit in %llu workloads (each kind of "
+        "error, allocations, disk sizes), %u of %u os functions that are used "
+        "were failed, %llu states reopened, violations %llu, %.0f s\n",
+        (unsigned long long)trial_seen()->points, (unsigned long long)workloads,
+        failed, used, (unsigned long long)x->unique,
+        (unsigned long long)x->violations, seconds());
     int code = verdict(x->checks, x->violations + (failed < used && !partial));
     explore_release(x);
     return code;

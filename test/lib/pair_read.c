@@ -4,6 +4,8 @@
 
 #include "pair.h"
 
+enum { PIECES_MAX = 1000 };
+
 /* ---- pair_read ---------------------------------------------------------- */
 
 static persist_view any_view(pair *p)
@@ -153,7 +155,8 @@ static void read_pages(persist_store *store, pair_read r, buf *out)
     buf last = {0};
     slice name = {0}, value = {0};
     persist_status status = PERSIST_OK;
-    for (bool more = true; more && status <= PERSIST_NONE;) {
+    bool more = true;
+    for (int n = 0; more && status <= PERSIST_NONE && n < PIECES_MAX; n++) {
         persist_cursor *cursor = NULL;
         persist_error error = {0};
         status = open_read(store, &r, &cursor);
