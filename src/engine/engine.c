@@ -172,6 +172,11 @@ static persist_status recover(engine *e, uint64_t segment_size,
     persist_status status = load_manifests(e, &newest, &previous, error);
     if (status == PERSIST_OK)
         status = layout_check_folders(e->sys, e->dir, error);
+    if (status == PERSIST_OK && newest.epoch >= EPOCH_MAX)
+        status = status_set(error, PERSIST_LIMIT,
+                            "the store was opened %u times, as often as can "
+                            "be; import a dump of it into a new one",
+                            EPOCH_MAX);
     if (status == PERSIST_OK) {
         status = open_tables(e, &newest, error);
         e->latest = manifest_tables_last(&newest);

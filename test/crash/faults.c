@@ -32,6 +32,8 @@ static const op fixed[] = {
     {OP_TRUNCATE_HALF, 0},  {OP_WAIT, 0},           {OP_EXPECT_KEY, 9},
     {OP_DELETE_K, 0},       {OP_EXPECT_ABSENT, 22}, {OP_STEP, 0},
     {OP_PUT_LARGE, 10},     {OP_BLOB_LARGE, 11},    {OP_BLOB_READ, 4},
+    {OP_BLOB_LARGE, 11},    {OP_BLOB_WRITE, 23},    {OP_BLOB_SMALL, 24},
+    {OP_BLOB_SMALL, 25},    {OP_BLOB_SMALL, 26},    {OP_BLOB_SMALL, 27},
     {OP_MIXED, 17},         {OP_READ, 0},           {OP_REOPEN, 0},
     {OP_ONCE_APPEND, 0},    {OP_APPEND_AT, 12},     {OP_APPEND_LARGE, 13},
     {OP_APPEND_LARGE, 14},  {OP_WAIT, 0},           {OP_EXPECT_HOLDS, 15},

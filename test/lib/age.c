@@ -7,7 +7,8 @@
 /* Just below 2^32, and even: the manifests keep their files. */
 static const uint64_t years = ((uint64_t)1 << 32) - 4;
 
-static void age_manifest(const os *sys, const char *dir, const char *name)
+static void age_manifest(const os *sys, const char *dir, const char *name,
+                         uint64_t epoch)
 {
     char path[PERSIST_PATH_MAX];
     uint8_t bytes[4096];
@@ -24,7 +25,7 @@ static void age_manifest(const os *sys, const char *dir, const char *name)
     persist_status status = manifest_decode(slice_of(bytes, got), &m, NULL);
     CHECK(status == PERSIST_OK && m.generation < years);
     m.generation += years;
-    m.epoch += years;
+    m.epoch = epoch;
     m.next_segment += years;
     m.next_table += years;
     manifest_encode(&m, &out);
@@ -38,8 +39,8 @@ static void age_manifest(const os *sys, const char *dir, const char *name)
     buf_release(&out);
 }
 
-void age_store(const os *sys, const char *dir)
+void age_store(const os *sys, const char *dir, uint64_t epoch)
 {
-    age_manifest(sys, dir, "manifest.0");
-    age_manifest(sys, dir, "manifest.1");
+    age_manifest(sys, dir, "manifest.0", epoch);
+    age_manifest(sys, dir, "manifest.1", epoch);
 }

@@ -6,7 +6,7 @@
 #include "os/os.h"
 
 /* Moves the numbers that a store, cleanly closed, gives to its next segment,
- * table, manifest and opening to just below 2^32. */
-void age_store(const os *, const char *dir);
+ * table and manifest to just below 2^32, and that of openings to `epoch`. */
+void age_store(const os *, const char *dir, uint64_t epoch);
 
 #endif

@@ -178,15 +178,6 @@ static void close_store(explorer *x)
     acknowledge(x, x->model.latest);
 }
 
-/* A store that was closed once, long ago, and nothing was done to. */
-static void grow_old(explorer *x)
-{
-    open_store(x);
-    close_store(x);
-    if (!x->failed)
-        age_store(os_sim_os(x->sim), "store");
-}
-
 static void check_open_store(explorer *x, const char *when)
 {
     buf why = {0};
@@ -275,6 +266,17 @@ static void apply(explorer *x, op o)
         explore_blob_acknowledge(x);
     buf_release(&expected);
     buf_release(&actual);
+}
+
+/* A store that something was done to once, long ago. */
+static void grow_old(explorer *x)
+{
+    open_store(x);
+    if (!x->failed)
+        apply(x, (op){OP_PUT_K, 0});
+    close_store(x);
+    if (!x->failed)
+        age_store(os_sim_os(x->sim), "store", ((uint64_t)1 << 31) - 4);
 }
 
 static void background(explorer *x)

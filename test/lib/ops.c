@@ -38,7 +38,8 @@ bool op_is_control(op_kind kind)
 
 bool op_is_blob(op_kind kind)
 {
-    return kind == OP_BLOB_SMALL || kind == OP_BLOB_LARGE;
+    return kind == OP_BLOB_SMALL || kind == OP_BLOB_LARGE ||
+           kind == OP_BLOB_WRITE;
 }
 
 op op_random(uint64_t *random)
@@ -102,7 +103,7 @@ slice op_blob(op o, char room[OP_PAYLOAD_MAX])
     if (o.kind == OP_BLOB_READ)
         o.kind = OP_BLOB_SMALL;
     CHECK(op_is_blob(o.kind));
-    return payload(o, o.kind == OP_BLOB_LARGE ? BLOB_LARGE_SIZE : 0, 0, room);
+    return payload(o, o.kind == OP_BLOB_SMALL ? 0 : BLOB_LARGE_SIZE, 0, room);
 }
 
 /* ---- applying --------------------------------------------------------- */
@@ -292,13 +293,36 @@ static void print_error(const persist_error *error, buf *answer)
         buf_put(answer, error->stream, error->stream_size);
 }
 
+/* Writes a blob in two pieces. */
+static persist_status write_blob(persist_store *store, slice bytes,
+                                 persist_cid cid, persist_error *error)
+{
+    persist_blob_writer *writer = NULL;
+    size_t half = bytes.size / 2;
+    persist_status status = persist_blob_create(store, &writer, error);
+    if (status != PERSIST_OK)
+        return status;
+    status = persist_blob_write(writer, slice_of(bytes.data, half), error);
+    if (status == PERSIST_OK)
+        status = persist_blob_write(
+            writer,
+            slice_of((const char *)bytes.data + half, bytes.size - half),
+            error);
+    if (status == PERSIST_OK)
+        return persist_blob_finish(writer, cid, error);
+    persist_blob_abort(writer);
+    return status;
+}
+
 static persist_status put_blob(persist_store *store, op o, buf *answer,
                                persist_error *error)
 {
     persist_cid cid = "";
     char room[OP_PAYLOAD_MAX];
-    persist_status status =
-        persist_blob_put(store, op_blob(o, room), cid, error);
+    slice bytes = op_blob(o, room);
+    persist_status status = o.kind == OP_BLOB_WRITE
+                                ? write_blob(store, bytes, cid, error)
+                                : persist_blob_put(store, bytes, cid, error);
     buf_put_str(answer, status == PERSIST_OK ? cid : "");
     return status;
 }

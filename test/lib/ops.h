@@ -32,6 +32,7 @@
     X(EXPECT_ABSENT, "expect-absent", 1)                                       \
     X(BLOB_SMALL, "blob-small", 1)                                             \
     X(BLOB_LARGE, "blob-large", 1)                                             \
+    X(BLOB_WRITE, "blob-write", 1)                                             \
     X(BLOB_READ, "blob-read", 1)                                               \
     X(MIXED, "mixed", 2)                                                       \
     X(LEAP, "leap", 1)                                                         \

@@ -374,10 +374,16 @@ static void run_first(size_t count)
  * acknowledged stay. */
 static void crash_workload(unsigned variant)
 {
+    static const char piece[8192];
+    persist_blob_writer *unfinished = NULL;
     run_first(workload_count - workload_count / 6 * variant);
+    if (!x.failed &&
+        persist_blob_create(x.store, &unfinished, NULL) == PERSIST_OK)
+        persist_blob_write(unfinished, slice_of(piece, sizeof piece), NULL);
     const sim_plan plan = {variant == 0 ? SIM_KEEP_ALL : SIM_KEEP_RANDOM, 0, 0,
                            x.seed + variant};
     os_sim *crashed = os_sim_crash(x.sim, &plan);
+    persist_blob_abort(unfinished);
     persist_close(x.store, NULL);
     x.store = NULL;
     os_sim_free(x.sim);

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "../lib/age.h"
 #include "base/hash.h"
 #include "base/slice.h"
 #include "engine/limits.h"
@@ -249,6 +250,24 @@ static void options_are_checked(void **state)
     free(path);
 }
 
+/* The last opening that the numbers of packs have room for. */
+static void too_many_openings_are_told(void **state)
+{
+    (void)state;
+    const persist_edit edit = {
+        .kind = PERSIST_PUT, .name = slice_str("k"), .data = slice_str("v")};
+    persist_store *store = must_open();
+    assert_int_equal(persist_commit(store, &edit, 1, NULL, NULL, NULL),
+                     PERSIST_OK);
+    assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+    age_store(os_posix(), dir, EPOCH_MAX - 1);
+    store = must_open();
+    assert_int_equal(persist_commit(store, &edit, 1, NULL, NULL, NULL),
+                     PERSIST_OK);
+    assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+    assert_int_equal(open_it(false, &store), PERSIST_LIMIT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -264,6 +283,7 @@ int main(void)
         TEST(a_second_handle_is_told_who_holds_it),
         TEST(another_process_holds_it_until_it_dies),
         TEST(options_are_checked),
+        TEST(too_many_openings_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
