@@ -81,6 +81,11 @@ void filter_add(filter *f, uint64_t hash)
         line[bits % (FILTER_LINE_SIZE * 8) / 8] |= (uint8_t)(1u << bits % 8);
 }
 
+void filter_fetch(slice part, uint64_t hash)
+{
+    __builtin_prefetch((const uint8_t *)part.data + find_line(hash, part.size));
+}
+
 bool filter_test(slice part, uint64_t hash)
 {
     const uint8_t *line = part.data;

@@ -32,6 +32,9 @@ void filter_add(filter *, uint64_t hash);
 /* Tells which of so many parts a hash belongs to. */
 uint64_t filter_part(uint64_t hash, uint64_t parts);
 
+/* Lets the processor fetch the line that filter_test will read. */
+void filter_fetch(slice part, uint64_t hash);
+
 /* Tells whether a part may hold the hash: false is certain. */
 bool filter_test(slice part, uint64_t hash);
 

@@ -185,11 +185,12 @@ persist_status layers_below_floor(const layers *v, slice name,
 
 /* ---- keys ------------------------------------------------------------- */
 
-static persist_status key_in_table(table *t, slice name, bool *deleted,
-                                   found_value *out, persist_error *error)
+static persist_status key_in_table(table *t, slice name, uint64_t hash,
+                                   bool *deleted, found_value *out,
+                                   persist_error *error)
 {
     table_iter_init(&out->iter, t, TABLE_KEYS, false);
-    persist_status status = table_find(&out->iter, name, error);
+    persist_status status = table_find_hashed(&out->iter, name, hash, error);
     if (status == PERSIST_OK &&
         !entry_get_key(table_value(&out->iter), deleted, &out->value))
         status = table_bad_entry(&out->iter, error);
@@ -203,9 +204,13 @@ persist_status layers_tables_key(const layers *v, slice name, found_value *out,
 {
     persist_status status = PERSIST_NONE;
     bool deleted = false;
+    uint64_t hash = filter_hash(TABLE_KEYS, name);
     table_iter_init(&out->iter, NULL, TABLE_KEYS, false);
+    /* most of a look-up is waiting for memory: ask for all of it at once */
+    for (size_t i = v->table_count; i-- > 0;)
+        table_fetch_filter(v->tables[i], hash);
     for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;)
-        status = key_in_table(v->tables[i], name, &deleted, out, error);
+        status = key_in_table(v->tables[i], name, hash, &deleted, out, error);
     if (status != PERSIST_OK || !deleted)
         return status;
     found_value_release(out);

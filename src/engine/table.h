@@ -151,8 +151,9 @@ void table_unref(table *);
 persist_status table_corrupt(const table *, uint64_t offset, const char *what,
                              persist_error *);
 
-/* Tells whether a name may be in a section: PERSIST_NONE if surely not. */
-persist_status table_may_have(table *, table_section, slice name,
+/* Tells whether a name, of which filter_hash gave the hash, may be in a
+ * section: PERSIST_NONE if surely not. */
+persist_status table_may_have(table *, table_section, uint64_t hash,
                               persist_error *);
 
 /* A block that an iterator stands in, and at which entry. */
@@ -220,6 +221,14 @@ persist_status table_previous(table_iter *, persist_error *);
 /* Goes to the entry with exactly this key, asking the filter first if the
  * section has one. PERSIST_NONE if it is not there. */
 persist_status table_find(table_iter *, slice key, persist_error *);
+
+/* The same in a section with a filter, by a key whose filter_hash is known:
+ * whoever looks into several tables hashes once. */
+persist_status table_find_hashed(table_iter *, slice key, uint64_t hash,
+                                 persist_error *);
+
+/* Lets the processor fetch what table_may_have will read, if that is there. */
+void table_fetch_filter(const table *, uint64_t hash);
 
 static inline bool table_iter_valid(const table_iter *i)
 {

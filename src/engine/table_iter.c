@@ -222,14 +222,11 @@ persist_status table_seek_back(table_iter *i, slice key, persist_error *error)
     return settle(i, status, error);
 }
 
-persist_status table_find(table_iter *i, slice key, persist_error *error)
+static persist_status find_exactly(table_iter *i, slice key,
+                                   persist_error *error)
 {
-    persist_status status = PERSIST_OK;
-    if (table_has_filter(i->section))
-        status = table_may_have(i->table, i->section, key, error);
     /* what is not in its leaf is nowhere: the next one may be damaged */
-    if (status == PERSIST_OK)
-        status = find_leaf(i, key, false, error);
+    persist_status status = find_leaf(i, key, false, error);
     if (status == PERSIST_OK && leaf_of(i)->at == leaf_of(i)->view.count)
         status = PERSIST_NONE;
     status = settle(i, status, error);
@@ -238,4 +235,22 @@ persist_status table_find(table_iter *i, slice key, persist_error *error)
         return PERSIST_NONE;
     }
     return status;
+}
+
+persist_status table_find_hashed(table_iter *i, slice key, uint64_t hash,
+                                 persist_error *error)
+{
+    CHECK(table_has_filter(i->section));
+    persist_status status = table_may_have(i->table, i->section, hash, error);
+    if (status == PERSIST_OK)
+        return find_exactly(i, key, error);
+    table_iter_release(i);
+    return status;
+}
+
+persist_status table_find(table_iter *i, slice key, persist_error *error)
+{
+    if (!table_has_filter(i->section))
+        return find_exactly(i, key, error);
+    return table_find_hashed(i, key, filter_hash(i->section, key), error);
 }

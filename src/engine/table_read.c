@@ -360,29 +360,51 @@ bool table_get_child(slice value, table_child *out)
     return cursor_done(&c);
 }
 
-persist_status table_may_have(table *t, table_section section, slice name,
+static block_place filter_place(const table *t, uint64_t hash)
+{
+    block_place place = {.kind = table_kind(TABLE_FILTER, 0)};
+    uint64_t part = filter_part(hash, t->footer.filter_parts);
+    place.size = t->footer.filter_part_size + BLOCK_HEADER_SIZE;
+    place.offset = t->footer.filter_offset + part * place.size;
+    place.bit = TABLE_SECTIONS + part;
+    return place;
+}
+
+/* A part that can be read where it lies; without data if it cannot. */
+static slice filter_in_place(const table *t, const block_place *place)
+{
+    if (t->map.data == NULL || !is_verified(t, place->bit))
+        return slice_of(NULL, 0);
+    return slice_of(t->map.data + place->offset + BLOCK_HEADER_SIZE,
+                    (size_t)t->footer.filter_part_size);
+}
+
+void table_fetch_filter(const table *t, uint64_t hash)
+{
+    if (t->footer.filter_parts == 0)
+        return;
+    block_place place = filter_place(t, hash);
+    slice part = filter_in_place(t, &place);
+    if (part.data != NULL)
+        filter_fetch(part, hash);
+}
+
+persist_status table_may_have(table *t, table_section section, uint64_t hash,
                               persist_error *error)
 {
     if (t->footer.roots[section].size == 0)
         return PERSIST_NONE;
-    uint64_t hash = filter_hash(section, name);
-    uint64_t size = t->footer.filter_part_size;
-    uint64_t part = filter_part(hash, t->footer.filter_parts);
-    block_place place = {.kind = table_kind(TABLE_FILTER, 0)};
-    place.size = size + BLOCK_HEADER_SIZE;
-    place.offset = t->footer.filter_offset + part * place.size;
-    place.bit = TABLE_SECTIONS + part;
-    if (t->map.data != NULL && is_verified(t, place.bit)) {
-        const uint8_t *at = t->map.data + place.offset + BLOCK_HEADER_SIZE;
-        return filter_test(slice_of(at, (size_t)size), hash) ? PERSIST_OK
-                                                             : PERSIST_NONE;
-    }
+    block_place place = filter_place(t, hash);
+    slice part = filter_in_place(t, &place);
+    if (part.data != NULL)
+        return filter_test(part, hash) ? PERSIST_OK : PERSIST_NONE;
     table_step step;
     persist_status status = load(t, &place, false, &step, error);
     if (status != PERSIST_OK)
         return status;
-    slice bits = slice_of(step.view.entries, step.view.size);
-    bool may = bits.size != size || filter_test(bits, hash);
+    part = slice_of(step.view.entries, step.view.size);
+    bool may =
+        part.size != t->footer.filter_part_size || filter_test(part, hash);
     block_unref(step.held);
     return may ? PERSIST_OK : PERSIST_NONE;
 }

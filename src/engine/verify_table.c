@@ -63,7 +63,8 @@ static bool filter_has(table_check *c, table_section section, slice name)
 {
     persist_error ignored;
     return !c->filter_known ||
-           verify_lookup(c->verifier, table_may_have(c->table, section, name,
+           verify_lookup(c->verifier, table_may_have(c->table, section,
+                                                     filter_hash(section, name),
                                                      &ignored)) != PERSIST_NONE;
 }
 

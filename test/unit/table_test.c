@@ -152,14 +152,19 @@ static void the_filter_tells_most_absent_names(void **state)
     int maybe = 0;
     for (int i = 0; i < ENTRIES; i++) {
         char name[32];
-        assert_int_equal(table_may_have(t, TABLE_KEYS, key_name(i, name), NULL),
-                         PERSIST_OK);
+        assert_int_equal(
+            table_may_have(t, TABLE_KEYS,
+                           filter_hash(TABLE_KEYS, key_name(i, name)), NULL),
+            PERSIST_OK);
         snprintf(name, sizeof name, "absent-%d", i);
-        maybe +=
-            table_may_have(t, TABLE_KEYS, slice_str(name), NULL) == PERSIST_OK;
+        maybe += table_may_have(t, TABLE_KEYS,
+                                filter_hash(TABLE_KEYS, slice_str(name)),
+                                NULL) == PERSIST_OK;
     }
     assert_true(maybe < ENTRIES / 20);
-    assert_int_equal(table_may_have(t, TABLE_STREAMS, slice_str("x"), NULL),
+    assert_int_equal(table_may_have(t, TABLE_STREAMS,
+                                    filter_hash(TABLE_STREAMS, slice_str("x")),
+                                    NULL),
                      PERSIST_NONE);
     table_unref(t);
 }
@@ -199,8 +204,9 @@ static persist_status read_whole(uint64_t size, persist_error *error)
     for (int n = 0; status == PERSIST_OK; n++) {
         if (!slice_equal(table_key(&i), key_name(n, name)))
             status = PERSIST_ERROR;
-        else if (table_may_have(t, TABLE_KEYS, table_key(&i), error) >
-                 PERSIST_NONE)
+        else if (table_may_have(t, TABLE_KEYS,
+                                filter_hash(TABLE_KEYS, table_key(&i)),
+                                error) > PERSIST_NONE)
             status = PERSIST_CORRUPT;
         else
             status = table_next(&i, error);
