@@ -57,6 +57,8 @@ def machine(folder):
     memory = int(first_match("/proc/meminfo", r"^MemTotal:\s*(\d+)", "0"))
     system = first_match("/etc/os-release", r'^PRETTY_NAME="(.+)"$', "")
     files = output_of("df", "--output=fstype", folder).split("\n")[-1]
+    if os.environ.get("MEMORY"):
+        files += " in memory (a loop device on tmpfs)"
     return "%s, %d cores, %d GB, %s, Linux %s, %s" % (
         cpu, os.cpu_count(), round(memory / 1e6), system,
         re.match(r"[\d.]*\d", platform.release())[0], files)
