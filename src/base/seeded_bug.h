@@ -12,6 +12,7 @@
     X(ACCEPT_CHECKSUM, "accepts a log record with a bad checksum")             \
     X(SKIP_DIR_SYNC, "does not sync the directory after a new manifest")       \
     X(SKIP_MANIFEST_SYNC, "renames a manifest that is not synced")             \
+    X(SKIP_FOLDER_SYNC, "syncs the name of a new folder, not the folder")      \
     X(SERVE_EARLY, "serves replayed records before they are durable again")    \
     X(REFUSE_TORN, "takes a plain torn batch for damage")                      \
     X(CUT_DAMAGE, "cuts a damaged middle of the log as if it were the tail")   \

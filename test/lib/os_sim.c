@@ -460,6 +460,7 @@ static int dir_make(const os *o, const char *path)
     if (s->space == 0)
         return -ENOSPC;
     unsigned inode = sim_inode_new(s, true);
+    s->inodes[inode].fresh = true;
     sim_disk_change(s, dir, "", name, inode);
     return 0;
 }

@@ -2,7 +2,8 @@
 /* The simulated operating system: what a crash leaves.
  *
  * Units are numbered inode by inode: changes of a directory in their order,
- * then the size of a file, then its unsynced sectors by their number. A unit
+ * then the directory itself if it is fresh; the size of a file, then its
+ * unsynced sectors by their number. A unit
  * has versions: 0 is what is durable, the highest what was written last. */
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +56,7 @@ static size_t run_end(const sim_version **sorted, size_t count, size_t i)
 static size_t units_of(const sim_inode *inode)
 {
     if (inode->is_dir)
-        return inode->change_count;
+        return inode->change_count + inode->fresh;
     size_t units = inode->size_count > 0;
     if (inode->version_count == 0)
         return units;
@@ -223,6 +224,15 @@ static void copy_file(image *im, unsigned number, sim_inode *to)
 
 static unsigned copy_inode(image *im, unsigned number);
 
+/* A file system without a journal may keep the name of a new folder and lose
+ * the folder: then a repair takes the name too. */
+static bool is_lost(image *im, unsigned number)
+{
+    const sim_inode *inode = &im->from->inodes[number];
+    return inode->fresh &&
+           pick(im, im->first_unit[number] + inode->change_count, 1, true) == 0;
+}
+
 static void copy_dir(image *im, unsigned number, unsigned copy)
 {
     const sim_inode *from = &im->from->inodes[number];
@@ -234,6 +244,11 @@ static void copy_dir(image *im, unsigned number, unsigned copy)
     for (size_t i = 0; i < from->change_count; i++)
         if (pick(im, im->first_unit[number] + i, 1, true) > 0)
             sim_change_apply(&kept, &from->changes[i]);
+    size_t found = 0;
+    for (size_t i = 0; i < kept.count; i++)
+        if (!is_lost(im, kept.items[i].inode))
+            kept.items[found++] = kept.items[i];
+    kept.count = found;
     for (size_t i = 0; i < kept.count; i++) {
         unsigned inode = copy_inode(im, kept.items[i].inode);
         kept.items[i].inode = inode;
@@ -292,6 +307,7 @@ os_sim *os_sim_crash(const os_sim *s, const sim_plan *plan)
 static void kill_inode(const sim_inode *from, sim_inode *to)
 {
     to->links = from->links;
+    to->fresh = from->fresh;
     sim_bytes_unref(to->now);
     sim_bytes_unref(to->durable);
     to->now = sim_bytes_ref(from->now);

@@ -309,10 +309,12 @@ static void sync_dir(sim_inode *inode)
 void sim_disk_sync(os_sim *s, unsigned number)
 {
     sim_inode *inode = &s->inodes[number];
-    if (inode->is_dir)
+    if (inode->is_dir) {
         sync_dir(inode);
-    else
+        inode->fresh = false;
+    } else {
         sync_file(inode);
+    }
     if (s->last_write.inode == number)
         s->last_write.size = 0;
 }

@@ -58,6 +58,7 @@ typedef struct sim_inode {
     sim_size *sizes;
     size_t version_count, size_count;
     /* a directory */
+    bool fresh; /* made, and not synced itself: its name alone is little */
     sim_entries entries, durable_entries;
     sim_change *changes;
     size_t change_count;
