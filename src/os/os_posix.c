@@ -180,6 +180,18 @@ static int file_lock(const os *sys, os_file *file, int64_t *holder)
 #define MADV_POPULATE_READ 22
 #endif
 
+/* How many times as much as it is asked for a load begins to read. */
+enum { READ_AHEAD = 4 };
+
+/* Begins to read a range and some of what is behind it. Only a hint. */
+static void expect(const os_map *map, uintptr_t from, uintptr_t end)
+{
+    uintptr_t last = (uintptr_t)(map->data + map->size);
+    uintptr_t ahead = from + (end - from) * READ_AHEAD;
+    (void)madvise((void *)from, (ahead < last ? ahead : last) - from,
+                  MADV_WILLNEED);
+}
+
 /* Fills the page table from the file. Where a touch would raise SIGBUS this is
  * EFAULT, or EHWPOISON. */
 static int map_load(const os *sys, const os_map *map, uint64_t at,
@@ -191,6 +203,7 @@ static int map_load(const os *sys, const os_map *map, uint64_t at,
     uintptr_t from = (uintptr_t)(map->data + at) & ~(page - 1);
     uintptr_t end = (uintptr_t)(map->data + at + size);
     int code;
+    expect(map, from, end);
     do {
         code = result(madvise((void *)from, end - from, MADV_POPULATE_READ));
     } while (code == -EINTR || code == -EAGAIN);
@@ -216,6 +229,9 @@ static int file_map(const os *sys, os_file *file, uint64_t size, os_map *out)
     if (data == MAP_FAILED)
         return -errno;
     *out = (os_map){data, size};
+    /* The system reads 128 KiB around each page that is missing: too much for
+     * a look-up, too little for a run. What is needed is asked for. */
+    (void)madvise(data, (size_t)size, MADV_RANDOM);
     int code = map_load(sys, out, size - 1, 1);
     if (code != 0)
         map_release(sys, out);
