@@ -42,6 +42,28 @@ static slice stream_name(const verify_tree *w, uint64_t ordinal, buf *room)
     return room->size > 0 ? buf_slice(room) : name;
 }
 
+/* The first stream that has events in the table, and the number of its first
+ * one there; NULL: not known. */
+static slice first_stream(const verify_tree *w, uint64_t *number, buf *room)
+{
+    table_iter i;
+    persist_error ignored;
+    stream_entry e = {0};
+    slice name = {0};
+    table_iter_init(&i, w->table, TABLE_STREAMS, true);
+    persist_status status = table_seek(&i, slice_of(NULL, 0), &ignored);
+    while (status == PERSIST_OK && entry_get_stream(table_value(&i), &e) &&
+           e.events == 0)
+        status = table_next(&i, &ignored);
+    if (status == PERSIST_OK && e.events > 0) {
+        *number = e.first;
+        name = slice_of("", 0);
+        buf_put_slice(room, table_key(&i));
+    }
+    table_iter_release(&i);
+    return room->size > 0 ? buf_slice(room) : name;
+}
+
 /* Says in a finding which part of the store these keys are. */
 static void name_keys(const verify_tree *w, const key_range *keys,
                       persist_finding *f, buf room[2])
@@ -58,6 +80,8 @@ static void name_keys(const verify_tree *w, const key_range *keys,
     if (w->section == TABLE_EVENTS) {
         if (entry_split_event(keys->low, &ordinal, &f->number))
             f->name = stream_name(w, ordinal, &room[0]);
+        else
+            f->name = first_stream(w, &f->number, &room[0]);
         if (keys->has_high &&
             entry_split_event(keys->high, &ordinal, &f->end_number))
             f->end_name = stream_name(w, ordinal, &room[1]);

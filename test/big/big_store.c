@@ -70,7 +70,8 @@ static shared *told;
 
 /* ---- failing ---------------------------------------------------------- */
 
-static _Noreturn void fail(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static _Noreturn void
+fail(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -93,7 +94,8 @@ static void done(persist_status status, const persist_error *error)
         fail("%s", error->message);
 }
 
-static void check(bool ok, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void check(bool ok,
+                                                        const char *format, ...)
 {
     va_list arguments;
     passed += ok;
@@ -133,7 +135,8 @@ static uint64_t key_of(uint64_t visit)
     return stream_of(visit) * ROUNDS + visit / streams;
 }
 
-static persist_slice text(char out[TEXT_MAX], const char *format, ...)
+__attribute__((format(printf, 2, 3))) static persist_slice
+text(char out[TEXT_MAX], const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
