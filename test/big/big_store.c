@@ -68,8 +68,6 @@ typedef struct shared {
 
 static shared *told;
 
-/* ---- failing ---------------------------------------------------------- */
-
 __attribute__((format(printf, 1, 2))) static _Noreturn void
 fail(const char *format, ...)
 {
