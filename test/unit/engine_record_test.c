@@ -135,7 +135,7 @@ static void a_copy_says_that_it_is_one(void **state)
 static void a_beginning_is_found(void **state)
 {
     (void)state;
-    uint8_t bytes[256];
+    uint8_t bytes[256] = {0};
     slice all = slice_of(bytes, sizeof bytes);
     const uint64_t last = sizeof bytes - RECORD_HEADER_SIZE;
     for (uint64_t at = 0; at + 12 <= sizeof bytes; at++) {
