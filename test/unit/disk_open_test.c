@@ -241,11 +241,21 @@ static void options_are_checked(void **state)
     options.segment_size = UINT32_MAX;
     assert_int_equal(persist_open(&options, &store, &error),
                      PERSIST_BAD_REQUEST);
+    options.segment_size = 0;
+    options.merge_width = 1;
+    assert_int_equal(persist_open(&options, &store, &error),
+                     PERSIST_BAD_REQUEST);
+    options.merge_width = 0;
+    options.packed_max = UINT32_MAX;
+    assert_int_equal(persist_open(&options, &store, &error),
+                     PERSIST_BAD_REQUEST);
     char *path = malloc(2000);
     memset(path, 'x', 1999);
     path[1999] = '\0';
     options = (persist_options){.path = path, .create = true};
     assert_int_equal(persist_open(&options, &store, &error),
+                     PERSIST_BAD_REQUEST);
+    assert_int_equal(persist_verify(&options, NULL, NULL, &error),
                      PERSIST_BAD_REQUEST);
     free(path);
 }

@@ -404,6 +404,33 @@ static void blobs_are_found_by_their_content(void **state)
     persist_close(store, NULL);
 }
 
+static void a_blob_is_written_in_pieces(void **state)
+{
+    (void)state;
+    persist_store *store = open_memory();
+    persist_blob_writer *writer;
+    persist_cid cid, whole;
+    for (int kept = 0; kept < 2; kept++) {
+        assert_int_equal(persist_blob_create(store, &writer, NULL), PERSIST_OK);
+        assert_int_equal(persist_blob_write(writer, slice_str("hello "), NULL),
+                         PERSIST_OK);
+        assert_int_equal(persist_blob_write(writer, slice_str("world"), NULL),
+                         PERSIST_OK);
+        persist_cid_of(slice_str("hello world"), whole);
+        assert_int_equal(persist_blob_has(store, slice_str(whole), NULL),
+                         PERSIST_NONE);
+        if (kept)
+            assert_int_equal(persist_blob_finish(writer, cid, NULL),
+                             PERSIST_OK);
+        else
+            persist_blob_abort(writer);
+    }
+    assert_string_equal(cid, whole);
+    assert_int_equal(persist_blob_has(store, slice_str(whole), NULL),
+                     PERSIST_OK);
+    persist_close(store, NULL);
+}
+
 static void a_malformed_cid_is_told_from_an_absent_one(void **state)
 {
     (void)state;
@@ -471,6 +498,7 @@ int main(void)
         cmocka_unit_test(keys_scan_in_byte_order),
         cmocka_unit_test(a_cursor_shows_one_state),
         cmocka_unit_test(blobs_are_found_by_their_content),
+        cmocka_unit_test(a_blob_is_written_in_pieces),
         cmocka_unit_test(a_malformed_cid_is_told_from_an_absent_one),
         cmocka_unit_test(a_commit_without_memory_leaves_nothing),
     };
