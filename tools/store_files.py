@@ -151,8 +151,13 @@ class Manifest:
                 return False
             last, number = s.last, s.number
         return (0 < first <= self.tables_last + 1 and last == self.watermark
-                and last >= self.tables_last and 0 not in
-                (self.generation, self.next_table, self.next_position))
+                and last >= self.tables_last and self.counts_are_sound())
+
+    def counts_are_sound(self):
+        counts = (self.generation, self.next_segment, self.next_table)
+        return (0 not in counts and max(counts) < 2**63
+                and 0 < self.next_position <= 2**63
+                and self.watermark < 2**63 and self.epoch < 2**32 - 1)
 
 
 def load_manifest(store):

@@ -129,8 +129,11 @@ persist_status import_commit(import *im)
     persist_edit *edits = mem_alloc(count * sizeof *edits);
     if (edits == NULL)
         return status_set(&im->error, PERSIST_LIMIT, "out of memory");
+    /* Names and data may all be empty: then there are no bytes. */
+    const uint8_t *bytes =
+        im->bytes.data == NULL ? (const uint8_t *)"" : im->bytes.data;
     for (size_t i = 0; i < count; i++) {
-        const uint8_t *name = im->bytes.data + from[i].name_at;
+        const uint8_t *name = bytes + from[i].name_at;
         CHECK(from[i].name_at + from[i].name_size + from[i].data_size <=
               im->bytes.size);
         edits[i] = (persist_edit){

@@ -54,6 +54,8 @@
  * front, of at most this part of a segment, is written again with it. */
 #define COPY_WHOLE_SHARE 16u
 
+/* What counts manifests, commits and files stays below. */
+#define COUNT_MAX (UINT64_MAX / 2)
 /* Openings that a store can have: the numbers of packs hold the epoch. */
 #define EPOCH_MAX (UINT32_MAX - 1)
 

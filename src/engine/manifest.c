@@ -206,6 +206,12 @@ static bool lsns_agree(const manifest *m)
            m->watermark == m->segments[m->segment_count - 1].last;
 }
 
+/* Whoever counts on from here never comes to the end of the numbers. */
+static bool is_count(uint64_t number)
+{
+    return number > 0 && number <= COUNT_MAX;
+}
+
 persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
 {
     if (bytes.size < sizeof magic + 4 ||
@@ -250,9 +256,10 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
     if (status != PERSIST_OK)
         return status;
     if (cursor_left(&c) != CHECKSUM_SIZE || flags > CLEAN ||
-        out->generation == 0 || out->epoch > EPOCH_MAX ||
-        out->next_segment == 0 || out->next_table == 0 ||
-        out->next_position == 0)
+        out->epoch > EPOCH_MAX || !is_count(out->generation) ||
+        !is_count(out->next_segment) || !is_count(out->next_table) ||
+        out->next_position == 0 || out->next_position > PERSIST_SEQ_MAX + 1 ||
+        out->watermark > COUNT_MAX)
         return damaged(error, "fields");
     return lsns_agree(out) ? PERSIST_OK : damaged(error, "watermark");
 }
