@@ -394,8 +394,9 @@ typedef struct persist_watcher {
  * is not as it was written; a damage does not end it. Of the options path and
  * os count. It takes the store's lock, and writes nothing but its pid there.
  * out, unless NULL: the figures at the end; PERSIST_OK with no damages means
- * that the store opens and that each read of it is right. PERSIST_NONE: the
- * watcher ended it.
+ * that the store opens and that each read of it is right. (Commits of the log
+ * are read, not applied: that one contradicts those before it, under the right
+ * checksum, shows as it is opened.) PERSIST_NONE: the watcher ended it.
  * Errors, when it could not run: PERSIST_LOCKED, PERSIST_BAD_STORE. */
 persist_status persist_verify(const persist_options *options,
                               const persist_watcher *watcher,

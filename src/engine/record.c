@@ -316,6 +316,7 @@ static void get_edit(cursor *c, uint8_t kind, persist_edit *e)
         e->kind = PERSIST_APPEND_AT;
         e->name = get_name(c);
         e->seq = get_seq(c);
+        c->failed = c->failed || e->seq == 0;
         e->data = get_data(c);
         break;
     case EDIT_TRUNCATE:

@@ -125,6 +125,18 @@ static bool report_entry(verify_tree *w, slice key, const char *what,
                   NULL);
 }
 
+/* Decodes an entry. A head that is longer than its key has zeros behind it:
+ * reads look for it with them. */
+static bool get_entry(const block_view *v, uint32_t index, block_entry *out)
+{
+    if (!block_get(v, index, out))
+        return false;
+    for (uint32_t i = out->rest; i < BLOCK_HEAD_SIZE; i++)
+        if (out->head[i] != 0)
+            return false;
+    return true;
+}
+
 /* Puts a key together; a lack of memory shows in out.failed. */
 static void get_key(const block_view *v, const block_entry *e, buf *out)
 {
@@ -151,7 +163,7 @@ static bool check_leaf(verify_tree *w, const table_step *s)
     bool go_on = true;
     for (uint32_t i = 0; i < s->view.count && go_on; i++) {
         block_entry e;
-        if (!block_get(&s->view, i, &e)) {
+        if (!get_entry(&s->view, i, &e)) {
             w->lost = w->incomplete = true;
             go_on = report_entry(w, buf_slice(&w->last_key),
                                  "an entry of a block is damaged", s->offset);
@@ -195,7 +207,7 @@ static bool walk_children(verify_tree *w, unsigned level, const table_step *s,
     const block_view *v = &s->view;
     bool go_on = true;
     block_entry e, next = {0};
-    bool known = block_get(v, 0, &next);
+    bool known = get_entry(v, 0, &next);
     if (known)
         get_key(v, &next, &room[0]);
     for (uint32_t i = 0; i < v->count && go_on && known; i++) {
@@ -203,7 +215,7 @@ static bool walk_children(verify_tree *w, unsigned level, const table_step *s,
         buf *low = &room[i % 2], *high = &room[(i + 1) % 2];
         key_range range = {buf_slice(low), keys->high, keys->has_high, true};
         e = next;
-        if (i + 1 < v->count && (known = block_get(v, i + 1, &next))) {
+        if (i + 1 < v->count && (known = get_entry(v, i + 1, &next))) {
             get_key(v, &next, high);
             range.high = buf_slice(high);
             range.has_high = true;
@@ -230,14 +242,14 @@ static bool is_in_order(verify_tree *w, const table_step *s,
                         const key_range *keys)
 {
     block_entry e;
-    if (s->view.count == 0 || !block_get(&s->view, 0, &e))
+    if (s->view.count == 0 || !get_entry(&s->view, 0, &e))
         return false;
     get_key(&s->view, &e, &w->key);
     slice first = buf_slice(&w->key);
     bool starts = !keys->known || slice_equal(first, keys->low);
     bool grows =
         w->entries == 0 || slice_compare(buf_slice(&w->last_key), first) < 0;
-    if (w->key.failed || !block_get(&s->view, s->view.count - 1, &e))
+    if (w->key.failed || !get_entry(&s->view, s->view.count - 1, &e))
         return false;
     get_key(&s->view, &e, &w->key);
     return starts && grows &&

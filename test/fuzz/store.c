@@ -3,6 +3,8 @@
  * written, and reads the same after a close and a kill; one that verifies
  * without damage opens and reads whole. The first byte chooses the sizes, the
  * rest are files (fuzz.h). */
+#include <string.h>
+
 #include "../lib/ops.h"
 #include "lib/fuzz.h"
 
@@ -50,6 +52,13 @@ static bool verify(world *w)
     if (status != PERSIST_OK)
         expect_typed(w, status);
     return status == PERSIST_OK && figures.damages == 0;
+}
+
+/* Verifying reads the commits of the log, but does not apply them. */
+static bool contradicts_itself(const world *w)
+{
+    return w->error.status == PERSIST_CORRUPT &&
+           strstr(w->error.message, "contradicts those before") != NULL;
 }
 
 static void read_blob(world *w, persist_store *store)
@@ -136,7 +145,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     os_sim_limit_space(w.sim, SPACE_MAX);
     bool whole = verify(&w);
     persist_store *store = open_store(&w);
-    CHECK(store != NULL || !whole);
+    CHECK(store != NULL || !whole || contradicts_itself(&w));
     if (store != NULL)
         use(&w, store, whole);
     CHECK(os_sim_open_files(w.sim) == 0);
