@@ -24,9 +24,12 @@ void entry_put_stream(buf *b, const stream_entry *e)
 
 static bool is_state(const stream_state *s)
 {
+    bool empty = s->floor.first == 0;
     return s->mark <= PERSIST_SEQ_MAX && s->floor.through <= s->mark &&
            s->floor.first <= s->mark && s->floor.index <= s->count &&
-           s->floor.bytes <= s->bytes;
+           s->floor.bytes <= s->bytes &&
+           empty == (s->floor.index == s->count) &&
+           (empty || s->floor.first > s->floor.through);
 }
 
 bool entry_get_stream(slice value, stream_entry *out)
