@@ -157,7 +157,7 @@ class Manifest:
         counts = (self.generation, self.next_segment, self.next_table)
         return (0 not in counts and max(counts) < 2**63
                 and 0 < self.next_position <= 2**63
-                and self.watermark < 2**63 and self.epoch < 2**32 - 1)
+                and self.watermark < 2**63 and self.epoch < 2**31 - 1)
 
 
 def load_manifest(store):

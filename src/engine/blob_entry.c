@@ -19,6 +19,7 @@ bool blob_entry_get(cursor *c, blob_entry *out)
     out->pack = cursor_varint(c);
     out->offset = out->pack == 0 ? 0 : cursor_varint(c);
     out->size = cursor_varint(c);
-    return !c->failed && out->offset % PACK_ALIGN == 0 &&
-           out->size <= INT64_MAX && out->offset <= INT64_MAX - out->size;
+    return !c->failed && out->pack <= COUNT_MAX &&
+           out->offset % PACK_ALIGN == 0 && out->size <= INT64_MAX &&
+           out->offset <= INT64_MAX - out->size;
 }

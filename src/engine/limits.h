@@ -57,7 +57,7 @@
 /* What counts manifests, commits and files stays below. */
 #define COUNT_MAX (UINT64_MAX / 2)
 /* Openings that a store can have: the numbers of packs hold the epoch. */
-#define EPOCH_MAX (UINT32_MAX - 1)
+#define EPOCH_MAX (UINT32_MAX / 2 - 1)
 
 #define MANIFEST_SIZE_MAX (64u << 20)
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "engine/limits.h"
 #include "os/os.h"
 
 enum { NUMBER_DIGITS = 16, NAME_SIZE = NUMBER_DIGITS + 4 };
@@ -14,7 +15,7 @@ int numbered_path(const char *dir, uint64_t number, const char *suffix,
                   char out[PERSIST_PATH_MAX])
 {
     char name[NAME_SIZE + 1];
-    CHECK(number != 0);
+    CHECK(number != 0 && number <= COUNT_MAX);
     int size = snprintf(name, sizeof name, "%016llx%s",
                         (unsigned long long)number, suffix);
     CHECK(size == NAME_SIZE);
@@ -40,5 +41,5 @@ bool numbered_parse(const char *name, const char *suffix, uint64_t *number)
         value = value << 4 | (uint64_t)digit;
     }
     *number = value;
-    return value != 0;
+    return value != 0 && value <= COUNT_MAX;
 }

@@ -15,7 +15,7 @@
 void pack_open(pack_writer *w, const os *sys, const char *dir, uint64_t epoch,
                uint64_t size_max)
 {
-    CHECK(epoch > 0 && epoch < PACKS_OF_EPOCH && size_max > 0);
+    CHECK(epoch > 0 && epoch <= EPOCH_MAX + 1 && size_max > 0);
     *w = (pack_writer){.sys = sys, .dir = dir, .size_max = size_max};
     w->first = w->number = epoch * PACKS_OF_EPOCH;
     pthread_mutex_init(&w->sync, NULL);

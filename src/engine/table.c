@@ -153,7 +153,8 @@ bool table_footer_decode(slice bytes, table_footer *out)
     out->size = cursor_u64(&c);
     out->first = cursor_u64(&c);
     out->last = cursor_u64(&c);
-    if (out->number == 0 || out->first == 0 || out->last < out->first ||
+    if (out->number == 0 || out->number > COUNT_MAX || out->first == 0 ||
+        out->last < out->first ||
         out->size < TABLE_HEADER_SIZE + TABLE_FOOTER_SIZE)
         return false;
     for (size_t i = 0; i < TABLE_SECTIONS; i++) {
