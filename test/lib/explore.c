@@ -276,7 +276,7 @@ static void grow_old(explorer *x)
         apply(x, (op){OP_PUT_K, 0});
     close_store(x);
     if (!x->failed)
-        age_store(os_sim_os(x->sim), "store", ((uint64_t)1 << 31) - 4);
+        age_store(os_sim_os(x->sim), "store", ((uint64_t)1 << 31) - 4096);
 }
 
 static void background(explorer *x)
