@@ -173,7 +173,8 @@ static void the_filter_tells_most_absent_names(void **state)
 static void a_filter_is_bounded(void **state)
 {
     (void)state;
-    const uint64_t counts[] = {0, 1, 100, 1 << 20, 1 << 28, UINT64_MAX};
+    const uint64_t counts[] = {0,       1,       100,       1 << 20,
+                               7 << 20, 1 << 28, UINT64_MAX};
     size_t before = 0;
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         filter f = {0};
