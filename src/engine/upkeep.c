@@ -361,14 +361,12 @@ persist_status upkeep_await(engine *e, persist_error *error)
 
 /* ---- closing ---------------------------------------------------------- */
 
-/* Tables that are too many are merged now: there may never be an opening that
- * lives long enough to do it. */
-void upkeep_close(engine *e)
+/* Closing leaves little log for the next opening to replay. */
+static void freeze_the_rest(engine *e)
 {
     persist_error ignored;
     bool did;
     uint64_t share = e->memtable_size / CLOSE_LOG_SHARE;
-    upkeep_stop(e);
     pthread_mutex_lock(&e->writer);
     if (e->layers->frozen == NULL && e->layers->active->logged > share) {
         uint64_t size = e->memtable_size;
@@ -377,7 +375,17 @@ void upkeep_close(engine *e)
         e->memtable_size = size;
     }
     pthread_mutex_unlock(&e->writer);
+}
+
+/* Tables that are too many are merged now: there may never be an opening that
+ * lives long enough to do it. */
+void upkeep_close(engine *e)
+{
+    persist_error ignored;
+    bool did;
+    upkeep_stop(e);
     do {
+        freeze_the_rest(e);
         const layers *v = e->layers;
         did = false;
         if ((v->frozen != NULL || is_crowded(v)) &&

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "fixture.h"
+#include "store/store.h"
 
 enum { EVERY_COMMIT = 1, SMALL = 2000 };
 
@@ -530,6 +531,27 @@ static void replay_is_bounded(void **state)
     fixture_end(&f);
 }
 
+/* Closing flushes what waits for it, and what came since. */
+static void closing_leaves_little_log(void **state)
+{
+    (void)state;
+    enum { SIZE = 20000, COMMITS = 60 };
+    char data[500];
+    memset(data, 'x', sizeof data);
+    data[sizeof data - 1] = '\0';
+    fixture_begin_tables(&f, SIZE, 4);
+    store_disk_by_steps(f.store);
+    for (int i = 0; i < COMMITS; i++)
+        fixture_append(&f, "s", data);
+    assert_int_equal(stats_now().tables, 0);
+    fixture_close(&f);
+    fixture_reopen(&f);
+    assert_true(stats_now().replayed <= SIZE / CLOSE_LOG_SHARE);
+    assert_int_equal(stats_now().tables, 2);
+    assert_int_equal(info_of("s").count, COMMITS);
+    fixture_end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -549,6 +571,7 @@ int main(void)
         cmocka_unit_test(only_our_own_files_are_deleted),
         cmocka_unit_test(a_full_disk_heals),
         cmocka_unit_test(replay_is_bounded),
+        cmocka_unit_test(closing_leaves_little_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
