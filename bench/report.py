@@ -107,6 +107,9 @@ The machine alone: {limits}.
 - W3d has no peer: none keeps an order over all streams without another table.
 - W4 with a million keys leaves plain SQLite out: it takes half a minute a
   round, and tuned it is faster in each row.
+- W4, gets and keys in order: first a second of each that does not count, which
+  an engine that still merges after the load may use to end that; then the best
+  quarter of a second of gets, and the best of the passes of a second.
 - W5: a second of appends by 16 threads, each to its own stream.
 - W5b: commits that are not waited for, and one sync after each 1,024; LevelDB,
   RocksDB and WiredTiger can do it, LMDB and SQLite cannot without giving up

@@ -56,13 +56,13 @@ static double put_all(const engine *e, void *session, uint64_t count)
     return seconds;
 }
 
-/* Random gets a second. */
+/* Random gets a second: the best quarter of the time. */
 static double get_some(cell *c, void *session)
 {
     sink got = {0}, expected = {0};
-    uint64_t state = 1;
+    uint64_t state = 1, before = 0;
     char name[NAME_SIZE];
-    double start = now_s(), end;
+    double begin = now_s(), start = begin, now, best = 0;
     do {
         for (int i = 0; i < 256; i++) {
             uint64_t key = random_next(&state) % c->n;
@@ -70,28 +70,48 @@ static double get_some(cell *c, void *session)
             expected.count++;
             expected.sum += payload_words(key);
         }
-        end = now_s();
-    } while (end - start < set.seconds);
+        now = now_s();
+        if (now - start < set.seconds / 4)
+            continue;
+        double rate = (double)(got.count - before) / (now - start);
+        best = rate > best ? rate : best;
+        before = got.count;
+        start = now;
+    } while (now - begin < set.seconds);
     must_match(c->engine->name, &got, &expected);
-    return (double)got.count / (end - start);
+    return best;
 }
 
-/* result: puts/s, gets/s, seconds for all in order */
+/* Seconds for all in order: the best of the passes. */
+static double scan_some(cell *c, void *session)
+{
+    sink expected = {.count = c->n};
+    for (uint64_t i = 0; i < c->n; i++)
+        expected.sum += payload_words(i);
+    double begin = now_s(), best = 1e9;
+    do {
+        sink got = {0};
+        double start = now_s();
+        c->engine->scan(session, &got);
+        double took = now_s() - start;
+        best = took < best ? took : best;
+        must_match(c->engine->name, &got, &expected);
+    } while (now_s() - begin < set.seconds);
+    return best;
+}
+
+/* result: puts/s, gets/s, seconds for all in order; engines that still tidy up
+ * after the load get the time to end that */
 static void put_many(cell *c)
 {
     const engine *e = c->engine;
     void *db = e->open(c->dir), *s = e->session(db);
-    sink got = {0}, expected = {.count = c->n};
     c->result[0] = (double)c->n / put_all(e, s, c->n);
     if (!e->limit) {
-        for (uint64_t i = 0; i < c->n; i++)
-            expected.sum += payload_words(i);
-        e->scan(s, &got);
-        must_match(e->name, &got, &expected);
-        double start = now_s();
-        e->scan(s, &got);
-        c->result[2] = now_s() - start;
+        (void)scan_some(c, s);
+        (void)get_some(c, s);
         c->result[1] = get_some(c, s);
+        c->result[2] = scan_some(c, s);
     }
     e->session_end(s);
     e->close(db);

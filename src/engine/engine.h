@@ -13,6 +13,7 @@
 #include "engine/merge.h"
 #include "engine/readers.h"
 #include "engine/recover.h"
+#include "engine/tournament.h"
 #include "engine/wal.h"
 
 /* A table that a merge has replaced; its file goes once no manifest lists it
@@ -311,7 +312,6 @@ typedef struct name_item {
 typedef struct name_source {
     name_item item; /* the one in hand */
     bool ended;
-    bool hidden;      /* a newer source has the same name */
     memtable *from;   /* a memtable's, in batches: */
     name_item *batch; /* owned */
     size_t at, count;
@@ -326,8 +326,7 @@ typedef struct name_reader {
     bool has_after;
     name_source *sources; /* owned; newest first */
     size_t source_count;
-    uint32_t *losers; /* behind the sources; by node, from 1 */
-    uint32_t winner;
+    tournament tournament;
     bool taken; /* the winner's item is used up */
 } name_reader;
 

@@ -28,6 +28,7 @@ bool filter_init(filter *f, uint64_t names)
     f->size = (size_t)((size + unit - 1) / unit * unit);
     f->part_size = f->size < FILTER_PART_SIZE ? f->size : FILTER_PART_SIZE;
     f->bits = mem_alloc_zero(f->size);
+    f->waits = false;
     CHECK(f->size % f->part_size == 0);
     return f->bits != NULL;
 }
@@ -70,15 +71,35 @@ static uint64_t mix(uint64_t hash)
            (64 - PROBES * LINE_BITS);
 }
 
-void filter_add(filter *f, uint64_t hash)
+static uint8_t *line_of(const filter *f, uint64_t hash)
 {
-    CHECK(f->bits != NULL);
     uint64_t part = filter_part(hash, f->size / f->part_size);
-    uint8_t *line = f->bits + part * f->part_size;
-    line += find_line(hash, f->part_size);
+    return f->bits + part * f->part_size + find_line(hash, f->part_size);
+}
+
+static void put(filter *f, uint64_t hash)
+{
+    uint8_t *line = line_of(f, hash);
     uint64_t bits = mix(SEEDED_BUG(FILTER_MISSES) ? hash + 1 : hash);
     for (int i = 0; i < PROBES; i++, bits >>= LINE_BITS)
         line[bits % (FILTER_LINE_SIZE * 8) / 8] |= (uint8_t)(1u << bits % 8);
+}
+
+/* Lines are all over memory: each is asked for an entry ahead. */
+void filter_add(filter *f, uint64_t hash)
+{
+    CHECK(f->bits != NULL);
+    __builtin_prefetch(line_of(f, hash), 1);
+    filter_end(f);
+    f->waiting = hash;
+    f->waits = true;
+}
+
+void filter_end(filter *f)
+{
+    if (f->waits)
+        put(f, f->waiting);
+    f->waits = false;
 }
 
 void filter_fetch(slice part, uint64_t hash)

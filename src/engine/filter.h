@@ -17,6 +17,8 @@ typedef struct filter {
     uint8_t *bits; /* owned */
     size_t size;   /* bytes, all parts together */
     size_t part_size;
+    bool waits; /* a hash whose line is on its way to the processor: */
+    uint64_t waiting;
 } filter;
 
 /* Sets up an empty filter for about so many names; false when memory is out. */
@@ -26,8 +28,9 @@ void filter_release(filter *);
 /* Returns the hash of a name of a section. */
 uint64_t filter_hash(unsigned section, slice name);
 
-/* Adds the hash of a name. */
+/* Adds the hash of a name, by the next call of one of the two. */
 void filter_add(filter *, uint64_t hash);
+void filter_end(filter *);
 
 /* Tells which of so many parts a hash belongs to. */
 uint64_t filter_part(uint64_t hash, uint64_t parts);

@@ -15,10 +15,13 @@ static void release(merge *m)
         table_unref(m->sources[i].table);
     }
     mem_free(m->sources);
+    mem_free(m->same);
+    tournament_release(&m->tournament);
     buf_release(&m->name);
     buf_release(&m->value);
     buf_release(&m->cached_name);
     m->sources = NULL;
+    m->same = NULL;
     m->source_count = 0;
 }
 
@@ -36,12 +39,15 @@ persist_status merge_begin(merge *m, const table_place *place,
 {
     CHECK(count > 1);
     uint64_t names = 0;
-    *m = (merge){.to_the_bottom = to_the_bottom, .source_count = count};
+    *m = (merge){.to_the_bottom = to_the_bottom};
     m->sources = mem_alloc_zero(count * sizeof *m->sources);
-    if (m->sources == NULL) {
-        m->source_count = 0;
+    m->same = mem_alloc(count * sizeof *m->same);
+    if (!tournament_init(&m->tournament, (uint32_t)count) ||
+        m->sources == NULL || m->same == NULL) {
+        release(m);
         return status_set(error, PERSIST_LIMIT, "out of memory");
     }
+    m->source_count = count;
     for (size_t i = 0; i < count; i++) {
         const table_root *roots = tables[i]->footer.roots;
         m->sources[i].table = table_ref(tables[i]);
@@ -68,9 +74,25 @@ persist_status merge_finish(merge *m, uint64_t *size, persist_error *error)
 
 /* ---- one section of all sources, in the order of keys ------------------ */
 
-static persist_status note(merge_source *s, persist_status status)
+/* The newest is the first to play; the other way is its own inverse. */
+static uint32_t player_of(const merge *m, size_t source)
 {
+    CHECK(source < m->source_count);
+    return (uint32_t)(SEEDED_BUG(MERGE_KEEPS_OLDEST)
+                          ? source
+                          : m->source_count - 1 - source);
+}
+
+/* Notes what moving a source's iterator gave. */
+static persist_status note(merge *m, size_t source, persist_status status)
+{
+    merge_source *s = &m->sources[source];
     s->has = status == PERSIST_OK;
+    if (s->has)
+        tournament_set(&m->tournament, player_of(m, source),
+                       table_key(&s->iter));
+    else
+        tournament_end(&m->tournament, player_of(m, source));
     return status == PERSIST_NONE ? PERSIST_OK : status;
 }
 
@@ -82,8 +104,10 @@ static persist_status open_section(merge *m, table_section section,
         merge_source *s = &m->sources[i];
         table_iter_release(&s->iter);
         table_iter_init(&s->iter, s->table, section, true);
-        status = note(s, table_seek(&s->iter, slice_of(NULL, 0), error));
+        status = note(m, i, table_seek(&s->iter, slice_of(NULL, 0), error));
     }
+    if (status == PERSIST_OK)
+        tournament_begin(&m->tournament);
     m->opened = status == PERSIST_OK;
     m->named = false;
     return status;
@@ -103,42 +127,44 @@ static persist_status keep_name(merge *m, const table_iter *from,
                     : status_set(error, PERSIST_LIMIT, "out of memory");
 }
 
+/* Finds who has the key in hand: the winner, and those it has hidden. */
+static void find_same(merge *m)
+{
+    const tournament *t = &m->tournament;
+    m->same_count = 0;
+    for (size_t i = 0; i < m->source_count; i++) {
+        uint32_t player = player_of(m, i);
+        if (player == t->winner ||
+            (t->players[player].hidden &&
+             slice_equal(t->players[player].name, t->players[t->winner].name)))
+            m->same[m->same_count++] = (uint32_t)i;
+    }
+}
+
 /* Takes the lowest key in hand; NULL at the end, else the newest source that
  * has it. */
 static merge_source *take_lowest(merge *m, persist_error *error,
                                  persist_status *status)
 {
-    merge_source *lowest = NULL;
     *status = PERSIST_OK;
-    for (size_t i = 0; i < m->source_count; i++) {
-        merge_source *s = &m->sources[i];
-        s->same = false;
-        if (!s->has)
-            continue;
-        int sign = lowest == NULL ? -1
-                                  : slice_compare(table_key(&s->iter),
-                                                  table_key(&lowest->iter));
-        if (sign < 0 || (sign == 0 && !SEEDED_BUG(MERGE_KEEPS_OLDEST)))
-            lowest = s;
-    }
-    if (lowest == NULL)
+    if (tournament_over(&m->tournament))
         return NULL;
+    merge_source *lowest = &m->sources[player_of(m, m->tournament.winner)];
+    find_same(m);
     *status = keep_name(m, &lowest->iter, error);
-    for (size_t i = 0; i < m->source_count; i++) {
-        merge_source *s = &m->sources[i];
-        s->same = s->has &&
-                  slice_equal(table_key(&s->iter), table_key(&lowest->iter));
-    }
     return lowest;
 }
 
+/* Those with the key in hand win one after the other, until all have moved
+ * on to later ones. */
 static persist_status advance(merge *m, persist_error *error)
 {
     persist_status status = PERSIST_OK;
-    for (size_t i = 0; i < m->source_count && status == PERSIST_OK; i++) {
-        merge_source *s = &m->sources[i];
-        if (s->same)
-            status = note(s, table_next(&s->iter, error));
+    for (size_t i = 0; i < m->same_count && status == PERSIST_OK; i++) {
+        size_t source = player_of(m, m->tournament.winner);
+        table_iter *iter = &m->sources[source].iter;
+        status = note(m, source, table_next(iter, error));
+        tournament_play(&m->tournament);
     }
     return status;
 }
@@ -224,15 +250,14 @@ static persist_status merge_stream(merge *m, merge_source *newest,
                                    persist_error *error)
 {
     persist_status status = PERSIST_OK;
-    for (size_t i = 0; i < m->source_count; i++) {
-        merge_source *s = &m->sources[i];
-        if (s->same && !entry_get_stream(table_value(&s->iter), &s->entry))
+    for (size_t i = 0; i < m->same_count; i++) {
+        merge_source *s = &m->sources[m->same[i]];
+        if (!entry_get_stream(table_value(&s->iter), &s->entry))
             return table_bad_entry(&s->iter, error);
     }
     stream_entry out = {.state = newest->entry.state, .ordinal = m->ordinal};
-    for (size_t i = 0; i < m->source_count && status == PERSIST_OK; i++)
-        if (m->sources[i].same)
-            status = copy_run(m, &m->sources[i], &out, error);
+    for (size_t i = 0; i < m->same_count && status == PERSIST_OK; i++)
+        status = copy_run(m, &m->sources[m->same[i]], &out, error);
     if (status != PERSIST_OK)
         return status;
     if (SEEDED_BUG(MERGE_FORGETS_MARK) && out.events == 0)
@@ -325,7 +350,7 @@ static persist_status order_some(merge *m, persist_error *error)
         merge_source *s = &m->sources[m->order_source];
         persist_status status = copy_order(m, &s->iter, error);
         if (status == PERSIST_OK)
-            status = note(s, table_next(&s->iter, error));
+            status = note(m, m->order_source, table_next(&s->iter, error));
         if (status != PERSIST_OK)
             return status;
     }

@@ -8,6 +8,7 @@
 #define ENGINE_MERGE_H
 
 #include "engine/entry.h"
+#include "engine/tournament.h"
 
 typedef enum merge_stage {
     MERGE_STREAMS, /* with their events */
@@ -23,7 +24,6 @@ typedef struct merge_source {
     table_iter iter;
     table_iter events;
     bool has;           /* the iterator is at an entry */
-    bool same;          /* its entry has the key in hand */
     stream_entry entry; /* of the stream in hand */
 } merge_source;
 
@@ -34,6 +34,9 @@ typedef struct merge {
     bool to_the_bottom;    /* no older table is left out */
     merge_source *sources; /* owned; oldest first */
     size_t source_count;
+    tournament tournament; /* between them, the newest first */
+    uint32_t *same;        /* owned: those with the key in hand, oldest first */
+    size_t same_count;
     size_t order_source; /* the one whose order is being copied */
     uint64_t ordinal;    /* of the next stream */
     bool dropped;        /* some events are truncated */

@@ -6,8 +6,6 @@
 #include "base/seeded_bug.h"
 #include "engine/engine.h"
 
-#define NOBODY UINT32_MAX
-
 /* ---- memtables, in batches -------------------------------------------- */
 
 static btree_at first_name(const name_reader *r, const btree *tree,
@@ -110,7 +108,6 @@ static persist_status begin_table(const name_reader *r, name_source *s,
 static persist_status advance(engine_cursor *c, name_source *s,
                               persist_error *error)
 {
-    s->hidden = false;
     if (s->from == NULL)
         return settle(&c->u.names, s, table_next(&s->iter, error), error);
     next_in_memtable(c, s);
@@ -119,66 +116,36 @@ static persist_status advance(engine_cursor *c, name_source *s,
 
 /* ---- merging ---------------------------------------------------------- */
 
-/* A tournament (D. Knuth, The Art of Computer Programming 3, 5.4.1): the
- * sources are the leaves, each node keeps who lost there, and a source that has
- * moved on plays those on its way to the top again. The lowest name wins, of
- * the same names the newest; as nothing is lower than the winner, whoever has
- * its name has lost to one with the same name, and is hidden by that. */
-static bool wins(name_reader *r, uint32_t a, uint32_t b)
+/* Tells the tournament where a source stands. */
+static void enter(name_reader *r, uint32_t source)
 {
-    const name_source *x = &r->sources[a], *y = &r->sources[b];
-    if (x->ended || y->ended)
-        return y->ended;
-    int sign = slice_compare(x->item.name, y->item.name);
-    if (sign == 0)
-        r->sources[a < b ? b : a].hidden = true;
-    return sign == 0 ? a < b : sign < 0;
-}
-
-static void play(name_reader *r, uint32_t source)
-{
-    for (size_t node = (r->source_count + source) / 2; node > 0; node /= 2)
-        if (wins(r, r->losers[node], source)) {
-            uint32_t loser = source;
-            source = r->losers[node];
-            r->losers[node] = loser;
-        }
-    r->winner = source;
-}
-
-/* The first who comes to a node waits for the other one. */
-static void play_first(name_reader *r, uint32_t source)
-{
-    for (size_t node = (r->source_count + source) / 2; node > 0; node /= 2) {
-        uint32_t other = r->losers[node];
-        bool waits = other == NOBODY;
-        bool lost = !waits && wins(r, other, source);
-        if (waits || lost)
-            r->losers[node] = source;
-        if (waits)
-            return;
-        if (lost)
-            source = other;
-    }
-    r->winner = source;
+    const name_source *s = &r->sources[source];
+    if (s->ended)
+        tournament_end(&r->tournament, source);
+    else
+        tournament_set(&r->tournament, source, s->item.name);
 }
 
 persist_status name_reader_next(engine_cursor *c, slice *name, slice *value,
                                 persist_error *error)
 {
     name_reader *r = &c->u.names;
-    while (r->source_count > 0) {
+    tournament *t = &r->tournament;
+    while (!tournament_over(t)) {
+        name_source *s = &r->sources[t->winner];
         if (r->taken) {
-            persist_status status = advance(c, &r->sources[r->winner], error);
+            persist_status status = advance(c, s, error);
             if (status != PERSIST_OK)
                 return status;
-            play(r, r->winner);
+            enter(r, t->winner);
+            tournament_play(t);
         }
-        const name_source *s = &r->sources[r->winner];
-        r->taken = !s->ended;
-        if (s->ended)
-            return PERSIST_NONE;
-        if (s->hidden || (s->item.deleted && !SEEDED_BUG(SHOW_DELETED)))
+        r->taken = !tournament_over(t);
+        if (!r->taken)
+            break;
+        s = &r->sources[t->winner];
+        if (t->players[t->winner].hidden ||
+            (s->item.deleted && !SEEDED_BUG(SHOW_DELETED)))
             continue;
         *name = s->item.name;
         *value = s->item.value;
@@ -252,17 +219,20 @@ persist_status name_reader_open(engine_cursor *c, slice prefix,
     if (status != PERSIST_OK)
         return status;
     size_t most = v->table_count + 2;
-    r->sources = mem_alloc(most * (sizeof *r->sources + sizeof *r->losers));
+    r->sources = mem_alloc(most * sizeof *r->sources);
     if (r->sources == NULL)
         return status_set(error, PERSIST_LIMIT, "out of memory");
     status = add_sources(c, error);
     CHECK(r->source_count <= most);
-    r->losers = (uint32_t *)(r->sources + r->source_count);
+    if (status == PERSIST_OK &&
+        !tournament_init(&r->tournament, (uint32_t)r->source_count))
+        status = status_set(error, PERSIST_LIMIT, "out of memory");
+    if (status != PERSIST_OK)
+        return status;
     for (uint32_t i = 0; i < r->source_count; i++)
-        r->losers[i] = NOBODY;
-    for (uint32_t i = 0; i < r->source_count && status == PERSIST_OK; i++)
-        play_first(r, i);
-    return status;
+        enter(r, i);
+    tournament_begin(&r->tournament);
+    return PERSIST_OK;
 }
 
 void name_reader_close(engine_cursor *c)
@@ -274,6 +244,7 @@ void name_reader_close(engine_cursor *c)
         mem_free(r->sources[i].batch);
     }
     mem_free(r->sources);
+    tournament_release(&r->tournament);
     buf_release(&r->after);
     mem_free((void *)(uintptr_t)r->prefix.data);
 }

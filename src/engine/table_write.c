@@ -210,7 +210,8 @@ static void end_section(table_writer *w, unsigned section)
 
 static void end_filter(table_writer *w)
 {
-    const filter *f = &w->filter;
+    filter *f = &w->filter;
+    filter_end(f);
     w->footer.filter_offset = place_of_next(w);
     w->footer.filter_parts = f->size / f->part_size;
     w->footer.filter_part_size = f->part_size;

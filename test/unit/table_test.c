@@ -182,6 +182,7 @@ static void a_filter_is_bounded(void **state)
         assert_true(f.size >= before && f.size <= FILTER_SIZE_MAX);
         assert_true(f.part_size <= FILTER_PART_SIZE);
         filter_add(&f, filter_hash(0, slice_str("name")));
+        filter_end(&f);
         uint64_t hash = filter_hash(0, slice_str("name"));
         uint64_t part = filter_part(hash, f.size / f.part_size);
         assert_true(filter_test(
