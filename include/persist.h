@@ -61,7 +61,8 @@ typedef struct persist_options {
     bool create;            /* make the directory if it is missing or empty */
     bool background;        /* run threads that preallocate log segments, flush
                                and merge; else commits do that work */
-    uint32_t segment_size;  /* bytes of a log segment; 0: the default, 4 MiB */
+    uint32_t segment_size;  /* bytes of a log segment, but for the smaller ones
+                               that are made first; 0: the default, 4 MiB */
     uint32_t memtable_size; /* bytes of commits kept in memory before they are
                                written as a table; up to twice as much is in
                                memory, and is replayed after a crash. 0: the

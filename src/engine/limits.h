@@ -29,7 +29,11 @@
 #define SEGMENT_SIZE_DEFAULT (4u << 20)
 #define SEGMENT_SIZE_MIN 4096u
 #define SEGMENT_SIZE_MAX (1u << 30)
-/* A segment that is made for one big record is a multiple of this. */
+/* The first segment that an opening makes is this part of the usual size; the
+ * next ones are so many times what it has written until then. */
+#define SEGMENT_FIRST_SHARE 64u
+#define SEGMENT_GROWTH 4u
+/* A segment that is not of the usual size is a multiple of this. */
 #define SEGMENT_ROUND 4096u
 /* Segments that the background keeps ready. */
 #define SEGMENT_SPARES 2u

@@ -57,8 +57,8 @@ typedef struct wal_batch {
 
 typedef struct wal {
     segment_place place;
-    uint64_t segment_size;
-    size_t buffer_size; /* records that wait: written when they are more */
+    uint64_t segment_size; /* bytes, usual; the first ones are smaller */
+    size_t buffer_size;    /* records that wait: written when they are more */
     /* Makes durable what records name, before they are written; returns 0 or
      * a negative errno. NULL: nothing. Set before anything is appended. */
     int (*sync_first)(void *context);
@@ -79,8 +79,7 @@ typedef struct wal {
     uint64_t next_number;
     uint64_t *free_numbers; /* files that may be recycled */
     size_t free_count, free_capacity;
-    bool sealed_here; /* since the opening */
-    bool preparing;   /* a segment is being made */
+    bool preparing; /* a segment is being made */
     pthread_cond_t prepared;
 
     bool flushing;             /* there is a leader */

@@ -86,15 +86,33 @@ static persist_status prepare(wal *w, uint64_t size, wal_segment **out,
     return status;
 }
 
-/* A store that writes little, or nothing, needs no spare. */
+/* Filling a segment costs as much as writing it, and the first commit waits
+ * for that: segments begin small, and grow with what an opening writes. */
+static uint64_t next_size(const wal *w, uint64_t need)
+{
+    uint64_t usual = w->segment_size;
+    uint64_t size = w->bytes_logged * SEGMENT_GROWTH;
+    if (size < usual / SEGMENT_FIRST_SHARE)
+        size = usual / SEGMENT_FIRST_SHARE;
+    if (size < need)
+        size = need;
+    size = (size + SEGMENT_ROUND - 1) / SEGMENT_ROUND * SEGMENT_ROUND;
+    CHECK(size >= need && size >= SEGMENT_SIZE_MIN);
+    return size > usual && need <= usual ? usual : size;
+}
+
+/* As much is kept ready as was written, and two segments at the most: a store
+ * that writes little, or nothing, needs no spare. */
 bool wal_wants_spare(const wal *w)
 {
     const wal_segment *active = w->active;
     if (w->bytes_logged == 0 || w->preparing || wal_failed(w))
         return false;
-    CHECK(active != NULL);
-    unsigned wanted = active->end > active->size / 2 ? 1 : 0;
-    return w->spare_count < (w->sealed_here ? SEGMENT_SPARES : wanted);
+    CHECK(active != NULL && active->end <= active->size);
+    uint64_t ready = active->size - active->end;
+    for (const wal_segment *s = w->spares; s != NULL; s = s->next)
+        ready += s->size;
+    return w->spare_count < SEGMENT_SPARES && ready < w->bytes_logged;
 }
 
 static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
@@ -104,7 +122,7 @@ static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
     if (!wal_wants_spare(w))
         return PERSIST_OK;
     wal_segment *segment = NULL;
-    persist_status status = prepare(w, w->segment_size, &segment, error);
+    persist_status status = prepare(w, next_size(w, 0), &segment, error);
     if (status != PERSIST_OK)
         return status;
     wal_segment **link = &w->spares;
@@ -124,37 +142,42 @@ persist_status wal_prepare_step(wal *w, bool *did, persist_error *error)
     return status;
 }
 
-/* Spares have lower numbers than a segment that is made now, so they cannot
- * be used after it. Their files can, under new numbers. */
-static void drop_spares(wal *w)
+/* Takes the first spare away. */
+static wal_segment *next_spare(wal *w)
 {
-    while (w->spares != NULL) {
-        wal_segment *spare = w->spares;
-        w->spares = spare->next;
-        free_number(w, spare->number);
-        close_segment(w, spare);
-    }
-    w->spare_count = 0;
+    wal_segment *spare = w->spares;
+    CHECK(spare != NULL && w->spare_count > 0);
+    w->spares = spare->next;
+    w->spare_count--;
+    return spare;
 }
 
-/* With the lock held: a spare if it is big enough, else a new one. */
+/* A spare has a lower number than all that come after it, so it cannot be used
+ * behind them. Its file can, under a new number. */
+static void drop_spare(wal *w)
+{
+    wal_segment *spare = next_spare(w);
+    free_number(w, spare->number);
+    close_segment(w, spare);
+}
+
+/* With the lock held: a spare if one is big enough, else a new one. */
 static persist_status take_segment(wal *w, uint64_t need, wal_segment **out,
                                    persist_error *error)
 {
     uint64_t size = SEGMENT_HEADER_SIZE + need;
     CHECK(need >= RECORD_HEADER_SIZE && need % LOG_ALIGN == 0);
-    bool fits = size <= w->segment_size;
-    while (w->preparing && (!fits || w->spares == NULL))
+    for (;;) {
+        while (w->spares != NULL && w->spares->size < size)
+            drop_spare(w);
+        if (w->spares != NULL) {
+            *out = next_spare(w);
+            return PERSIST_OK;
+        }
+        if (!w->preparing)
+            return prepare(w, next_size(w, size), out, error);
         pthread_cond_wait(&w->prepared, &w->lock);
-    if (fits && w->spares != NULL) {
-        *out = w->spares;
-        w->spares = w->spares->next;
-        w->spare_count--;
-        return PERSIST_OK;
     }
-    drop_spares(w);
-    size = (size + SEGMENT_ROUND - 1) / SEGMENT_ROUND * SEGMENT_ROUND;
-    return prepare(w, fits ? w->segment_size : size, out, error);
 }
 
 static segment_entry entry_of(const wal_segment *s)
@@ -175,7 +198,6 @@ persist_status wal_next_segment(wal *w, uint64_t need, persist_error *error)
         if (old != NULL) {
             CHECK(segment->number > old->number);
             old->sealed = true;
-            w->sealed_here = true;
         }
         segment->next = w->open;
         w->open = segment;
@@ -289,7 +311,8 @@ void wal_close(wal *w)
     if (w->place.sys == NULL)
         return;
     wal_stop(w);
-    drop_spares(w);
+    while (w->spares != NULL)
+        drop_spare(w);
     while (w->open != NULL) {
         wal_segment *s = w->open;
         w->open = s->next;
@@ -367,7 +390,8 @@ void wal_drop_free(wal *w, size_t kept)
 void wal_leave(wal *w, const manifest *before)
 {
     CHECK(!w->thread_runs);
-    drop_spares(w);
+    while (w->spares != NULL)
+        drop_spare(w);
     wal_trim(w, before);
     wal_drop_free(w, 0);
 }

@@ -294,6 +294,31 @@ static void big_records_have_their_own_segment(void **state)
     free(big);
 }
 
+/* The first commit fills a small segment; after 10 MB they are of 4 MiB. */
+static void segments_grow_with_what_is_written(void **state)
+{
+    (void)state;
+    char data[10001];
+    persist_stats stats;
+    memset(data, 'x', sizeof data - 1);
+    data[sizeof data - 1] = '\0';
+    f = (fixture){.sim = os_sim_new(1), .memtable_size = 64 << 20};
+    fixture_reopen(&f);
+    uint64_t space = os_sim_space_used(f.sim);
+    fixture_append(&f, "s", data);
+    space = os_sim_space_used(f.sim) - space;
+    assert_true(space > 10000 && space < 80000);
+    for (int i = 0; i < 1000; i++)
+        fixture_append(&f, "s", data);
+    persist_get_stats(f.store, &stats);
+    assert_true(stats.segments >= 4 && stats.segments <= 6);
+    fixture_wait(&f);
+    fixture_kill(&f);
+    fixture_reopen(&f);
+    assert_int_equal(persist_durable(f.store), 1001);
+    fixture_end(&f);
+}
+
 /* More than the log buffer holds, without a wait: it is written, not synced,
  * and nothing is lost. */
 static void the_buffer_is_bounded(void **state)
@@ -434,6 +459,7 @@ int main(void)
         cmocka_unit_test(edits_apply_in_order),
         cmocka_unit_test(a_commit_is_all_or_nothing),
         cmocka_unit_test(big_records_have_their_own_segment),
+        cmocka_unit_test(segments_grow_with_what_is_written),
         cmocka_unit_test(the_buffer_is_bounded),
         cmocka_unit_test(a_full_disk_refuses_and_heals),
         cmocka_unit_test(a_failed_sync_ends_writing),
