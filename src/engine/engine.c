@@ -360,8 +360,12 @@ static persist_status mark_clean(engine *e, persist_error *error)
                               error);
     if (status == PERSIST_OK)
         status = manifest_store(e->sys, e->dir, &m, &renamed, error);
-    if (status == PERSIST_OK)
+    if (status == PERSIST_OK) {
         wal_leave(&e->wal, now);
+        manifest_release(&e->manifest);
+        e->manifest = m;
+        m = (manifest){0};
+    }
     manifest_release(&m);
     return status;
 }
