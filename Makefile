@@ -82,7 +82,7 @@ $(B)/%.o: %.c
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Checksums in wide vectors; hash.c asks the processor before it calls them.
-ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
+ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 $(B)/src/base/hash_avx2.o: ALL_CFLAGS += -mavx2
 endif
 
