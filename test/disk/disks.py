@@ -46,6 +46,15 @@ def missing(recorder=False):
     return None
 
 
+def verify(store):
+    """`persist verify` on a store that must be whole."""
+    done = subprocess.run([os.path.join(BUILD, "persist"), "verify", store],
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        raise AssertionError("persist verify: %d\n%s%s" % (
+            done.returncode, done.stdout, done.stderr))
+
+
 class Disk:
     """An ext4 of so many bytes in a file, mounted at .place while it is
     entered. With make=False the file is there already, after a power cut."""

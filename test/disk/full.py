@@ -14,7 +14,6 @@ devices; without them it says so and checks nothing.
 import argparse
 import os
 import random
-import subprocess
 import sys
 import tempfile
 
@@ -111,12 +110,7 @@ class Full:
                 raise AssertionError("the server: " + self.server.stderr())
         finally:
             self.server.release()
-        tool = os.path.join(disks.BUILD, "persist")
-        done = subprocess.run([tool, "verify", self.killer.place],
-                              capture_output=True, text=True)
-        if done.returncode != 0:
-            raise AssertionError("persist verify: %d\n%s%s" % (
-                done.returncode, done.stdout, done.stderr))
+        disks.verify(self.killer.place)
 
 
 def main():

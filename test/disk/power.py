@@ -15,7 +15,6 @@ Needs root, loop devices and fuse; without them it says so and checks nothing.
 import argparse
 import os
 import random
-import subprocess
 import sys
 import tempfile
 
@@ -66,12 +65,7 @@ def check(disk, acknowledged, sent, seed):
             raise AssertionError("the server: " + server.stderr())
     finally:
         server.release()
-    tool = os.path.join(disks.BUILD, "persist")
-    done = subprocess.run([tool, "verify", killer.place],
-                          capture_output=True, text=True)
-    if done.returncode not in (0,2):
-        raise AssertionError("persist verify: %d\n%s%s" % (
-            done.returncode, done.stdout, done.stderr))
+    disks.verify(killer.place)
     return killer.figures
 
 

@@ -17,7 +17,6 @@ import argparse
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -247,13 +246,7 @@ def soak(arguments, disk, folder):
         if found > most:
             failed += 1
             print("%s: %d, over %d" % (what, found, most))
-    tool = os.path.join(disks.BUILD, "persist")
-    done = subprocess.run([tool, "verify", it.store], capture_output=True,
-                          text=True)
-    if done.returncode != 0:
-        failed += 1
-        print("persist verify: %d\n%s%s" % (done.returncode, done.stdout,
-                                            done.stderr))
+    disks.verify(it.store)
     print("%d passed, %d failed" % (len(it.opened), failed))
     return 1 if failed else 0
 
