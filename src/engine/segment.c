@@ -151,21 +151,30 @@ static persist_status load(const segment_place *place, os_file *file,
     return code == 0 ? PERSIST_OK : os_failed(error, code, "read", path);
 }
 
+/* PERSIST_NONE: there is no such file. */
+static persist_status open_to_read(const segment_place *place, uint64_t number,
+                                   char path[PERSIST_PATH_MAX], os_file **out,
+                                   persist_error *error)
+{
+    const os *sys = place->sys;
+    int code = segment_path(place, number, path);
+    if (code == 0)
+        code = sys->file_open(sys, path, OS_READ, out);
+    if (code == -ENOENT)
+        return PERSIST_NONE;
+    return code == 0 ? PERSIST_OK : os_failed(error, code, "open", path);
+}
+
 persist_status segment_load(const segment_place *place, uint64_t number,
                             uint64_t size_max, buf *out, persist_error *error)
 {
-    const os *sys = place->sys;
     char path[PERSIST_PATH_MAX];
     os_file *file;
-    int code = segment_path(place, number, path);
-    if (code == 0)
-        code = sys->file_open(sys, path, OS_READ, &file);
-    if (code == -ENOENT)
-        return PERSIST_NONE;
-    if (code != 0)
-        return os_failed(error, code, "open", path);
-    persist_status status = load(place, file, path, size_max, out, error);
-    sys->file_close(sys, file);
+    persist_status status = open_to_read(place, number, path, &file, error);
+    if (status != PERSIST_OK)
+        return status;
+    status = load(place, file, path, size_max, out, error);
+    place->sys->file_close(place->sys, file);
     return status;
 }
 
@@ -177,14 +186,10 @@ persist_status segment_read_header(const segment_place *place, uint64_t number,
     char path[PERSIST_PATH_MAX];
     os_file *file;
     size_t got;
-    int code = segment_path(place, number, path);
-    if (code == 0)
-        code = sys->file_open(sys, path, OS_READ, &file);
-    if (code == -ENOENT)
-        return PERSIST_NONE;
-    if (code != 0)
-        return os_failed(error, code, "open", path);
-    code = os_read_all(sys, file, bytes, sizeof bytes, 0, &got);
+    persist_status status = open_to_read(place, number, path, &file, error);
+    if (status != PERSIST_OK)
+        return status;
+    int code = os_read_all(sys, file, bytes, sizeof bytes, 0, &got);
     sys->file_close(sys, file);
     if (code != 0)
         return os_failed(error, code, "read", path);

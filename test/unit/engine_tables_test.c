@@ -308,18 +308,26 @@ static void a_command_id_is_kept_for_ever(void **state)
     fixture_end(&f);
 }
 
+static const char first_table[] = "store/tables/0000000000000001.tbl";
+static char long_data[200];
+
+/* Two streams by turns, until there is a table. */
+static void begin_with_table(const char *a, const char *b)
+{
+    memset(long_data, 'x', sizeof long_data - 1);
+    fixture_begin_tables(&f, 4096, 64);
+    for (int i = 0; stats_now().tables == 0; i++)
+        fixture_append(&f, i % 2 == 0 ? a : b, long_data);
+}
+
 /* One block is damaged: only what lies in it cannot be read. */
 static void damage_stays_local(void **state)
 {
     (void)state;
-    char path[] = "store/tables/0000000000000001.tbl", data[200];
-    memset(data, 'x', sizeof data);
-    data[sizeof data - 1] = '\0';
-    fixture_begin_tables(&f, 4096, 64);
-    for (int i = 0; stats_now().tables == 0; i++)
-        fixture_append(&f, i % 2 == 0 ? "a" : "b", data);
+    begin_with_table("a", "b");
     fixture_close(&f);
-    fixture_flip(&f, path, TABLE_HEADER_SIZE + 40); /* the first block: a's */
+    fixture_flip(&f, first_table,
+                 TABLE_HEADER_SIZE + 40); /* the first block: a's */
     fixture_reopen(&f);
     persist_cursor *cursor;
     persist_event seen;
@@ -336,7 +344,7 @@ static void damage_stays_local(void **state)
     assert_int_equal(persist_next_event(cursor, &seen, &f.error),
                      PERSIST_CORRUPT);
     persist_cursor_close(cursor);
-    assert_string_equal(f.error.path, path);
+    assert_string_equal(f.error.path, first_table);
     assert_int_equal(f.error.offset, TABLE_HEADER_SIZE);
     assert_true(info_of("a").count > 3);
     assert_true(strlen(fixture_events(&f, "b", PERSIST_LATEST)) > 600);
@@ -359,22 +367,21 @@ static persist_status mark_of(const char *name)
 
 /* Damages the state of the one stream and not that of the other; returns
  * where. */
-static uint64_t damage_state(const char *path, const char *of,
-                             const char *not_of)
+static uint64_t damage_state(const char *of, const char *not_of)
 {
     buf bytes = {0};
-    fixture_load(&f, path, &bytes);
+    fixture_load(&f, first_table, &bytes);
     uint64_t size = bytes.size, at = TABLE_HEADER_SIZE;
     buf_release(&bytes);
     for (; at + TABLE_FOOTER_SIZE < size; at += BLOCK_HEADER_SIZE) {
-        fixture_flip(&f, path, at);
+        fixture_flip(&f, first_table, at);
         bool found = fixture_open(&f) == PERSIST_OK &&
                      mark_of(of) == PERSIST_CORRUPT &&
                      mark_of(not_of) == PERSIST_OK;
         fixture_kill(&f);
         if (found)
             break;
-        fixture_flip(&f, path, at);
+        fixture_flip(&f, first_table, at);
     }
     assert_true(at + TABLE_FOOTER_SIZE < size);
     return at;
@@ -385,22 +392,17 @@ static uint64_t damage_state(const char *path, const char *of,
 static void a_lost_stream(void **state)
 {
     (void)state;
-    char path[] = "store/tables/0000000000000001.tbl", data[200];
-    memset(data, 'x', sizeof data);
-    data[sizeof data - 1] = '\0';
-    fixture_begin_tables(&f, 4096, 64);
-    for (int i = 0; stats_now().tables == 0; i++)
-        fixture_append(&f, i % 2 == 0 ? name_a : name_b, data);
+    begin_with_table(name_a, name_b);
     fixture_append(&f, name_a, "later");
     fixture_do(&f, PERSIST_TRUNCATE, name_a, "", 2);
     fixture_wait(&f);
     uint64_t mark = info_of(name_a).mark;
     fixture_kill(&f);
-    uint64_t at = damage_state(path, name_a, name_b);
+    uint64_t at = damage_state(name_a, name_b);
     fixture_reopen(&f);
     assert_int_equal(fixture_try(&f, PERSIST_APPEND, name_a, "no", 0),
                      PERSIST_CORRUPT);
-    assert_string_equal(f.error.path, path);
+    assert_string_equal(f.error.path, first_table);
     const persist_edit expect = {PERSIST_EXPECT_SEQ, slice_str(name_a),
                                  slice_str(""), mark};
     persist_outcome out;
@@ -408,13 +410,13 @@ static void a_lost_stream(void **state)
                      PERSIST_CORRUPT);
     fixture_append(&f, name_b, "goes on");
     int more = 0; /* until a table would have to tell the lost state */
-    while (fixture_try(&f, PERSIST_APPEND, name_b, data, 0) == PERSIST_OK)
+    while (fixture_try(&f, PERSIST_APPEND, name_b, long_data, 0) == PERSIST_OK)
         assert_true(++more < 100);
-    assert_string_equal(f.error.path, path);
+    assert_string_equal(f.error.path, first_table);
     assert_int_equal(stats_now().tables, 1);
     uint64_t mark_b = info_of(name_b).mark;
     fixture_close(&f);
-    fixture_flip(&f, path, at);
+    fixture_flip(&f, first_table, at);
     fixture_reopen(&f);
     assert_int_equal(info_of(name_a).mark, mark);
     assert_int_equal(info_of(name_a).first, 3);

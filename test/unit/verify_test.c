@@ -155,8 +155,11 @@ static void end(forge *f, uint64_t streams, uint64_t events,
     os_sim_free(f->sim);
 }
 
-static void put_two_streams(forge *f)
+/* Their events and the order of these are to come. */
+static void begin_two_streams(forge *f)
 {
+    begin(f);
+    begin_table(f);
     put_stream(f, "a", stream_of(0, 1, 2));
     put_stream(f, "b", stream_of(1, 1, 1));
 }
@@ -168,16 +171,19 @@ static void put_their_order(forge *f)
     put_order(f, 3, 2, "a");
 }
 
+static void put_their_events(forge *f)
+{
+    put_event(f, 0, 1, 1, 0);
+    put_event(f, 0, 2, 3, 1);
+    put_event(f, 1, 1, 2, 0);
+}
+
 static void whole_table(void **state)
 {
     (void)state;
     forge f;
-    begin(&f);
-    begin_table(&f);
-    put_two_streams(&f);
-    put_event(&f, 0, 1, 1, 0);
-    put_event(&f, 0, 2, 3, 1);
-    put_event(&f, 1, 1, 2, 0);
+    begin_two_streams(&f);
+    put_their_events(&f);
     put_their_order(&f);
     put_once(&f, "id", 1);
     end_table(&f);
@@ -188,9 +194,7 @@ static void missing_event(void **state)
 {
     (void)state;
     forge f;
-    begin(&f);
-    begin_table(&f);
-    put_two_streams(&f);
+    begin_two_streams(&f);
     put_event(&f, 0, 1, 1, 0);
     put_event(&f, 1, 1, 2, 0);
     put_their_order(&f);
@@ -216,9 +220,7 @@ static void wrong_count(void **state)
 {
     (void)state;
     forge f;
-    begin(&f);
-    begin_table(&f);
-    put_two_streams(&f);
+    begin_two_streams(&f);
     put_event(&f, 0, 1, 1, 0);
     put_event(&f, 0, 2, 3, 5);
     put_event(&f, 1, 1, 2, 0);
@@ -231,12 +233,8 @@ static void wrong_order(void **state)
 {
     (void)state;
     forge f;
-    begin(&f);
-    begin_table(&f);
-    put_two_streams(&f);
-    put_event(&f, 0, 1, 1, 0);
-    put_event(&f, 0, 2, 3, 1);
-    put_event(&f, 1, 1, 2, 0);
+    begin_two_streams(&f);
+    put_their_events(&f);
     put_order(&f, 1, 1, "b");
     put_order(&f, 2, 1, "a");
     put_order(&f, 3, 2, "a");
