@@ -254,10 +254,13 @@ static persist_status plan_truncate(commit *c, memtable_edit *m,
 {
     stream *s = m->target;
     persist_error why;
-    if (s == NULL || m->edit->seq >= s->base.mark ||
-        m->edit->seq <= s->base.floor.through)
+    if (s == NULL || m->edit->seq >= s->base.mark)
         return PERSIST_OK;
-    persist_status status = layers_below_floor(c->e->layers, s->name, &s->base,
+    stream_state now = s->base;
+    now.floor = *stream_floor_at(s, UINT64_MAX);
+    if (m->edit->seq <= now.floor.through)
+        return PERSIST_OK;
+    persist_status status = layers_below_floor(c->e->layers, s->name, &now,
                                                m->edit->seq, &m->floor, &why);
     if (status == PERSIST_CORRUPT && c->replayed) {
         lose(c->e, s, &why);

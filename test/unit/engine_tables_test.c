@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The engine with tables: what is flushed and merged reads as before, what is
- * truncated gives its space back, a reader keeps its state, and damage stays
- * where it is. */
+ * truncated gives its space back, and a reader keeps its state. */
 #include <errno.h>
 
 #include "fixture.h"
@@ -308,123 +307,6 @@ static void a_command_id_is_kept_for_ever(void **state)
     fixture_end(&f);
 }
 
-static const char first_table[] = "store/tables/0000000000000001.tbl";
-static char long_data[200];
-
-/* Two streams by turns, until there is a table. */
-static void begin_with_table(const char *a, const char *b)
-{
-    memset(long_data, 'x', sizeof long_data - 1);
-    fixture_begin_tables(&f, 4096, 64);
-    for (int i = 0; stats_now().tables == 0; i++)
-        fixture_append(&f, i % 2 == 0 ? a : b, long_data);
-}
-
-/* One block is damaged: only what lies in it cannot be read. */
-static void damage_stays_local(void **state)
-{
-    (void)state;
-    begin_with_table("a", "b");
-    fixture_close(&f);
-    fixture_flip(&f, first_table,
-                 TABLE_HEADER_SIZE + 40); /* the first block: a's */
-    fixture_reopen(&f);
-    persist_cursor *cursor;
-    persist_event seen;
-    assert_int_equal(persist_read(f.store, slice_str("a"), 0, PERSIST_NO_LIMIT,
-                                  PERSIST_LATEST, &cursor, NULL),
-                     PERSIST_OK);
-    for (int i = 0; i < 2; i++) /* and it goes on saying so */
-        assert_int_equal(persist_next_event(cursor, &seen, &f.error),
-                         PERSIST_CORRUPT);
-    persist_cursor_close(cursor);
-    assert_int_equal(persist_read(f.store, slice_str("a"), 0, 1, PERSIST_LATEST,
-                                  &cursor, NULL),
-                     PERSIST_OK);
-    assert_int_equal(persist_next_event(cursor, &seen, &f.error),
-                     PERSIST_CORRUPT);
-    persist_cursor_close(cursor);
-    assert_string_equal(f.error.path, first_table);
-    assert_int_equal(f.error.offset, TABLE_HEADER_SIZE);
-    assert_true(info_of("a").count > 3);
-    assert_true(strlen(fixture_events(&f, "b", PERSIST_LATEST)) > 600);
-    fixture_append(&f, "a", "more");
-    fixture_end(&f);
-}
-
-/* Names so long that the states of two streams lie in two blocks. */
-static const char name_a[] =
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-static const char name_b[] =
-    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-
-static persist_status mark_of(const char *name)
-{
-    persist_stream_info info;
-    return persist_info(f.store, slice_str(name), PERSIST_LATEST, &info, NULL,
-                        &f.error);
-}
-
-/* Damages the state of the one stream and not that of the other; returns
- * where. */
-static uint64_t damage_state(const char *of, const char *not_of)
-{
-    buf bytes = {0};
-    fixture_load(&f, first_table, &bytes);
-    uint64_t size = bytes.size, at = TABLE_HEADER_SIZE;
-    buf_release(&bytes);
-    for (; at + TABLE_FOOTER_SIZE < size; at += BLOCK_HEADER_SIZE) {
-        fixture_flip(&f, first_table, at);
-        bool found = fixture_open(&f) == PERSIST_OK &&
-                     mark_of(of) == PERSIST_CORRUPT &&
-                     mark_of(not_of) == PERSIST_OK;
-        fixture_kill(&f);
-        if (found)
-            break;
-        fixture_flip(&f, first_table, at);
-    }
-    assert_true(at + TABLE_FOOTER_SIZE < size);
-    return at;
-}
-
-/* A commit in the log needs a block that is damaged: its stream is lost until
- * the block is whole again, nothing else is. */
-static void a_lost_stream(void **state)
-{
-    (void)state;
-    begin_with_table(name_a, name_b);
-    fixture_append(&f, name_a, "later");
-    fixture_do(&f, PERSIST_TRUNCATE, name_a, "", 2);
-    fixture_wait(&f);
-    uint64_t mark = info_of(name_a).mark;
-    fixture_kill(&f);
-    uint64_t at = damage_state(name_a, name_b);
-    fixture_reopen(&f);
-    assert_int_equal(fixture_try(&f, PERSIST_APPEND, name_a, "no", 0),
-                     PERSIST_CORRUPT);
-    assert_string_equal(f.error.path, first_table);
-    const persist_edit expect = {PERSIST_EXPECT_SEQ, slice_str(name_a),
-                                 slice_str(""), mark};
-    persist_outcome out;
-    assert_int_equal(persist_commit(f.store, &expect, 1, NULL, &out, NULL),
-                     PERSIST_CORRUPT);
-    fixture_append(&f, name_b, "goes on");
-    int more = 0; /* until a table would have to tell the lost state */
-    while (fixture_try(&f, PERSIST_APPEND, name_b, long_data, 0) == PERSIST_OK)
-        assert_true(++more < 100);
-    assert_string_equal(f.error.path, first_table);
-    assert_int_equal(stats_now().tables, 1);
-    uint64_t mark_b = info_of(name_b).mark;
-    fixture_close(&f);
-    fixture_flip(&f, first_table, at);
-    fixture_reopen(&f);
-    assert_int_equal(info_of(name_a).mark, mark);
-    assert_int_equal(info_of(name_a).first, 3);
-    assert_int_equal(info_of(name_b).mark, mark_b);
-    fixture_append(&f, name_a, "again");
-    fixture_end(&f);
-}
-
 /* Tables that cannot be merged pile up; the store still closes, and all of the
  * commits are in tables by then. */
 static void a_crowd_of_tables_closes(void **state)
@@ -447,20 +329,6 @@ static void a_crowd_of_tables_closes(void **state)
     fixture_close(&f);
     fixture_reopen(&f);
     assert_true(stats_now().tables > TABLES_CROWDED);
-    fixture_end(&f);
-}
-
-static void a_missing_table_is_corrupt(void **state)
-{
-    (void)state;
-    const os *sys;
-    fixture_begin_tables(&f, EVERY_COMMIT, 64);
-    fixture_append_many(&f, "s", "d", 3);
-    fixture_close(&f);
-    sys = os_sim_os(f.sim);
-    assert_int_equal(sys->unlink(sys, "store/tables/0000000000000002.tbl"), 0);
-    assert_int_equal(fixture_open(&f), PERSIST_CORRUPT);
-    assert_string_equal(f.error.path, "store/tables/0000000000000002.tbl");
     fixture_end(&f);
 }
 
@@ -577,10 +445,7 @@ int main(void)
         cmocka_unit_test(many_readers_keep_their_states),
         cmocka_unit_test(truncated_events_give_their_space_back),
         cmocka_unit_test(a_command_id_is_kept_for_ever),
-        cmocka_unit_test(damage_stays_local),
-        cmocka_unit_test(a_lost_stream),
         cmocka_unit_test(a_crowd_of_tables_closes),
-        cmocka_unit_test(a_missing_table_is_corrupt),
         cmocka_unit_test(only_our_own_files_are_deleted),
         cmocka_unit_test(a_full_disk_heals),
         cmocka_unit_test(replay_is_bounded),
