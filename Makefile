@@ -53,8 +53,8 @@ SUBMAKE = $(MAKE) --no-print-directory \
 
 .PHONY: all programs libs tests bench run test asan tsan tidy format fuzz \
 	fuzzer fuzz-targets coverage \
-	conformance deps deps-test everything check-long test-the-tests \
-	clean
+	conformance deps deps-test everything check-long check-big valgrind \
+	test-the-tests clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -259,10 +259,24 @@ format: deps-test
 conformance: programs
 	@test/conformance.py --server $(B)/sx_server
 
-# The long part of the tests: a big store, then new seeds for BUDGET seconds.
+# The long part of the tests: each for its share of about BUDGET seconds, which
+# count from when all is built.
 check-long: deps-test fuzzer
+	@scripts/deps valgrind
 	@+$(SUBMAKE) tests
 	@scripts/check-long $(B) $(BUDGET)
+
+# A store of 100,000,000 events, half an hour or more; check-long makes a
+# smaller one.
+check-big: deps-test
+	@+$(SUBMAKE) tests
+	@$(B)/big/big_store --full
+
+# Some unit programs and a life of a store under memcheck.
+valgrind: deps-test
+	@scripts/deps valgrind
+	@+$(SUBMAKE) tests
+	@scripts/valgrind $(B)
 
 # Bugs put in on purpose: each must be found by some test.
 test-the-tests: deps-test

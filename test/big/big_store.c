@@ -25,10 +25,10 @@
 
 static const char help[] =
     "usage: big_store [options]\n"
-    "  --full        100,000,000 events, 10,000,000 keys, 1,000,000 streams,\n"
-    "                or as much of it as the disk has room for\n"
+    "  --full        100,000,000 events, 10,000,000 keys, 1,000,000 streams\n"
     "  --streams N   that many streams of 100 events, 10 keys for each "
-    "(20000)\n"
+    "(20000),\n"
+    "                or, of both, as much as the disk has room for\n"
     "  --dir DIR     where the store is put, and removed (BUILD/big/data)\n"
     "  --ceiling MB  memory that no process may pass, 0: any (64)\n";
 
@@ -529,28 +529,27 @@ static void check_kills(void)
     }
 }
 
-static uint64_t streams_that_fit(void)
+/* Up to n; few streams have room anywhere. */
+static uint64_t streams_that_fit(uint64_t n)
 {
     struct statvfs disk;
-    uint64_t n = STREAMS_FULL;
     must(statvfs(dir, &disk) == 0, "the disk cannot be asked");
     while (n > STREAMS_DEFAULT &&
            n * BYTES_OF_STREAM > disk.f_bavail * disk.f_frsize / 2)
         n /= 2;
-    return n / 1000 * 1000;
+    return n / VISITS * VISITS;
 }
 
 static void parse(int argc, char **argv)
 {
     static char beside[4096];
-    bool full = false;
     const char *slash = strrchr(argv[0], '/');
     snprintf(beside, sizeof beside, "%.*sdata",
              slash == NULL ? 0 : (int)(slash - argv[0]) + 1, argv[0]);
     dir = beside;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--full") == 0)
-            full = true;
+            streams = STREAMS_FULL;
         else if (strcmp(argv[i], "--streams") == 0 && i + 1 < argc)
             streams = strtoull(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc)
@@ -563,8 +562,7 @@ static void parse(int argc, char **argv)
     must(streams >= VISITS * 10 && streams % VISITS == 0, help);
     remove_store();
     must(mkdir(dir, 0777) == 0, "the folder cannot be made");
-    if (full)
-        streams = streams_that_fit();
+    streams = streams_that_fit(streams);
 }
 
 int main(int argc, char **argv)

@@ -215,12 +215,12 @@ int main(int argc, char **argv)
             random = long_ones();
     }
     printf("figure: %llu crash points, %llu states built, %llu unique states "
-           "opened, %llu crashed again in recovery, %llu written on; "
-           "violations %llu; %.0f s\n",
+           "opened, %llu crashed again in recovery, %llu written on, %llu "
+           "verified; violations %llu; %.0f s\n",
            (unsigned long long)x.points, (unsigned long long)x.images,
            (unsigned long long)x.unique, (unsigned long long)x.nested,
-           (unsigned long long)x.continued, (unsigned long long)x.violations,
-           seconds());
+           (unsigned long long)x.continued, (unsigned long long)x.verified,
+           (unsigned long long)x.violations, seconds());
     printf("figure: %llu stores damaged, %llu of them refused, the others "
            "read right\n",
            (unsigned long long)x.rotten, (unsigned long long)x.rot_refused);

@@ -14,6 +14,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -257,8 +258,19 @@ def main():
     given = parser.parse_args()
     # Power does not fail here: a store in memory will do.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    # Whoever ends the test lets it remove the folder.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = given.keep or tempfile.mkdtemp("", "persist-format-", memory)
     os.makedirs(folder, exist_ok=True)
+    try:
+        return run(given, folder)
+    finally:
+        if not given.keep:
+            shutil.rmtree(folder)
+
+
+def run(given, folder):
+    """Returns the exit code."""
     test = Test(folder, given.seed)
     test.golden()
     test.refuse_open_store()
@@ -283,8 +295,6 @@ def main():
         print("again: test/format/run.py --seed %d --stores %d --damages %d" % (
             given.seed, given.stores, given.damages))
     print("%d passed, %d failed" % (test.passed, len(test.failed)))
-    if not given.keep:
-        shutil.rmtree(folder)
     return 1 if test.failed else 0
 
 

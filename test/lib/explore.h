@@ -9,6 +9,7 @@
  * - what was served after recovery survives the next crash, also one inside
  *   the recovery;
  * - the store goes on: new commits get the model's numbers and survive;
+ * - what recovery accepts persist_verify finds undamaged, before and after;
  * - damage never reads as anything else: a bit, or in a closed store a whole
  *   sector. (In an open one the last batch cannot be told from a torn one, and
  *   a sector may hold the proof that there were others.) */
@@ -51,7 +52,7 @@ typedef struct explorer {
 
     /* figures */
     uint64_t sequences, points, images, unique, nested, continued, checks;
-    uint64_t rotten, rot_refused;
+    uint64_t rotten, rot_refused, verified;
     uint64_t violations;
 
     /* the run in hand */

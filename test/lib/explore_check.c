@@ -8,6 +8,8 @@
 #include "base/hash.h"
 #include "explore.h"
 
+enum { VERIFIED_OF = 16 }; /* one state of so many */
+
 /* ---- the set of states ------------------------------------------------ */
 
 static bool insert(uint64_t *set, size_t capacity, uint64_t key)
@@ -122,6 +124,46 @@ static void check_store(state *s, persist_store *store)
     if (!s->x->failed)
         check_blobs(s, store);
 }
+
+/* ---- verifying -------------------------------------------------------- */
+
+static bool note_damage(void *context, const persist_finding *f)
+{
+    buf *why = context;
+    if (f->damage)
+        buf_printf(why, "%s at %lld: %s\n", f->path, (long long)f->offset,
+                   f->what);
+    return true;
+}
+
+/* Verifying finds no damage in what recovery accepts, and changes nothing.
+ * Takes the image over. */
+static void check_verified(state *s, os_sim *image, bool recovered)
+{
+    const persist_options options = {.path = s->x->path == NULL ? "store"
+                                                                : s->x->path,
+                                     .os = os_sim_os(image)};
+    buf why = {0};
+    const persist_watcher watcher = {&why, note_damage, NULL};
+    persist_error error;
+    uint64_t before = os_sim_hash(image);
+    CHECK(!s->x->in_memory);
+    persist_status status = persist_verify(&options, &watcher, NULL, &error);
+    s->x->verified++;
+    s->x->checks++;
+    /* without a manifest there is no store yet: opening makes one */
+    if (status != PERSIST_OK && (recovered || status != PERSIST_BAD_STORE))
+        buf_put_str(&why, error.message);
+    if (os_sim_hash(image) != before || os_sim_open_files(image) != 0)
+        buf_put_str(&why, "something changed, or a file is open");
+    if (why.size > 0)
+        fail(s, recovered ? "verified after recovery" : "verified before it",
+             buf_slice(&why));
+    buf_release(&why);
+    os_sim_free(image);
+}
+
+/* ---- recovering ------------------------------------------------------- */
 
 static void in_recovery(void *context, const os_sim *sim, sim_call call)
 {
@@ -253,7 +295,15 @@ void explore_check(explorer *x, os_sim *image, const char *how)
                .lowest = x->acknowledged,
                .highest = x->model.latest,
                .crash_at = 1 + hash / 7 % 12};
+    bool verified = hash / 101 % VERIFIED_OF == 0;
+    os_sim *found = verified ? os_sim_kill(image) : NULL;
     persist_store *store = recover(&s, image);
+    if (!x->failed && verified) {
+        check_verified(&s, found, false);
+        check_verified(&s, os_sim_kill(image), true);
+    } else {
+        os_sim_free(found);
+    }
     persist_lsn shown = store == NULL ? 0 : persist_latest(store);
     char again[256];
     if (s.crashed != NULL && !x->failed &&
