@@ -10,6 +10,10 @@
     X(SKIP_LOG_SYNC, "reports a batch durable without syncing the log")        \
     X(EARLY_WATERMARK, "writes a watermark that is not durable yet")           \
     X(ACCEPT_CHECKSUM, "accepts a log record with a bad checksum")             \
+    X(ACCEPT_BLOCK, "accepts a block of a table with a bad checksum")          \
+    X(ACCEPT_ENDS, "accepts both ends of a table with a bad checksum")         \
+    X(ACCEPT_MANIFEST, "accepts a manifest with a bad checksum")               \
+    X(VERIFY_PASSES_LOG, "verifies, and does not tell of a damaged record")    \
     X(SKIP_DIR_SYNC, "does not sync the directory after a new manifest")       \
     X(SKIP_MANIFEST_SYNC, "renames a manifest that is not synced")             \
     X(SKIP_FOLDER_SYNC, "syncs the name of a new folder, not the folder")      \

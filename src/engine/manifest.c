@@ -226,7 +226,7 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
         slice_of((const uint8_t *)bytes.data + bytes.size - CHECKSUM_SIZE,
                  CHECKSUM_SIZE));
     slice summed = slice_of(bytes.data, bytes.size - CHECKSUM_SIZE);
-    if (cursor_u64(&tail) != hash_xxh64(summed))
+    if (cursor_u64(&tail) != hash_xxh64(summed) && !SEEDED_BUG(ACCEPT_MANIFEST))
         return damaged(error, "checksum");
     if (version != FORMAT_VERSION)
         return status_set(error, PERSIST_BAD_STORE,

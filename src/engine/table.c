@@ -8,6 +8,7 @@
 
 #include "base/cursor.h"
 #include "base/hash.h"
+#include "base/seeded_bug.h"
 #include "engine/numbered.h"
 
 enum {
@@ -46,7 +47,8 @@ static bool is_sealed(slice bytes, size_t size)
         return false;
     const uint8_t *data = bytes.data;
     cursor c = cursor_of(slice_of(data + size - CHECKSUM_SIZE, CHECKSUM_SIZE));
-    return cursor_u64(&c) == hash_xxh64(slice_of(data, size - CHECKSUM_SIZE));
+    return cursor_u64(&c) == hash_xxh64(slice_of(data, size - CHECKSUM_SIZE)) ||
+           SEEDED_BUG(ACCEPT_ENDS);
 }
 
 /* Nothing stands between the fields and the checksum. */
