@@ -22,7 +22,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 PROGRAMS = ["crash_states", "faults", "model", "damage"]
 STAGES = ["crash_states", "faults", "model", "damage",
-          "crash_states --only long", "faults --only disks", "faults --only allocations"]
+          "crash_states --only long", "faults --only disks",
+          "faults --only allocations"]
 SILENT_SECONDS = 5
 VIOLATION = re.compile(r"^(VIOLATION|ended in|stuck in)", re.M)
 FAILED = re.compile(r"^\d+ passed, [1-9]\d* failed$", re.M)

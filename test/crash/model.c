@@ -14,7 +14,7 @@
 #include "../lib/pair.h"
 #include "base/hash.h"
 
-enum { STEPS_MAX = 2000, WORD_MAX = 64 + STEPS_MAX * 6 };
+enum { PATH_SIZE = 256, STEPS_MAX = 2000, WORD_MAX = 64 + STEPS_MAX * 6 };
 
 static arguments args;
 static uint64_t checks;
@@ -72,8 +72,10 @@ static void choose_tables(pair *p, uint64_t seed)
 /* On the real system, with its thread, in a new directory. */
 static bool run_real(uint64_t seed, const script *s)
 {
-    char dir[] = "/tmp/persist-model-XXXXXX";
-    char path[64], command[96];
+    const char *folder = getenv("TMPDIR");
+    char dir[PATH_SIZE], path[PATH_SIZE + 8], command[PATH_SIZE + 16];
+    snprintf(dir, sizeof dir, "%s/persist-model-XXXXXX",
+             folder == NULL ? "/tmp" : folder);
     if (mkdtemp(dir) == NULL)
         return false;
     snprintf(path, sizeof path, "%s/store", dir);
@@ -82,7 +84,7 @@ static bool run_real(uint64_t seed, const script *s)
     p.options.segment_size = seed % 3 == 0 ? 4096 : 65536;
     choose_tables(&p, seed);
     bool ok = run(&p, seed, s);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
     return system(command) == 0 && ok;
 }
 
@@ -90,6 +92,7 @@ static bool run_simulated(uint64_t seed, const script *s, bool quiet)
 {
     pair p = {.sim = os_sim_new(seed), .quiet = quiet};
     p.by_steps = seed / 3 % 2 == 0;
+    p.aged = seed % 5 == 0;
     p.options.path = "store";
     p.options.segment_size = 4096u << seed % 5;
     p.options.os = os_sim_os(p.sim);

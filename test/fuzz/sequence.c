@@ -109,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                   .merge_width = 2 + (sizes >> 5 & 1),
                                   .cache_size = sizes & 64 ? 1 : 0,
                                   .compress = (sizes & 128) != 0};
-    model_begin(&w.model);
+    model_begin(&w.model, false);
     open_disk(&w);
     for (int i = 0; i < OPS_MAX && cursor_left(&c) >= 2; i++) {
         op o = {cursor_u8(&c) % OP_KINDS, cursor_u8(&c) % SERIALS};

@@ -271,12 +271,22 @@ static void apply(explorer *x, op o)
 /* A store that something was done to once, long ago. */
 static void grow_old(explorer *x)
 {
+    const op first = {OP_PUT_K, 0};
+    buf answers = {0}; /* they differ in the number of the commit */
+    persist_error error;
+    uint32_t memtable_size = x->memtable_size;
+    x->memtable_size = 1; /* it becomes a table */
     open_store(x);
-    if (!x->failed)
-        apply(x, (op){OP_PUT_K, 0});
+    if (!x->failed) {
+        model_apply(&x->model, first, &answers);
+        if (op_apply(x->store, first, &answers, &error) != PERSIST_OK)
+            explore_fail(x, "the first commit: %s", error.message);
+    }
+    buf_release(&answers);
     close_store(x);
+    x->memtable_size = memtable_size;
     if (!x->failed)
-        age_store(os_sim_os(x->sim), "store", ((uint64_t)1 << 31) - 4096);
+        age_store(os_sim_os(x->sim), "store", AGE_EPOCH);
 }
 
 static void background(explorer *x)
@@ -334,7 +344,7 @@ void explore_begin(explorer *x)
     x->random = 0;
     x->acknowledged = x->acknowledged_before = 0;
     x->blob_count = x->blobs_acknowledged = 0;
-    model_begin(&x->model);
+    model_begin(&x->model, x->aged);
     x->sim = os_sim_new(x->seed);
     os_sim_set_bug(x->sim, x->bug);
     /* Tables that are mapped, read, and some of each. */

@@ -40,7 +40,7 @@ typedef struct explorer {
     uint64_t seed;
     uint32_t segment_size;
     uint32_t memtable_size; /* 0: no table is made before the store closes */
-    bool aged;              /* the store begins with numbers close to 2^32 */
+    bool aged; /* it begins with numbers close to 2^32, see age.h */
     bool compress;
     const char *path; /* of the store; NULL: "store" */
     bool in_memory;   /* the memory backend is under test */

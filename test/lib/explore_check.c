@@ -41,7 +41,7 @@ static bool is_new(explorer *x, uint64_t image, uint64_t kind)
     if (x->seen_count * 2 >= x->seen_capacity)
         grow(x);
     uint64_t parts[6] = {image,
-                         x->model.digests[x->model.latest],
+                         model_digest_at(&x->model, x->model.latest),
                          x->model.latest,
                          x->acknowledged,
                          x->blobs_acknowledged,
@@ -342,7 +342,7 @@ static void check_rotten(explorer *x, persist_store *store, persist_lsn lowest)
     else if (status != PERSIST_OK)
         explore_fail(x, "reading: %s", error.message);
     else if (latest < lowest || latest > x->model.latest ||
-             hash_xxh64(buf_slice(&text)) != x->model.digests[latest])
+             hash_xxh64(buf_slice(&text)) != model_digest_at(&x->model, latest))
         explore_fail(x, "reads as something else: commit %llu of %llu",
                      (unsigned long long)latest, (unsigned long long)lowest);
     buf_release(&text);

@@ -4,15 +4,18 @@
 
 #include <stdlib.h>
 
+#include "age.h"
 #include "base/hash.h"
 #include "os_sim_disk.h"
 
-static persist_store *open_memory(void)
+static persist_store *open_memory(bool aged)
 {
     persist_store *store = NULL;
     persist_options options = {0};
     persist_status status = persist_open(&options, &store, NULL);
     CHECK(status == PERSIST_OK);
+    if (aged)
+        age_memory(store);
     return store;
 }
 
@@ -27,9 +30,24 @@ uint64_t model_digest(persist_store *store, persist_view view)
     return digest;
 }
 
-void model_begin(model *m)
+/* Where the digest of a state is kept. */
+static size_t index_of(const model *m, persist_lsn lsn)
 {
-    *m = (model){.store = open_memory()};
+    persist_lsn first = m->aged ? AGE_YEARS : 0;
+    CHECK(lsn >= first);
+    return lsn - first;
+}
+
+uint64_t model_digest_at(const model *m, persist_lsn lsn)
+{
+    CHECK(lsn <= m->latest);
+    return m->digests[index_of(m, lsn)];
+}
+
+void model_begin(model *m, bool aged)
+{
+    *m = (model){.aged = aged, .store = open_memory(aged)};
+    m->latest = persist_latest(m->store);
     m->digests = sim_more(NULL, 0, sizeof *m->digests);
     m->digests[0] = model_digest(m->store, PERSIST_LATEST);
 }
@@ -53,15 +71,15 @@ persist_status model_apply(model *m, op o, buf *answer)
     if (lsn == m->latest)
         return status;
     m->latest = lsn;
-    m->digests = sim_more(m->digests, lsn, sizeof *m->digests);
-    m->digests[lsn] = model_digest(m->store, PERSIST_LATEST);
+    m->digests = sim_more(m->digests, index_of(m, lsn), sizeof *m->digests);
+    m->digests[index_of(m, lsn)] = model_digest(m->store, PERSIST_LATEST);
     return status;
 }
 
 persist_store *model_at(const model *m, persist_lsn lsn)
 {
     CHECK(lsn <= m->latest);
-    persist_store *store = open_memory();
+    persist_store *store = open_memory(m->aged);
     buf ignored = {0};
     persist_error error;
     for (size_t i = 0; i < m->step_count && m->steps[i].lsn <= lsn; i++) {
@@ -99,7 +117,7 @@ static void explain(const model *m, persist_lsn lsn, slice actual, buf *why)
 static uint64_t digest_at(const model *m, persist_lsn lsn, persist_view view)
 {
     if (view == PERSIST_LATEST)
-        return m->digests[lsn];
+        return model_digest_at(m, lsn);
     persist_store *store = model_at(m, lsn);
     uint64_t digest = model_digest(store, view);
     persist_close(store, NULL);

@@ -12,15 +12,16 @@ typedef struct model_step {
 } model_step;
 
 typedef struct model {
+    bool aged; /* its first commit is the one after AGE_YEARS */
     persist_store *store;
     model_step *steps;
     size_t step_count;
-    uint64_t *digests; /* of the dump as of each lsn, from 0 */
+    uint64_t *digests; /* of the dump as of each lsn, from the first state */
     persist_lsn latest;
 } model;
 
-/* Makes the model of an empty store. */
-void model_begin(model *);
+/* Makes the model of an empty store, aged or not (age.h). */
+void model_begin(model *, bool aged);
 void model_end(model *);
 
 /* Does an op to the model; the answer is as op_apply gives it. */
@@ -35,6 +36,9 @@ persist_store *model_at(const model *, persist_lsn);
 /* Compares a store with the model as of the store's own latest commit. Returns
  * true if they are the same; else appends to why what is not. */
 bool model_matches(const model *, persist_store *, persist_view, buf *why);
+
+/* The digest as of a commit up to the latest one. */
+uint64_t model_digest_at(const model *, persist_lsn);
 
 /* The hash of a dump, as in digests. */
 uint64_t model_digest(persist_store *, persist_view);

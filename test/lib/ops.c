@@ -193,7 +193,7 @@ static void build_mixed(command *c, op o, uint64_t mark)
 /* Numbers and positions go on just below the next border of their coding. */
 static void build_leap(command *c, uint64_t mark)
 {
-    static const unsigned borders[] = {7, 12, 16, 31, 32, 47};
+    static const unsigned borders[] = {7, 12, 16, 31, 32, 47, 53, 62};
     size_t i = 0;
     while (i + 1 < sizeof borders / sizeof *borders &&
            mark + 1 >= (uint64_t)1 << borders[i])

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "age.h"
 #include "os_sim_disk.h"
 #include "store/store.h"
 
@@ -295,7 +296,29 @@ static persist_store *open_memory(const pair *p)
     options.path = NULL;
     persist_status status = persist_open(&options, &store, NULL);
     CHECK(status == PERSIST_OK);
+    if (p->aged)
+        age_memory(store);
     return store;
+}
+
+/* The first commit of all three, and of the one on disk long ago. */
+static void grow_old(pair *p)
+{
+    const persist_edit edit = {PERSIST_PUT, slice_str("k"), slice_str("v"), 0};
+    uint32_t memtable_size = p->options.memtable_size;
+    p->options.memtable_size = 1; /* it becomes a table */
+    open_disk(p);
+    CHECK(p->failed == NULL);
+    persist_store *stores[3] = {p->disk, p->latest, p->twin};
+    for (int i = 0; i < 3; i++) {
+        persist_status status =
+            persist_commit(stores[i], &edit, 1, NULL, NULL, NULL);
+        CHECK(status == PERSIST_OK);
+    }
+    close_disk(p);
+    p->options.memtable_size = memtable_size;
+    if (p->failed == NULL)
+        age_store(p->options.os, p->options.path, AGE_EPOCH);
 }
 
 void pair_background(pair *p)
@@ -322,6 +345,8 @@ void pair_begin(pair *p)
     p->latest = open_memory(p);
     p->twin = open_memory(p);
     p->waiting = sim_alloc(PAIR_PENDING_MAX * sizeof *p->waiting);
+    if (p->aged)
+        grow_old(p);
     open_disk(p);
 }
 

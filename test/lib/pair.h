@@ -46,6 +46,7 @@ typedef struct pair {
     uint64_t random;
     persist_options options;
     os_sim *sim;           /* NULL: the real system */
+    bool aged;             /* simulated only; see age.h */
     bool by_steps;         /* flushes and merges come with pair_background */
     persist_store *disk;   /* under test */
     persist_store *latest; /* all that was committed */

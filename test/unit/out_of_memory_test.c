@@ -163,7 +163,7 @@ static void check_commits(bool on_disk, uint64_t nth)
 {
     world w = {0};
     buf why = {0};
-    model_begin(&w.model);
+    model_begin(&w.model, false);
     if (on_disk)
         w.sim = os_sim_new(1);
     arm(nth);
