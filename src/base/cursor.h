@@ -55,7 +55,8 @@ static inline uint64_t join_sevens(uint64_t w)
 }
 
 /* LEB128; fails on more than 64 bits or a form longer than needed. The short
- * ways are for numbers of one byte, and for those that end within eight. */
+ * ways are for numbers of one byte and of two, and for those that end within
+ * eight. */
 uint64_t cursor_varint_long(cursor *);
 
 static inline uint64_t cursor_varint(cursor *c)
@@ -65,6 +66,10 @@ static inline uint64_t cursor_varint(cursor *c)
     if (left >= 1 && at[0] < 0x80) {
         c->at = at + 1;
         return at[0];
+    }
+    if (left >= 2 && at[1] > 0 && at[1] < 0x80) {
+        c->at = at + 2;
+        return (uint64_t)at[1] << 7 | (at[0] & 0x7f);
     }
     uint64_t w, ends = 0;
     if (left >= sizeof w) {

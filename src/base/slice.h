@@ -32,13 +32,23 @@ static inline bool slice_starts_with(slice s, slice prefix)
            (prefix.size == 0 || memcmp(s.data, prefix.data, prefix.size) == 0);
 }
 
-/* Eight bytes as a number, the highest first. */
+/* Eight and four bytes as a number, the highest first. */
 static inline uint64_t big_u64(const uint8_t *at)
 {
     uint64_t value;
     memcpy(&value, at, sizeof value);
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     value = __builtin_bswap64(value);
+#endif
+    return value;
+}
+
+static inline uint32_t big_u32(const uint8_t *at)
+{
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    value = __builtin_bswap32(value);
 #endif
     return value;
 }

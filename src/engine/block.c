@@ -335,31 +335,31 @@ bool block_get_long(const block_view *v, uint32_t from, uint32_t end,
 
 /* ---- searching -------------------------------------------------------- */
 
-static uint32_t big_u32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 |
-           (uint32_t)at[2] << 8 | (uint32_t)at[3];
-}
-
 static uint32_t head_at(const block_view *v, uint32_t index)
 {
     return big_u32(v->heads + (size_t)index * BLOCK_HEAD_SIZE);
 }
 
-/* Returns the first head that is not less. The way through the loop does not
- * depend on the heads, so that none of it is guessed. */
+/* Returns the first head that is not less. Three heads are compared at a time,
+ * since none waits for another, and the way through the loops does not depend
+ * on them, so that none of it is guessed. */
 static uint32_t search_heads(const block_view *v, uint32_t head)
 {
     CHECK(v->count > 0);
-    const uint8_t *low = v->heads;
-    for (uint32_t left = v->count; left > 1;) {
-        uint32_t half = left / 2;
-        const uint8_t *middle = low + (size_t)half * BLOCK_HEAD_SIZE;
-        low = big_u32(middle - BLOCK_HEAD_SIZE) < head ? middle : low;
-        left -= half;
+    uint32_t low = 0, left = v->count;
+    for (uint32_t part = left / 4; part > 0; part = left / 4) {
+        uint32_t at = low + part - 1;
+        uint32_t less = (head_at(v, at) < head) +
+                        (head_at(v, at + part) < head) +
+                        (head_at(v, at + 2 * part) < head);
+        low += less * part;
+        left -= 3 * part;
     }
-    return (uint32_t)((size_t)(low - v->heads) / BLOCK_HEAD_SIZE) +
-           (big_u32(low) < head);
+    uint32_t found = low;
+    for (uint32_t at = low; at < low + left; at++)
+        found += head_at(v, at) < head;
+    CHECK(found <= v->count);
+    return found;
 }
 
 /* Compares the rest of an entry's key with one of the same head; an entry

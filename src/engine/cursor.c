@@ -41,7 +41,7 @@ persist_status engine_read(engine *e, engine_cursor *out, engine_read_kind kind,
     out->kind = kind;
     out->left = limit;
     out->broken = PERSIST_OK;
-    out->at = out->ready_count = 0;
+    out->ready_count = 0;
     snapshot_open(e, view, &out->snapshot);
     persist_status status = open_reader(out, name, after, from, error);
     if (status != PERSIST_OK)
@@ -58,10 +58,11 @@ void engine_cursor_close(engine_cursor *c)
 }
 
 /* A cursor that has failed goes on failing: its end is not the end. */
-static persist_status account(engine_cursor *c, persist_status status)
+static persist_status account(engine_cursor *c, persist_status status,
+                              uint64_t count)
 {
     if (status == PERSIST_OK)
-        c->left--;
+        c->left -= count;
     if (status > PERSIST_NONE)
         c->broken = status;
     return status;
@@ -72,34 +73,22 @@ static persist_status still_broken(const engine_cursor *c, persist_error *error)
     return status_set(error, c->broken, "the cursor has failed before");
 }
 
-static persist_status refill(engine_cursor *c, persist_error *error)
+persist_status engine_next_events(engine_cursor *c, const persist_event **out,
+                                  size_t *count, persist_error *error)
 {
     CHECK(c->kind <= ENGINE_ALL);
     if (c->broken != PERSIST_OK)
         return still_broken(c, error);
     if (c->left == 0)
         return PERSIST_NONE;
-    c->at = c->ready_count = 0;
+    c->ready_count = 0;
     persist_status status = c->kind == ENGINE_ALL
                                 ? order_reader_next(c, error)
                                 : stream_reader_next(c, error);
-    if (status > PERSIST_NONE)
-        c->broken = status;
-    return status;
-}
-
-persist_status engine_next_event(engine_cursor *c, persist_event *out,
-                                 persist_error *error)
-{
-    if (UNLIKELY(c->at == c->ready_count)) {
-        persist_status status = refill(c, error);
-        if (status != PERSIST_OK)
-            return status;
-    }
-    CHECK(c->at < c->ready_count);
-    *out = c->ready[c->at++];
-    c->left--;
-    return PERSIST_OK;
+    CHECK(c->ready_count <= c->left);
+    *out = c->ready;
+    *count = c->ready_count;
+    return account(c, status, c->ready_count);
 }
 
 persist_status engine_next_key(engine_cursor *c, slice *name, slice *value,
@@ -111,5 +100,5 @@ persist_status engine_next_key(engine_cursor *c, slice *name, slice *value,
     if (c->left == 0)
         return PERSIST_NONE;
     persist_status status = name_reader_next(c, name, value, error);
-    return account(c, status);
+    return account(c, status, 1);
 }

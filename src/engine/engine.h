@@ -334,9 +334,9 @@ typedef struct engine_cursor {
     engine *engine;
     snapshot snapshot;
     engine_read_kind kind;
-    uint64_t left;            /* how many may still come */
-    persist_status broken;    /* what it failed with; PERSIST_OK: it did not */
-    uint32_t at, ready_count; /* events in hand: ready[at] comes next */
+    uint64_t left;         /* how many may still come */
+    persist_status broken; /* what it failed with; PERSIST_OK: it did not */
+    uint32_t ready_count;  /* events in hand */
     persist_event ready[CURSOR_EVENTS];
     union {
         stream_reader stream;
@@ -349,8 +349,9 @@ typedef struct engine_cursor {
 persist_status engine_read(engine *, engine_cursor *out, engine_read_kind,
                            slice name, const slice *after, uint64_t from,
                            uint64_t limit, persist_view, persist_error *);
-persist_status engine_next_event(engine_cursor *, persist_event *,
-                                 persist_error *);
+/* The next events, one or more, which the cursor owns until the next call. */
+persist_status engine_next_events(engine_cursor *, const persist_event **out,
+                                  size_t *count, persist_error *);
 persist_status engine_next_key(engine_cursor *, slice *name, slice *value,
                                persist_error *);
 void engine_cursor_close(engine_cursor *);

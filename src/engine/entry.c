@@ -5,6 +5,8 @@
 
 #include "base/cursor.h"
 
+enum { CACHE_LINE = 64, RUN_AHEAD = 32 * CACHE_LINE };
+
 /* ---- streams ---------------------------------------------------------- */
 
 void entry_put_stream(buf *b, const stream_entry *e)
@@ -126,28 +128,96 @@ bool entry_get_event(slice key, slice value, event_entry *out)
     return get_event(key, value, out);
 }
 
+/* What the keys of neighbours have in common: all of it but their last bytes,
+ * which are the low ones of the seq and lie in the head. So most of a run's
+ * keys need not be put together. */
+typedef struct key_shape {
+    uint32_t rest;   /* bytes behind the prefix; 0: nothing is known */
+    uint32_t common; /* of these, before those of the seq */
+    uint32_t mask;   /* of the seq's bits that are there */
+    uint64_t high;   /* its others */
+    uint64_t least;  /* that has as many bytes */
+} key_shape;
+
+static uint32_t rest_number(const block_entry *e)
+{
+    CHECK(e->rest > 0 && e->rest <= BLOCK_HEAD_SIZE);
+    return big_u32(e->head) >> (32 - 8 * e->rest);
+}
+
+/* The shape of a key that was found to be well-formed. */
+static key_shape shape_of(const block_entry *e, uint64_t seq)
+{
+    CHECK(seq > 0);
+    if (e->rest == 0 || e->rest > BLOCK_HEAD_SIZE)
+        return (key_shape){0};
+    unsigned top = (63 - (unsigned)__builtin_clzll(seq)) / 8;
+    unsigned there = e->rest < top + 1 ? e->rest : top + 1;
+    uint32_t mask = UINT32_MAX >> (32 - 8 * there);
+    return (key_shape){e->rest, rest_number(e) & ~mask, mask,
+                       seq & ~(uint64_t)mask, (uint64_t)1 << (8 * top)};
+}
+
+/* Decodes an entry whose key has the shape, and which is no anchor; false if
+ * it is another one. */
+static inline bool get_alike(const key_shape *s, const block_entry *entry,
+                             event_entry *out)
+{
+    if (entry->rest != s->rest || s->rest == 0)
+        return false;
+    uint32_t number = rest_number(entry);
+    out->seq = s->high | (number & s->mask);
+    if ((number & ~s->mask) != s->common || out->seq < s->least)
+        return false;
+    cursor c = cursor_of(entry->value);
+    uint64_t packed = cursor_varint(&c);
+    out->position = packed >> 1;
+    out->data = slice_of(c.at, cursor_left(&c));
+    return !c.failed && (packed & 1) == 0;
+}
+
+/* Decodes any entry of a block; false if it is no well-formed event. */
+static bool get_whole(const block_view *v, const block_entry *entry,
+                      event_entry *out)
+{
+    uint8_t key[ENTRY_EVENT_KEY_MAX + BLOCK_HEAD_SIZE];
+    size_t size = block_key_size(v, entry);
+    if (size > ENTRY_EVENT_KEY_MAX)
+        return false;
+    memcpy(key, v->prefix, v->prefix_size);
+    block_put_rest(entry, key + v->prefix_size);
+    return get_event(slice_of(key, size), entry->value, out);
+}
+
+/* The processor foresees what lies ahead only within a page. */
+static inline void fetch_behind(slice data)
+{
+    uintptr_t ahead = (uintptr_t)data.data + RUN_AHEAD;
+    for (size_t at = 0; at < data.size && at < RUN_AHEAD; at += CACHE_LINE)
+        __builtin_prefetch((const void *)(ahead + at));
+}
+
 uint32_t entry_get_run(const block_view *v, const event_run *run,
                        persist_event *out, uint32_t most)
 {
     const block_view view = *v;
-    uint8_t key[ENTRY_EVENT_KEY_MAX + BLOCK_HEAD_SIZE];
+    key_shape shape = {0};
     uint32_t n = 0, at = run->at;
     block_entry entry;
     event_entry e;
-    if (view.prefix_size > ENTRY_EVENT_KEY_MAX)
-        return 0;
-    memcpy(key, view.prefix, view.prefix_size);
     /* back from 0 leads beyond the count, too */
     for (; n < most && at < view.count; at += run->back ? UINT32_MAX : 1) {
         if (!block_get(&view, at, &entry))
             break;
-        size_t size = block_key_size(&view, &entry);
-        if (size > ENTRY_EVENT_KEY_MAX)
+        if (!get_alike(&shape, &entry, &e)) {
+            if (!get_whole(&view, &entry, &e) || e.ordinal != run->ordinal)
+                break;
+            shape = shape_of(&entry, e.seq);
+        }
+        if (e.seq < run->low || e.seq > run->high)
             break;
-        block_put_rest(&entry, key + view.prefix_size);
-        if (!get_event(slice_of(key, size), entry.value, &e) ||
-            e.ordinal != run->ordinal || e.seq < run->low || e.seq > run->high)
-            break;
+        if (!run->back)
+            fetch_behind(e.data);
         out[n++] = (persist_event){run->name, e.data, e.seq, e.position};
     }
     return n;

@@ -161,29 +161,21 @@ static persist_status next_in_memtable(engine_cursor *c)
     return PERSIST_OK;
 }
 
-static bool is_wanted(const stream_reader *r, const event_entry *e)
-{
-    return e->ordinal == r->ordinal && e->seq >= r->low && e->seq <= r->high;
-}
-
-/* Takes the events behind the one that the iterator is at, as long as they lie
- * in its block, and stands at the last one. What is not an event is left for
- * the next step of the iterator, which says so. */
-static void take_run(engine_cursor *c)
+/* Takes events from the one on that the iterator is at, as long as they lie in
+ * its block, and stands at the last one; returns how many. */
+static uint32_t take_run(engine_cursor *c)
 {
     stream_reader *r = &c->u.stream;
     const table_step *leaf = table_leaf(&r->iter);
-    uint32_t step = r->back ? UINT32_MAX : 1;
-    event_run run = {leaf->at + step, r->back, r->ordinal,
-                     r->low,          r->high, r->name};
-    uint64_t most = c->left - c->ready_count;
-    if (most > CURSOR_EVENTS - c->ready_count)
-        most = CURSOR_EVENTS - c->ready_count;
-    uint32_t n = entry_get_run(&leaf->view, &run, c->ready + c->ready_count,
-                               (uint32_t)most);
-    c->ready_count += n;
-    table_iter_set(&r->iter, leaf->at + step * n);
-    r->seq = c->ready[c->ready_count - 1].seq;
+    event_run run = {leaf->at, r->back, r->ordinal, r->low, r->high, r->name};
+    uint32_t most = c->left < CURSOR_EVENTS ? (uint32_t)c->left : CURSOR_EVENTS;
+    uint32_t n = entry_get_run(&leaf->view, &run, c->ready, most);
+    if (n == 0)
+        return 0;
+    c->ready_count = n;
+    table_iter_set(&r->iter, r->back ? leaf->at - (n - 1) : leaf->at + (n - 1));
+    r->seq = c->ready[n - 1].seq;
+    return n;
 }
 
 static persist_status next_in_table(engine_cursor *c, persist_error *error)
@@ -197,15 +189,11 @@ static persist_status next_in_table(engine_cursor *c, persist_error *error)
         status = r->back ? table_previous(&r->iter, error)
                          : table_next(&r->iter, error);
     r->ahead = false;
-    if (status == PERSIST_OK)
-        status = table_get_event(&r->iter, &e, error);
-    if (status != PERSIST_OK)
+    if (status != PERSIST_OK || take_run(c) > 0)
         return status;
-    if (!is_wanted(r, &e))
-        return PERSIST_NONE;
-    put(c, e.seq, e.position, e.data);
-    take_run(c);
-    return PERSIST_OK;
+    /* what is there is not in range, or another stream's, or damaged */
+    status = table_get_event(&r->iter, &e, error);
+    return status == PERSIST_OK ? PERSIST_NONE : status;
 }
 
 persist_status stream_reader_next(engine_cursor *c, persist_error *error)

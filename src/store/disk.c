@@ -138,7 +138,16 @@ static persist_status disk_next_event(persist_cursor *cursor,
                                       persist_event *out, persist_error *error)
 {
     CHECK(cursor->backend == &disk_backend);
-    return engine_next_event(&((disk_cursor *)cursor)->cursor, out, error);
+    const persist_event *events;
+    size_t count;
+    persist_status status = engine_next_events(&((disk_cursor *)cursor)->cursor,
+                                               &events, &count, error);
+    if (status != PERSIST_OK)
+        return status;
+    *out = events[0];
+    cursor->ready = events + 1;
+    cursor->ready_end = events + count;
+    return PERSIST_OK;
 }
 
 static persist_status disk_next_key(persist_cursor *cursor, slice *name,

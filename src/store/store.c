@@ -183,9 +183,11 @@ static persist_status open_cursor(persist_store *store,
         status = args_name(*request->after, "name to start after", error);
     if (status == PERSIST_OK)
         status = store->backend->read(store, request, out, error);
-    if (status == PERSIST_OK)
-        (*out)->kind = request->kind;
-    return status;
+    if (status != PERSIST_OK)
+        return status;
+    (*out)->kind = request->kind;
+    (*out)->ready = (*out)->ready_end = NULL;
+    return PERSIST_OK;
 }
 
 persist_status persist_read(persist_store *store, persist_slice stream,
@@ -245,6 +247,10 @@ persist_status persist_next_event(persist_cursor *cursor, persist_event *out,
         return args_closed(error, "cursor");
     if (out == NULL)
         return args_missing(error, "out");
+    if (LIKELY(cursor->ready != cursor->ready_end)) {
+        *out = *cursor->ready++;
+        return PERSIST_OK;
+    }
     if (reads_names(cursor))
         return status_set(error, PERSIST_BAD_REQUEST,
                           "the cursor reads names, not events");

@@ -79,6 +79,9 @@ struct persist_store {
 struct persist_cursor {
     const store_backend *backend;
     read_kind kind; /* set by store.c, which checks it */
+    /* Events that the backend has put in hand besides the one it returned;
+     * store.c gives them out before it asks for more. */
+    const persist_event *ready, *ready_end;
 };
 struct persist_blob_writer {
     const store_backend *backend;
