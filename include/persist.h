@@ -70,8 +70,9 @@ typedef struct persist_options {
     uint32_t cache_size;    /* bytes of table blocks kept in memory; 0: the
                                default, 16 MiB */
     uint32_t merge_width;   /* so many tables of about one size are merged, 2
-                               to 64; 0: the default, 8, or
-                               32 where each stream has a block or more */
+                               to 64; 0: the default, 8, or 32 where there are
+                               no more streams, keys and command ids than
+                               blocks */
     uint32_t packed_max;    /* blobs of up to so many bytes share files, bigger
                                ones have their own; at most 64 MiB. 0: the
                                default, 1 MiB */

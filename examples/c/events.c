@@ -2,7 +2,7 @@
 /* A store in a C program: an order and its read model in one durable commit,
  * an expectation that fails, and the events read back.
  *
- *     usage: events DIRECTORY */
+ *     usage: events [DIRECTORY] */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

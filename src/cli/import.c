@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/import.h"
+#include "engine/layout.h"
 
 enum { BLOB_STEP_SIZE = 1 << 20 };
 
@@ -308,6 +309,13 @@ static persist_status check_old(import *im)
 {
     char path[IMPORT_PATH_SIZE];
     static const char *const names[] = {"streams", "kv", "blobs"};
+    os_stat log;
+    if (os_join(path, sizeof path, im->dir, LAYOUT_LOG) == 0 &&
+        im->os->stat(im->os, path, &log) == 0)
+        return status_set(&im->error, PERSIST_BAD_STORE,
+                          "%s is a store of this version: there is nothing to "
+                          "import; open it",
+                          im->dir);
     for (size_t i = 0; i < 3; i++) {
         os_stat found;
         if (os_join(path, sizeof path, im->dir, names[i]) == 0 &&

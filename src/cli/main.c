@@ -45,14 +45,38 @@ static const char help[] =
     "is\n"
     "well, 1 something is damaged, 2 it could not run.\n";
 
-static const struct {
+typedef struct command {
     const char *name;
     int (*run)(cli *);
-} commands[] = {
-    {"stat", cli_stat},     {"streams", cli_streams}, {"read", cli_read},
-    {"log", cli_log},       {"kv", cli_kv},           {"import", cli_import},
-    {"verify", cli_verify},
+    const char *options; /* those that it takes, by their letters below */
+    bool has_arguments;
+} command;
+
+static const command commands[] = {
+    {"stat", cli_stat, "sj", false},
+    {"streams", cli_streams, "sjla", false},
+    {"read", cli_read, "sjfl", true},
+    {"log", cli_log, "sjfl", false},
+    {"kv", cli_kv, "sjlpa", true},
+    {"import", cli_import, "jL", true},
+    {"verify", cli_verify, "sjq", true},
 };
+
+static const struct option option_table[] = {
+    {"store", required_argument, NULL, 's'},
+    {"json", no_argument, NULL, 'j'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"from", required_argument, NULL, 'f'},
+    {"limit", required_argument, NULL, 'l'},
+    {"prefix", required_argument, NULL, 'p'},
+    {"after", required_argument, NULL, 'a'},
+    {"legacy", no_argument, NULL, 'L'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},
+    {NULL, 0, NULL, 0},
+};
+
+enum { OPTIONS = sizeof option_table / sizeof option_table[0] - 1 };
 
 persist_store *cli_open(const char *dir, bool create)
 {
@@ -84,57 +108,87 @@ static bool parse_number(const char *text, uint64_t *out)
     return *text == '\0';
 }
 
-/* Returns false after saying what is wrong. */
-static bool parse_options(int argc, char **argv, cli *c)
+/* Says what is wrong with a command or an option. */
+static int wrong(const char *what, const char *why)
 {
-    static const struct option table[] = {
-        {"store", required_argument, NULL, 's'},
-        {"json", no_argument, NULL, 'j'},
-        {"quiet", no_argument, NULL, 'q'},
-        {"from", required_argument, NULL, 'f'},
-        {"limit", required_argument, NULL, 'l'},
-        {"prefix", required_argument, NULL, 'p'},
-        {"after", required_argument, NULL, 'a'},
-        {"legacy", no_argument, NULL, 'L'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
-    };
+    char text[256];
+    snprintf(text, sizeof text, "COMMAND [arguments] [options]: %s %s", what,
+             why);
+    return cli_usage(text);
+}
+
+/* Takes an option over; false if its value is no number. */
+static bool take(cli *c, int option)
+{
+    switch (option) {
+    case 's':
+        c->store = optarg;
+        break;
+    case 'j':
+        c->json = true;
+        break;
+    case 'q':
+        c->quiet = true;
+        break;
+    case 'f':
+        return parse_number(optarg, &c->from);
+    case 'l':
+        return parse_number(optarg, &c->limit);
+    case 'p':
+        c->prefix = optarg;
+        break;
+    case 'a':
+        c->after = optarg;
+        break;
+    case 'L':
+        c->legacy = true;
+        break;
+    default:
+        CHECK(option == 'h' || option == 'v');
+        c->topic = option == 'h' ? "help" : "version";
+    }
+    return true;
+}
+
+/* Returns false after saying what is wrong. given: for each option whether it
+ * was there. */
+static bool parse_options(int argc, char **argv, cli *c, bool given[OPTIONS])
+{
     opterr = 0;
-    for (int o; (o = getopt_long(argc, argv, "h", table, NULL)) != -1;) {
-        bool good = true;
-        if (o == 's')
-            c->store = optarg;
-        else if (o == 'j')
-            c->json = true;
-        else if (o == 'q')
-            c->quiet = true;
-        else if (o == 'f')
-            good = parse_number(optarg, &c->from);
-        else if (o == 'l')
-            good = parse_number(optarg, &c->limit);
-        else if (o == 'p')
-            c->prefix = optarg;
-        else if (o == 'a')
-            c->after = optarg;
-        else if (o == 'L')
-            c->legacy = true;
-        else if (o == 'h' || o == 'v')
-            c->topic = o == 'h' ? "help" : "version";
-        else
-            good = false;
-        if (!good) {
-            (void)cli_usage("COMMAND [arguments] [options]: an option is "
-                            "unknown, or its value is no number");
+    for (int o; (o = getopt_long(argc, argv, "h", option_table, NULL)) != -1;) {
+        const char *text = argv[optind - 1];
+        if (o == '?') {
+            (void)wrong(text, "is no option, or its value is missing");
             return false;
         }
+        if (!take(c, o)) {
+            (void)wrong(text, "is no number");
+            return false;
+        }
+        for (int i = 0; i < OPTIONS; i++)
+            given[i] = given[i] || option_table[i].val == o;
     }
     c->args = argv + optind;
     c->arg_count = argc - optind;
     return true;
 }
 
-static int run(cli *c)
+/* What a command would pass over in silence is refused. */
+static int run_command(const command *k, cli *c, const bool given[OPTIONS])
+{
+    char text[64];
+    for (int i = 0; i < OPTIONS; i++) {
+        if (!given[i] || strchr(k->options, option_table[i].val) != NULL)
+            continue;
+        snprintf(text, sizeof text, "takes no --%s", option_table[i].name);
+        return wrong(k->name, text);
+    }
+    if (!k->has_arguments && c->arg_count > 0)
+        return wrong(k->name, "takes no argument");
+    return k->run(c);
+}
+
+static int run(cli *c, const bool given[OPTIONS])
 {
     const char *name = c->topic;
     if (name == NULL && c->arg_count > 0)
@@ -151,8 +205,8 @@ static int run(cli *c)
     c->arg_count--;
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(name, commands[i].name) == 0)
-            return commands[i].run(c);
-    return cli_usage("COMMAND [arguments] [options]: no such command");
+            return run_command(&commands[i], c, given);
+    return wrong(name, "is no command");
 }
 
 int main(int argc, char **argv)
@@ -163,9 +217,10 @@ int main(int argc, char **argv)
         .limit = PERSIST_NO_LIMIT,
     };
     os_stream_begin();
-    if (!parse_options(argc, argv, &c))
+    bool given[OPTIONS] = {false};
+    if (!parse_options(argc, argv, &c, given))
         return 2;
-    int code = run(&c);
+    int code = run(&c, given);
     buf_release(&c.out);
     return code;
 }

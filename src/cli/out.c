@@ -33,7 +33,8 @@ int cli_fail(const persist_error *error)
     char text[2 * PERSIST_MESSAGE_MAX + PERSIST_PATH_MAX];
     int n = snprintf(text, sizeof text, "persist: %s: %s",
                      persist_status_code(error->status), error->message);
-    if ((error->has & PERSIST_HAS_OFFSET) != 0 && n > 0 &&
+    if ((error->has & PERSIST_HAS_OFFSET) != 0 &&
+        strstr(error->message, error->path) == NULL && n > 0 &&
         (size_t)n < sizeof text)
         snprintf(text + n, sizeof text - (size_t)n, " (%s, byte %llu)",
                  error->path, (unsigned long long)error->offset);

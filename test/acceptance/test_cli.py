@@ -80,6 +80,12 @@ class Looking(Tool):
         for arguments in ([], ["nope"], ["--nope"], ["read"], ["kv"]):
             self.assertEqual(self.on_store(*arguments, code=2), "")
             self.assertNotEqual(self.errors, "")
+        for arguments, named in ((["stat", "--limit", "3"], "--limit"),
+                                 (["log", "more"], "log"),
+                                 (["nope"], "nope"), (["--nope"], "--nope"),
+                                 (["log", "--from", "3x"], "3x")):
+            self.assertEqual(self.on_store(*arguments, code=2), "")
+            self.assertIn(named, self.errors)
         self.persist("--store", self.dir + "/absent", "stat", code=1)
         self.assertFalse(os.path.exists(self.dir + "/absent"))
         s = self.serve()
@@ -178,6 +184,15 @@ class Legacy(Tool):
                      code=1)
         self.assertFalse(os.path.exists(self.store))
         self.persist("import", self.old, self.store, code=2)
+
+    def test_a_store_is_not_the_old_layout(self):
+        s = self.serve()
+        s.perform("persist/kv-put", '"k"', "1")
+        self.end(s)
+        self.persist("import", "--legacy", self.store, self.dir + "/new",
+                     code=1)
+        self.assertIn("nothing to import", self.errors)
+        self.assertFalse(os.path.exists(self.dir + "/new"))
 
 
 if __name__ == "__main__":
