@@ -29,6 +29,7 @@
     X(SKIP_TABLE_NAME_SYNC, "lists a table whose name is not durable")         \
     X(MERGE_FORGETS_ONCE, "drops command ids when it merges tables")           \
     X(MERGE_FORGETS_DELETE, "drops a deletion that an older table needs")      \
+    X(PAID_MERGE_FORGETS, "drops such a deletion in merges reads paid for")    \
     X(MERGE_FORGETS_BLOB, "drops the places of blobs when it merges tables")   \
     X(BLOB_NO_SYNC, "names a blob in the log that is not synced")              \
     X(BLOB_LATE_SYNC, "syncs a pack after the log that names its bytes")       \

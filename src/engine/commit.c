@@ -109,6 +109,8 @@ persist_status engine_once_find(engine *e, slice id,
     persist_status status = PERSIST_OK;
     if (o == NULL)
         status = layers_below_once(snap.layers, id, &o, &owned, error);
+    if (o == NULL || owned != NULL)
+        credit_note_looks(&snap, TABLE_ONCES, NULL);
     if (status == PERSIST_OK && o->lsn > snap.lsn)
         status = PERSIST_NONE;
     if (status == PERSIST_OK) {

@@ -257,6 +257,8 @@ static persist_status set_sizes(engine *e, const persist_options *options,
                                                    : options->memtable_size;
     e->merge_width = options->merge_width;
     e->compress = options->compress;
+    e->credit_share = e->memtable_size / CREDIT_SHARE + 1;
+    e->credit_factor = 1;
     e->block_size = (uint32_t)(e->memtable_size / BLOCKS_OF_MEMTABLE);
     if (e->block_size > BLOCK_SIZE_MAX)
         e->block_size = BLOCK_SIZE_MAX;
@@ -408,6 +410,12 @@ void engine_by_steps(engine *e)
 {
     CHECK(!e->upkeep.thread_runs);
     e->upkeep.by_steps = true;
+}
+
+void engine_reads_pay(engine *e, uint32_t times)
+{
+    CHECK(times > 0);
+    e->credit_factor = times;
 }
 
 void engine_stats(engine *e, persist_stats *out)

@@ -39,7 +39,9 @@ typedef struct upkeep {
     bool by_steps; /* without a thread: no more than engine_step is told to */
     bool merging;
     merge merge;
-    bool flushed; /* something, since the opening */
+    bool paid;               /* the merge is one that reads have paid for */
+    atomic_bool flushed;     /* something, since the opening */
+    _Atomic uint64_t credit; /* bytes of merging that reads have paid for */
     dropped_table *dropped;
     size_t dropped_count, dropped_capacity;
 
@@ -61,6 +63,8 @@ typedef struct engine {
     unsigned merge_width;   /* 0: by what the tables hold */
     uint32_t block_size;
     bool compress;
+    uint64_t credit_share;  /* what a reader has wasted when it hands it in */
+    uint32_t credit_factor; /* what reads waste counts so often; for tests */
     table_place table_place;
     cache cache;
     arena_pool pool; /* of the memtables */
@@ -116,6 +120,10 @@ persist_status engine_use(engine *, persist_error *);
 /* Leaves the work to engine_step from now on, but for what a commit cannot go
  * on without: so a test decides what comes between two steps. */
 void engine_by_steps(engine *);
+
+/* Counts what reads waste so many times: so a test gets merges that reads pay
+ * for. Before the first read. */
+void engine_reads_pay(engine *, uint32_t times);
 
 /* Fills in the figures. */
 void engine_stats(engine *, persist_stats *);
@@ -185,6 +193,10 @@ persist_status upkeep_freeze(engine *, bool *did, persist_error *);
 persist_status upkeep_await(engine *, persist_error *);
 /* Tells the thread that there is work; works if there is none. */
 void upkeep_call(engine *);
+/* The same, but without a thread it is left for later: for readers. */
+void upkeep_wake(engine *);
+/* Tells whether this opening may begin a merge of these layers. */
+bool upkeep_may_merge(const engine *, const layers *);
 /* Makes one step of what is due; *did tells whether there was any. */
 persist_status upkeep_step(engine *, bool *did, persist_error *);
 /* Writes what the log holds into a table if that makes opening fast. */
@@ -248,6 +260,21 @@ persist_status snapshot_find(engine *, const snapshot *, slice name,
 persist_status snapshot_state(engine *, const snapshot *, slice name,
                               stream_state *, persist_error *);
 
+/* ---- credit.c: merging that reading pays for --------------------------- */
+
+/* Notes what a reader wastes, in bytes of merging that take as long. */
+void credit_note(const snapshot *, uint64_t bytes);
+/* The same for a look-up in the tables, of which the last it looked into is
+ * that, or the oldest if it is NULL. */
+void credit_note_looks(const snapshot *, table_section, const table *last);
+/* Hands in what was noted. */
+void credit_hand_in(engine *, const snapshot *);
+/* Tells whether what was handed in covers the merge that gains most for what
+ * it costs: that of the tables from *from on. */
+bool credit_covers(const engine *, const layers *, size_t *from);
+/* Uses all of it up. */
+void credit_spend(engine *);
+
 /* ---- cursor.c, read_stream.c, read_all.c, read_names.c ------------------ */
 
 typedef enum engine_read_kind {
@@ -270,6 +297,7 @@ typedef struct stream_reader {
     size_t newest;      /* number of the newest layer that has the stream */
     stream_entry entry; /* and its entry there, if that is a table */
     uint64_t ordinal;
+    bool sought;          /* in a table before this one */
     uint64_t seq, bound;  /* of the event in hand; where this table ends */
     const stream *stream; /* in a memtable: */
     uint64_t begin, end;  /* indexes of the events that are left */
@@ -327,6 +355,8 @@ typedef struct name_reader {
     name_source *sources; /* owned; newest first */
     size_t source_count;
     tournament tournament;
+    bool many; /* several of them are tables with entries */
+    uint64_t taken_count;
     bool taken; /* the winner's item is used up */
 } name_reader;
 

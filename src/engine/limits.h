@@ -129,6 +129,16 @@
 #define KEYS_SAMPLED 128u
 /* All tables are merged when they hold this many times what is there. */
 #define GARBAGE_RATIO 2u
+/* What reading wastes when tables are many, in bytes of merging that take as
+ * long. A byte takes 2 to 3 ns; a look into one more table some 90 ns, of an
+ * entry a tournament between tables 40, a seek for more events of a stream
+ * 300. */
+#define LOOK_WORTH 36u
+#define ENTRY_WORTH 16u
+#define SEEK_WORTH 120u
+/* A reader hands in what it has wasted once it is worth this part of a
+ * memtable. */
+#define CREDIT_SHARE 64u
 /* Entries that one step of a merge moves. */
 #define MERGE_STEP 4096u
 /* Streams whose place a cursor over all events remembers. */

@@ -49,6 +49,8 @@ void snapshot_open(engine *e, persist_view view, snapshot *s)
 void snapshot_close(engine *e, snapshot *s)
 {
     CHECK(s->layers != NULL);
+    if (UNLIKELY(s->place->wasted >= e->credit_share))
+        credit_hand_in(e, s);
     readers_leave(&e->readers, s->place);
     s->layers = NULL;
 }
@@ -82,9 +84,14 @@ persist_status snapshot_find(engine *e, const snapshot *s, slice name,
         return engine_lost(e, error);
     if (found != NULL)
         return PERSIST_OK;
-    return hidden ? PERSIST_NONE
-                  : layers_below_stream(s->layers, name, s->lsn, out, layer,
-                                        error);
+    if (hidden)
+        return PERSIST_NONE;
+    const layers *v = s->layers;
+    persist_status status =
+        layers_below_stream(v, name, s->lsn, out, layer, error);
+    if (*layer < v->table_count)
+        credit_note_looks(s, TABLE_STREAMS, v->tables[*layer]);
+    return status;
 }
 
 persist_status snapshot_state(engine *e, const snapshot *s, slice name,
@@ -163,6 +170,8 @@ persist_status engine_get(engine *e, slice name, persist_view view, slice *out,
     persist_status status = get_in_active(e, &snap, name, out, &below, error);
     if (below) {
         status = layers_below_key(snap.layers, name, snap.lsn, &found, error);
+        if (found.iter.table != NULL)
+            credit_note_looks(&snap, TABLE_KEYS, found.iter.table);
         if (status == PERSIST_OK) {
             status = copy_out(found.value, out, error);
             found_value_release(&found);

@@ -95,8 +95,8 @@ static persist_status begin_table(const name_reader *r, name_source *s,
 {
     slice after = buf_slice(&r->after);
     bool beyond = r->has_after && slice_compare(after, r->prefix) >= 0;
-    table_iter_init(&s->iter, t, r->of_keys ? TABLE_KEYS : TABLE_STREAMS,
-                    false);
+    table_section section = r->of_keys ? TABLE_KEYS : TABLE_STREAMS;
+    table_iter_init(&s->iter, t, section, false);
     persist_status status =
         table_seek(&s->iter, beyond ? after : r->prefix, error);
     if (status == PERSIST_OK && beyond &&
@@ -143,6 +143,7 @@ persist_status name_reader_next(engine_cursor *c, slice *name, slice *value,
         r->taken = !tournament_over(t);
         if (!r->taken)
             break;
+        r->taken_count++;
         s = &r->sources[t->winner];
         if (t->players[t->winner].hidden ||
             (s->item.deleted && !SEEDED_BUG(SHOW_DELETED)))
@@ -162,6 +163,14 @@ static name_source *add_source(name_reader *r)
     memset(s, 0, offsetof(name_source, iter));
     table_iter_init(&s->iter, NULL, TABLE_KEYS, false);
     return s;
+}
+
+/* Who has nothing need not play. */
+static void drop_source(name_reader *r)
+{
+    name_source *s = &r->sources[--r->source_count];
+    CHECK(s->ended && s->from == NULL);
+    table_iter_release(&s->iter);
 }
 
 static persist_status add_memtable(engine_cursor *c, memtable *t,
@@ -185,8 +194,16 @@ static persist_status add_sources(engine_cursor *c, persist_error *error)
         status = add_memtable(c, v->active, error);
     if (v->frozen != NULL && status == PERSIST_OK)
         status = add_memtable(c, v->frozen, error);
-    for (size_t i = v->table_count; i-- > 0 && status == PERSIST_OK;)
-        status = begin_table(r, add_source(r), v->tables[i], error);
+    size_t tables = 0;
+    for (size_t i = v->table_count; i-- > 0 && status == PERSIST_OK;) {
+        name_source *s = add_source(r);
+        status = begin_table(r, s, v->tables[i], error);
+        if (s->ended)
+            drop_source(r);
+        else
+            tables++;
+    }
+    r->many = tables > 1;
     return status;
 }
 
@@ -239,6 +256,8 @@ void name_reader_close(engine_cursor *c)
 {
     name_reader *r = &c->u.names;
     CHECK(c->kind >= ENGINE_STREAMS);
+    if (r->many)
+        credit_note(&c->snapshot, r->taken_count * ENTRY_WORTH);
     for (size_t i = 0; i < r->source_count; i++) {
         table_iter_release(&r->sources[i].iter);
         mem_free(r->sources[i].batch);

@@ -78,6 +78,9 @@ static persist_status enter_table(engine_cursor *c, size_t index,
         return status;
     if (entry.events == 0 || entry.last < r->low || entry.first > r->high)
         return PERSIST_NONE;
+    if (r->sought)
+        credit_note(&c->snapshot, SEEK_WORTH);
+    r->sought = true;
     r->ordinal = entry.ordinal;
     unsigned scanned = r->iter.scanned;
     table_iter_init(&r->iter, t, TABLE_EVENTS, scanned > SCAN_BLOCKS);

@@ -31,6 +31,7 @@ void readers_init(readers *r)
         read_place *place = &r->places[i].place;
         atomic_init(&place->layers, NULL);
         atomic_init(&place->looks, false);
+        place->wasted = 0;
     }
     int code = pthread_mutex_init(&r->change, NULL);
     CHECK(code == 0);
@@ -132,6 +133,7 @@ static read_place *add_more(readers *r, read_place *own, layers *v)
 {
     atomic_init(&own->layers, v);
     atomic_init(&own->looks, false);
+    own->wasted = 0;
     own->previous = NULL;
     pthread_mutex_lock(&r->lock);
     own->next = r->more;

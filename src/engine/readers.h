@@ -18,6 +18,7 @@ typedef struct read_place {
     _Atomic(layers *) layers; /* that it uses; NULL: the place is free */
     atomic_bool looks;        /* at the active memtable, just now */
     bool waited;              /* its own: it looks with `change` held */
+    uint64_t wasted;          /* its own: not handed in yet, see credit.c */
     struct read_place *previous, *next; /* of one in `more` */
 } read_place;
 

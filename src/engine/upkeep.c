@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 /* ---- setting up ------------------------------------------------------- */
@@ -142,8 +143,10 @@ static persist_status begin_merge(engine *e, const layers *v, size_t from,
 {
     upkeep *u = &e->upkeep;
     size_t count = v->table_count - from;
+    bool to_the_bottom =
+        from == 0 || (u->paid && SEEDED_BUG(PAID_MERGE_FORGETS));
     persist_status status = merge_begin(
-        &u->merge, &e->table_place, v->tables + from, count, from == 0,
+        &u->merge, &e->table_place, v->tables + from, count, to_the_bottom,
         e->next_table++, e->block_size, e->compress, error);
     u->merging = status == PERSIST_OK;
     return status;
@@ -168,6 +171,9 @@ static persist_status end_merge(engine *e, const layers *v,
     uint64_t number = u->merge.writer.footer.number, size;
     table *t;
     u->merging = false;
+    /* What was wasted meanwhile, this merge has done away with. */
+    if (u->paid)
+        credit_spend(e);
     persist_status status = merge_finish(&u->merge, &size, error);
     if (status == PERSIST_OK)
         status =
@@ -184,9 +190,24 @@ static bool is_crowded(const layers *v)
 
 /* An opening that adds no table begins no merge: it would hardly live long
  * enough to end it. */
-static bool may_begin_merge(const engine *e, const layers *v)
+bool upkeep_may_merge(const engine *e, const layers *v)
 {
-    return e->upkeep.flushed || is_crowded(v);
+    return atomic_load(&e->in_use) &&
+           (atomic_load(&e->upkeep.flushed) || is_crowded(v));
+}
+
+/* Finds tables to merge, and pays for it if that is due. */
+static bool find_work(engine *e, const layers *v, size_t *from)
+{
+    if (!upkeep_may_merge(e, v))
+        return false;
+    e->upkeep.paid = false;
+    if (find_run(e, v, from))
+        return true;
+    e->upkeep.paid = credit_covers(e, v, from);
+    if (e->upkeep.paid)
+        credit_spend(e);
+    return e->upkeep.paid;
 }
 
 static persist_status step_merge(engine *e, const layers *v, bool *did,
@@ -194,7 +215,7 @@ static persist_status step_merge(engine *e, const layers *v, bool *did,
 {
     upkeep *u = &e->upkeep;
     size_t from = 0;
-    if (!u->merging && !(may_begin_merge(e, v) && find_run(e, v, &from)))
+    if (!u->merging && !find_work(e, v, &from))
         return PERSIST_OK;
     persist_status status = PERSIST_OK;
     if (!u->merging)
@@ -217,7 +238,8 @@ static persist_status flush_step(engine *e, bool *did, persist_error *error)
 {
     persist_status status = flush_frozen(e, error);
     *did = status == PERSIST_OK;
-    e->upkeep.flushed = e->upkeep.flushed || *did;
+    if (*did)
+        atomic_store(&e->upkeep.flushed, true);
     return status;
 }
 
@@ -257,16 +279,26 @@ static persist_status work_inline(engine *e, persist_error *error)
     return status;
 }
 
-void upkeep_call(engine *e)
+/* Tells whether there is a thread. */
+static bool wake_thread(upkeep *u)
 {
-    upkeep *u = &e->upkeep;
-    persist_error ignored; /* the commit that needs the room will tell */
     pthread_mutex_lock(&u->lock);
     bool runs = u->thread_runs;
     u->wanted = true;
     pthread_cond_signal(&u->work);
     pthread_mutex_unlock(&u->lock);
-    if (!runs && !u->by_steps)
+    return runs;
+}
+
+void upkeep_wake(engine *e)
+{
+    (void)wake_thread(&e->upkeep);
+}
+
+void upkeep_call(engine *e)
+{
+    persist_error ignored; /* the commit that needs the room will tell */
+    if (!wake_thread(&e->upkeep) && !e->upkeep.by_steps)
         (void)work_inline(e, &ignored);
 }
 

@@ -288,6 +288,11 @@ void store_disk_by_steps(persist_store *store)
     engine_by_steps(engine_of(store));
 }
 
+void store_disk_reads_pay(persist_store *store, uint32_t times)
+{
+    engine_reads_pay(engine_of(store), times);
+}
+
 static void disk_stats(persist_store *store, persist_stats *out)
 {
     engine_stats(engine_of(store), out);

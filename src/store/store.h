@@ -99,6 +99,10 @@ persist_status store_step(persist_store *, bool *did, persist_error *);
 /* Leaves that work of a store on disk to store_step from now on. */
 void store_disk_by_steps(persist_store *);
 
+/* Counts what reads of a store on disk waste so many times: so a test gets the
+ * merges that reads pay for. Before the first read. */
+void store_disk_reads_pay(persist_store *, uint32_t times);
+
 /* Opens a store in memory: options->path is NULL. */
 persist_status store_memory_open(const persist_options *, persist_store **,
                                  persist_error *);

@@ -60,6 +60,8 @@ persist_status explore_open(const explorer *x, os_sim *sim, persist_store **out,
     persist_status status = persist_open(&options, out, error);
     if (status == PERSIST_OK && x->by_steps && !x->in_memory)
         store_disk_by_steps(*out);
+    if (status == PERSIST_OK && x->seed % 2 == 0 && !x->in_memory)
+        store_disk_reads_pay(*out, 1000);
     return status;
 }
 

@@ -263,6 +263,8 @@ static void open_disk(pair *p)
         pair_fail(p, "opening", error.message);
     else if (p->by_steps)
         store_disk_by_steps(p->disk);
+    if (p->disk != NULL && p->reads_pay != 0)
+        store_disk_reads_pay(p->disk, p->reads_pay);
 }
 
 static void close_disk(pair *p)

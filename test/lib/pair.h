@@ -47,6 +47,7 @@ typedef struct pair {
     persist_options options;
     os_sim *sim;           /* NULL: the real system */
     bool aged;             /* simulated only; see age.h */
+    uint32_t reads_pay;    /* what they waste counts so often; 0: once */
     bool by_steps;         /* flushes and merges come with pair_background */
     persist_store *disk;   /* under test */
     persist_store *latest; /* all that was committed */

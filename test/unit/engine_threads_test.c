@@ -15,6 +15,7 @@
 
 #include "base/slice.h"
 #include "persist.h"
+#include "store/store.h"
 
 enum {
     WRITERS = 8,
@@ -47,6 +48,7 @@ static void open_store(void)
                                .cache_size = 64 << 10};
     if (persist_open(&options, &store, &error) != PERSIST_OK)
         fail_msg("%s", error.message);
+    store_disk_reads_pay(store, 10);
 }
 
 static int set_up(void **state)

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* Merging that reading pays for: when it comes, and when it must not. */
+#include "fixture.h"
+#include "store/store.h"
+
+enum {
+    EVERY_COMMIT = 1, /* a table of each */
+    TABLES = 6,
+    WIDTH = 64,   /* so nothing but reading leads to a merge */
+    ENOUGH = 2000 /* reads that pay for a merge of all */
+};
+
+static fixture f;
+
+static uint64_t tables(void)
+{
+    persist_stats stats;
+    persist_get_stats(f.store, &stats);
+    return stats.tables;
+}
+
+/* Makes all steps that are due; tells whether there were any. */
+static bool work(void)
+{
+    bool did = true, any = false;
+    while (did && store_step(f.store, &did, &f.error) == PERSIST_OK)
+        any = any || did;
+    return any;
+}
+
+static void begin(void)
+{
+    fixture_begin_tables(&f, EVERY_COMMIT, WIDTH);
+    char name[16];
+    for (int i = 0; i < TABLES; i++) {
+        snprintf(name, sizeof name, "key%d", i);
+        fixture_do(&f, PERSIST_PUT, name, name, 0);
+        fixture_do(&f, PERSIST_PUT, "all", name, 0);
+        fixture_append(&f, "s", name);
+    }
+    work();
+    assert_int_equal(tables(), 3 * TABLES);
+}
+
+static void end(void)
+{
+    fixture_end(&f);
+}
+
+static void get(int times)
+{
+    for (int i = 0; i < times; i++)
+        assert_string_equal(fixture_value(&f, "absent", PERSIST_LATEST), "-");
+}
+
+static void check_all(void)
+{
+    char name[16];
+    for (int i = 0; i < TABLES; i++) {
+        snprintf(name, sizeof name, "key%d", i);
+        assert_string_equal(fixture_value(&f, name, PERSIST_LATEST), name);
+    }
+    assert_string_equal(fixture_value(&f, "all", PERSIST_LATEST), "key5");
+    assert_string_equal(fixture_events(&f, "s", PERSIST_LATEST),
+                        "1:key0 2:key1 3:key2 4:key3 5:key4 6:key5");
+}
+
+static void scan(int times)
+{
+    for (int i = 0; i < times; i++) {
+        persist_cursor *cursor;
+        slice name, value;
+        int found = 0;
+        assert_int_equal(persist_scan(f.store, slice_str(""), NULL,
+                                      PERSIST_NO_LIMIT, PERSIST_LATEST, &cursor,
+                                      &f.error),
+                         PERSIST_OK);
+        while (persist_next_key(cursor, &name, &value, &f.error) == PERSIST_OK)
+            found++;
+        persist_cursor_close(cursor);
+        assert_int_equal(found, TABLES + 1);
+    }
+}
+
+static void read_stream(int times)
+{
+    for (int i = 0; i < times; i++)
+        fixture_events(&f, "s", PERSIST_LATEST);
+}
+
+static void ask_stream(int times)
+{
+    persist_stream_info info;
+    for (int i = 0; i < times; i++)
+        assert_int_equal(persist_info(f.store, slice_str("absent"),
+                                      PERSIST_LATEST, &info, NULL, &f.error),
+                         PERSIST_OK);
+}
+
+static void (*const reads[])(int) = {get, scan, read_stream, ask_stream};
+
+/* Not before it is paid for, and not within a read. */
+static void each_kind_of_read_pays(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
+        begin();
+        uint64_t before = tables();
+        reads[i](5);
+        assert_false(work());
+        reads[i](ENOUGH);
+        assert_int_equal(tables(), before);
+        assert_true(work());
+        assert_int_equal(tables(), 1);
+        check_all();
+        end();
+    }
+}
+
+/* What was paid is used up, and one table costs nothing more. */
+static void credit_is_spent(void **state)
+{
+    (void)state;
+    begin();
+    get(ENOUGH);
+    assert_true(work());
+    get(ENOUGH);
+    assert_false(work());
+    fixture_do(&f, PERSIST_PUT, "key0", "key0", 0);
+    work();
+    assert_int_equal(tables(), 2);
+    end();
+}
+
+/* A commit without a thread takes the wish up with its own work. */
+static void a_commit_takes_it_up(void **state)
+{
+    (void)state;
+    begin();
+    get(ENOUGH);
+    fixture_do(&f, PERSIST_PUT, "key0", "key0", 0);
+    assert_int_equal(tables(), 1);
+    check_all();
+    end();
+}
+
+static void who_only_reads_merges_nothing(void **state)
+{
+    (void)state;
+    begin();
+    uint64_t before = tables();
+    fixture_close(&f);
+    fixture_reopen(&f);
+    uint64_t hash = os_sim_hash(f.sim);
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++)
+        reads[i](ENOUGH);
+    assert_false(work());
+    assert_int_equal(tables(), before);
+    assert_true(os_sim_hash(f.sim) == hash);
+    end();
+}
+
+/* An opening that adds no table begins no merge. */
+static void who_adds_no_table_merges_nothing(void **state)
+{
+    (void)state;
+    begin();
+    uint64_t before = tables();
+    fixture_close(&f);
+    f.memtable_size = 1 << 20;
+    fixture_reopen(&f);
+    fixture_do(&f, PERSIST_PUT, "key0", "key0", 0);
+    work();
+    for (int i = 0; i < 20; i++)
+        get(ENOUGH);
+    assert_false(work());
+    assert_int_equal(tables(), before);
+    end();
+}
+
+/* Closing leaves such a merge where it is. */
+static void a_close_does_not_wait(void **state)
+{
+    (void)state;
+    bool did;
+    begin();
+    uint64_t before = tables();
+    get(ENOUGH);
+    assert_int_equal(store_step(f.store, &did, &f.error), PERSIST_OK);
+    assert_true(did);
+    fixture_close(&f);
+    fixture_reopen(&f);
+    assert_int_equal(tables(), before);
+    check_all();
+    end();
+}
+
+/* What does not fit is tried again when more was paid, and not before. */
+static void a_full_disk_only_puts_it_off(void **state)
+{
+    (void)state;
+    begin();
+    uint64_t before = tables();
+    get(ENOUGH);
+    os_sim_limit_space(f.sim, os_sim_space_used(f.sim) + 1);
+    bool did;
+    persist_status status;
+    do
+        status = store_step(f.store, &did, &f.error);
+    while (status == PERSIST_OK && did);
+    assert_int_not_equal(status, PERSIST_OK);
+    assert_int_equal(tables(), before);
+    check_all();
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    assert_false(work());
+    fixture_do(&f, PERSIST_PUT, "key0", "key0", 0);
+    work();
+    assert_int_equal(tables(), before + 1);
+    get(ENOUGH);
+    assert_true(work());
+    assert_int_equal(tables(), 1);
+    check_all();
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_kind_of_read_pays),
+        cmocka_unit_test(credit_is_spent),
+        cmocka_unit_test(a_commit_takes_it_up),
+        cmocka_unit_test(who_only_reads_merges_nothing),
+        cmocka_unit_test(who_adds_no_table_merges_nothing),
+        cmocka_unit_test(a_close_does_not_wait),
+        cmocka_unit_test(a_full_disk_only_puts_it_off)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
