@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Merging that reading pays for: when it comes, and when it must not. */
+#include <errno.h>
+
 #include "fixture.h"
 #include "store/store.h"
 
@@ -195,6 +197,24 @@ static void a_close_does_not_wait(void **state)
     end();
 }
 
+/* The last manifest lets go what a merge right before it replaced. */
+static void a_close_leaves_no_merged_table(void **state)
+{
+    (void)state;
+    os_file *file;
+    begin();
+    get(ENOUGH);
+    assert_true(work());
+    fixture_close(&f);
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(sys->file_open(sys, "store/tables/0000000000000001.tbl",
+                                    OS_READ, &file),
+                     -ENOENT);
+    fixture_reopen(&f);
+    check_all();
+    end();
+}
+
 /* What does not fit is tried again when more was paid, and not before. */
 static void a_full_disk_only_puts_it_off(void **state)
 {
@@ -232,6 +252,7 @@ int main(void)
         cmocka_unit_test(who_only_reads_merges_nothing),
         cmocka_unit_test(who_adds_no_table_merges_nothing),
         cmocka_unit_test(a_close_does_not_wait),
+        cmocka_unit_test(a_close_leaves_no_merged_table),
         cmocka_unit_test(a_full_disk_only_puts_it_off)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
