@@ -171,9 +171,20 @@ class Store:
             c.fail("a record gives positions that are taken")
         self.next_position, start = position, c.at
         while c.left():
-            kind, name = c.take(1)[0], None
+            kind, name, state, floor = c.take(1)[0], None, None, None
+            if kind in (9, 10):
+                state = [c.varint() for _ in range(7 if kind == 10 else 0)]
+                kind = c.take(1)[0]
+            if kind == 11:
+                floor = [c.varint() for _ in range(3)]
+                kind = c.take(1)[0]
             if kind not in (6, 8):
                 name = c.string(NAME_SIZE_MAX)
+            if (state is not None and kind not in (1, 2, 5)) or \
+                    (kind == 2 and state == []) or (floor and kind != 2):
+                c.fail("an edit cannot have this in front of it")
+            if state is not None:
+                self.compare(name, state, c)
             if kind == 7:
                 if command or name in self.commands:
                     c.fail("a command id is here twice")
@@ -186,10 +197,16 @@ class Store:
             elif kind == 1:
                 seqs.append(self.append(name, c))
             else:
-                self.edit(kind, name, c)
+                self.edit(kind, name, c, floor)
         if command:
             self.commands[command[0]] = Command(record.lsn, command[1],
                                                 tuple(seqs))
+
+    def compare(self, name, state, c):
+        """What the log says of a stream, with what was read of it."""
+        mark = self.streams[name].mark if name in self.streams else None
+        if mark != (state[0] if state else None):
+            c.fail("the state of a stream contradicts what came before")
 
     def add_blob(self, digest, c):
         pack = c.varint()
@@ -207,11 +224,14 @@ class Store:
         s.mark, self.next_position = seq, self.next_position + 1
         return seq
 
-    def edit(self, kind, name, c):
+    def edit(self, kind, name, c, floor):
         if kind == 2:
             through = c.varint()
-            if name in self.streams:
-                self.streams[name].truncate(through)
+            s = self.streams.get(name, Stream())
+            goes_on = through > s.through
+            s.truncate(through)
+            if floor and goes_on and floor[2] not in (0, s.info()[1]):
+                c.fail("a truncation leaves something else")
         elif kind == 3:
             self.keys[name] = c.string(DATA_SIZE_MAX)
         elif kind == 4:

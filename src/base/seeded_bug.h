@@ -63,6 +63,8 @@
     X(SCAN_REPEATS, "begins a scan with the key it comes after")               \
     X(SHOW_DELETED, "lists deleted keys")                                      \
     X(STAY_CLEAN, "opens a store without marking it as in use")                \
+    X(LOG_FORGETS_STATE, "logs a stream that tables have as a new one")        \
+    X(LOG_SHORT_FLOOR, "logs that a truncation left one event more")           \
     X(COPY_KEEPS_WATERMARK, "copies records as if they had been written new")  \
     X(SKIP_COPY_SYNC, "lists copied segments that are not synced")             \
     X(LOOK_NO_FURTHER, "does not look for records behind damage")              \

@@ -9,36 +9,11 @@
 
 #include "base/mem.h"
 #include "base/seeded_bug.h"
-#include "engine/engine.h"
-
-/* A commit in hand. The plan itself is the engine's, for reuse. */
-typedef struct commit {
-    engine *e;
-    const persist_edit *edits;
-    size_t count;
-    const persist_once *given_once;
-    const blob_entry *given_blob;
-    bool replayed; /* it was read from the log */
-    persist_lsn lsn;
-    arena before;   /* the memtable's, to go back to */
-    size_t planned; /* entries of e->plan */
-    size_t appends; /* numbers in e->seqs */
-    uint64_t position;
-    once *once;      /* to be kept */
-    blob_item *blob; /* the same */
-    uint64_t logged; /* bytes of its record */
-} commit;
+#include "engine/plan.h"
 
 static persist_status no_memory(persist_error *error)
 {
     return status_set(error, PERSIST_LIMIT, "out of memory");
-}
-
-static bool is_expectation(const persist_edit *edit)
-{
-    return edit->kind == PERSIST_EXPECT_SEQ ||
-           edit->kind == PERSIST_EXPECT_KEY ||
-           edit->kind == PERSIST_EXPECT_ABSENT;
 }
 
 /* ---- command ids ------------------------------------------------------ */
@@ -122,228 +97,6 @@ persist_status engine_once_find(engine *e, slice id,
     return status;
 }
 
-/* ---- planning --------------------------------------------------------- */
-
-static bool grow_plan(engine *e, size_t count)
-{
-    if (count <= e->plan_capacity)
-        return true;
-    size_t capacity = count * 2;
-    memtable_edit *plan = mem_realloc(e->plan, capacity * sizeof *plan);
-    if (plan != NULL)
-        e->plan = plan;
-    uint64_t *seqs = mem_realloc(e->seqs, capacity * sizeof *seqs);
-    if (seqs != NULL)
-        e->seqs = seqs;
-    if (plan == NULL || seqs == NULL)
-        return false;
-    e->plan_capacity = capacity;
-    return true;
-}
-
-/* The mark that a stream has at this point of the plan. */
-static uint64_t *planned_mark(commit *c, stream *s)
-{
-    if (s->plan != c->e->plan_number) {
-        s->plan = c->e->plan_number;
-        s->plan_mark = s->mark;
-    }
-    CHECK(s->plan_mark >= s->mark);
-    return &s->plan_mark;
-}
-
-static persist_status seq_conflict(const stream *s, uint64_t seq, uint64_t mark,
-                                   persist_error *error)
-{
-    status_set(error, PERSIST_SEQ_CONFLICT,
-               "number %llu is taken: the stream is at %llu",
-               (unsigned long long)seq, (unsigned long long)mark);
-    if (error == NULL)
-        return PERSIST_SEQ_CONFLICT;
-    error->has |= PERSIST_HAS_NUMBERS | PERSIST_HAS_STREAM;
-    error->expected = seq;
-    error->actual = mark;
-    error->stream_size = s->name.size < sizeof error->stream
-                             ? s->name.size
-                             : sizeof error->stream;
-    if (error->stream_size > 0)
-        memcpy(error->stream, s->name.data, error->stream_size);
-    return PERSIST_SEQ_CONFLICT;
-}
-
-static persist_status plan_append(commit *c, memtable_edit *m,
-                                  persist_error *error)
-{
-    uint64_t *mark = planned_mark(c, m->target);
-    m->seq = m->edit->kind == PERSIST_APPEND ? *mark + 1 : m->edit->seq;
-    if (m->seq <= *mark)
-        return seq_conflict(m->target, m->seq, *mark, error);
-    if (m->seq > PERSIST_SEQ_MAX || c->position > PERSIST_SEQ_MAX)
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "the numbers of the stream are used up");
-    if (!SEEDED_BUG(GIVE_TWICE))
-        *mark = m->seq;
-    c->position++;
-    c->e->seqs[c->appends++] = m->seq;
-    return PERSIST_OK;
-}
-
-/* Finds a key in the active memtable, or enters it there: whatever older
- * layers have, nothing is read. */
-static persist_status find_key(commit *c, memtable_edit *m,
-                               persist_error *error)
-{
-    engine *e = c->e;
-    memtable *t = e->layers->active;
-    m->target = memtable_key(t, m->edit->name);
-    if (m->target != NULL)
-        return PERSIST_OK;
-    readers_change(&e->readers);
-    m->target = memtable_make_key(t, m->edit->name);
-    readers_change_end(&e->readers);
-    m->made = m->target != NULL;
-    return m->made ? PERSIST_OK : no_memory(error);
-}
-
-persist_status engine_lost(const engine *e, persist_error *error)
-{
-    CHECK(e->lost.status == PERSIST_CORRUPT);
-    return status_copy(error, &e->lost);
-}
-
-static void lose(engine *e, stream *s, const persist_error *why)
-{
-    s->lost = true;
-    if (e->lost.status == PERSIST_OK)
-        e->lost = *why;
-}
-
-/* Finds a stream there, or enters it with the state it has in older layers; a
- * truncation makes none. */
-static persist_status find_stream(commit *c, memtable_edit *m,
-                                  persist_error *error)
-{
-    engine *e = c->e;
-    memtable *t = e->layers->active;
-    stream_state base;
-    stream *s = m->target = memtable_stream(t, m->edit->name);
-    if (s != NULL)
-        return s->lost && !c->replayed ? engine_lost(e, error) : PERSIST_OK;
-    persist_error why;
-    persist_status status =
-        layers_below_state(e->layers, m->edit->name, e->latest, &base, &why);
-    bool lost = status == PERSIST_CORRUPT && c->replayed;
-    if (status > PERSIST_NONE && !lost)
-        return status_copy(error, &why);
-    if (lost)
-        base = (stream_state){0};
-    bool based = status == PERSIST_OK || lost;
-    if (!based && m->edit->kind == PERSIST_TRUNCATE)
-        return PERSIST_OK;
-    readers_change(&e->readers);
-    s = m->target =
-        memtable_make_stream(t, m->edit->name, based ? &base : NULL);
-    readers_change_end(&e->readers);
-    m->made = s != NULL;
-    if (lost && m->made)
-        lose(e, s, &why);
-    return m->made ? PERSIST_OK : no_memory(error);
-}
-
-/* A truncation of events in older layers has to know what is left there. */
-static persist_status plan_truncate(commit *c, memtable_edit *m,
-                                    persist_error *error)
-{
-    stream *s = m->target;
-    persist_error why;
-    if (s == NULL || m->edit->seq >= s->base.mark)
-        return PERSIST_OK;
-    stream_state now = s->base;
-    now.floor = *stream_floor_at(s, UINT64_MAX);
-    if (m->edit->seq <= now.floor.through)
-        return PERSIST_OK;
-    persist_status status = layers_below_floor(c->e->layers, s->name, &now,
-                                               m->edit->seq, &m->floor, &why);
-    if (status == PERSIST_CORRUPT && c->replayed) {
-        lose(c->e, s, &why);
-        m->floor = s->base.floor;
-        m->floor.through = m->edit->seq;
-        return PERSIST_OK;
-    }
-    return status == PERSIST_OK ? status : status_copy(error, &why);
-}
-
-static persist_status plan_edit(commit *c, const persist_edit *edit,
-                                persist_error *error)
-{
-    memtable_edit *m = &c->e->plan[c->planned++];
-    CHECK(c->planned <= c->e->plan_capacity);
-    *m = (memtable_edit){.edit = edit};
-    if (edit->kind == PERSIST_SET_POSITION) {
-        if (edit->seq > c->position)
-            c->position = edit->seq;
-        return PERSIST_OK;
-    }
-    bool of_key = edit->kind == PERSIST_PUT || edit->kind == PERSIST_DELETE;
-    persist_status status =
-        of_key ? find_key(c, m, error) : find_stream(c, m, error);
-    if (status != PERSIST_OK)
-        return status;
-    if (edit->kind == PERSIST_TRUNCATE)
-        return plan_truncate(c, m, error);
-    if (edit->kind == PERSIST_APPEND || edit->kind == PERSIST_APPEND_AT)
-        return plan_append(c, m, error);
-    if (edit->kind == PERSIST_SET_MARK) {
-        uint64_t *mark = planned_mark(c, m->target);
-        if (edit->seq > *mark)
-            *mark = edit->seq;
-        return PERSIST_OK;
-    }
-    return PERSIST_OK;
-}
-
-static persist_status plan(commit *c, persist_error *error)
-{
-    CHECK(c->planned == 0 && c->appends == 0);
-    if (!grow_plan(c->e, c->count))
-        return no_memory(error);
-    c->e->plan_number++;
-    c->position = c->e->layers->active->counts.next_position;
-    persist_status status = PERSIST_OK;
-    for (size_t i = 0; i < c->count && status == PERSIST_OK; i++)
-        if (!is_expectation(&c->edits[i]))
-            status = plan_edit(c, &c->edits[i], error);
-    if (status != PERSIST_OK)
-        return status;
-    if (c->given_once != NULL)
-        c->once = once_new(c->given_once, c->lsn, c->e->seqs, c->appends);
-    if (c->given_blob != NULL)
-        c->blob = blob_item_new(c->given_blob, c->lsn);
-    bool made = (c->given_once == NULL || c->once != NULL) &&
-                (c->given_blob == NULL || c->blob != NULL);
-    return made ? PERSIST_OK : no_memory(error);
-}
-
-/* Drops what only a commit that failed has made. */
-static void abandon(commit *c)
-{
-    memtable *t = c->e->layers->active;
-    CHECK(c->lsn == c->e->latest + 1);
-    readers_change(&c->e->readers);
-    for (size_t i = c->planned; i-- > 0;) {
-        const memtable_edit *m = &c->e->plan[i];
-        if (m->made &&
-            (m->edit->kind == PERSIST_PUT || m->edit->kind == PERSIST_DELETE))
-            memtable_unmake_key(t, m->target);
-        else if (m->made && !SEEDED_BUG(REFUSED_LEAVES_STREAM))
-            memtable_unmake_stream(t, m->target);
-    }
-    arena_rewind(&t->arena, &c->before);
-    readers_change_end(&c->e->readers);
-    mem_free(c->once);
-    mem_free(c->blob);
-}
-
 /* ---- applying --------------------------------------------------------- */
 
 static bool apply_all(commit *c)
@@ -377,6 +130,22 @@ static void publish(commit *c)
     e->latest = c->lsn;
 }
 
+/* An edit, and what its replay has to know of older layers. */
+static void put_planned(buf *record, const memtable_edit *m)
+{
+    const stream *s = m->target;
+    if (m->made && !plan_is_of_key(m->edit)) {
+        bool based = s->based && !SEEDED_BUG(LOG_FORGETS_STATE);
+        record_put_stream(record, based ? &s->base : NULL);
+    }
+    stream_floor floor = m->floor;
+    if (SEEDED_BUG(LOG_SHORT_FLOOR) && floor.index > 0)
+        floor.index--;
+    if (floor.through > 0)
+        record_put_floor(record, &floor);
+    record_put_edit(record, m->edit, m->seq);
+}
+
 static persist_status log_record(commit *c, persist_error *error)
 {
     engine *e = c->e;
@@ -384,10 +153,13 @@ static persist_status log_record(commit *c, persist_error *error)
     CHECK(c->planned > 0 || c->given_once != NULL || c->given_blob != NULL);
     if (record == NULL)
         return no_memory(error);
-    record_encode_body(record, e->layers->active->counts.next_position,
-                       c->edits, c->count, c->given_once, e->seqs);
+    record_put_position(record, e->layers->active->counts.next_position);
+    for (size_t i = 0; i < c->planned; i++)
+        put_planned(record, &e->plan[i]);
+    if (c->given_once != NULL)
+        record_put_once(record, c->given_once);
     if (c->given_blob != NULL)
-        record_encode_blob(record, c->given_blob);
+        record_put_blob(record, c->given_blob);
     if (record->failed)
         return no_memory(error);
     if (record->size - RECORD_HEADER_SIZE > RECORD_BODY_MAX)
@@ -405,7 +177,7 @@ static persist_status write_commit(commit *c, persist_outcome *out,
     c->before = e->layers->active->arena;
     persist_status status = engine_use(e, error);
     if (status == PERSIST_OK)
-        status = plan(c, error);
+        status = plan_commit(c, error);
     if (status == PERSIST_OK)
         status = log_record(c, error);
     if (status == PERSIST_NO_SPACE && SEEDED_BUG(FULL_DISK_STOPS))
@@ -424,7 +196,7 @@ static persist_status write_commit(commit *c, persist_outcome *out,
         readers_change_end(&e->readers);
     }
     if (status != PERSIST_OK)
-        abandon(c);
+        plan_abandon(c);
     return status;
 }
 
@@ -447,7 +219,7 @@ static persist_status check(commit *c, bool *done, persist_outcome *out,
     for (size_t i = 0; i < c->count; i++) {
         bool holds = true;
         persist_status status = PERSIST_OK;
-        if (is_expectation(&c->edits[i]))
+        if (plan_is_expectation(&c->edits[i]))
             status = expectation_check(e, &c->edits[i], i, &holds, out, error);
         else
             writes = true;
@@ -541,6 +313,8 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
     memtable *t = e->layers->active;
     commit c = {.e = e, .edits = body->edits, .count = body->edit_count};
     c.replayed = true;
+    c.pasts = body->pasts;
+    c.past_count = body->past_count;
     c.given_once = body->has_once ? &body->once : NULL;
     c.given_blob = body->has_blob ? &body->blob : NULL;
     c.lsn = lsn;
@@ -559,14 +333,14 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
         return status_set(error, PERSIST_CORRUPT, "a record is out of order");
     t->counts.next_position = body->position;
     c.logged = body->size;
-    persist_status status = plan(&c, error);
+    persist_status status = plan_commit(&c, error);
     if (status == PERSIST_SEQ_CONFLICT || status == PERSIST_BAD_REQUEST)
         status = status_set(error, PERSIST_CORRUPT,
                             "a record gives numbers that are taken");
     if (status == PERSIST_OK && !apply_all(&c))
         status = no_memory(error);
     if (status != PERSIST_OK) {
-        abandon(&c);
+        plan_abandon(&c);
         return status;
     }
     publish(&c);

@@ -76,9 +76,6 @@ typedef struct engine {
     void *equal_context;
     os_file *lock_file;
     uint64_t replayed; /* log bytes read at opening */
-    /* why the active memtable has streams that are lost; PERSIST_OK: it has
-     * none. It stays active then: a table would have to tell their state. */
-    persist_error lost;
 
     pthread_mutex_t writer;
     wal wal;
@@ -144,12 +141,9 @@ persist_status engine_once_find(engine *, slice id,
 persist_status engine_commit_blob(engine *, const blob_entry *,
                                   persist_lsn *lsn, persist_error *);
 
-/* Fills the error for a stream that is lost. */
-persist_status engine_lost(const engine *, persist_error *);
-
-/* Applies a commit that was read from the log. PERSIST_CORRUPT if it
- * contradicts what is there; but damage in a table is local to the streams
- * that need it: they are lost, and whoever asks for them is told. */
+/* Applies a commit that was read from the log, which says all that is needed of
+ * older layers: no table is read. PERSIST_CORRUPT if it contradicts what is
+ * there. */
 persist_status engine_replay(engine *, persist_lsn, const record_body *,
                              persist_error *);
 

@@ -11,46 +11,23 @@ enum { CACHE_LINE = 64, RUN_AHEAD = 32 * CACHE_LINE };
 
 void entry_put_stream(buf *b, const stream_entry *e)
 {
-    buf_put_varint(b, e->state.mark);
-    buf_put_varint(b, e->state.count);
-    buf_put_varint(b, e->state.bytes);
-    buf_put_varint(b, e->state.floor.through);
-    buf_put_varint(b, e->state.floor.index);
-    buf_put_varint(b, e->state.floor.bytes);
-    buf_put_varint(b, e->state.floor.first);
+    stream_state_put(b, &e->state);
     buf_put_varint(b, e->ordinal);
     buf_put_varint(b, e->events);
     buf_put_varint(b, e->first);
     buf_put_varint(b, e->last);
 }
 
-static bool is_state(const stream_state *s)
-{
-    bool empty = s->floor.first == 0;
-    return s->mark <= PERSIST_SEQ_MAX && s->floor.through <= s->mark &&
-           s->floor.first <= s->mark && s->floor.index <= s->count &&
-           s->floor.bytes <= s->bytes &&
-           empty == (s->floor.index == s->count) &&
-           (empty || s->floor.first > s->floor.through);
-}
-
 bool entry_get_stream(slice value, stream_entry *out)
 {
     cursor c = cursor_of(value);
-    out->state.mark = cursor_varint(&c);
-    out->state.count = cursor_varint(&c);
-    out->state.bytes = cursor_varint(&c);
-    out->state.floor.through = cursor_varint(&c);
-    out->state.floor.index = cursor_varint(&c);
-    out->state.floor.bytes = cursor_varint(&c);
-    out->state.floor.first = cursor_varint(&c);
+    bool valid = stream_state_get(&c, &out->state);
     out->ordinal = cursor_varint(&c);
     out->events = cursor_varint(&c);
     out->first = cursor_varint(&c);
     out->last = cursor_varint(&c);
-    return cursor_done(&c) && is_state(&out->state) &&
-           out->first <= out->last && out->last <= out->state.mark &&
-           out->events <= out->state.count &&
+    return cursor_done(&c) && valid && out->first <= out->last &&
+           out->last <= out->state.mark && out->events <= out->state.count &&
            (out->events == 0) == (out->last == 0);
 }
 

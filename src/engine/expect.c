@@ -13,8 +13,6 @@ static persist_status mark_of(const engine *e, slice name, uint64_t *mark,
     persist_status status = PERSIST_OK;
     if (s == NULL)
         status = layers_below_state(e->layers, name, e->latest, &state, error);
-    else if (s->lost)
-        status = engine_lost(e, error);
     *mark = s == NULL ? state.mark : s->mark;
     return status == PERSIST_NONE ? PERSIST_OK : status;
 }

@@ -264,12 +264,7 @@ static bool apply_truncate(memtable *t, memtable_edit *m, persist_lsn lsn)
         return true;
     stream_floor floor =
         through < s->base.mark ? m->floor : stream_floor_of(s, through);
-    CHECK(floor.through == through);
-    /* Older layers, where they are damaged, do not tell. */
-    if (floor.index < old.index) {
-        floor.index = old.index;
-        floor.bytes = old.bytes;
-    }
+    CHECK(floor.through == through && floor.index >= old.index);
     if (!history_push(&s->truncations, lsn, floor))
         return false;
     m->undo = floor.index - old.index;

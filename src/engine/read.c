@@ -69,19 +69,16 @@ persist_status snapshot_find(engine *e, const snapshot *s, slice name,
                              stream_entry *out, size_t *layer,
                              persist_error *error)
 {
-    bool hidden = false, lost = false;
+    bool hidden = false;
     const stream *found = NULL;
     if (s->with_active) {
         readers_look(&e->readers, s->place);
         found = snapshot_stream(s, name, &hidden);
-        lost = found != NULL && found->lost;
         if (found != NULL)
             stream_state_at(found, s->lsn, &out->state);
         readers_look_end(&e->readers, s->place);
     }
     *layer = s->layers->table_count + 1;
-    if (lost)
-        return engine_lost(e, error);
     if (found != NULL)
         return PERSIST_OK;
     if (hidden)

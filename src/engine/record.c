@@ -36,6 +36,10 @@ enum {
     EDIT_SET_POSITION = 6,
     EDIT_ONCE = 7,
     EDIT_BLOB = 8,
+    /* in front of another: */
+    EDIT_NEW_STREAM = 9,
+    EDIT_STREAM = 10,
+    EDIT_FLOOR = 11,
 };
 
 #define RECORD_MAGIC 0x43455250u /* "PREC" */
@@ -195,7 +199,13 @@ static void put_slice(buf *b, slice s)
     buf_put_slice(b, s);
 }
 
-static void put_edit(buf *b, const persist_edit *edit, uint64_t seq)
+void record_put_position(buf *b, uint64_t position)
+{
+    CHECK(b->size >= RECORD_HEADER_SIZE && position > 0);
+    buf_put_varint(b, position);
+}
+
+void record_put_edit(buf *b, const persist_edit *edit, uint64_t seq)
 {
     switch (edit->kind) {
     case PERSIST_APPEND:
@@ -232,33 +242,37 @@ static void put_edit(buf *b, const persist_edit *edit, uint64_t seq)
     }
 }
 
-static bool is_append(const persist_edit *edit)
+void record_put_once(buf *b, const persist_once *once)
 {
-    return edit->kind == PERSIST_APPEND || edit->kind == PERSIST_APPEND_AT;
-}
-
-void record_encode_body(buf *b, uint64_t position, const persist_edit *edits,
-                        size_t edit_count, const persist_once *once,
-                        const uint64_t *seqs)
-{
-    CHECK(b->size >= RECORD_HEADER_SIZE);
-    CHECK(position > 0);
-    buf_put_varint(b, position);
-    for (size_t i = 0; i < edit_count; i++)
-        put_edit(b, &edits[i], is_append(&edits[i]) ? *seqs++ : 0);
-    if (once == NULL)
-        return;
+    CHECK(b->size > RECORD_HEADER_SIZE);
     buf_put_byte(b, EDIT_ONCE);
     put_slice(b, once->id);
     buf_put(b, once->fingerprint, sizeof once->fingerprint);
 }
 
-void record_encode_blob(buf *b, const blob_entry *e)
+void record_put_blob(buf *b, const blob_entry *e)
 {
     CHECK(b->size > RECORD_HEADER_SIZE);
     buf_put_byte(b, EDIT_BLOB);
     buf_put_slice(b, blob_entry_name(e));
     blob_entry_put(b, e);
+}
+
+void record_put_stream(buf *b, const stream_state *base)
+{
+    CHECK(b->size > RECORD_HEADER_SIZE);
+    buf_put_byte(b, base == NULL ? EDIT_NEW_STREAM : EDIT_STREAM);
+    if (base != NULL)
+        stream_state_put(b, base);
+}
+
+void record_put_floor(buf *b, const stream_floor *f)
+{
+    CHECK(b->size > RECORD_HEADER_SIZE && f->through > 0);
+    buf_put_byte(b, EDIT_FLOOR);
+    buf_put_varint(b, f->index);
+    buf_put_varint(b, f->bytes);
+    buf_put_varint(b, f->first);
 }
 
 static slice get_slice(cursor *c, uint64_t size_max)
@@ -343,18 +357,80 @@ static void get_edit(cursor *c, uint8_t kind, persist_edit *e)
     }
 }
 
-static bool grow_edits(record_body *body)
+/* Makes room for one more item. */
+static bool grow(void **items, size_t count, size_t *capacity, size_t size)
 {
-    CHECK(body->edit_count <= body->edit_capacity);
-    if (body->edit_count < body->edit_capacity)
+    CHECK(count <= *capacity);
+    if (count < *capacity)
         return true;
-    size_t capacity = body->edit_capacity == 0 ? 16 : body->edit_capacity * 2;
-    persist_edit *edits =
-        mem_realloc(body->edits, capacity * sizeof *body->edits);
-    if (edits == NULL)
+    size_t more = *capacity == 0 ? 16 : *capacity * 2;
+    void *grown = mem_realloc(*items, more * size);
+    if (grown == NULL)
         return false;
-    body->edits = edits;
-    body->edit_capacity = capacity;
+    *items = grown;
+    *capacity = more;
+    return true;
+}
+
+/* What is in front of the next edit; NULL: nothing. */
+static record_past *past_of_next(const record_body *body)
+{
+    record_past *last =
+        body->past_count == 0 ? NULL : &body->pasts[body->past_count - 1];
+    return last != NULL && last->edit == body->edit_count ? last : NULL;
+}
+
+static bool get_past(cursor *c, uint8_t kind, record_body *out)
+{
+    record_past *p = past_of_next(out);
+    if (p == NULL) {
+        void *pasts = out->pasts;
+        if (!grow(&pasts, out->past_count, &out->past_capacity, sizeof *p))
+            return false;
+        out->pasts = pasts;
+        p = &out->pasts[out->past_count++];
+        *p = (record_past){.edit = out->edit_count};
+    }
+    if (p->cuts || (p->enters && kind != EDIT_FLOOR)) {
+        c->failed = true;
+    } else if (kind == EDIT_FLOOR) {
+        p->cuts = true;
+        p->floor.index = cursor_varint(c);
+        p->floor.bytes = cursor_varint(c);
+        p->floor.first = cursor_varint(c);
+    } else {
+        p->enters = true;
+        p->based = kind == EDIT_STREAM;
+        if (p->based && !stream_state_get(c, &p->base))
+            c->failed = true;
+    }
+    return true;
+}
+
+/* Tells whether an edit is one that can have this in front of it. */
+static bool fits(record_past *p, const persist_edit *e)
+{
+    CHECK(p->enters || p->cuts);
+    p->floor.through = e->seq;
+    if (e->kind == PERSIST_APPEND_AT || e->kind == PERSIST_SET_MARK)
+        return !p->cuts;
+    return e->kind == PERSIST_TRUNCATE && (p->based || !p->enters) &&
+           (!p->cuts ||
+            (e->seq > 0 && (p->floor.first == 0 || p->floor.first > e->seq)));
+}
+
+static bool get_next(cursor *c, uint8_t kind, record_body *out)
+{
+    record_past *past = past_of_next(out);
+    void *edits = out->edits;
+    if (!grow(&edits, out->edit_count, &out->edit_capacity, sizeof *out->edits))
+        return false;
+    out->edits = edits;
+    persist_edit *edit = &out->edits[out->edit_count++];
+    *edit = (persist_edit){0};
+    get_edit(c, kind, edit);
+    if (past != NULL && !c->failed && !fits(past, edit))
+        c->failed = true;
     return true;
 }
 
@@ -362,33 +438,33 @@ record_result record_decode_body(slice bytes, record_body *out)
 {
     cursor c = cursor_of(bytes);
     out->size = record_size(bytes.size);
-    out->edit_count = 0;
+    out->edit_count = out->past_count = 0;
     out->has_once = out->has_blob = false;
     out->position = cursor_varint(&c);
     /* The command id comes last, and a blob is alone. */
     while (!c.failed && !out->has_once && !out->has_blob &&
            cursor_left(&c) > 0) {
         uint8_t kind = cursor_u8(&c);
-        if (kind == EDIT_ONCE) {
+        bool made = true;
+        if (kind == EDIT_ONCE)
             get_once(&c, out);
-            continue;
-        }
-        if (kind == EDIT_BLOB) {
+        else if (kind == EDIT_BLOB)
             get_blob(&c, out);
-            continue;
-        }
-        if (!grow_edits(out))
+        else if (kind >= EDIT_NEW_STREAM && kind <= EDIT_FLOOR)
+            made = get_past(&c, kind, out);
+        else
+            made = get_next(&c, kind, out);
+        if (!made)
             return RECORD_NO_MEMORY;
-        persist_edit *edit = &out->edits[out->edit_count++];
-        *edit = (persist_edit){0};
-        get_edit(&c, kind, edit);
     }
-    return cursor_done(&c) && out->position > 0 ? RECORD_OK : RECORD_MALFORMED;
+    bool whole = cursor_done(&c) && past_of_next(out) == NULL;
+    return whole && out->position > 0 ? RECORD_OK : RECORD_MALFORMED;
 }
 
 void record_body_release(record_body *body)
 {
     mem_free(body->edits);
+    mem_free(body->pasts);
     *body = (record_body){0};
 }
 

@@ -8,6 +8,7 @@
 #include "base/slice.h"
 #include "engine/blob_entry.h"
 #include "engine/limits.h"
+#include "engine/stream.h"
 #include "persist.h"
 
 /* What stands at the start of a segment file. */
@@ -38,15 +39,20 @@ typedef struct record_header {
 /* Returns the bytes that a record with such a body takes in the log. */
 uint64_t record_size(uint64_t body_size);
 
-/* Appends what a commit does to a buffer that holds room for a header in
- * front: the position its first event gets, the writing edits, the id. seqs
- * holds the number of each append, in order. Expectations are left out. */
-void record_encode_body(buf *, uint64_t position, const persist_edit *edits,
-                        size_t edit_count, const persist_once *once,
-                        const uint64_t *seqs);
+/* Append what a commit does, piece by piece, to a buffer that holds room for a
+ * header in front: first the position that its first event gets; then the
+ * writing edits, an append with the number it was given; last the command id,
+ * or, alone, that a blob is there. */
+void record_put_position(buf *, uint64_t position);
+void record_put_edit(buf *, const persist_edit *, uint64_t seq);
+void record_put_once(buf *, const persist_once *);
+void record_put_blob(buf *, const blob_entry *);
 
-/* Appends that a blob is there. */
-void record_encode_blob(buf *, const blob_entry *);
+/* In front of an edit, what its replay would have to ask older layers: that its
+ * stream was not in the memtable, and what they had of it (NULL: nothing); then
+ * what it, a truncation of events in them, leaves. */
+void record_put_stream(buf *, const stream_state *base);
+void record_put_floor(buf *, const stream_floor *);
 
 /* Fills in header and padding of a record of record_size bytes whose body is
  * in place, for an offset in its segment. The checksum covers the offset: a
@@ -67,6 +73,16 @@ uint64_t record_look(slice segment, uint64_t offset);
 bool record_read(slice segment, uint64_t offset, uint64_t identity,
                  uint64_t number, record_header *out, uint64_t *hashed);
 
+/* What was in front of an edit. */
+typedef struct record_past {
+    size_t edit; /* its index */
+    bool enters; /* its stream was not in the memtable, */
+    bool based;  /* and older layers had it: */
+    stream_state base;
+    bool cuts; /* it truncates events in older layers, and leaves: */
+    stream_floor floor;
+} record_past;
+
 /* A decoded body. The slices point into the record. */
 typedef struct record_body {
     uint64_t size; /* of the whole record, bytes */
@@ -74,6 +90,8 @@ typedef struct record_body {
     persist_edit *edits; /* kinds that write, PERSIST_APPEND_AT for appends */
     size_t edit_count;
     size_t edit_capacity;
+    record_past *pasts; /* in the order of edits, one each at the most */
+    size_t past_count, past_capacity;
     bool has_once, has_blob;
     persist_once once;
     blob_entry blob;

@@ -5,10 +5,46 @@
  */
 #include "engine/stream.h"
 
+#include "base/cursor.h"
 #include "base/mem.h"
 #include "engine/limits.h"
 
 enum { EVENT_ALIGN = 8, OFFSET_SIZE = 4 };
+
+/* ---- states ----------------------------------------------------------- */
+
+void stream_state_put(buf *b, const stream_state *s)
+{
+    buf_put_varint(b, s->mark);
+    buf_put_varint(b, s->count);
+    buf_put_varint(b, s->bytes);
+    buf_put_varint(b, s->floor.through);
+    buf_put_varint(b, s->floor.index);
+    buf_put_varint(b, s->floor.bytes);
+    buf_put_varint(b, s->floor.first);
+}
+
+static bool is_state(const stream_state *s)
+{
+    bool empty = s->floor.first == 0;
+    return s->mark <= PERSIST_SEQ_MAX && s->floor.through <= s->mark &&
+           s->floor.first <= s->mark && s->floor.index <= s->count &&
+           s->floor.bytes <= s->bytes &&
+           empty == (s->floor.index == s->count) &&
+           (empty || s->floor.first > s->floor.through);
+}
+
+bool stream_state_get(cursor *c, stream_state *out)
+{
+    out->mark = cursor_varint(c);
+    out->count = cursor_varint(c);
+    out->bytes = cursor_varint(c);
+    out->floor.through = cursor_varint(c);
+    out->floor.index = cursor_varint(c);
+    out->floor.bytes = cursor_varint(c);
+    out->floor.first = cursor_varint(c);
+    return !c->failed && is_state(out);
+}
 
 /* ---- history ---------------------------------------------------------- */
 

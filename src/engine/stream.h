@@ -9,8 +9,11 @@
 #include <stdbool.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/slice.h"
 #include "persist.h"
+
+struct cursor;
 
 /* An event as it lies in a chunk. */
 typedef struct event {
@@ -46,6 +49,11 @@ typedef struct stream_state {
     stream_floor floor;
 } stream_state;
 
+/* Appends a state; decodes one, false if it is malformed or contradicts
+ * itself. */
+void stream_state_put(buf *, const stream_state *);
+bool stream_state_get(struct cursor *, stream_state *);
+
 /* Something that changes: its values, each with the lsn it holds from. Marks
  * use `through` alone. */
 typedef struct history {
@@ -67,17 +75,17 @@ typedef struct stream {
     slice name;          /* owned */
     bool based;          /* older layers have it: */
     stream_state base;   /* as it was there */
-    bool lost;           /* what they say cannot be read: of the stream, only
-                            what came since is known */
     persist_lsn created; /* STREAM_NOT_CREATED before the first edit */
     chunk **chunks;      /* by index */
     size_t chunk_count, chunk_capacity;
     uint64_t count; /* events ever appended */
     uint64_t bytes; /* of them */
     uint64_t mark;  /* the newest; also inside a commit in the making */
-    uint64_t plan, plan_mark; /* the mark inside the commit being planned */
-    history marks;            /* set without an event */
-    history truncations;      /* every event up to this seq is gone */
+    uint64_t plan;  /* the commit being planned, and inside of it: */
+    uint64_t plan_mark;
+    stream_floor plan_floor;
+    history marks;       /* set without an event */
+    history truncations; /* every event up to this seq is gone */
 } stream;
 
 #define STREAM_NOT_CREATED UINT64_MAX

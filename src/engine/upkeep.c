@@ -51,8 +51,6 @@ persist_status upkeep_freeze(engine *e, bool *did, persist_error *error)
     *did = false;
     if (!upkeep_is_full(e) || old->frozen != NULL || e->installing)
         return PERSIST_OK;
-    if (e->lost.status != PERSIST_OK)
-        return engine_lost(e, error);
     persist_status status = engine_use(e, error);
     if (status != PERSIST_OK)
         return status;

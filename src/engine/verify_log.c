@@ -39,9 +39,9 @@ static persist_status count(void *context, persist_lsn lsn,
     if (body->has_blob && c->verifier->status == PERSIST_OK)
         (void)verify_blob(c->verifier, &body->blob);
     for (size_t i = 0; i < body->edit_count; i++) {
-        bool event = body->edits[i].kind == PERSIST_APPEND_AT;
-        c->positions += event;
-        p->events += event;
+        bool append = body->edits[i].kind == PERSIST_APPEND_AT;
+        c->positions += append;
+        p->events += append;
         p->keys += body->edits[i].kind == PERSIST_PUT;
     }
     return PERSIST_OK;

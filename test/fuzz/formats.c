@@ -61,18 +61,25 @@ static void try_segment(slice s)
 static void encode_record(const record_body *body, buf *out)
 {
     static const uint8_t header[RECORD_HEADER_SIZE];
-    uint64_t *seqs = mem_alloc((body->edit_count + 1) * sizeof *seqs);
-    size_t count = 0;
-    CHECK(seqs != NULL);
-    for (size_t i = 0; i < body->edit_count; i++)
-        if (body->edits[i].kind == PERSIST_APPEND_AT)
-            seqs[count++] = body->edits[i].seq;
+    size_t past = 0;
     buf_put(out, header, sizeof header);
-    record_encode_body(out, body->position, body->edits, body->edit_count,
-                       body->has_once ? &body->once : NULL, seqs);
+    record_put_position(out, body->position);
+    for (size_t i = 0; i < body->edit_count; i++) {
+        const record_past *p = &body->pasts[past];
+        if (past < body->past_count && p->edit == i) {
+            if (p->enters)
+                record_put_stream(out, p->based ? &p->base : NULL);
+            if (p->cuts)
+                record_put_floor(out, &p->floor);
+            past++;
+        }
+        record_put_edit(out, &body->edits[i], body->edits[i].seq);
+    }
+    CHECK(past == body->past_count);
+    if (body->has_once)
+        record_put_once(out, &body->once);
     if (body->has_blob)
-        record_encode_blob(out, &body->blob);
-    mem_free(seqs);
+        record_put_blob(out, &body->blob);
 }
 
 static void try_record(slice s)

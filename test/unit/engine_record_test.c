@@ -25,6 +25,10 @@ static const persist_edit edits[] = {
 };
 enum { EDITS = sizeof edits / sizeof *edits };
 
+/* Of the stream that is truncated. */
+static const stream_state base = {9, 5, 300, {3, 2, 100, 4}};
+static const stream_floor left = {PERSIST_SEQ_MAX, 5, 300, 0};
+
 /* A segment that holds one record at OFFSET. */
 static void make_record(buf *out, uint64_t offset)
 {
@@ -33,7 +37,18 @@ static void make_record(buf *out, uint64_t offset)
     buf record = {0};
     uint8_t header[RECORD_HEADER_SIZE] = {0};
     buf_put(&record, header, sizeof header);
-    record_encode_body(&record, 12, edits, EDITS, &id, seqs);
+    record_put_position(&record, 12);
+    for (size_t i = 0, append = 0; i < EDITS; i++) {
+        bool appends = edits[i].kind <= PERSIST_APPEND_AT;
+        if (i == 0)
+            record_put_stream(&record, NULL);
+        if (edits[i].kind == PERSIST_TRUNCATE) {
+            record_put_stream(&record, &base);
+            record_put_floor(&record, &left);
+        }
+        record_put_edit(&record, &edits[i], appends ? seqs[append++] : 0);
+    }
+    record_put_once(&record, &id);
     record_header h = {(uint32_t)(record.size - RECORD_HEADER_SIZE), 5,
                        IDENTITY, SEGMENT, 4};
     uint64_t size = record_size(h.body_size);
@@ -72,6 +87,13 @@ static void a_record_comes_back(void **state)
     assert_int_equal(body.edits[4].kind, PERSIST_DELETE);
     assert_int_equal(body.edits[5].seq, 70);
     assert_int_equal(body.edits[6].seq, 1u << 31);
+    assert_int_equal(body.past_count, 2);
+    assert_int_equal(body.pasts[0].edit, 0);
+    assert_true(body.pasts[0].enters && !body.pasts[0].based);
+    assert_int_equal(body.pasts[1].edit, 2);
+    assert_true(body.pasts[1].based && body.pasts[1].cuts);
+    assert_memory_equal(&body.pasts[1].base, &base, sizeof base);
+    assert_memory_equal(&body.pasts[1].floor, &left, sizeof left);
     assert_true(body.has_once);
     assert_true(slice_equal(body.once.id, slice_str("command")));
     assert_int_equal(body.once.fingerprint[2], 3);
@@ -159,11 +181,18 @@ static void hostile_bodies_are_malformed(void **state)
         "\x00",                         /* position 0 */
         "\x01\x01",                     /* append without a name */
         "\x01\x01\x05n",                /* name longer than the body */
-        "\x01\x09",                     /* no such kind */
+        "\x01\x0c",                     /* no such kind */
         "\x01\x03\xff\xff\xff\xff\x7f", /* a name of 32 GiB */
         "\x01\x06\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", /* seq over max */
-        "\x01\x07\x01x", /* a command id without fingerprint */
-        "\x81\x00",      /* a number longer than needed */
+        "\x01\x07\x01x",                 /* a command id without fingerprint */
+        "\x81\x00",                      /* a number longer than needed */
+        "\x01\x09",                      /* a stream is new, and no edit */
+        "\x01\x09\x09\x01\x01s\x01\x01", /* twice */
+        "\x01\x09\x04\x01k",             /* of a key */
+        "\x01\x09\x02\x01s\x01",         /* of a truncation */
+        "\x01\x0a\x01\x01\x01\x02\x01\x01\x01\x02\x01s\x01", /* floor > mark */
+        "\x01\x0b\x01\x01\x02\x01\x01s\x01\x01", /* a floor of an append */
+        "\x01\x0b\x01\x01\x02\x02\x01s\x05",     /* left: what is truncated */
     };
     record_body body = {0};
     assert_int_equal(record_decode_body(slice_of("", 0), &body),

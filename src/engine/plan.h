@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* A commit in hand, live or read from the log, and its plan. */
+#ifndef ENGINE_PLAN_H
+#define ENGINE_PLAN_H
+
+#include "engine/engine.h"
+
+/* The entries of its plan are the engine's, for reuse. */
+typedef struct commit {
+    engine *e;
+    const persist_edit *edits;
+    size_t count;
+    const persist_once *given_once;
+    const blob_entry *given_blob;
+    bool replayed;            /* it was read from the log, */
+    const record_past *pasts; /* which says this of its edits */
+    size_t past_count;
+    persist_lsn lsn;
+    arena before;   /* the memtable's, to go back to */
+    size_t planned; /* entries of e->plan */
+    size_t appends; /* numbers in e->seqs */
+    uint64_t position;
+    once *once;      /* to be kept */
+    blob_item *blob; /* the same */
+    uint64_t logged; /* bytes of its record */
+} commit;
+
+static inline bool plan_is_expectation(const persist_edit *edit)
+{
+    return edit->kind == PERSIST_EXPECT_SEQ ||
+           edit->kind == PERSIST_EXPECT_KEY ||
+           edit->kind == PERSIST_EXPECT_ABSENT;
+}
+
+static inline bool plan_is_of_key(const persist_edit *edit)
+{
+    return edit->kind == PERSIST_PUT || edit->kind == PERSIST_DELETE;
+}
+
+/* Finds or enters the streams and keys of the edits in the active memtable,
+ * where nobody sees them yet, and gives numbers. A commit that is not applied
+ * then ends with plan_abandon, also when this fails. */
+persist_status plan_commit(commit *, persist_error *);
+
+/* Drops what only a commit that failed has made. */
+void plan_abandon(commit *);
+
+#endif
