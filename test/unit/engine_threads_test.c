@@ -22,7 +22,8 @@ enum {
     READERS = 2,
     APPENDS = 300,
     SEGMENT = 16 << 10,
-    SMALL = 4096
+    SMALL = 4096,
+    PACKED = 32 /* four blobs a pack */
 };
 
 static char dir[64];
@@ -45,6 +46,7 @@ static void open_store(void)
                                .segment_size = SEGMENT,
                                .memtable_size = memtable_size,
                                .merge_width = 3,
+                               .packed_max = PACKED,
                                .cache_size = 64 << 10};
     if (persist_open(&options, &store, &error) != PERSIST_OK)
         fail_msg("%s", error.message);
@@ -206,13 +208,15 @@ static void writers_and_readers_at_once(void **state)
     assert_int_equal(atomic_load(&failures), 0);
 }
 
+/* Every other one is put by all threads. Packs are turned over meanwhile. */
 static void *put_blob(void *context)
 {
     persist_cid cid;
-    (void)context;
-    for (int i = 0; i < 20; i++) {
+    int number = (int)(intptr_t)context;
+    for (int i = 0; i < 40; i++) {
         char text[32];
-        int size = snprintf(text, sizeof text, "blob %d", i);
+        int size = snprintf(text, sizeof text, "blob %d of %d", i,
+                            i % 2 == 0 ? WRITERS : number);
         expect(persist_blob_put(store, slice_of(text, (size_t)size), cid,
                                 NULL) == PERSIST_OK);
         expect(persist_blob_has(store, slice_str(cid), NULL) == PERSIST_OK);
@@ -225,7 +229,9 @@ static void blobs_from_many_threads(void **state)
     (void)state;
     pthread_t threads[WRITERS];
     for (int i = 0; i < WRITERS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, put_blob, NULL), 0);
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, put_blob, (void *)(intptr_t)i),
+            0);
     for (int i = 0; i < WRITERS; i++)
         pthread_join(threads[i], NULL);
     assert_int_equal(atomic_load(&failures), 0);
