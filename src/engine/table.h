@@ -127,6 +127,26 @@ void table_abort(table_writer *);
 
 /* ---- reading ---------------------------------------------------------- */
 
+/* A block that an iterator stands in, and at which entry. */
+typedef struct table_step {
+    block_view view;
+    block *held; /* what keeps the view in memory; NULL: the mapping */
+    uint64_t offset;
+    uint32_t at;
+} table_step;
+
+typedef enum table_top_state {
+    TOP_IS_NOT_HERE,
+    TOP_IS_COMING, /* somebody puts it here */
+    TOP_IS_HERE,
+} table_top_state;
+
+/* The topmost block of a section, once a reader has found it in the mapping. */
+typedef struct table_top {
+    _Atomic table_top_state state;
+    table_step step;
+} table_top;
+
 typedef struct table {
     _Atomic unsigned references;
     table_place place;
@@ -137,6 +157,7 @@ typedef struct table {
      * since; without a mapping the file is read. */
     os_map map;
     _Atomic uint64_t *verified;
+    table_top tops[TABLE_SECTIONS];
 } table;
 
 /* Opens a table of that size; *out has one reference. PERSIST_CORRUPT if it is
@@ -155,14 +176,6 @@ persist_status table_corrupt(const table *, uint64_t offset, const char *what,
  * section: PERSIST_NONE if surely not. */
 persist_status table_may_have(table *, table_section, uint64_t hash,
                               persist_error *);
-
-/* A block that an iterator stands in, and at which entry. */
-typedef struct table_step {
-    block_view view;
-    block *held; /* what keeps the view in memory; NULL: the mapping */
-    uint64_t offset;
-    uint32_t at;
-} table_step;
 
 /* What an entry of an index block names: the block below. */
 typedef struct table_child {

@@ -254,6 +254,15 @@ static persist_status read_block(table *t, const block_place *place,
     return status;
 }
 
+/* What a search reads first is fetched at once, not line by line; what is
+ * behind a block that is smaller does no harm. */
+static void fetch_front(const uint8_t *first)
+{
+#pragma GCC unroll 16
+    for (size_t at = 0; at < FRONT_SIZE; at += CACHE_LINE)
+        __builtin_prefetch(first + at);
+}
+
 /* Finds a block in the mapping. One that cannot be brought in is read: that
  * says why, or helps. */
 static persist_status find_block(table *t, const block_place *place,
@@ -264,11 +273,7 @@ static persist_status find_block(table *t, const block_place *place,
     slice packed = slice_of(t->map.data + place->offset, (size_t)place->size);
     bool verified = is_verified(t, place->bit);
     block_header h;
-    /* What a search reads first is fetched at once, not line by line; what is
-     * behind a block that is smaller does no harm. */
-#pragma GCC unroll 16
-    for (size_t at = 0; at < FRONT_SIZE; at += CACHE_LINE)
-        __builtin_prefetch((const uint8_t *)packed.data + at);
+    fetch_front(packed.data);
     if (!verified &&
         sys->map_load(sys, &t->map, place->offset, place->size) != 0)
         return read_block(t, place, passing, out, error);
@@ -317,14 +322,36 @@ static persist_status load(table *t, const block_place *place, bool passing,
     return status;
 }
 
+/* Every reader goes through the topmost block, which stays where it is in the
+ * mapping as long as the table: it is laid out once. */
+static void keep_top(table_top *top, const table_step *step)
+{
+    table_top_state state = TOP_IS_NOT_HERE;
+    CHECK(step->held == NULL && step->view.count > 0);
+    if (!atomic_compare_exchange_strong(&top->state, &state, TOP_IS_COMING))
+        return;
+    top->step = *step;
+    atomic_store_explicit(&top->state, TOP_IS_HERE, memory_order_release);
+}
+
 persist_status table_load_root(table *t, table_section section, bool passing,
                                table_step *out, persist_error *error)
 {
     const table_root *root = &t->footer.roots[section];
     CHECK(root->height > 0);
+    table_top *top = &t->tops[section];
+    if (atomic_load_explicit(&top->state, memory_order_acquire) ==
+        TOP_IS_HERE) {
+        *out = top->step;
+        fetch_front(out->view.heads);
+        return PERSIST_OK;
+    }
     block_place place = {root->offset, root->size, section,
                          table_kind(section, root->height - 1)};
-    return load(t, &place, passing, out, error);
+    persist_status status = load(t, &place, passing, out, error);
+    if (status == PERSIST_OK && out->held == NULL)
+        keep_top(top, out);
+    return status;
 }
 
 persist_status table_load_child(table *t, table_section section, unsigned level,
