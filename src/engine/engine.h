@@ -198,6 +198,10 @@ void upkeep_close(engine *);
 /* Deletes the files of tables that nobody needs any more. */
 void upkeep_sweep(engine *);
 
+/* Opens a table that has just been written; if that cannot be its file goes. */
+persist_status upkeep_open_table(engine *, uint64_t number, uint64_t size,
+                                 table **out, persist_error *);
+
 /* The same layers but for the tables [from, to), which `t` takes the place of,
  * and for the frozen memtable, which it may be too: a new manifest, and a new
  * set of layers, with about so many keys. Takes the table over; after an error

@@ -229,8 +229,7 @@ persist_status flush_frozen(engine *e, persist_error *error)
             write_table(e, frozen, number, v->table_count == 0, &size, error);
     table *t = NULL;
     if (status == PERSIST_OK)
-        status =
-            table_open(&e->table_place, &e->cache, number, size, &t, error);
+        status = upkeep_open_table(e, number, size, &t, error);
     if (status != PERSIST_OK)
         return status;
     size_t end = v->table_count;

@@ -120,6 +120,16 @@ static void delete_table(engine *e, uint64_t number)
         e->sys->unlink(e->sys, path);
 }
 
+persist_status upkeep_open_table(engine *e, uint64_t number, uint64_t size,
+                                 table **out, persist_error *error)
+{
+    persist_status status =
+        table_open(&e->table_place, &e->cache, number, size, out, error);
+    if (status != PERSIST_OK)
+        delete_table(e, number); /* no manifest knows of it */
+    return status;
+}
+
 static persist_status store(engine *e, manifest *m, persist_error *error)
 {
     bool renamed = false;

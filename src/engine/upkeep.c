@@ -174,8 +174,7 @@ static persist_status end_merge(engine *e, const layers *v,
         credit_spend(e);
     persist_status status = merge_finish(&u->merge, &size, error);
     if (status == PERSIST_OK)
-        status =
-            table_open(&e->table_place, &e->cache, number, size, &t, error);
+        status = upkeep_open_table(e, number, size, &t, error);
     if (status == PERSIST_OK)
         status = upkeep_install(e, from, to, t, false, e->manifest.keys, error);
     return status;

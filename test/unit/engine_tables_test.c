@@ -332,6 +332,35 @@ static void a_crowd_of_tables_closes(void **state)
     fixture_end(&f);
 }
 
+/* A table that cannot be read as soon as it is written leaves no file behind:
+ * steps that are tried again and again would fill the disk. */
+static void an_unreadable_table_leaves_no_file(void **state)
+{
+    (void)state;
+    static const sim_call calls[] = {SIM_READ, SIM_SIZE};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        bool hit = true;
+        for (uint64_t n = 1; hit; n++) {
+            fixture_begin_tables(&f, EVERY_COMMIT, 2);
+            os_sim_refuse_maps(f.sim, 1);
+            fixture_append(&f, "s", "one");
+            os_sim_fail(
+                f.sim,
+                (sim_fault){.calls = 1u << calls[i], .nth = n, .error = EIO});
+            for (int more = 0; more < 3; more++)
+                (void)fixture_try(&f, PERSIST_APPEND, "s", "more", 0);
+            hit = os_sim_faults(f.sim, SIM_CALLS) > 0;
+            os_sim_fail(f.sim, (sim_fault){0});
+            persist_close(f.store, NULL);
+            f.store = NULL;
+            int files = table_files();
+            fixture_reopen(&f);
+            assert_int_equal(files, stats_now().tables);
+            fixture_end(&f);
+        }
+    }
+}
+
 /* What a crash left is deleted; what we did not write is not. */
 static void only_our_own_files_are_deleted(void **state)
 {
@@ -446,6 +475,7 @@ int main(void)
         cmocka_unit_test(truncated_events_give_their_space_back),
         cmocka_unit_test(a_command_id_is_kept_for_ever),
         cmocka_unit_test(a_crowd_of_tables_closes),
+        cmocka_unit_test(an_unreadable_table_leaves_no_file),
         cmocka_unit_test(only_our_own_files_are_deleted),
         cmocka_unit_test(a_full_disk_heals),
         cmocka_unit_test(replay_is_bounded),
