@@ -33,6 +33,7 @@ static void flush_event(flush *f, const event *e, uint64_t index,
     uint8_t place[ENTRY_EVENT_KEY_MAX];
     event_entry entry = {.position = e->position, .index = index};
     bool first = out->events == 0;
+    CHECK(e->seq > out->last && index < out->state.count);
     entry.anchored = first || table_begins_block(&f->writer, TABLE_EVENTS);
     entry.bytes_before = e->bytes_before;
     if (SEEDED_BUG(FLUSH_WRONG_ANCHOR))
@@ -186,6 +187,7 @@ static persist_status write_table(engine *e, const memtable *from,
         table_abort(&f.writer);
         return status_set(error, PERSIST_LIMIT, "out of memory");
     }
+    CHECK(from->first <= from->last);
     status = table_finish(&f.writer, from->first, from->last, error);
     *size = f.writer.footer.size;
     return status;
@@ -221,6 +223,7 @@ persist_status flush_frozen(engine *e, persist_error *error)
     /* Only a step changes what is frozen, and this is one. */
     const layers *v = e->layers;
     const memtable *frozen = v->frozen;
+    CHECK(atomic_load(&e->in_use));
     uint64_t number = e->next_table++, size = 0;
     CHECK(frozen != NULL && frozen->last > 0);
     persist_status status = wal_wait(&e->wal, frozen->last, error);

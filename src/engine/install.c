@@ -102,6 +102,8 @@ static void swap_view(engine *e, layers *next, size_t from, size_t to,
 {
     upkeep *u = &e->upkeep;
     const layers *old = e->layers;
+    CHECK(m->generation > e->manifest.generation);
+    CHECK(u->dropped_count + (to - from) <= u->dropped_capacity);
     for (size_t i = from; i < to; i++)
         u->dropped[u->dropped_count++] =
             (dropped_table){table_ref(old->tables[i]), m->generation};
@@ -165,6 +167,7 @@ persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
     manifest m = {0};
     layers *next = NULL;
     uint64_t number = t->footer.number;
+    CHECK(number < e->next_table);
     persist_status status =
         prepare(e, from, to, t, flushed, keys, &next, &m, error);
     for (size_t i = from; SEEDED_BUG(DELETE_FIRST) && i < to; i++)
@@ -195,6 +198,7 @@ void upkeep_sweep(engine *e)
     size_t kept = 0;
     for (size_t i = 0; i < u->dropped_count; i++) {
         dropped_table d = u->dropped[i];
+        CHECK(d.generation <= e->manifest.generation);
         bool read = atomic_load_explicit(&d.table->references,
                                          memory_order_acquire) > 1;
         if (read || d.generation >= e->manifest.generation) {

@@ -8,6 +8,7 @@
 layers *layers_new(memtable *active, memtable *frozen, table *const *tables,
                    size_t table_count)
 {
+    CHECK(active != NULL && active != frozen);
     layers *v = mem_alloc(sizeof *v + table_count * sizeof v->tables[0]);
     if (v == NULL)
         return NULL;

@@ -56,6 +56,7 @@ persist_status leftovers_find_tables(engine *e, const manifest *listed,
                                      persist_error *error)
 {
     listing l = {e, listed};
+    CHECK(e->leftovers.tables.count == 0);
     e->next_table = listed->next_table;
     int code = e->sys->dir_list(e->sys, e->table_dir, note_table, &l);
     return code == 0 ? PERSIST_OK

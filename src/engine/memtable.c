@@ -25,7 +25,9 @@ memtable *memtable_new(arena_pool *pool, uint64_t seed, persist_lsn first,
 
 memtable *memtable_ref(memtable *t)
 {
-    atomic_fetch_add_explicit(&t->references, 1, memory_order_relaxed);
+    unsigned before =
+        atomic_fetch_add_explicit(&t->references, 1, memory_order_relaxed);
+    CHECK(before > 0);
     return t;
 }
 
@@ -117,6 +119,7 @@ void memtable_unmake_stream(memtable *t, stream *s)
     CHECK(s->based ? s->count == s->base.count
                    : s->created == STREAM_NOT_CREATED);
     leave(&t->stream_map, &t->stream_tree, s);
+    CHECK(t->memory >= sizeof *s + s->name.size + NAME_OVERHEAD);
     t->memory -= sizeof *s + s->name.size + NAME_OVERHEAD;
     stream_release(s);
 }
@@ -139,6 +142,7 @@ void memtable_unmake_key(memtable *t, key *k)
 {
     CHECK(k->newest == NULL);
     leave(&t->key_map, &t->key_tree, k);
+    CHECK(t->memory >= sizeof *k + k->name.size + NAME_OVERHEAD);
     t->memory -= sizeof *k + k->name.size + NAME_OVERHEAD;
 }
 
@@ -330,6 +334,7 @@ static void uncreate(memtable *t, stream *s)
 {
     if (s->based || s->count > 0 || s->marks.count > 0)
         return;
+    CHECK(s->created != STREAM_NOT_CREATED);
     s->created = STREAM_NOT_CREATED;
     t->counts.streams--;
 }

@@ -68,6 +68,7 @@ persist_status merge_finish(merge *m, uint64_t *size, persist_error *error)
     persist_lsn last = m->sources[m->source_count - 1].table->footer.last;
     persist_status status = table_finish(&m->writer, first, last, error);
     *size = m->writer.footer.size;
+    CHECK(first <= last);
     release(m);
     return status;
 }
@@ -184,6 +185,7 @@ static persist_status copy_event(merge *m, event_entry *e, stream_entry *out,
     if (e->anchored)
         *sums = (event_sums){e->index, e->bytes_before, true};
     bool first = out->events == 0;
+    CHECK(e->seq > out->state.floor.through);
     if (!sums->known || (!first && e->seq <= out->last))
         return PERSIST_CORRUPT;
     e->anchored = first || table_begins_block(&m->writer, TABLE_EVENTS);

@@ -79,6 +79,7 @@ static persist_status list_files(recovery *r, persist_error *error)
     if (r->number_count > 0 &&
         r->numbers[r->number_count - 1] >= r->next_number)
         r->next_number = r->numbers[r->number_count - 1] + 1;
+    CHECK(r->next_number >= r->old->next_segment && r->tail == NULL);
     r->tail = mem_alloc_zero((r->number_count + 1) * sizeof *r->tail);
     return r->tail == NULL ? no_memory(error) : PERSIST_OK;
 }
@@ -373,6 +374,7 @@ static bool is_small(const recovery *r, uint64_t end)
 static persist_status find_cut(recovery *r, cut *c, persist_error *error)
 {
     const segment_entry *s = r->out.segments;
+    CHECK(r->out.segment_count > 0);
     size_t i = r->out.segment_count - 1;
     persist_lsn lsn = r->watermark < s[i].last ? r->watermark + 1 : s[i].last;
     while (i > 0 && lsn < s[i].first)
@@ -451,6 +453,7 @@ static persist_status copy_from(recovery *r, const cut *c,
 {
     persist_status status = PERSIST_OK;
     persist_lsn first = c->lsn;
+    CHECK(count > 0 && first >= old[0].first && first <= old[count - 1].last);
     if (!buf_reserve(&r->copy, SEGMENT_HEADER_SIZE))
         return no_memory(error);
     r->copy.size = SEGMENT_HEADER_SIZE;
@@ -478,6 +481,7 @@ static persist_status make_durable(recovery *r, persist_error *error)
     persist_status status = find_cut(r, &c, error);
     if (status != PERSIST_OK)
         return status;
+    CHECK(c.segment < out->segment_count);
     size_t count = out->segment_count - c.segment;
     segment_entry *old = mem_alloc(count * sizeof *old);
     if (old == NULL)

@@ -157,6 +157,7 @@ static persist_status open_to_read(const segment_place *place, uint64_t number,
                                    persist_error *error)
 {
     const os *sys = place->sys;
+    CHECK(number != 0);
     int code = segment_path(place, number, path);
     if (code == 0)
         code = sys->file_open(sys, path, OS_READ, out);

@@ -111,6 +111,7 @@ static void seal_block(table_writer *w, unsigned section, unsigned level,
                        uint64_t *offset, uint64_t *size)
 {
     table_level *l = &w->levels[section][level];
+    CHECK(l->block.count > 0);
     *offset = place_of_next(w);
     bool compress = level == 0 && (w->compress || section == TABLE_ORDER);
     if (!block_seal(&l->block, table_kind(section, level), compress,
@@ -231,6 +232,7 @@ static void end_file(table_writer *w, persist_lsn first, persist_lsn last)
     w->footer.first = first;
     w->footer.last = last;
     w->footer.size = place_of_next(w) + TABLE_FOOTER_SIZE;
+    CHECK(w->footer.size >= TABLE_HEADER_SIZE + TABLE_FOOTER_SIZE);
     if (!buf_reserve(&w->out, TABLE_FOOTER_SIZE)) {
         failed(w, -ENOMEM, "write");
         return;
