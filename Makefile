@@ -156,7 +156,7 @@ ifdef FUZZER
 FUZZ_OBJ := $(filter-out %/replay.o,$(FUZZ_OBJ))
 FUZZ_LINK := -fsanitize=fuzzer
 endif
-FUZZ_LINK += -Wl,--wrap=hash_xxh64,--wrap=hash_xxh64_seed
+FUZZ_LINK += -Wl,--wrap=hash_xxh3,--wrap=hash_xxh3_seed
 
 fuzz-targets: $(FUZZ) $(B)/fuzz-seeds/made
 

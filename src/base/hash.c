@@ -13,12 +13,12 @@
 /* Up to here XXH3 uses no vectors, and a call costs more than it. */
 enum { VECTORS_FROM = XXH3_MIDSIZE_MAX + 1 };
 
-uint64_t hash_xxh64(slice bytes)
+uint64_t hash_xxh3(slice bytes)
 {
-    return hash_xxh64_seed(bytes, 0);
+    return hash_xxh3_seed(bytes, 0);
 }
 
-uint64_t hash_xxh64_seed(slice bytes, uint64_t seed)
+uint64_t hash_xxh3_seed(slice bytes, uint64_t seed)
 {
     CHECK(bytes.data != NULL || bytes.size == 0);
 #ifdef __x86_64__

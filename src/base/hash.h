@@ -12,9 +12,9 @@
 enum { HASH_SHA256_SIZE = 32 };
 
 /* Both take any bytes and never fail. */
-uint64_t hash_xxh64(slice bytes);
+uint64_t hash_xxh3(slice bytes);
 /* The same with a seed: other seeds give unrelated values. */
-uint64_t hash_xxh64_seed(slice bytes, uint64_t seed);
+uint64_t hash_xxh3_seed(slice bytes, uint64_t seed);
 void hash_sha256(slice bytes, uint8_t out[HASH_SHA256_SIZE]);
 
 /* SHA-256 in pieces. begin returns NULL when memory is out; end releases. */

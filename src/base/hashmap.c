@@ -31,7 +31,7 @@ void *hashmap_find(const hashmap *map, slice name)
     if (map->count == 0)
         return NULL;
     CHECK(map->count < map->capacity); /* or a search would not end */
-    uint64_t hash = hash_xxh64_seed(name, map->seed);
+    uint64_t hash = hash_xxh3_seed(name, map->seed);
     size_t mask = map->capacity - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
         const hashmap_slot *slot = &map->slots[i];
@@ -75,7 +75,7 @@ void hashmap_put(hashmap *map, void *item)
     CHECK(map->count < map->capacity);
     CHECK(item != NULL);
     slice name = name_of(item);
-    place(map, (hashmap_slot){hash_xxh64_seed(name, map->seed), item});
+    place(map, (hashmap_slot){hash_xxh3_seed(name, map->seed), item});
     map->count++;
 }
 
@@ -84,7 +84,7 @@ void hashmap_remove(hashmap *map, const void *item)
 {
     CHECK(map->count > 0);
     size_t mask = map->capacity - 1;
-    size_t hole = hash_xxh64_seed(name_of(item), map->seed) & mask;
+    size_t hole = hash_xxh3_seed(name_of(item), map->seed) & mask;
     while (map->slots[hole].item != item) {
         CHECK(map->slots[hole].item != NULL);
         hole = (hole + 1) & mask;

@@ -30,7 +30,7 @@ enum {
 uint64_t block_seed(uint64_t identity, uint64_t table, uint64_t offset)
 {
     const uint64_t place[3] = {identity, table, offset};
-    return hash_xxh64(slice_of(place, sizeof place));
+    return hash_xxh3(slice_of(place, sizeof place));
 }
 
 /* ---- gathering -------------------------------------------------------- */
@@ -212,7 +212,7 @@ static bool seal(block_header *h, size_t start, uint64_t seed, buf *out)
     out->size = end;
     slice summed = slice_of(out->data + start + CHECKSUM_SIZE,
                             end - start - CHECKSUM_SIZE);
-    store_number(out->data + start, hash_xxh64_seed(summed, seed),
+    store_number(out->data + start, hash_xxh3_seed(summed, seed),
                  CHECKSUM_SIZE);
     return true;
 }
@@ -276,7 +276,7 @@ bool block_verify(slice packed, uint64_t seed)
     uint64_t sum = cursor_u64(&c);
     slice summed = slice_of(c.at, cursor_left(&c));
     return !c.failed &&
-           (hash_xxh64_seed(summed, seed) == sum || SEEDED_BUG(ACCEPT_BLOCK));
+           (hash_xxh3_seed(summed, seed) == sum || SEEDED_BUG(ACCEPT_BLOCK));
 }
 
 static uint32_t little_u32(const uint8_t *at)

@@ -41,7 +41,7 @@ void filter_release(filter *f)
 
 uint64_t filter_hash(unsigned section, slice name)
 {
-    return hash_xxh64_seed(name, section);
+    return hash_xxh3_seed(name, section);
 }
 
 /* Maps a hash of 32 bits to a number below a bound, without a division. */

@@ -133,7 +133,7 @@ void manifest_encode(const manifest *m, buf *b)
         buf_put_u64(b, m->tables[i].last);
     }
     if (!b->failed)
-        buf_put_u64(b, hash_xxh64(buf_slice(b)));
+        buf_put_u64(b, hash_xxh3(buf_slice(b)));
 }
 
 static persist_status damaged(persist_error *error, const char *what)
@@ -226,7 +226,7 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
         slice_of((const uint8_t *)bytes.data + bytes.size - CHECKSUM_SIZE,
                  CHECKSUM_SIZE));
     slice summed = slice_of(bytes.data, bytes.size - CHECKSUM_SIZE);
-    if (cursor_u64(&tail) != hash_xxh64(summed) && !SEEDED_BUG(ACCEPT_MANIFEST))
+    if (cursor_u64(&tail) != hash_xxh3(summed) && !SEEDED_BUG(ACCEPT_MANIFEST))
         return damaged(error, "checksum");
     if (version != FORMAT_VERSION)
         return status_set(error, PERSIST_BAD_STORE,

@@ -115,7 +115,7 @@ static persist_status learn(engine_cursor *c, table *t, slice name,
 static persist_status find_place(engine_cursor *c, table *t, slice name,
                                  stream_place **out, persist_error *error)
 {
-    stream_place *p = &c->u.order.places[hash_xxh64(name) % CURSOR_STREAMS];
+    stream_place *p = &c->u.order.places[hash_xxh3(name) % CURSOR_STREAMS];
     *out = p;
     if (p->name.data != NULL && p->iter.table == t &&
         slice_equal(p->name, name))

@@ -72,7 +72,7 @@ void segment_header_encode(const segment_header *h,
     store_le(out + 32, h->epoch, 8);
     store_le(out + 40, h->size, 8);
     store_le(out + HEADER_CHECKSUM_AT,
-             hash_xxh64(slice_of(out, HEADER_CHECKSUM_AT)), 8);
+             hash_xxh3(slice_of(out, HEADER_CHECKSUM_AT)), 8);
 }
 
 /* Only what encoding makes is a header: one way to tell all of it. */
@@ -106,7 +106,7 @@ uint64_t record_size(uint64_t body_size)
 
 static uint64_t checksum(const uint8_t *record, uint64_t size, uint64_t offset)
 {
-    return hash_xxh64_seed(
+    return hash_xxh3_seed(
         slice_of(record + SUMMED_FROM, (size_t)size - SUMMED_FROM), offset);
 }
 

@@ -36,7 +36,7 @@ static void seal(const buf *b, uint8_t *out, size_t size)
     CHECK(!b->failed && b->size <= size - CHECKSUM_SIZE);
     memset(out, 0, size);
     memcpy(out, b->data, b->size);
-    uint64_t sum = hash_xxh64(slice_of(out, size - CHECKSUM_SIZE));
+    uint64_t sum = hash_xxh3(slice_of(out, size - CHECKSUM_SIZE));
     for (size_t i = 0; i < CHECKSUM_SIZE; i++)
         out[size - CHECKSUM_SIZE + i] = (uint8_t)(sum >> (8 * i));
 }
@@ -47,7 +47,7 @@ static bool is_sealed(slice bytes, size_t size)
         return false;
     const uint8_t *data = bytes.data;
     cursor c = cursor_of(slice_of(data + size - CHECKSUM_SIZE, CHECKSUM_SIZE));
-    return cursor_u64(&c) == hash_xxh64(slice_of(data, size - CHECKSUM_SIZE)) ||
+    return cursor_u64(&c) == hash_xxh3(slice_of(data, size - CHECKSUM_SIZE)) ||
            SEEDED_BUG(ACCEPT_ENDS);
 }
 

@@ -56,7 +56,7 @@ static bool report(table_check *c, const char *what, uint64_t offset)
 static uint64_t event_hash(slice name, uint64_t seq, uint64_t position)
 {
     const uint64_t numbers[2] = {seq, position};
-    return hash_xxh64_seed(name, hash_xxh64(slice_of(numbers, sizeof numbers)));
+    return hash_xxh3_seed(name, hash_xxh3(slice_of(numbers, sizeof numbers)));
 }
 
 static bool filter_has(table_check *c, table_section section, slice name)

@@ -49,7 +49,7 @@ static bool run(pair *p, uint64_t seed, const script *s)
     pair_begin(p);
     for (unsigned i = 0; i < s->count && p->failed == NULL; i++) {
         uint64_t parts[2] = {seed, s->steps[i]};
-        p->random = hash_xxh64(slice_of(parts, sizeof parts));
+        p->random = hash_xxh3(slice_of(parts, sizeof parts));
         step(p);
     }
     pair_end(p);

@@ -21,7 +21,7 @@ static void put_bytes(buf *out, slice s)
     buf_put(out, s.data, s.size < SHOWN_MAX ? s.size : SHOWN_MAX);
     if (s.size > SHOWN_MAX)
         buf_printf(out, "...%zu:%016llx", s.size,
-                   (unsigned long long)hash_xxh64(s));
+                   (unsigned long long)hash_xxh3(s));
 }
 
 static void put_event(buf *out, const persist_event *event)
@@ -48,7 +48,7 @@ static persist_status drain(persist_cursor *cursor, const char *head, buf *out,
             status = status_set(error, PERSIST_LIMIT, "out of memory");
             break;
         }
-        *sum += hash_xxh64(buf_slice(&line));
+        *sum += hash_xxh3(buf_slice(&line));
         ++*count;
         if (out == NULL)
             continue;

@@ -78,7 +78,7 @@ static void try_plan(explorer *x, const os_sim *sim, sim_plan plan)
 static uint64_t next_random(explorer *x)
 {
     uint64_t parts[2] = {x->seed, ++x->random};
-    return hash_xxh64(slice_of(parts, sizeof parts));
+    return hash_xxh3(slice_of(parts, sizeof parts));
 }
 
 static void try_units(explorer *x, const os_sim *sim)

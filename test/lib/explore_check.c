@@ -47,7 +47,7 @@ static bool is_new(explorer *x, uint64_t image, uint64_t kind)
                          x->blobs_acknowledged,
                          kind};
     bool fresh = insert(x->seen, x->seen_capacity,
-                        hash_xxh64(slice_of(parts, sizeof parts)) | 1);
+                        hash_xxh3(slice_of(parts, sizeof parts)) | 1);
     x->seen_count += fresh;
     return fresh;
 }
@@ -171,7 +171,7 @@ static void in_recovery(void *context, const os_sim *sim, sim_call call)
     if (++s->calls != s->crash_at)
         return;
     uint64_t parts[2] = {s->crash_at, call};
-    uint64_t seed = hash_xxh64(slice_of(parts, sizeof parts));
+    uint64_t seed = hash_xxh3(slice_of(parts, sizeof parts));
     const sim_keep keeps[] = {SIM_KEEP_NONE, SIM_KEEP_ALL, SIM_KEEP_RANDOM,
                               SIM_KEEP_FILES, SIM_KEEP_NAMES};
     const sim_plan plan = {keeps[seed % 5], (sim_fill)(seed / 5 % 3), 0, seed};
@@ -342,7 +342,7 @@ static void check_rotten(explorer *x, persist_store *store, persist_lsn lowest)
     else if (status != PERSIST_OK)
         explore_fail(x, "reading: %s", error.message);
     else if (latest < lowest || latest > x->model.latest ||
-             hash_xxh64(buf_slice(&text)) != model_digest_at(&x->model, latest))
+             hash_xxh3(buf_slice(&text)) != model_digest_at(&x->model, latest))
         explore_fail(x, "reads as something else: commit %llu of %llu",
                      (unsigned long long)latest, (unsigned long long)lowest);
     buf_release(&text);

@@ -25,7 +25,7 @@ uint64_t model_digest(persist_store *store, persist_view view)
     persist_error error;
     persist_status status = store_dump(store, view, &text, &error);
     CHECK(status == PERSIST_OK);
-    uint64_t digest = hash_xxh64(buf_slice(&text));
+    uint64_t digest = hash_xxh3(buf_slice(&text));
     buf_release(&text);
     return digest;
 }
@@ -138,7 +138,7 @@ bool model_matches(const model *m, persist_store *store, persist_view view,
     persist_error error;
     persist_status status = store_dump(store, view, &text, &error);
     bool same = status == PERSIST_OK && !text.failed &&
-                hash_xxh64(buf_slice(&text)) == digest_at(m, lsn, view);
+                hash_xxh3(buf_slice(&text)) == digest_at(m, lsn, view);
     if (status != PERSIST_OK)
         buf_printf(why, "reading: %s: %s\n", persist_status_code(status),
                    error.message);

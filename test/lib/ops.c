@@ -358,7 +358,7 @@ static persist_status read_all(persist_store *store, buf *answer,
         status = PERSIST_LIMIT;
     if (status == PERSIST_OK)
         buf_printf(answer, " %zu:%016llx", text.size,
-                   (unsigned long long)hash_xxh64(buf_slice(&text)));
+                   (unsigned long long)hash_xxh3(buf_slice(&text)));
     buf_release(&text);
     return status;
 }

@@ -394,8 +394,8 @@ static uint64_t hash_inode(const os_sim *s, unsigned number)
     for (size_t i = 0; i < count; i++) {
         uint64_t parts[3] = {
             hash, hash_inode(s, sorted[i].inode),
-            hash_xxh64(slice_of(sorted[i].name, strlen(sorted[i].name)))};
-        hash = hash_xxh64(slice_of(parts, sizeof parts));
+            hash_xxh3(slice_of(sorted[i].name, strlen(sorted[i].name)))};
+        hash = hash_xxh3(slice_of(parts, sizeof parts));
     }
     free(sorted);
     return hash;

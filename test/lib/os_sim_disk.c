@@ -104,7 +104,7 @@ void sim_bytes_resize(sim_bytes **bytes, size_t size)
 uint64_t sim_bytes_hash(sim_bytes *b)
 {
     if (b->hash == 0)
-        b->hash = hash_xxh64(slice_of(b->data, b->size)) | 1;
+        b->hash = hash_xxh3(slice_of(b->data, b->size)) | 1;
     return b->hash;
 }
 

@@ -88,7 +88,7 @@ persist_status shape_open(os_sim *sim, persist_store **out,
 
 static void add(uint64_t *digest, slice bytes, uint64_t number)
 {
-    *digest = hash_xxh64_seed(bytes, *digest ^ number * 0x9e3779b97f4a7c15u);
+    *digest = hash_xxh3_seed(bytes, *digest ^ number * 0x9e3779b97f4a7c15u);
 }
 
 static persist_status ask_events(persist_cursor *cursor, uint64_t *digest,

@@ -25,7 +25,7 @@ void sites_note(void)
     stack s = {0};
     s.depth = backtrace(s.frames, DEPTH);
     CHECK(s.depth > 0 && used < STACKS / 2);
-    size_t at = hash_xxh64(slice_of(s.frames, sizeof s.frames)) % STACKS;
+    size_t at = hash_xxh3(slice_of(s.frames, sizeof s.frames)) % STACKS;
     while (stacks[at].depth != 0 &&
            memcmp(stacks[at].frames, s.frames, sizeof s.frames) != 0)
         at = (at + 1) % STACKS;

@@ -415,8 +415,8 @@ static bool read_hostile(slice packed, uint64_t *random)
             buf_reserve(&room, block_key_size(&view, &e) + BLOCK_HEAD_SIZE));
         memcpy(room.data, view.prefix, view.prefix_size);
         block_put_rest(&e, room.data + view.prefix_size);
-        *random += hash_xxh64(slice_of(room.data, block_key_size(&view, &e)));
-        *random += hash_xxh64(e.value);
+        *random += hash_xxh3(slice_of(room.data, block_key_size(&view, &e)));
+        *random += hash_xxh3(e.value);
         buf_release(&room);
     }
     for (int i = 0; i < 6 && view.count > 0; i++)
@@ -444,7 +444,7 @@ static void hostile_blocks_do_no_harm(void **state)
             packed.data[at] = (uint8_t)sim_random(&random);
         }
         uint64_t sum =
-            hash_xxh64_seed(slice_of(packed.data + 8, packed.size - 8), 3);
+            hash_xxh3_seed(slice_of(packed.data + 8, packed.size - 8), 3);
         memcpy(packed.data, &sum, sizeof sum);
         refused += !read_hostile(buf_slice(&packed), &random);
         buf_release(&packed);

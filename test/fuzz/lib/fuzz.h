@@ -20,10 +20,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
  * checksums, and what encoders make has the same one. The linker puts these
  * in the place of the functions of base/hash.h. */
 extern bool fuzz_sums_hold;
-uint64_t __wrap_hash_xxh64(slice);
-uint64_t __wrap_hash_xxh64_seed(slice, uint64_t);
-uint64_t __real_hash_xxh64(slice);
-uint64_t __real_hash_xxh64_seed(slice, uint64_t);
+uint64_t __wrap_hash_xxh3(slice);
+uint64_t __wrap_hash_xxh3_seed(slice, uint64_t);
+uint64_t __real_hash_xxh3(slice);
+uint64_t __real_hash_xxh3_seed(slice, uint64_t);
 
 /* ---- the language (machine.c) ----------------------------------------- */
 

@@ -13,18 +13,18 @@ enum { SUMMED_SIZE_MIN = 24 }; /* the place of a block */
 
 bool fuzz_sums_hold;
 
-uint64_t __wrap_hash_xxh64(slice bytes)
+uint64_t __wrap_hash_xxh3(slice bytes)
 {
     return fuzz_sums_hold && bytes.size >= SUMMED_SIZE_MIN
                ? ANY_SUM
-               : __real_hash_xxh64(bytes);
+               : __real_hash_xxh3(bytes);
 }
 
-uint64_t __wrap_hash_xxh64_seed(slice bytes, uint64_t seed)
+uint64_t __wrap_hash_xxh3_seed(slice bytes, uint64_t seed)
 {
     bool of_block = seed == ANY_SUM;
     bool of_record = seed >= SEGMENT_HEADER_SIZE && seed < SEGMENT_SIZE_MAX;
     return fuzz_sums_hold && (of_block || of_record)
                ? ANY_SUM
-               : __real_hash_xxh64_seed(bytes, seed);
+               : __real_hash_xxh3_seed(bytes, seed);
 }
