@@ -159,11 +159,37 @@ static persist_status step_up(table_iter *i, bool back, persist_error *error)
     return PERSIST_NONE;
 }
 
+/* Goes on in the next leaf. Keys grow, so that no leaf is met twice, whatever
+ * the blocks above it say: what is walked is bounded by what is there. */
+static persist_status cross(table_iter *i, bool back, persist_error *error)
+{
+    uint8_t room[TABLE_SHORT_KEY];
+    buf long_key = {0};
+    slice before = slice_of(room, i->key_size);
+    if (i->key_size <= TABLE_SHORT_KEY) {
+        memcpy(room, i->short_key, i->key_size);
+    } else {
+        long_key = i->long_key;
+        i->long_key = (buf){0};
+        before = buf_slice(&long_key);
+    }
+    persist_status status = settle(i, step_up(i, back, error), error);
+    if (status == PERSIST_OK) {
+        int order = slice_compare(before, table_key(i));
+        if (back ? order <= 0 : order >= 0) {
+            status = table_bad_entry(i, error);
+            table_iter_release(i);
+        }
+    }
+    buf_release(&long_key);
+    return status;
+}
+
 persist_status table_next(table_iter *i, persist_error *error)
 {
     table_step *leaf = leaf_of(i);
     if (leaf->at + 1 >= leaf->view.count)
-        return settle(i, step_up(i, false, error), error);
+        return cross(i, false, error);
     leaf->at++;
     persist_status status = settle(i, PERSIST_OK, error);
     /* The processor foresees what lies ahead only within a page. */
@@ -177,7 +203,7 @@ persist_status table_previous(table_iter *i, persist_error *error)
 {
     table_step *leaf = leaf_of(i);
     if (leaf->at == 0)
-        return settle(i, step_up(i, true, error), error);
+        return cross(i, true, error);
     leaf->at--;
     return settle(i, PERSIST_OK, error);
 }

@@ -453,6 +453,68 @@ static void hostile_blocks_do_no_harm(void **state)
     assert_true(refused > 0);
 }
 
+/* Appends a block to a table's bytes; index blocks name the block below twice.
+ * Returns how to name this one. */
+static void put_level(buf *bytes, unsigned level, buf *child)
+{
+    block_writer w = {0};
+    uint64_t offset = bytes->size;
+    block_add(&w, slice_str("k"), buf_slice(child));
+    if (level > 0)
+        block_add(&w, slice_str("l"), buf_slice(child));
+    assert_true(block_seal(&w, table_kind(TABLE_EVENTS, level), false,
+                           block_seed(IDENTITY, NUMBER, offset), bytes));
+    buf_clear(child);
+    buf_put_varint(child, offset);
+    buf_put_varint(child, bytes->size - offset);
+    buf_put_varint(child, level);
+    block_writer_release(&w);
+}
+
+/* A table of a few kilobytes, every level of which names the one below twice:
+ * a walk through all of it would come to its leaf two thousand million times.
+ */
+static void a_block_that_is_named_twice_is_damage(void **state)
+{
+    (void)state;
+    fixture f = {.sim = sim};
+    buf bytes = {0}, child = {0};
+    char path[PERSIST_PATH_MAX];
+    table_footer footer;
+    uint8_t end[TABLE_FOOTER_SIZE];
+    write_keys(4096, false, 20);
+    assert_int_equal(table_path(&place, NUMBER, path), 0);
+    fixture_load(&f, path, &bytes);
+    bytes.size -= TABLE_FOOTER_SIZE;
+    assert_true(table_footer_decode(
+        slice_of(bytes.data + bytes.size, TABLE_FOOTER_SIZE), &footer));
+    uint64_t top = 0;
+    for (unsigned level = 0; level < TREE_HEIGHT_MAX; level++) {
+        top = bytes.size;
+        put_level(&bytes, level, &child);
+    }
+    footer.roots[TABLE_EVENTS] =
+        (table_root){top, bytes.size - top, TREE_HEIGHT_MAX, 2};
+    footer.blocks += TREE_HEIGHT_MAX;
+    footer.size = bytes.size + TABLE_FOOTER_SIZE;
+    table_footer_encode(&footer, end);
+    buf_put(&bytes, end, sizeof end);
+    fixture_patch(&f, path, 0, buf_slice(&bytes));
+    table *t = open_table();
+    table_iter i;
+    persist_error error = {0};
+    table_iter_init(&i, t, TABLE_EVENTS, false);
+    assert_int_equal(table_seek(&i, slice_of(NULL, 0), NULL), PERSIST_OK);
+    assert_int_equal(table_next(&i, &error), PERSIST_CORRUPT);
+    assert_string_equal(error.path, path);
+    assert_int_equal(table_seek_back(&i, slice_str("z"), NULL), PERSIST_OK);
+    assert_int_equal(table_previous(&i, NULL), PERSIST_CORRUPT);
+    table_iter_release(&i);
+    table_unref(t);
+    buf_release(&bytes);
+    buf_release(&child);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,6 +536,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_table_of_another_length_is_refused,
                                         set_up, tear_down),
         cmocka_unit_test(hostile_blocks_do_no_harm),
+        cmocka_unit_test_setup_teardown(a_block_that_is_named_twice_is_damage,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
