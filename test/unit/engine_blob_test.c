@@ -130,7 +130,7 @@ static void blobs_that_are_added_share_a_sync(void **state)
     assert_int_equal(put("makes a pack"), PERSIST_OK);
     uint64_t syncs = os_sim_calls(f.sim, SIM_SYNC);
     for (int i = 0; i < 10; i++) {
-        char text[8];
+        char text[16];
         snprintf(text, sizeof text, "%d", i);
         assert_int_equal(
             persist_blob_add(f.store, slice_str(text), cid, &lsn, NULL),

@@ -15,6 +15,7 @@ enum { ENTRIES = 3000, NUMBER = 7, IDENTITY = 99, SMALL_CACHE = 4096 };
 static os_sim *sim;
 static cache blocks;
 static table_place place;
+static uint64_t hole; /* the blocks of a table that is written begin there */
 
 static int set_up(void **state)
 {
@@ -50,6 +51,13 @@ static void write_keys(uint32_t block_size, bool compress, int count)
     assert_int_equal(table_begin(&w, &place, NUMBER, block_size, compress,
                                  (uint64_t)count, NULL),
                      PERSIST_OK);
+    if (hole > 0) {
+        assert_int_equal(
+            os_write_all(place.sys, w.file, w.out.data, w.out.size, w.offset),
+            0);
+        buf_clear(&w.out);
+        w.offset = hole;
+    }
     for (int i = 0; i < count; i++) {
         char name[32];
         buf_clear(&value);
@@ -367,6 +375,44 @@ static void a_table_that_is_cut_is_an_error(void **state)
     assert_int_equal(system(command), 0);
 }
 
+static int refuse_map(const os *sys, os_file *file, uint64_t size, os_map *out)
+{
+    (void)sys, (void)file, (void)size, (void)out;
+    return -ENOMEM;
+}
+
+/* Offsets that cross 2^31 and 2^32, mapped and read: in a file with a hole. */
+static void blocks_may_lie_far_behind(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/persist-table-XXXXXX", command[64];
+    os reading = *os_posix();
+    reading.file_map = refuse_map;
+    assert_non_null(mkdtemp(dir));
+    place.dir = dir;
+    for (int n = 0; n < 8; n++) {
+        char path[PERSIST_PATH_MAX];
+        table_iter i;
+        hole = ((uint64_t)1 << (n % 2 == 0 ? 31 : 32)) - 3000;
+        place.sys = n / 2 % 2 == 0 ? os_posix() : &reading;
+        write_keys(300, n / 4 == 0, ENTRIES);
+        hole = 0;
+        table *t = open_table();
+        assert_int_equal(t->map.data == NULL, n / 2 % 2 != 0);
+        table_iter_init(&i, t, TABLE_KEYS, false);
+        check_all(&i, ENTRIES);
+        check_seeks(&i, ENTRIES);
+        table_iter_release(&i);
+        table_unref(t);
+        cache_release(&blocks);
+        cache_init(&blocks, SMALL_CACHE);
+        assert_int_equal(table_path(&place, NUMBER, path), 0);
+        assert_int_equal(place.sys->unlink(place.sys, path), 0);
+    }
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 static void a_table_of_another_length_is_refused(void **state)
 {
     (void)state;
@@ -532,6 +578,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_cannot_be_brought_in_is_read,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_table_that_is_cut_is_an_error, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(blocks_may_lie_far_behind, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_table_of_another_length_is_refused,
                                         set_up, tear_down),
