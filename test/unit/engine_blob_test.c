@@ -220,7 +220,7 @@ static void packs_follow_each_other(void **state)
     (void)state;
     enum { BLOBS = 40 };
     persist_cid cids[BLOBS];
-    char text[8];
+    char text[16];
     fixture_begin_tables(&f, 512, 2);
     fixture_close(&f);
     f.packed_max = 16;

@@ -45,8 +45,10 @@ static void write_seed(const char *target, const char *name, slice head,
     CHECK(n > 0 && (size_t)n < sizeof path);
     FILE *file = fopen(path, "wb");
     CHECK(file != NULL);
-    (void)fwrite(head.data, 1, head.size, file);
-    (void)fwrite(bytes.data, 1, bytes.size, file);
+    if (head.size > 0)
+        (void)fwrite(head.data, 1, head.size, file);
+    if (bytes.size > 0)
+        (void)fwrite(bytes.data, 1, bytes.size, file);
     CHECK(fclose(file) == 0);
 }
 
