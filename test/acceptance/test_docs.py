@@ -8,7 +8,7 @@ import subprocess
 
 from client import ROOT, SERVER, Case, main
 
-BUILD = os.path.dirname(SERVER)
+BUILD = os.path.abspath(os.path.dirname(SERVER))
 
 
 def read(*path):
@@ -100,11 +100,9 @@ class Examples(Case):
         self.assertTrue(files)
         for path in files:
             name = os.path.basename(path)[:-2]
-            wants_directory = "usage: %s DIRECTORY" % name in read(path)
-            run = subprocess.run(
-                [os.path.join(BUILD, "examples", name)]
-                + [os.path.join(self.dir, name)] * wants_directory,
-                capture_output=True, text=True, timeout=60)
+            run = subprocess.run([os.path.join(BUILD, "examples", name)],
+                                 cwd=self.dir, capture_output=True, text=True,
+                                 timeout=60)
             self.assertEqual(run.returncode, 0, run.stderr)
             self.assertTrue(run.stdout, name)
 
