@@ -215,7 +215,7 @@ typedef struct table_iter {
     size_t key_size;
     uint8_t short_key[TABLE_SHORT_KEY + BLOCK_HEAD_SIZE];
     buf long_key;
-    slice value;
+    block_entry entry;
     table_step path[TREE_HEIGHT_MAX]; /* from the root to the leaf */
 } table_iter;
 
@@ -276,7 +276,7 @@ static inline slice table_key(const table_iter *i)
 static inline slice table_value(const table_iter *i)
 {
     CHECK(table_iter_valid(i));
-    return i->value;
+    return i->entry.value;
 }
 
 /* Fills the error for an entry that is not well-formed. */

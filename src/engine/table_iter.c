@@ -71,18 +71,17 @@ static persist_status put_long_key(table_iter *i, const block_view *v,
 static persist_status stand(table_iter *i, persist_error *error)
 {
     const block_view *v = &leaf_of(i)->view;
-    block_entry e;
-    if (!block_get(v, leaf_of(i)->at, &e))
+    block_entry *e = &i->entry;
+    if (!block_get(v, leaf_of(i)->at, e))
         return table_bad_entry(i, error);
-    i->key_size = block_key_size(v, &e);
-    i->value = e.value;
+    i->key_size = block_key_size(v, e);
     if (i->key_size > TABLE_SHORT_KEY)
-        return put_long_key(i, v, &e, error);
+        return put_long_key(i, v, e, error);
     if (i->prefix != v->prefix) {
         memcpy(i->short_key, v->prefix, v->prefix_size);
         i->prefix = v->prefix;
     }
-    block_put_rest(&e, i->short_key + v->prefix_size);
+    block_put_rest(e, i->short_key + v->prefix_size);
     return PERSIST_OK;
 }
 
@@ -193,8 +192,9 @@ persist_status table_next(table_iter *i, persist_error *error)
     leaf->at++;
     persist_status status = settle(i, PERSIST_OK, error);
     /* The processor foresees what lies ahead only within a page. */
-    uintptr_t ahead = (uintptr_t)i->value.data + AHEAD_SIZE;
-    for (size_t at = 0; at < i->value.size && at < AHEAD_SIZE; at += CACHE_LINE)
+    uintptr_t ahead = (uintptr_t)i->entry.value.data + AHEAD_SIZE;
+    for (size_t at = 0; at < i->entry.value.size && at < AHEAD_SIZE;
+         at += CACHE_LINE)
         __builtin_prefetch((const void *)(ahead + at));
     return status;
 }
