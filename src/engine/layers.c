@@ -175,8 +175,10 @@ persist_status layers_below_floor(const layers *v, slice name,
     }
     if (status > PERSIST_NONE)
         return status;
-    if (out->index < state->floor.index || out->index > state->count ||
-        out->bytes < state->floor.bytes || out->bytes > state->bytes)
+    stream_state then = *state;
+    then.floor = *out;
+    if (!stream_state_holds(&then) || out->index < state->floor.index ||
+        out->bytes < state->floor.bytes)
         return status_set(error, PERSIST_CORRUPT,
                           "the tables contradict each other on how many "
                           "events a stream had; restore the store from a "

@@ -162,9 +162,10 @@ static persist_status replay_floor(memtable_edit *m, const record_past *past,
     if (past == NULL || !past->cuts)
         return contradiction(error);
     m->floor = past->floor;
-    bool valid =
-        m->floor.index <= s->base.count && m->floor.bytes <= s->base.bytes &&
-        m->floor.index >= least->index && m->floor.bytes >= least->bytes;
+    stream_state then = s->base;
+    then.floor = m->floor;
+    bool valid = stream_state_holds(&then) && m->floor.index >= least->index &&
+                 m->floor.bytes >= least->bytes;
     return valid ? PERSIST_OK : contradiction(error);
 }
 

@@ -24,7 +24,7 @@ void stream_state_put(buf *b, const stream_state *s)
     buf_put_varint(b, s->floor.first);
 }
 
-static bool is_state(const stream_state *s)
+bool stream_state_holds(const stream_state *s)
 {
     bool empty = s->floor.first == 0;
     return s->mark <= PERSIST_SEQ_MAX && s->floor.through <= s->mark &&
@@ -43,7 +43,7 @@ bool stream_state_get(cursor *c, stream_state *out)
     out->floor.index = cursor_varint(c);
     out->floor.bytes = cursor_varint(c);
     out->floor.first = cursor_varint(c);
-    return !c->failed && is_state(out);
+    return !c->failed && stream_state_holds(out);
 }
 
 /* ---- history ---------------------------------------------------------- */

@@ -49,6 +49,9 @@ typedef struct stream_state {
     stream_floor floor;
 } stream_state;
 
+/* Tells whether a state can be one: its parts do not contradict each other. */
+bool stream_state_holds(const stream_state *);
+
 /* Appends a state; decodes one, false if it is malformed or contradicts
  * itself. */
 void stream_state_put(buf *, const stream_state *);

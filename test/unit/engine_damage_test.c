@@ -71,6 +71,34 @@ static const char name_a[] =
 static const char name_b[] =
     "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
+/* Puts one text in the place of another in a record of the log, and seals
+ * it. */
+static void forge_log(slice from, slice to)
+{
+    char path[64];
+    const os *sys = os_sim_os(f.sim);
+    os_stat stat;
+    buf bytes = {0};
+    uint8_t *place = NULL;
+    assert_int_equal(from.size, to.size);
+    for (unsigned number = 64; number > 0 && place == NULL; number--) {
+        snprintf(path, sizeof path, "store/wal/%016x.log", number);
+        if (sys->stat(sys, path, &stat) != 0)
+            continue;
+        fixture_load(&f, path, &bytes);
+        place = memmem(bytes.data, bytes.size, from.data, from.size);
+    }
+    assert_non_null(place);
+    memcpy(place, to.data, to.size);
+    record_header h = {0};
+    uint64_t at = 0, offset = (uint64_t)(place - bytes.data);
+    for (int n = 0; at + record_size(h.body_size) <= offset || at == 0; n++)
+        at = fixture_record(&f, path, n, &h);
+    record_seal(bytes.data + at, &h, at);
+    fixture_patch(&f, path, 0, buf_slice(&bytes));
+    buf_release(&bytes);
+}
+
 static persist_status mark_of(const char *name)
 {
     persist_stream_info info;
@@ -173,6 +201,32 @@ static void truncations_are_replayed_without_tables(void **state)
     fixture_end(&f);
 }
 
+/* A floor in the log that cannot be one, under a checksum that holds. */
+static void a_floor_that_contradicts_its_stream(void **state)
+{
+    (void)state;
+    enum { LEFT_OUT = RECORD_HEADER_SIZE + 1 };
+    static const uint8_t zeros[LEFT_OUT];
+    const stream_floor made = {1, 1, sizeof long_data - 1, 2};
+    stream_floor forged = made;
+    buf from = {0}, to = {0};
+    forged.first = 0;
+    begin_with_table(name_a, name_b);
+    fixture_do(&f, PERSIST_TRUNCATE, name_a, "", 1);
+    fixture_wait(&f);
+    fixture_kill(&f);
+    buf_put(&from, zeros, sizeof zeros);
+    buf_put(&to, zeros, sizeof zeros);
+    record_put_floor(&from, &made);
+    record_put_floor(&to, &forged);
+    forge_log(slice_of(from.data + LEFT_OUT, from.size - LEFT_OUT),
+              slice_of(to.data + LEFT_OUT, to.size - LEFT_OUT));
+    assert_int_equal(fixture_open(&f), PERSIST_CORRUPT);
+    buf_release(&from);
+    buf_release(&to);
+    fixture_end(&f);
+}
+
 static void a_missing_table_is_corrupt(void **state)
 {
     (void)state;
@@ -193,6 +247,7 @@ int main(void)
         cmocka_unit_test(damage_stays_local),
         cmocka_unit_test(replay_reads_no_table),
         cmocka_unit_test(truncations_are_replayed_without_tables),
+        cmocka_unit_test(a_floor_that_contradicts_its_stream),
         cmocka_unit_test(a_missing_table_is_corrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
