@@ -158,7 +158,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 .dim { fill: #6e7781; font-size: 12px }
 .grid { stroke: #d0d7de; stroke-width: 1 }
 .one { stroke: #57606a; stroke-width: 1.5 }
-.reached { fill: #2f81f7 } .behind { fill: #d4823a }
+rect { fill: #8c959f } .reached { fill: #2f81f7 } .behind { fill: #d4823a }
 .goal { stroke: #24292f; stroke-width: 2.5 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 } .dim { fill: #9198a1 } .grid { stroke: #30363d }

@@ -12,6 +12,7 @@
 #include "base/cid.h"
 #include "base/status.h"
 #include "engine/blob_entry.h"
+#include "engine/limits.h"
 #include "engine/pack.h"
 
 enum { BLOB_FOLDERS = 256 };
@@ -22,6 +23,8 @@ typedef struct blob_store {
     char temporary_dir[PERSIST_PATH_MAX];
     uint32_t packed_max; /* bytes of a blob that goes into a pack */
     atomic_bool repeats; /* the last large blob that was put was there */
+    /* hashes of what large blobs began with, the newest where two collide */
+    _Atomic uint64_t seen[BLOBS_SEEN];
     _Atomic uint64_t next_temporary;
 
     pthread_mutex_t lock; /* for all below; held while a blob gets its place

@@ -189,16 +189,28 @@ static persist_status add_large(engine *e, slice bytes, uint8_t *digest,
     return status;
 }
 
+static uint64_t hash_beginning(slice bytes)
+{
+    slice first = bytes;
+    if (first.size > BLOB_BEGINNING)
+        first.size = BLOB_BEGINNING;
+    return hash_xxh3_seed(first, bytes.size);
+}
+
 /* The disk is at work while the digest is computed: in vain if it turns out
- * that the blob was there, so after a repeat the next one is looked up first. A
- * few bytes are hashed in no time. */
+ * that the blob was there. So one that begins like another of its size, or
+ * comes after a repeat, is looked up first. A few bytes are hashed in no time.
+ */
 persist_status engine_blob_add(engine *e, slice bytes, persist_cid out,
                                persist_lsn *lsn, persist_error *error)
 {
     blob_store *b = &e->blobs;
     uint8_t digest[HASH_SHA256_SIZE];
     bool small = bytes.size < b->packed_max / BLOB_AHEAD_SHARE;
-    bool known = small || atomic_load(&b->repeats) || wal_failed(&e->wal);
+    uint64_t hash = small ? 0 : hash_beginning(bytes);
+    _Atomic uint64_t *seen = &b->seen[hash % BLOBS_SEEN];
+    bool known = small || atomic_load(&b->repeats) ||
+                 atomic_load(seen) == hash || wal_failed(&e->wal);
     bool there = true, indexed;
     persist_status status = PERSIST_NONE;
     if (known) {
@@ -213,8 +225,10 @@ persist_status engine_blob_add(engine *e, slice bytes, persist_cid out,
     if (status != PERSIST_OK)
         return status;
     cid_encode(digest, out);
-    if (!small)
+    if (!small) {
         atomic_store(&b->repeats, there);
+        atomic_store(seen, hash);
+    }
     return PERSIST_OK;
 }
 

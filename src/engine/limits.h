@@ -18,6 +18,9 @@
 /* From this part of the largest packed blob on, 16 KiB by default, writing
  * ahead of hashing pays. */
 #define BLOB_AHEAD_SHARE 64u
+/* Blobs whose beginnings, of so many bytes, are remembered. */
+#define BLOBS_SEEN 1024u
+#define BLOB_BEGINNING 4096u
 
 /* Version of everything in a store directory; docs/FORMAT.md. */
 #define FORMAT_VERSION 2u
