@@ -153,6 +153,19 @@ static persist_status find_stream(commit *c, memtable_edit *m,
     return make_stream(c, m, based ? &base : NULL, error);
 }
 
+/* Tells whether a floor fits what older layers have of a stream. When nothing
+ * of that is left, its first event may be one that came since: the log is
+ * perhaps that of two memtables. */
+static bool floor_fits(const stream *s, const stream_floor *f)
+{
+    stream_state then = s->base;
+    then.floor = *f;
+    if (f->first <= s->base.mark)
+        return stream_state_holds(&then);
+    return f->index == s->base.count && f->bytes == s->base.bytes &&
+           s->count > f->index && stream_event(s, f->index)->seq == f->first;
+}
+
 /* Takes the floor that the log gives, if it can be one. */
 static persist_status replay_floor(memtable_edit *m, const record_past *past,
                                    persist_error *error)
@@ -162,9 +175,7 @@ static persist_status replay_floor(memtable_edit *m, const record_past *past,
     if (past == NULL || !past->cuts)
         return contradiction(error);
     m->floor = past->floor;
-    stream_state then = s->base;
-    then.floor = m->floor;
-    bool valid = stream_state_holds(&then) && m->floor.index >= least->index &&
+    bool valid = floor_fits(s, &m->floor) && m->floor.index >= least->index &&
                  m->floor.bytes >= least->bytes;
     return valid ? PERSIST_OK : contradiction(error);
 }

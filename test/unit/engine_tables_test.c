@@ -440,6 +440,26 @@ static void replay_is_bounded(void **state)
     fixture_end(&f);
 }
 
+/* A truncation below what the table holds is logged in one memtable, what it
+ * leaves came in the one before, and both are replayed as one. */
+static void two_memtables_are_replayed_as_one(void **state)
+{
+    (void)state;
+    fixture_begin_tables(&f, EVERY_COMMIT, 4);
+    store_disk_by_steps(f.store);
+    fixture_do(&f, PERSIST_SET_MARK, "s", "", 100);
+    fixture_append(&f, "s", "data");
+    fixture_do(&f, PERSIST_TRUNCATE, "s", "", 50);
+    fixture_wait(&f);
+    assert_int_equal(stats_now().tables, 1);
+    fixture_kill(&f);
+    fixture_reopen(&f);
+    assert_string_equal(fixture_events(&f, "s", PERSIST_DURABLE), "101:data");
+    assert_int_equal(info_of("s").first, 101);
+    assert_int_equal(info_of("s").count, 1);
+    fixture_end(&f);
+}
+
 /* Closing flushes what waits for it, and what came since. */
 static void closing_leaves_little_log(void **state)
 {
@@ -479,6 +499,7 @@ int main(void)
         cmocka_unit_test(only_our_own_files_are_deleted),
         cmocka_unit_test(a_full_disk_heals),
         cmocka_unit_test(replay_is_bounded),
+        cmocka_unit_test(two_memtables_are_replayed_as_one),
         cmocka_unit_test(closing_leaves_little_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
