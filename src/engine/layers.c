@@ -4,6 +4,7 @@
 
 #include "base/cursor.h"
 #include "base/mem.h"
+#include "engine/hints.h"
 
 layers *layers_new(memtable *active, memtable *frozen, table *const *tables,
                    size_t table_count)
@@ -57,16 +58,20 @@ persist_status table_get_event(const table_iter *i, event_entry *out,
 
 /* ---- streams ---------------------------------------------------------- */
 
-/* Finds a stream in one table. */
-static persist_status find_entry(table *t, slice name, stream_entry *out,
-                                 persist_error *error)
+persist_status layers_stream_in_table(table *t, slice name, stream_entry *out,
+                                      persist_error *error)
 {
     table_iter i;
+    uint64_t hash = filter_hash(TABLE_STREAMS, name);
+    if (hints_find(t, name, hash, out))
+        return PERSIST_OK;
     table_iter_init(&i, t, TABLE_STREAMS, false);
-    persist_status status = table_find(&i, name, error);
+    persist_status status = table_find_hashed(&i, name, hash, error);
     if (status == PERSIST_OK)
         status = table_get_stream(&i, out, error);
     table_iter_release(&i);
+    if (status == PERSIST_OK)
+        hints_keep(t, name, hash, out);
     return status;
 }
 
@@ -86,7 +91,7 @@ persist_status layers_below_stream(const layers *v, slice name, persist_lsn lsn,
     }
     persist_status status = PERSIST_NONE;
     for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;) {
-        status = find_entry(v->tables[i], name, out, error);
+        status = layers_stream_in_table(v->tables[i], name, out, error);
         *layer = i;
     }
     return status;
@@ -137,7 +142,7 @@ static persist_status floor_in_table(table *t, slice name, uint64_t through,
                                      stream_floor *out, persist_error *error)
 {
     stream_entry entry;
-    persist_status status = find_entry(t, name, &entry, error);
+    persist_status status = layers_stream_in_table(t, name, &entry, error);
     if (status != PERSIST_OK)
         return status;
     if (entry.last <= through)

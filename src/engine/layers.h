@@ -38,6 +38,10 @@ static inline bool layers_shows_active(const layers *v, persist_lsn lsn)
 /* The layers below the active memtable. Their functions do file work, and
  * need no lock. */
 
+/* Finds a stream in one table; PERSIST_NONE: it is not there. */
+persist_status layers_stream_in_table(table *, slice name, stream_entry *,
+                                      persist_error *);
+
 /* Finds a stream at an lsn, and which layer has its newest state: a table, or
  * the frozen memtable, whose number is table_count; there the entry is but its
  * state. PERSIST_NONE: it is not there. */

@@ -144,6 +144,10 @@
 #define CREDIT_SHARE 64u
 /* Entries that one step of a merge moves. */
 #define MERGE_STEP 4096u
+/* Streams of a table that are found without looking into its blocks, if their
+ * names have no more bytes than this: 50 KiB a table at the most. */
+#define TABLE_HINTS 256u
+#define HINT_NAME_MAX 64u
 /* Streams whose place a cursor over all events remembers. */
 #define CURSOR_STREAMS 128u
 

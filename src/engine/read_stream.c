@@ -52,18 +52,6 @@ static void enter_memtable(engine_cursor *c, const memtable *t)
     readers_look_end(&c->engine->readers, c->snapshot.place);
 }
 
-static persist_status find_entry(const stream_reader *r, table *t,
-                                 stream_entry *out, persist_error *error)
-{
-    table_iter names;
-    table_iter_init(&names, t, TABLE_STREAMS, false);
-    persist_status status = table_find(&names, r->name, error);
-    if (status == PERSIST_OK)
-        status = table_get_stream(&names, out, error);
-    table_iter_release(&names);
-    return status;
-}
-
 /* PERSIST_NONE: the table has none of the events. */
 static persist_status enter_table(engine_cursor *c, size_t index,
                                   persist_error *error)
@@ -73,7 +61,8 @@ static persist_status enter_table(engine_cursor *c, size_t index,
     stream_entry entry = r->entry;
     uint8_t place[ENTRY_EVENT_KEY_MAX];
     persist_status status =
-        index == r->newest ? PERSIST_OK : find_entry(r, t, &entry, error);
+        index == r->newest ? PERSIST_OK
+                           : layers_stream_in_table(t, r->name, &entry, error);
     if (status != PERSIST_OK)
         return status;
     if (entry.events == 0 || entry.last < r->low || entry.first > r->high)

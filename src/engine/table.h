@@ -158,6 +158,7 @@ typedef struct table {
     os_map map;
     _Atomic uint64_t *verified;
     table_top tops[TABLE_SECTIONS];
+    _Atomic(struct stream_hint *) hints[TABLE_HINTS]; /* see hints.h */
 } table;
 
 /* Opens a table of that size; *out has one reference. PERSIST_CORRUPT if it is

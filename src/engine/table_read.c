@@ -11,7 +11,7 @@
 
 #include "base/cursor.h"
 #include "base/mem.h"
-#include "engine/table.h"
+#include "engine/hints.h"
 
 enum {
     CACHE_LINE = 64,
@@ -141,6 +141,7 @@ void table_unref(table *t)
         return;
     t->place.sys->map_release(t->place.sys, &t->map);
     mem_free((void *)(uintptr_t)t->verified);
+    hints_release(t);
     if (t->file != NULL)
         t->place.sys->file_close(t->place.sys, t->file);
     mem_free(t);
