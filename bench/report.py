@@ -101,6 +101,7 @@ The machine alone: {limits}.
 
 - W3 is the best of the passes of a second, after a first one: an engine
   that still merges after the load may end that.
+- W3b by two threads: both rates together, a session for each thread.
 - W3c is one stream of a hundredth of all events, open and close included, in a
   new process; then with the database's files taken out of the page cache
   (fsync and `posix_fadvise`, which needs no root).

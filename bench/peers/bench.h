@@ -200,6 +200,7 @@ void cell_kill(cell *, void (*work)(cell *), double at);
     F(W3, "W3", "read every stream, warm", "M/s", 2, true)                     \
     F(W3_PACKED, "W3", "the same, compressed", "M/s", 2, true)                 \
     F(W3B, "W3b", "last 10 events of a random stream", "M/s", 3, true)         \
+    F(W3B_TWO, "W3b", "last 10 events, by two threads", "M/s", 3, true)        \
     F(W3B1, "W3b", "last event of a random stream", "M/s", 3, true)            \
     F(W3C, "W3c", "cold process: open, read a stream, close", "ms", 2, false)  \
     F(W3C_DISK, "W3c", "the same, files not in memory", "ms", 2, false)        \

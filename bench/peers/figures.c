@@ -36,6 +36,7 @@ static const struct {
     {F_W3, PEERS, 1.5},
     {F_W3_PACKED, STATED, 0},
     {F_W3B, PEERS, 1},
+    {F_W3B_TWO, STATED, 0},
     {F_W3B1, PEERS, 1},
     {F_W3C, PEERS, 1},
     {F_W3C_DISK, PEERS, 1},

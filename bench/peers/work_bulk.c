@@ -3,6 +3,7 @@
  * they are read back, and what a kill in the middle costs. */
 #include "bench.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 /* result[0]: commits acknowledged so far; [1]: seconds in commits */
@@ -93,7 +94,34 @@ static double read_last(cell *c, void *session, unsigned count)
     return (double)done / (end - start);
 }
 
-/* result: reads a second of the last ten events, and of the last one */
+typedef struct reader {
+    cell *cell;
+    void *session;
+    double rate;
+} reader;
+
+static void *read_last_ten(void *context)
+{
+    reader *r = context;
+    r->rate = read_last(r->cell, r->session, 10);
+    return NULL;
+}
+
+/* Reads a second of the last ten events by two threads together. */
+static double read_by_two(cell *c, void *db, void *session)
+{
+    pthread_t thread;
+    reader other = {c, c->engine->session(db), 0}, own = {c, session, 0};
+    must(pthread_create(&thread, NULL, read_last_ten, &other) == 0, "thread",
+         NULL);
+    (void)read_last_ten(&own);
+    must(pthread_join(thread, NULL) == 0, "join", NULL);
+    c->engine->session_end(other.session);
+    return own.rate + other.rate;
+}
+
+/* result: reads a second of the last ten events, of the last one, and of the
+ * last ten by two threads */
 static void read_ends(cell *c)
 {
     const engine *e = c->engine;
@@ -101,6 +129,7 @@ static void read_ends(cell *c)
     (void)read_streams(e, s);
     c->result[0] = read_last(c, s, 10);
     c->result[1] = read_last(c, s, 1);
+    c->result[2] = read_by_two(c, db, s);
     e->session_end(s);
     e->close(db);
 }
@@ -161,6 +190,7 @@ static void measure_reads(cell *c)
         cell_run(c, read_ends);
         figure_add(F_W3B, e, c->result[0] / 1e6);
         figure_add(F_W3B1, e, c->result[1] / 1e6);
+        figure_add(F_W3B_TWO, e, c->result[2] / 1e6);
     }
     if (wanted("W3c")) {
         cell_run(c, read_cold); /* leaves the files in the page cache */
