@@ -359,6 +359,8 @@ class SegmentFile:
             return None
         lsn, = struct.unpack("<Q", head[16:24])
         watermark, = struct.unpack("<Q", head[40:48])
+        if lsn >= 2**63 or watermark > lsn:
+            return None
         return Record(at, end, lsn, watermark,
                       Cursor(self.data[at + 48:at + 48 + size], self.path, at))
 

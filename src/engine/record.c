@@ -188,7 +188,8 @@ bool record_read(slice segment, uint64_t offset, uint64_t identity,
         return false;
     *out = (record_header){body_size, load_le(at + AT_LSN, 8), identity, number,
                            load_le(at + AT_WATERMARK, 8)};
-    return true;
+    /* From more than this there is no counting on. */
+    return out->lsn <= PERSIST_SEQ_MAX && out->watermark <= out->lsn;
 }
 
 /* ---- body ------------------------------------------------------------- */

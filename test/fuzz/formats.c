@@ -65,8 +65,9 @@ static void encode_record(const record_body *body, buf *out)
     buf_put(out, header, sizeof header);
     record_put_position(out, body->position);
     for (size_t i = 0; i < body->edit_count; i++) {
-        const record_past *p = &body->pasts[past];
-        if (past < body->past_count && p->edit == i) {
+        const record_past *p =
+            past < body->past_count ? &body->pasts[past] : NULL;
+        if (p != NULL && p->edit == i) {
             if (p->enters)
                 record_put_stream(out, p->based ? &p->base : NULL);
             if (p->cuts)

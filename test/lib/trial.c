@@ -92,6 +92,16 @@ static bool succeeded(const char *what, persist_status status,
     return false;
 }
 
+/* A put of a blob that failed may have logged it all the same. */
+static void allow_unknown(void)
+{
+    buf ignored = {0};
+    if (has_unknown)
+        model_apply(&x.model, unknown, &ignored);
+    has_unknown = false;
+    buf_release(&ignored);
+}
+
 /* ---- the workload ----------------------------------------------------- */
 
 /* Opens the store. What was not acknowledged may be gone by then. */
@@ -105,10 +115,8 @@ static bool open_store(void)
         return false;
     read_only = false;
     persist_lsn latest = persist_latest(x.store);
-    buf ignored = {0};
-    if (has_unknown && latest > x.model.latest)
-        model_apply(&x.model, unknown, &ignored);
-    buf_release(&ignored);
+    if (latest > x.model.latest)
+        allow_unknown();
     has_unknown = false;
     if (latest < x.acknowledged || latest > x.model.latest)
         explore_fail(&x, "opened at commit %llu", (unsigned long long)latest);
@@ -310,6 +318,7 @@ static void finish(void)
     os_sim_fail(x.sim, (sim_fault){0});
     persist_close(x.store, NULL);
     x.store = NULL;
+    allow_unknown();
     if (!x.failed && !x.in_memory && !noting)
         check_images();
     if (!x.failed && os_sim_open_files(x.sim) != 0)
