@@ -5,22 +5,6 @@
 
 static fixture f;
 
-static persist_stats stats_now(void)
-{
-    persist_stats stats;
-    persist_get_stats(f.store, &stats);
-    return stats;
-}
-
-static persist_stream_info info_of(const char *name)
-{
-    persist_stream_info info;
-    assert_int_equal(persist_info(f.store, slice_str(name), PERSIST_LATEST,
-                                  &info, NULL, NULL),
-                     PERSIST_OK);
-    return info;
-}
-
 static const char first_table[] = "store/tables/0000000000000001.tbl";
 static char long_data[200];
 
@@ -29,7 +13,7 @@ static void begin_with_table(const char *a, const char *b)
 {
     memset(long_data, 'x', sizeof long_data - 1);
     fixture_begin_tables(&f, 4096, 64);
-    for (int i = 0; stats_now().tables == 0; i++)
+    for (int i = 0; fixture_stats(&f).tables == 0; i++)
         fixture_append(&f, i % 2 == 0 ? a : b, long_data);
 }
 
@@ -59,7 +43,7 @@ static void damage_stays_local(void **state)
     persist_cursor_close(cursor);
     assert_string_equal(f.error.path, first_table);
     assert_int_equal(f.error.offset, TABLE_HEADER_SIZE);
-    assert_true(info_of("a").count > 3);
+    assert_true(fixture_info(&f, "a").count > 3);
     assert_true(strlen(fixture_events(&f, "b", PERSIST_LATEST)) > 600);
     fixture_append(&f, "a", "more");
     fixture_end(&f);
@@ -139,7 +123,7 @@ static void replay_reads_no_table(void **state)
 {
     (void)state;
     begin_with_table(name_a, name_b);
-    uint64_t mark = info_of(name_a).mark;
+    uint64_t mark = fixture_info(&f, name_a).mark;
     fixture_kill(&f);
     uint64_t at = damage_state(name_a, name_b);
     fixture_flip(&f, first_table, at);
@@ -150,20 +134,20 @@ static void replay_reads_no_table(void **state)
     fixture_kill(&f);
     fixture_flip(&f, first_table, at);
     fixture_reopen(&f);
-    assert_int_equal(info_of(name_a).mark, mark + 1);
-    assert_int_equal(info_of(name_a).first, 3);
+    assert_int_equal(fixture_info(&f, name_a).mark, mark + 1);
+    assert_int_equal(fixture_info(&f, name_a).first, 3);
     assert_int_equal(fixture_try(&f, PERSIST_TRUNCATE, name_a, "", 3),
                      PERSIST_CORRUPT);
     assert_string_equal(f.error.path, first_table);
-    while (stats_now().tables < 2)
+    while (fixture_stats(&f).tables < 2)
         fixture_append(&f, name_a, long_data);
-    mark = info_of(name_a).mark;
+    mark = fixture_info(&f, name_a).mark;
     fixture_close(&f);
     fixture_flip(&f, first_table, at);
     fixture_reopen(&f);
-    assert_int_equal(info_of(name_a).mark, mark);
-    assert_int_equal(info_of(name_a).first, 3);
-    assert_int_equal(info_of(name_a).count, mark - 2);
+    assert_int_equal(fixture_info(&f, name_a).mark, mark);
+    assert_int_equal(fixture_info(&f, name_a).first, 3);
+    assert_int_equal(fixture_info(&f, name_a).count, mark - 2);
     fixture_end(&f);
 }
 
@@ -173,13 +157,14 @@ static void truncations_are_replayed_without_tables(void **state)
 {
     (void)state;
     begin_with_table(name_a, name_b);
-    uint64_t mark = info_of(name_a).mark, size = table_size(), opened = 0;
+    uint64_t mark = fixture_info(&f, name_a).mark, size = table_size(),
+             opened = 0;
     const persist_edit edits[] = {
         {PERSIST_TRUNCATE, slice_str(name_a), slice_str(""), 1},
         {PERSIST_TRUNCATE, slice_str(name_a), slice_str(""), mark - 1}};
     assert_int_equal(persist_commit(f.store, edits, 2, NULL, NULL, &f.error),
                      PERSIST_OK);
-    persist_stream_info before = info_of(name_a);
+    persist_stream_info before = fixture_info(&f, name_a);
     fixture_wait(&f);
     fixture_kill(&f);
     for (uint64_t at = 0; at < size; at += BLOCK_HEADER_SIZE) {
@@ -187,7 +172,7 @@ static void truncations_are_replayed_without_tables(void **state)
         persist_status status = fixture_open(&f);
         assert_true(status == PERSIST_OK || status == PERSIST_CORRUPT);
         if (status == PERSIST_OK) {
-            persist_stream_info info = info_of(name_a);
+            persist_stream_info info = fixture_info(&f, name_a);
             assert_memory_equal(&info, &before, sizeof info);
             opened++;
         }
@@ -196,8 +181,8 @@ static void truncations_are_replayed_without_tables(void **state)
     }
     assert_true(opened > size / BLOCK_HEADER_SIZE / 2);
     fixture_reopen(&f);
-    assert_int_equal(info_of(name_a).first, mark);
-    assert_int_equal(info_of(name_b).count, mark);
+    assert_int_equal(fixture_info(&f, name_a).first, mark);
+    assert_int_equal(fixture_info(&f, name_b).count, mark);
     fixture_end(&f);
 }
 

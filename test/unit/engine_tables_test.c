@@ -10,13 +10,6 @@ enum { EVERY_COMMIT = 1, SMALL = 2000 };
 
 static fixture f;
 
-static persist_stats stats_now(void)
-{
-    persist_stats stats;
-    persist_get_stats(f.store, &stats);
-    return stats;
-}
-
 static int count_keys(void)
 {
     int count = 0;
@@ -45,32 +38,23 @@ static int table_files(void)
     return count;
 }
 
-static persist_stream_info info_of(const char *name)
-{
-    persist_stream_info info;
-    assert_int_equal(persist_info(f.store, slice_str(name), PERSIST_LATEST,
-                                  &info, NULL, NULL),
-                     PERSIST_OK);
-    return info;
-}
-
 static void commits_become_tables(void **state)
 {
     (void)state;
     fixture_begin_tables(&f, EVERY_COMMIT, 64);
     for (int i = 0; i < 20; i++) {
         fixture_append(&f, i % 2 == 0 ? "even" : "odd", "data");
-        assert_int_equal(stats_now().tables, i + 1);
+        assert_int_equal(fixture_stats(&f).tables, i + 1);
     }
-    assert_int_equal(stats_now().memory, 0);
-    assert_int_equal(info_of("even").count, 10);
-    assert_int_equal(info_of("even").bytes, 40);
-    assert_int_equal(stats_now().events, 20);
+    assert_int_equal(fixture_stats(&f).memory, 0);
+    assert_int_equal(fixture_info(&f, "even").count, 10);
+    assert_int_equal(fixture_info(&f, "even").bytes, 40);
+    assert_int_equal(fixture_stats(&f).events, 20);
     fixture_close(&f);
     fixture_reopen(&f);
-    assert_int_equal(stats_now().replayed, 0);
-    assert_int_equal(stats_now().events, 20);
-    assert_int_equal(stats_now().streams, 2);
+    assert_int_equal(fixture_stats(&f).replayed, 0);
+    assert_int_equal(fixture_stats(&f).events, 20);
+    assert_int_equal(fixture_stats(&f).streams, 2);
     assert_string_equal(fixture_events(&f, "odd", PERSIST_DURABLE),
                         "1:data 2:data 3:data 4:data 5:data 6:data 7:data "
                         "8:data 9:data 10:data");
@@ -84,11 +68,11 @@ static void tables_are_merged(void **state)
     for (int i = 0; i < 50; i++) {
         fixture_append(&f, "s", "data");
         fixture_do(&f, PERSIST_PUT, "k", i % 2 == 0 ? "even" : "odd", 0);
-        assert_true(stats_now().tables < 6);
+        assert_true(fixture_stats(&f).tables < 6);
     }
     /* Those that were replaced wait for two manifests. */
     assert_true(table_files() < 12);
-    assert_int_equal(info_of("s").count, 50);
+    assert_int_equal(fixture_info(&f, "s").count, 50);
     assert_string_equal(fixture_value(&f, "k", PERSIST_LATEST), "odd");
     fixture_end(&f);
 }
@@ -100,12 +84,12 @@ static void closing_deletes_what_was_merged(void **state)
     fixture_begin_tables(&f, EVERY_COMMIT, 3);
     for (int i = 0; i < 3; i++)
         fixture_append(&f, "s", "data");
-    int tables = (int)stats_now().tables;
+    int tables = (int)fixture_stats(&f).tables;
     assert_true(table_files() > tables);
     fixture_close(&f);
     assert_int_equal(table_files(), tables);
     fixture_reopen(&f);
-    assert_int_equal(info_of("s").count, 3);
+    assert_int_equal(fixture_info(&f, "s").count, 3);
     fixture_end(&f);
 }
 
@@ -124,10 +108,11 @@ static void short_openings_merge_too(void **state)
         fixture_append(&f, "s", text);
         fixture_close(&f);
         fixture_reopen(&f);
-        most = stats_now().tables > most ? stats_now().tables : most;
+        most =
+            fixture_stats(&f).tables > most ? fixture_stats(&f).tables : most;
     }
     assert_int_equal(most, TABLES_CROWDED - 1);
-    assert_int_equal(info_of("s").count, OPENINGS);
+    assert_int_equal(fixture_info(&f, "s").count, OPENINGS);
     fixture_end(&f);
 }
 
@@ -141,15 +126,15 @@ static void long_runs_are_merged_late(void **state)
     fixture_begin_tables(&f, EVERY_COMMIT, 0);
     for (int i = 0; i < 31; i++)
         fixture_append(&f, "s", text);
-    assert_int_equal(stats_now().tables, 31);
+    assert_int_equal(fixture_stats(&f).tables, 31);
     fixture_append(&f, "s", text);
-    assert_int_equal(stats_now().tables, 1);
+    assert_int_equal(fixture_stats(&f).tables, 1);
     fixture_end(&f);
     fixture_begin_tables(&f, 8192, 0);
     for (int i = 0; i < 2000; i++) {
         snprintf(name, sizeof name, "k%d", i);
         fixture_do(&f, PERSIST_PUT, name, "", 0);
-        assert_true(stats_now().tables < 10);
+        assert_true(fixture_stats(&f).tables < 10);
     }
     fixture_end(&f);
 }
@@ -175,7 +160,7 @@ static void a_reader_keeps_its_state(void **state)
     fixture_do(&f, PERSIST_TRUNCATE, "s", "", 5);
     fixture_do(&f, PERSIST_PUT, "k", "new", 0);
     fixture_append_many(&f, "s", "e", 20);
-    assert_true(stats_now().tables < 6);
+    assert_true(fixture_stats(&f).tables < 6);
     const char *before = "1:d1 2:d2 3:d3 4:d4 5:d5";
     assert_string_equal(fixture_drain(&f, events), before);
     assert_string_equal(fixture_drain(&f, all), before);
@@ -183,7 +168,7 @@ static void a_reader_keeps_its_state(void **state)
     assert_true(slice_equal(value, slice_str("old")));
     persist_cursor_close(keys);
     assert_string_equal(fixture_value(&f, "k", PERSIST_LATEST), "new");
-    assert_int_equal(info_of("s").first, 6);
+    assert_int_equal(fixture_info(&f, "s").first, 6);
     fixture_end(&f);
 }
 
@@ -200,16 +185,16 @@ static void old_values_give_their_space_back(void **state)
     for (int i = 0; i < KEYS * ROUNDS; i++) {
         snprintf(name, sizeof name, "%d", i % KEYS);
         fixture_do(&f, PERSIST_PUT, name, data, 0);
-        assert_true(stats_now().memory < 3 * MEMTABLE);
+        assert_true(fixture_stats(&f).memory < 3 * MEMTABLE);
     }
     assert_int_equal(count_keys(), KEYS);
-    assert_true(stats_now().table_bytes < 4 * KEYS * SMALL);
+    assert_true(fixture_stats(&f).table_bytes < 4 * KEYS * SMALL);
     for (int i = 0; i < KEYS; i++) {
         snprintf(name, sizeof name, "%d", i);
         fixture_do(&f, PERSIST_DELETE, name, "", 0);
     }
     assert_int_equal(count_keys(), 0);
-    assert_true(stats_now().table_bytes < KEYS * SMALL / 2);
+    assert_true(fixture_stats(&f).table_bytes < KEYS * SMALL / 2);
     fixture_end(&f);
 }
 
@@ -255,24 +240,24 @@ static void truncated_events_give_their_space_back(void **state)
     fixture_begin_tables(&f, EVERY_COMMIT, 2);
     for (int i = 0; i < 50; i++)
         fixture_append(&f, "s", data);
-    assert_true(stats_now().table_bytes > 50 * SMALL);
+    assert_true(fixture_stats(&f).table_bytes > 50 * SMALL);
     fixture_do(&f, PERSIST_TRUNCATE, "s", "", 49);
     for (int i = 0; i < 40; i++)
         fixture_do(&f, PERSIST_PUT, "k", "v", 0);
     fixture_append(&f, "s", "last");
     for (int i = 0; i < 40; i++)
         fixture_do(&f, PERSIST_DELETE, "k", i % 2 == 0 ? "" : "v", 0);
-    assert_true(stats_now().table_bytes < 10 * SMALL);
-    assert_int_equal(info_of("s").mark, 51);
-    assert_int_equal(info_of("s").first, 50);
-    assert_int_equal(info_of("s").bytes, SMALL + 4);
-    assert_int_equal(stats_now().events, 2);
+    assert_true(fixture_stats(&f).table_bytes < 10 * SMALL);
+    assert_int_equal(fixture_info(&f, "s").mark, 51);
+    assert_int_equal(fixture_info(&f, "s").first, 50);
+    assert_int_equal(fixture_info(&f, "s").bytes, SMALL + 4);
+    assert_int_equal(fixture_stats(&f).events, 2);
     assert_int_equal(count_keys(), 0);
     fixture_do(&f, PERSIST_TRUNCATE, "s", "", 51);
     fixture_append(&f, "other", "x");
     fixture_append(&f, "other", "y");
-    assert_int_equal(info_of("s").mark, 51);
-    assert_int_equal(info_of("s").count, 0);
+    assert_int_equal(fixture_info(&f, "s").mark, 51);
+    assert_int_equal(fixture_info(&f, "s").count, 0);
     fixture_append(&f, "s", "after");
     assert_string_equal(fixture_events(&f, "s", PERSIST_LATEST), "52:after");
     fixture_end(&f);
@@ -323,12 +308,12 @@ static void a_crowd_of_tables_closes(void **state)
     memset(data, 'x', sizeof data);
     data[sizeof data - 1] = '\0';
     fixture_reopen(&f);
-    while (stats_now().tables < TABLES_CROWDED)
+    while (fixture_stats(&f).tables < TABLES_CROWDED)
         fixture_append(&f, "s", data);
     fixture_append(&f, "s", data);
     fixture_close(&f);
     fixture_reopen(&f);
-    assert_true(stats_now().tables > TABLES_CROWDED);
+    assert_true(fixture_stats(&f).tables > TABLES_CROWDED);
     fixture_end(&f);
 }
 
@@ -355,7 +340,7 @@ static void an_unreadable_table_leaves_no_file(void **state)
             f.store = NULL;
             int files = table_files();
             fixture_reopen(&f);
-            assert_int_equal(files, stats_now().tables);
+            assert_int_equal(files, fixture_stats(&f).tables);
             fixture_end(&f);
         }
     }
@@ -387,7 +372,7 @@ static void only_our_own_files_are_deleted(void **state)
                      0);
     assert_int_equal(sys->stat(sys, "store/tables/notes.txt", &stat), 0);
     fixture_append_many(&f, "s", "e", 2); /* and their numbers are not taken */
-    assert_int_equal(info_of("s").count, 6);
+    assert_int_equal(fixture_info(&f, "s").count, 6);
     fixture_end(&f);
 }
 
@@ -409,16 +394,16 @@ static void a_full_disk_heals(void **state)
         done++;
     assert_int_equal(status, PERSIST_NO_SPACE);
     assert_true(done > 0);
-    assert_int_equal(info_of("s").count, 3 + done);
+    assert_int_equal(fixture_info(&f, "s").count, 3 + done);
     os_sim_limit_space(f.sim, UINT64_MAX);
     for (int i = 0; i < 40; i++)
         fixture_append(&f, "s", data);
-    assert_int_equal(info_of("s").count, 43 + done);
-    assert_true(stats_now().tables > 0);
+    assert_int_equal(fixture_info(&f, "s").count, 43 + done);
+    assert_true(fixture_stats(&f).tables > 0);
     fixture_wait(&f);
     fixture_kill(&f);
     fixture_reopen(&f);
-    assert_int_equal(info_of("s").count, 43 + done);
+    assert_int_equal(fixture_info(&f, "s").count, 43 + done);
     fixture_end(&f);
 }
 
@@ -435,8 +420,8 @@ static void replay_is_bounded(void **state)
     fixture_wait(&f);
     fixture_kill(&f);
     fixture_reopen(&f);
-    assert_true(stats_now().replayed <= 2 * 20000 + 2 * 4096);
-    assert_int_equal(info_of("s").count, 1000);
+    assert_true(fixture_stats(&f).replayed <= 2 * 20000 + 2 * 4096);
+    assert_int_equal(fixture_info(&f, "s").count, 1000);
     fixture_end(&f);
 }
 
@@ -451,12 +436,12 @@ static void two_memtables_are_replayed_as_one(void **state)
     fixture_append(&f, "s", "data");
     fixture_do(&f, PERSIST_TRUNCATE, "s", "", 50);
     fixture_wait(&f);
-    assert_int_equal(stats_now().tables, 1);
+    assert_int_equal(fixture_stats(&f).tables, 1);
     fixture_kill(&f);
     fixture_reopen(&f);
     assert_string_equal(fixture_events(&f, "s", PERSIST_DURABLE), "101:data");
-    assert_int_equal(info_of("s").first, 101);
-    assert_int_equal(info_of("s").count, 1);
+    assert_int_equal(fixture_info(&f, "s").first, 101);
+    assert_int_equal(fixture_info(&f, "s").count, 1);
     fixture_end(&f);
 }
 
@@ -472,12 +457,12 @@ static void closing_leaves_little_log(void **state)
     store_disk_by_steps(f.store);
     for (int i = 0; i < COMMITS; i++)
         fixture_append(&f, "s", data);
-    assert_int_equal(stats_now().tables, 0);
+    assert_int_equal(fixture_stats(&f).tables, 0);
     fixture_close(&f);
     fixture_reopen(&f);
-    assert_true(stats_now().replayed <= SIZE / CLOSE_LOG_SHARE);
-    assert_int_equal(stats_now().tables, 2);
-    assert_int_equal(info_of("s").count, COMMITS);
+    assert_true(fixture_stats(&f).replayed <= SIZE / CLOSE_LOG_SHARE);
+    assert_int_equal(fixture_stats(&f).tables, 2);
+    assert_int_equal(fixture_info(&f, "s").count, COMMITS);
     fixture_end(&f);
 }
 

@@ -198,6 +198,24 @@ static inline const char *fixture_value(fixture *f, const char *name,
     return (const char *)f->text.data;
 }
 
+static inline persist_stats fixture_stats(const fixture *f)
+{
+    persist_stats stats;
+    persist_get_stats(f->store, &stats);
+    return stats;
+}
+
+/* A stream, its newest state. */
+static inline persist_stream_info fixture_info(const fixture *f,
+                                               const char *name)
+{
+    persist_stream_info info;
+    assert_int_equal(persist_info(f->store, slice_str(name), PERSIST_LATEST,
+                                  &info, NULL, NULL),
+                     PERSIST_OK);
+    return info;
+}
+
 /* ---- files ------------------------------------------------------------ */
 
 static inline void fixture_load(fixture *f, const char *path, buf *out)
