@@ -14,7 +14,7 @@
 #include "../lib/pair.h"
 #include "base/hash.h"
 
-enum { PATH_SIZE = 256, STEPS_MAX = 2000, WORD_MAX = 64 + STEPS_MAX * 6 };
+enum { PATH_SIZE = 256, STEPS_MAX = 2000, WORD_MAX = 64 };
 
 static arguments args;
 static uint64_t checks;
@@ -46,9 +46,14 @@ static void step(pair *p)
 /* Runs steps; returns false when the two disagreed. */
 static bool run(pair *p, uint64_t seed, const script *s)
 {
+    static char word[WORD_MAX];
+    snprintf(word, sizeof word, "model --seed %llu", (unsigned long long)seed);
+    last_word(word);
     pair_begin(p);
     for (unsigned i = 0; i < s->count && p->failed == NULL; i++) {
         uint64_t parts[2] = {seed, s->steps[i]};
+        /* A step is what may be stuck: a disk can make all of them slow. */
+        last_word(word);
         p->random = hash_xxh3(slice_of(parts, sizeof parts));
         step(p);
     }
@@ -161,17 +166,13 @@ int main(int argc, char **argv)
         return 2;
     }
     do {
-        static char word[WORD_MAX];
         uint64_t seed = args.seed + runs++;
         bool real = seed % 16 == 0;
-        s.count = 100 + (unsigned)(seed % 7) * 300;
+        s.count = 100 + (unsigned)(seed % 7) * (real ? 100 : 300);
         for (unsigned i = 0; i < s.count; i++)
             s.steps[i] = i;
         if (args.replay != NULL)
             read_script(&s, args.replay);
-        snprintf(word, sizeof word, "model --seed %llu",
-                 (unsigned long long)seed);
-        last_word(word);
         bool ok = real ? run_real(seed, &s) : run_simulated(seed, &s, false);
         if (!ok)
             report(seed, &s, real);
