@@ -34,9 +34,11 @@ static uint64_t kept_blocks(uint64_t bytes)
 #endif
 }
 
-void arena_pool_init(arena_pool *pool, uint64_t kept)
+void arena_pool_init(arena_pool *pool, uint64_t kept,
+                     void (*bring_in)(void *, size_t))
 {
-    *pool = (arena_pool){.kept = (size_t)kept_blocks(kept)};
+    *pool =
+        (arena_pool){.kept = (size_t)kept_blocks(kept), .bring_in = bring_in};
     pthread_mutex_init(&pool->lock, NULL);
 }
 
@@ -84,10 +86,13 @@ static void give(arena_pool *pool, arena_block *block)
 static arena_block *new_block(arena *a, size_t size)
 {
     arena_block *block = size == USUAL_SIZE ? take(a->pool) : NULL;
-    if (block == NULL)
+    bool fresh = block == NULL;
+    if (fresh)
         block = mem_alloc(sizeof *block + size);
     if (block == NULL)
         return NULL;
+    if (fresh && a->pool->bring_in != NULL)
+        a->pool->bring_in(block, sizeof *block + size);
     block->size = size;
     block->next = a->newest;
     a->newest = block;

@@ -18,10 +18,13 @@ typedef struct arena_pool {
     arena_block *free;
     size_t count; /* of free blocks */
     size_t kept;  /* so many at the most */
+    void (*bring_in)(void *, size_t);
 } arena_pool;
 
-/* kept: bytes that the pool keeps at the most. */
-void arena_pool_init(arena_pool *, uint64_t kept);
+/* kept: bytes that the pool keeps at the most. bring_in, NULL for none, is
+ * called with each new block, which will be written from end to end. */
+void arena_pool_init(arena_pool *, uint64_t kept,
+                     void (*bring_in)(void *, size_t));
 void arena_pool_release(arena_pool *);
 
 /* One thread at a time. */

@@ -15,6 +15,12 @@ static inline slice slice_of(const void *data, size_t size)
     return (slice){data, size};
 }
 
+/* The part [at, at + size) of a slice that has it. */
+static inline slice slice_part(slice s, size_t at, size_t size)
+{
+    return slice_of((const uint8_t *)s.data + at, size);
+}
+
 static inline slice slice_str(const char *text)
 {
     return (slice){text, strlen(text)};

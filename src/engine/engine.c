@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/seeded_bug.h"
 #include "engine/layout.h"
+#include "os/os_memory.h"
 #include "os/os_sleep.h"
 
 static persist_status no_memory(persist_error *error)
@@ -241,9 +242,10 @@ static persist_status set_up(engine *e, const persist_options *options,
     CHECK(code == 0);
     cache_init(&e->cache, options->cache_size == 0 ? CACHE_SIZE_DEFAULT
                                                    : options->cache_size);
-    arena_pool_init(&e->pool, options->memtable_size == 0
-                                  ? MEMTABLE_SIZE_DEFAULT
-                                  : options->memtable_size);
+    arena_pool_init(&e->pool,
+                    options->memtable_size == 0 ? MEMTABLE_SIZE_DEFAULT
+                                                : options->memtable_size,
+                    os_memory_bring_in);
     upkeep_init(e);
     os_brief_lock_init(&e->writer);
     readers_init(&e->readers);

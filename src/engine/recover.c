@@ -14,7 +14,7 @@ void recovery_release(recovery *r)
 {
     manifest_release(&r->out);
     record_body_release(&r->body);
-    buf_release(&r->bytes);
+    segment_release(&r->place, &r->image);
     buf_release(&r->copy);
     mem_free(r->numbers);
     mem_free(r->tail);
@@ -88,14 +88,15 @@ static persist_status list_files(recovery *r, persist_error *error)
 static persist_status load(recovery *r, uint64_t number, segment_header *header,
                            persist_error *error)
 {
-    buf_clear(&r->bytes);
+    r->loaded = 0;
     persist_status status =
-        segment_load(&r->place, number, SEGMENT_SIZE_MAX, &r->bytes, error);
+        segment_load(&r->place, number, SEGMENT_SIZE_MAX, &r->image, error);
     if (status != PERSIST_OK)
         return status;
-    bool ours = segment_header_decode(buf_slice(&r->bytes), header) &&
+    bool ours = segment_header_decode(r->image.bytes, header) &&
                 header->identity == r->place.identity &&
                 header->number == number;
+    r->loaded = ours ? number : 0;
     return ours ? PERSIST_OK : PERSIST_NONE;
 }
 
@@ -121,7 +122,7 @@ static void note(recovery *r, tail_segment *t, uint64_t at,
 static persist_status scan(recovery *r, tail_segment *t, uint64_t from,
                            persist_error *error)
 {
-    slice bytes = buf_slice(&r->bytes);
+    slice bytes = r->image.bytes;
     uint64_t hashed = 0, hashed_max = LOOK_AHEAD_FACTOR * (bytes.size + 1);
     for (uint64_t at = record_look(bytes, from); at < bytes.size;) {
         record_header h;
@@ -160,7 +161,7 @@ static persist_status check_headless(recovery *r, uint64_t number,
 static persist_status replay_run(recovery *r, segment_entry *e, uint64_t until,
                                  tail_segment *t, persist_error *error)
 {
-    slice bytes = slice_of(r->bytes.data, r->bytes.size);
+    slice bytes = r->image.bytes;
     CHECK(e->end >= SEGMENT_HEADER_SIZE && e->end % LOG_ALIGN == 0);
     if (until < bytes.size)
         bytes.size = (size_t)until;
@@ -170,7 +171,7 @@ static persist_status replay_run(recovery *r, segment_entry *e, uint64_t until,
         if (t != NULL)
             note(r, t, e->end, &h);
         slice body =
-            slice_of(r->bytes.data + e->end + RECORD_HEADER_SIZE, h.body_size);
+            slice_part(bytes, e->end + RECORD_HEADER_SIZE, h.body_size);
         record_result result = record_decode_body(body, &r->body);
         if (result == RECORD_NO_MEMORY)
             return no_memory(error);
@@ -230,8 +231,9 @@ static persist_lsn last_lsn(recovery *r)
 static persist_status read_tail(recovery *r, tail_segment *t,
                                 persist_error *error)
 {
-    uint64_t size =
-        r->bytes.size < SEGMENT_SIZE_MIN ? SEGMENT_SIZE_MIN : r->bytes.size;
+    uint64_t size = r->image.bytes.size;
+    if (size < SEGMENT_SIZE_MIN)
+        size = SEGMENT_SIZE_MIN;
     segment_entry e = {t->number, size, last_lsn(r) + 1, last_lsn(r), t->from};
     segment_entry *known = last_entry(r);
     bool listed = known != NULL && known->number == t->number;
@@ -354,6 +356,8 @@ static persist_status reload(recovery *r, const segment_entry *e,
                              persist_error *error)
 {
     segment_header header;
+    if (r->loaded == e->number)
+        return PERSIST_OK;
     persist_status status = load(r, e->number, &header, error);
     return status == PERSIST_NONE
                ? damage(r, e->number, 0, "a segment has gone", error)
@@ -387,7 +391,7 @@ static persist_status find_cut(recovery *r, cut *c, persist_error *error)
     *c = (cut){i, SEGMENT_HEADER_SIZE, s[i].first};
     while (c->lsn < lsn) {
         record_header h;
-        if (!record_read(buf_slice(&r->bytes), c->offset, r->place.identity,
+        if (!record_read(r->image.bytes, c->offset, r->place.identity,
                          s[i].number, &h, NULL))
             return changed(r, &s[i], c->offset, error);
         c->offset += record_size(h.body_size);
@@ -412,11 +416,11 @@ static persist_status copy_records(recovery *r, const segment_entry *e,
         return status;
     for (uint64_t at = from; at < e->end;) {
         record_header h;
-        if (!record_read(buf_slice(&r->bytes), at, r->place.identity, e->number,
-                         &h, NULL))
+        if (!record_read(r->image.bytes, at, r->place.identity, e->number, &h,
+                         NULL))
             return changed(r, e, at, error);
         uint64_t size = record_size(h.body_size), to = out->size;
-        buf_put(out, r->bytes.data + at, (size_t)size);
+        buf_put_slice(out, slice_part(r->image.bytes, at, size));
         if (out->failed)
             return no_memory(error);
         record_copy(out->data + to, at, r->next_number, to);

@@ -46,7 +46,8 @@ typedef struct recovery {
     tail_segment *tail;
     size_t tail_count;
     persist_lsn watermark; /* W */
-    buf bytes;             /* of the segment in hand */
+    segment_image image;   /* of the segment in hand: */
+    uint64_t loaded;       /* its number; 0: none */
     buf copy;              /* of the one in the making */
     record_body body;
 } recovery;

@@ -125,14 +125,34 @@ persist_status segment_open(const segment_place *place, uint64_t number,
     return code == 0 ? PERSIST_OK : os_failed(error, code, "open", path);
 }
 
+/* A copy costs as much as replaying half of what is copied: it is for files
+ * that cannot be mapped, or not be brought in. */
+static int bring_in(const os *sys, os_file *file, uint64_t size,
+                    segment_image *out)
+{
+    size_t got;
+    if (size == 0)
+        return 0;
+    if (sys->file_map(sys, file, size, &out->map) == 0) {
+        if (sys->map_load(sys, &out->map, 0, size) == 0) {
+            out->bytes = slice_of(out->map.data, (size_t)size);
+            return 0;
+        }
+        sys->map_release(sys, &out->map);
+    }
+    if (!buf_reserve(&out->copy, (size_t)size))
+        return -ENOMEM;
+    int code = os_read_all(sys, file, out->copy.data, (size_t)size, 0, &got);
+    out->bytes = slice_of(out->copy.data, got);
+    return code;
+}
+
 static persist_status load(const segment_place *place, os_file *file,
-                           const char *path, uint64_t size_max, buf *out,
-                           persist_error *error)
+                           const char *path, uint64_t size_max,
+                           segment_image *out, persist_error *error)
 {
     const os *sys = place->sys;
     uint64_t size;
-    size_t got;
-    buf_clear(out);
     int code = sys->file_size(sys, file, &size);
     if (code == 0 && size > size_max) {
         status_set(error, PERSIST_CORRUPT,
@@ -142,12 +162,8 @@ static persist_status load(const segment_place *place, os_file *file,
         status_at(error, path, size_max);
         return PERSIST_CORRUPT;
     }
-    if (code == 0 && !buf_reserve(out, (size_t)size))
-        code = -ENOMEM;
-    if (code == 0) {
-        code = os_read_all(sys, file, out->data, (size_t)size, 0, &got);
-        out->size = got;
-    }
+    if (code == 0)
+        code = bring_in(sys, file, size, out);
     return code == 0 ? PERSIST_OK : os_failed(error, code, "read", path);
 }
 
@@ -167,16 +183,27 @@ static persist_status open_to_read(const segment_place *place, uint64_t number,
 }
 
 persist_status segment_load(const segment_place *place, uint64_t number,
-                            uint64_t size_max, buf *out, persist_error *error)
+                            uint64_t size_max, segment_image *out,
+                            persist_error *error)
 {
     char path[PERSIST_PATH_MAX];
     os_file *file;
+    place->sys->map_release(place->sys, &out->map);
+    out->bytes = slice_of(NULL, 0);
     persist_status status = open_to_read(place, number, path, &file, error);
     if (status != PERSIST_OK)
         return status;
     status = load(place, file, path, size_max, out, error);
     place->sys->file_close(place->sys, file);
     return status;
+}
+
+void segment_release(const segment_place *place, segment_image *image)
+{
+    if (place->sys != NULL)
+        place->sys->map_release(place->sys, &image->map);
+    buf_release(&image->copy);
+    *image = (segment_image){0};
 }
 
 persist_status segment_read_header(const segment_place *place, uint64_t number,

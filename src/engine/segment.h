@@ -45,9 +45,21 @@ persist_status segment_write(const segment_place *, uint64_t number, buf *,
 persist_status segment_read_header(const segment_place *, uint64_t number,
                                    segment_header *out, persist_error *);
 
-/* Reads a segment whole, at most size_max bytes. PERSIST_NONE if there is no
- * such file; PERSIST_CORRUPT if it is bigger. */
+/* The bytes of a segment file, in place or read into memory. Zeroed: none. */
+typedef struct segment_image {
+    slice bytes;
+    os_map map;
+    buf copy;
+} segment_image;
+
+/* Brings in a segment whole, at most size_max bytes; what the image held goes,
+ * in any case. The file is not written to while the image is in use.
+ * PERSIST_NONE if there is no such file; PERSIST_CORRUPT if it is bigger. */
 persist_status segment_load(const segment_place *, uint64_t number,
-                            uint64_t size_max, buf *out, persist_error *);
+                            uint64_t size_max, segment_image *out,
+                            persist_error *);
+
+/* Gives back what the image holds. Safe on a zeroed one. */
+void segment_release(const segment_place *, segment_image *);
 
 #endif

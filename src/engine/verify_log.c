@@ -89,7 +89,7 @@ static bool report_gap(log_check *c, slice bytes, const char *what,
 static bool is_record(log_check *c, uint64_t number, uint64_t at,
                       record_header *h, uint64_t *hashed)
 {
-    slice bytes = buf_slice(&c->recovery.bytes);
+    slice bytes = c->recovery.image.bytes;
     if (!record_read(bytes, at, c->place.identity, number, h, hashed) ||
         h->lsn <= c->last)
         return false;
@@ -104,7 +104,7 @@ static bool is_record(log_check *c, uint64_t number, uint64_t at,
 static bool walk(log_check *c, uint64_t number, uint64_t from, uint64_t until,
                  persist_lsn needed)
 {
-    slice bytes = buf_slice(&c->recovery.bytes);
+    slice bytes = c->recovery.image.bytes;
     uint64_t hashed = 0, hashed_max = LOOK_AHEAD_FACTOR * (bytes.size + 1);
     record_header h;
     for (uint64_t at = from; at < until && at < bytes.size;) {
@@ -139,14 +139,14 @@ static persist_status load(log_check *c, uint64_t number)
     verifier *v = c->verifier;
     segment_header header;
     persist_status status = segment_load(&c->place, number, SEGMENT_SIZE_MAX,
-                                         &c->recovery.bytes, &error);
+                                         &c->recovery.image, &error);
     if (status == PERSIST_NONE)
         return status;
     if (status != PERSIST_OK) {
         verify_failed(v, &error, (persist_finding){.advice = stops});
         return PERSIST_IO;
     }
-    return segment_header_decode(buf_slice(&c->recovery.bytes), &header) &&
+    return segment_header_decode(c->recovery.image.bytes, &header) &&
                    header.identity == c->place.identity &&
                    header.number == number
                ? PERSIST_OK
@@ -171,7 +171,7 @@ static bool walk_listed(log_check *c, const segment_entry *e)
         c->offset = SEGMENT_HEADER_SIZE;
         go_on = go_on && walk(c, e->number, c->offset, e->end, e->last);
         if (go_on && c->last < e->last)
-            go_on = report_gap(c, buf_slice(&c->recovery.bytes),
+            go_on = report_gap(c, c->recovery.image.bytes,
                                "a log record is damaged", e->last + 1);
     }
     c->last = e->last;
@@ -193,7 +193,7 @@ static bool load_unlisted(log_check *c, uint64_t number, bool *headless)
     *headless = status == PERSIST_CORRUPT;
     if (status != PERSIST_OK)
         return *headless;
-    slice bytes = buf_slice(&c->recovery.bytes);
+    slice bytes = c->recovery.image.bytes;
     return segment_header_decode(bytes, &header) && header.epoch == m->epoch;
 }
 
@@ -201,7 +201,7 @@ static bool load_unlisted(log_check *c, uint64_t number, bool *headless)
  * commit in it, 0: none. */
 static persist_lsn find_proof(log_check *c, uint64_t number, uint64_t from)
 {
-    slice bytes = buf_slice(&c->recovery.bytes);
+    slice bytes = c->recovery.image.bytes;
     uint64_t hashed = 0, hashed_max = LOOK_AHEAD_FACTOR * (bytes.size + 1);
     persist_lsn newest = 0;
     for (uint64_t at = record_look(bytes, from);

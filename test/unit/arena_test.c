@@ -15,12 +15,18 @@
 enum { THINGS = 4000, KEPT = 1 << 20 };
 
 static uint8_t *things[THINGS];
-static int allocations, refused_from;
+static int allocations, refused_from, brought_in;
 
 static int count_allocation(void *context)
 {
     (void)context;
     return ++allocations >= refused_from;
+}
+
+static void bring_in(void *memory, size_t size)
+{
+    memset(memory, 255, size);
+    brought_in++;
 }
 
 /* Mostly small ones, some that need a block of their own. */
@@ -50,7 +56,7 @@ static void things_stay_apart(void **state)
 {
     (void)state;
     arena_pool pool;
-    arena_pool_init(&pool, KEPT);
+    arena_pool_init(&pool, KEPT, bring_in);
     arena a = arena_of(&pool), b = arena_of(&pool);
     take(&a, 0, THINGS / 2);
     take(&b, THINGS / 2, THINGS);
@@ -65,7 +71,7 @@ static void it_goes_back_to_a_point(void **state)
 {
     (void)state;
     arena_pool pool;
-    arena_pool_init(&pool, KEPT);
+    arena_pool_init(&pool, KEPT, bring_in);
     arena a = arena_of(&pool);
     for (int begin = 0; begin < THINGS / 2; begin += 111) {
         arena_release(&a);
@@ -87,9 +93,9 @@ static void blocks_are_used_again(void **state)
 {
     (void)state;
     arena_pool pool;
-    arena_pool_init(&pool, KEPT);
+    arena_pool_init(&pool, KEPT, bring_in);
     arena a = arena_of(&pool);
-    allocations = 0;
+    allocations = brought_in = 0;
     refused_from = THINGS;
     mem_set_fail(count_allocation, NULL);
     for (int i = 0; i < THINGS; i++)
@@ -101,6 +107,7 @@ static void blocks_are_used_again(void **state)
     mem_set_fail(NULL, NULL);
     assert_true(first > 0);
     assert_int_equal(allocations, pool.kept > 0 ? first : 2 * first);
+    assert_int_equal(brought_in, allocations);
     arena_release(&a);
     arena_pool_release(&pool);
 }
@@ -109,7 +116,7 @@ static void memory_may_run_out(void **state)
 {
     (void)state;
     arena_pool pool;
-    arena_pool_init(&pool, KEPT);
+    arena_pool_init(&pool, KEPT, bring_in);
     arena a = arena_of(&pool);
     allocations = 0;
     refused_from = 3;
