@@ -136,7 +136,7 @@ $(B)/crash/%: $(B)/test/crash/%.o $(LIBTEST) $(LIBPERSIST)
 	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/big/%: $(B)/test/big/%.o $(LIBPERSIST)
+$(B)/big/%: $(B)/test/big/%.o $(LIBTEST) $(LIBPERSIST)
 	@mkdir -p $(@D)
 	@echo "link $@"
 	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)

@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../lib/clock.h"
+#include "../lib/process.h"
 #include "persist.h"
 
 static const char help[] =
@@ -73,12 +75,12 @@ static shared *told;
 __attribute__((format(printf, 1, 2))) static _Noreturn void
 fail(const char *format, ...)
 {
-    va_list arguments;
-    va_start(arguments, format);
+    va_list values;
+    va_start(values, format);
     fputs("big_store: ", stderr);
-    vfprintf(stderr, format, arguments);
+    vfprintf(stderr, format, values);
     fputc('\n', stderr);
-    va_end(arguments);
+    va_end(values);
     exit(1);
 }
 
@@ -97,16 +99,16 @@ static void done(persist_status status, const persist_error *error)
 __attribute__((format(printf, 2, 3))) static void check(bool ok,
                                                         const char *format, ...)
 {
-    va_list arguments;
+    va_list values;
     passed += ok;
     failed += !ok;
     if (ok)
         return;
-    va_start(arguments, format);
+    va_start(values, format);
     fputs("FAILED: ", stdout);
-    vprintf(format, arguments);
+    vprintf(format, values);
     putchar('\n');
-    va_end(arguments);
+    va_end(values);
 }
 
 /* ---- the data --------------------------------------------------------- */
@@ -138,10 +140,10 @@ static uint64_t key_of(uint64_t visit)
 __attribute__((format(printf, 2, 3))) static persist_slice
 text(char out[TEXT_MAX], const char *format, ...)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    int size = vsnprintf(out, TEXT_MAX, format, arguments);
-    va_end(arguments);
+    va_list values;
+    va_start(values, format);
+    int size = vsnprintf(out, TEXT_MAX, format, values);
+    va_end(values);
     must(size > 0 && size < TEXT_MAX, "a text is too long");
     return (persist_slice){out, (size_t)size};
 }
@@ -175,36 +177,16 @@ static bool same(persist_slice a, persist_slice b)
 
 /* ---- the store, in a process of its own -------------------------------- */
 
-static uint64_t bytes_read(void)
-{
-    char line[128];
-    uint64_t bytes = 0;
-    FILE *f = fopen("/proc/self/io", "r");
-    must(f != NULL, "/proc/self/io cannot be read");
-    while (fgets(line, sizeof line, f) != NULL)
-        if (strncmp(line, "rchar:", 6) == 0)
-            bytes = strtoull(line + 6, NULL, 10);
-    fclose(f);
-    return bytes;
-}
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
 static persist_store *open_store(void)
 {
     persist_options options = {.path = dir, .create = true, .background = true};
     persist_store *store;
     persist_error error;
-    uint64_t before = bytes_read();
-    double start = now_ms();
+    uint64_t before = process_bytes_read();
+    double start = seconds();
     done(persist_open(&options, &store, &error), &error);
-    told->open_ms = now_ms() - start;
-    told->open_bytes = bytes_read() - before;
+    told->open_ms = (seconds() - start) * 1e3;
+    told->open_bytes = process_bytes_read() - before;
     return store;
 }
 
@@ -261,9 +243,9 @@ static void load(uint64_t until)
     must(w != NULL, "out of memory");
     told->longest_ms = 0;
     while (told->commits < until) {
-        double start = now_ms();
+        double start = seconds();
         commit_one(store, w, told->commits);
-        double took = now_ms() - start;
+        double took = (seconds() - start) * 1e3;
         told->longest_ms = took > told->longest_ms ? took : told->longest_ms;
         told->commits++;
         persist_get_stats(store, &told->stats);
@@ -423,28 +405,13 @@ static void count_commits(uint64_t durable)
 
 /* ---- watching --------------------------------------------------------- */
 
-static double anonymous_mb(pid_t child)
-{
-    char path[64], line[128];
-    double mb = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)child);
-    FILE *f = fopen(path, "r");
-    if (f == NULL)
-        return 0; /* just ended */
-    while (fgets(line, sizeof line, f) != NULL)
-        if (strncmp(line, "RssAnon:", 8) == 0)
-            mb = strtod(line + 8, NULL) / 1024;
-    fclose(f);
-    return mb;
-}
-
 static void show(const char *what, uint64_t until, double mb, double start)
 {
     uint64_t n = told->commits;
     fprintf(stderr, "%s: %3.0f%%, %llu events, %.0f s, %.0f MB, %llu tables\n",
             what, 100.0 * (double)n / (double)until,
-            (unsigned long long)(n * VISITS * RUN), (now_ms() - start) / 1e3,
-            mb, (unsigned long long)told->stats.tables);
+            (unsigned long long)(n * VISITS * RUN), (seconds() - start), mb,
+            (unsigned long long)told->stats.tables);
 }
 
 /* Runs a piece of work; kills it when that many commits are done. Returns the
@@ -452,7 +419,7 @@ static void show(const char *what, uint64_t until, double mb, double start)
 static double run(const char *what, void (*job)(uint64_t), uint64_t argument,
                   uint64_t kill_at)
 {
-    double peak = 0, start = now_ms(), shown = start;
+    double peak = 0, start = seconds(), shown = start;
     int status = 0;
     fflush(NULL);
     pid_t child = fork();
@@ -463,13 +430,13 @@ static double run(const char *what, void (*job)(uint64_t), uint64_t argument,
         _exit(0);
     }
     while (waitpid(child, &status, WNOHANG) == 0) {
-        double mb = anonymous_mb(child);
+        double mb = process_anonymous_mb(child);
         peak = mb > peak ? mb : peak;
         if (kill_at != 0 && told->commits >= kill_at)
             kill(child, SIGKILL);
-        if (job == load && now_ms() - shown > 5000) {
+        if (job == load && seconds() - shown > 5) {
             show(what, argument, peak, start);
-            shown = now_ms();
+            shown = seconds();
         }
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     }
@@ -479,7 +446,7 @@ static double run(const char *what, void (*job)(uint64_t), uint64_t argument,
     check(ceiling_mb == 0 || peak <= ceiling_mb, "%s took %.1f MB", what, peak);
     if (job != only_open)
         printf("figure: %s: %.1f s, %.1f MB of memory at the most\n", what,
-               (now_ms() - start) / 1e3, peak);
+               (seconds() - start), peak);
     if (!ended)
         exit(1);
     return peak;

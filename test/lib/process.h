@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel says of a process. */
+#ifndef TEST_LIB_PROCESS_H
+#define TEST_LIB_PROCESS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Bytes that this process has read by system calls; mapped files are not
+ * among them. */
+uint64_t process_bytes_read(void);
+
+/* Memory of a process that no file stands behind, in MB; 0 if it has ended. */
+double process_anonymous_mb(pid_t);
+
+#endif
