@@ -77,6 +77,11 @@ typedef struct persist_options {
                                ones have their own; at most 64 MiB. 0: the
                                default, 1 MiB */
     bool compress;          /* compress tables (zstd, level 1) */
+    bool unmapped;          /* read files into the cache, and map none. Mapped,
+                               the default, is faster; but when the system has
+                               let go of a page and the disk cannot give it
+                               again, the process gets SIGBUS, where a read
+                               would be PERSIST_IO */
     persist_equal_fn equal; /* NULL: values are equal when their bytes are */
     void *equal_context;
     const struct os *os; /* NULL: the real operating system */

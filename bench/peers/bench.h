@@ -251,7 +251,8 @@ typedef struct settings {
     const char *journaled; /* a place with a journal, or NULL */
     const char *program;
     int rounds;
-    uint64_t singles; /* durable commits one by one */
+    uint64_t singles; /* durable commits one by one, in `seconds` at most */
+    uint64_t blobs;
     uint64_t bulk;    /* events of W2, keys of W4 */
     uint64_t streams; /* that these events go to */
     uint64_t per_commit;

@@ -15,7 +15,8 @@ const engine *const engines[ENGINES] = {
     &engine_wiredtiger, &engine_ours_packed, &engine_raw};
 
 settings set = {.rounds = 5,
-                .singles = 1000,
+                .singles = 20000,
+                .blobs = 200,
                 .bulk = 1000000,
                 .streams = 100,
                 .per_commit = 1000,
@@ -121,6 +122,7 @@ static void make_small(void)
 {
     set.rounds = 1;
     set.singles = 200;
+    set.blobs = 40;
     set.bulk = 100000;
     set.many_streams = 10000;
     set.many_keys = 100000;

@@ -40,7 +40,7 @@ void work_blobs(const engine *e)
     char path[PATH_SIZE];
     cell c;
     cell_init(&c, e, path);
-    c.n = set.singles / 5;
+    c.n = set.blobs;
     cell_run(&c, blobs);
     figure_add(F_W8_SMALL, e, c.result[0]);
     figure_add(F_W8_BIG, e, c.result[1]);

@@ -65,3 +65,31 @@ void status_at(persist_error *error, const char *path, uint64_t offset)
     error->offset = offset;
     error->has |= PERSIST_HAS_OFFSET;
 }
+
+void status_of_stream(persist_error *error, persist_slice name)
+{
+    if (error == NULL)
+        return;
+    CHECK(error->status > PERSIST_NONE);
+    size_t room = sizeof error->stream;
+    error->has |= PERSIST_HAS_STREAM;
+    error->stream_size = name.size < room ? name.size : room;
+    if (name.size > 0)
+        memcpy(error->stream, name.data, error->stream_size);
+}
+
+persist_status status_seq_conflict(persist_error *error, persist_slice stream,
+                                   uint64_t seq, uint64_t mark)
+{
+    CHECK(seq <= mark);
+    status_set(error, PERSIST_SEQ_CONFLICT,
+               "number %llu is taken: the stream is at %llu",
+               (unsigned long long)seq, (unsigned long long)mark);
+    if (error == NULL)
+        return PERSIST_SEQ_CONFLICT;
+    error->has |= PERSIST_HAS_NUMBERS;
+    error->expected = seq;
+    error->actual = mark;
+    status_of_stream(error, stream);
+    return PERSIST_SEQ_CONFLICT;
+}

@@ -19,4 +19,12 @@ persist_status status_copy(persist_error *error, const persist_error *from);
 #define STATUS_NO_OFFSET UINT64_MAX
 void status_at(persist_error *error, const char *path, uint64_t offset);
 
+/* Adds the stream, or the beginning of a name that is longer than there is
+ * room for. */
+void status_of_stream(persist_error *error, persist_slice name);
+
+/* The number seq was asked for in a stream that has come to mark already. */
+persist_status status_seq_conflict(persist_error *error, persist_slice stream,
+                                   uint64_t seq, uint64_t mark);
+
 #endif

@@ -330,7 +330,7 @@ static persist_status check_old(import *im)
 
 static persist_status write_new(import *im, const char *dir)
 {
-    persist_options options = {.path = dir, .create = true};
+    persist_options options = {.path = dir, .create = true, .unmapped = true};
     persist_store *store;
     persist_status status = persist_open(&options, &store, &im->error);
     if (status != PERSIST_OK)

@@ -80,7 +80,7 @@ enum { OPTIONS = sizeof option_table / sizeof option_table[0] - 1 };
 
 persist_store *cli_open(const char *dir, bool create)
 {
-    persist_options options = {.path = dir, .create = create};
+    persist_options options = {.path = dir, .create = create, .unmapped = true};
     persist_store *store;
     persist_error error;
     if (persist_open(&options, &store, &error) == PERSIST_OK)

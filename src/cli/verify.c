@@ -226,7 +226,7 @@ int cli_verify(cli *c)
     if (c->arg_count > 1)
         return cli_usage("verify [DIR] [--json] [--quiet]");
     const char *dir = c->arg_count == 1 ? c->args[0] : c->store;
-    persist_options options = {.path = dir};
+    persist_options options = {.path = dir, .unmapped = true};
     persist_watcher watcher = {&r, show_finding, show_progress};
     r.begun_ms = r.shown_ms = r.sys->clock_ms(r.sys);
     persist_status status = persist_verify(&options, &watcher, &p, &error);

@@ -221,10 +221,19 @@ static persist_status open_blobs(engine *e, uint32_t packed_max,
         packed_max == 0 ? PACKED_MAX_DEFAULT : packed_max, error);
 }
 
+const os *engine_os(const persist_options *options, os *own)
+{
+    const os *sys = options->os == NULL ? os_posix() : options->os;
+    if (!options->unmapped)
+        return sys;
+    os_without_maps(sys, own);
+    return own;
+}
+
 static persist_status set_up(engine *e, const persist_options *options,
                              persist_error *error)
 {
-    e->sys = options->os == NULL ? os_posix() : options->os;
+    e->sys = engine_os(options, &e->own_sys);
     e->equal = options->equal;
     e->equal_context = options->equal_context;
     /* Room for the longest name in a store: a blob's. */

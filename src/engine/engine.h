@@ -56,6 +56,7 @@ typedef struct upkeep {
 
 typedef struct engine {
     const os *sys;
+    os own_sys; /* where that points, if files are not mapped */
     char dir[PERSIST_PATH_MAX];
     char log_dir[PERSIST_PATH_MAX];
     char table_dir[PERSIST_PATH_MAX];
@@ -96,6 +97,10 @@ typedef struct engine {
 } engine;
 
 /* ---- engine.c: opening and closing ------------------------------------ */
+
+/* The operating system that options ask for; `own` is room for a table of its
+ * own, and lives as long as what is returned. */
+const os *engine_os(const persist_options *, os *own);
 
 /* Opens as persist_open does. The engine is allocated; *out is released by
  * engine_close. */

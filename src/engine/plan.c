@@ -40,32 +40,14 @@ static stream *planned(commit *c, stream *s)
     return s;
 }
 
-static persist_status seq_conflict(const stream *s, uint64_t seq, uint64_t mark,
-                                   persist_error *error)
-{
-    status_set(error, PERSIST_SEQ_CONFLICT,
-               "number %llu is taken: the stream is at %llu",
-               (unsigned long long)seq, (unsigned long long)mark);
-    if (error == NULL)
-        return PERSIST_SEQ_CONFLICT;
-    error->has |= PERSIST_HAS_NUMBERS | PERSIST_HAS_STREAM;
-    error->expected = seq;
-    error->actual = mark;
-    error->stream_size = s->name.size < sizeof error->stream
-                             ? s->name.size
-                             : sizeof error->stream;
-    if (error->stream_size > 0)
-        memcpy(error->stream, s->name.data, error->stream_size);
-    return PERSIST_SEQ_CONFLICT;
-}
-
 static persist_status plan_append(commit *c, memtable_edit *m,
                                   persist_error *error)
 {
     uint64_t *mark = &planned(c, m->target)->plan_mark;
     m->seq = m->edit->kind == PERSIST_APPEND ? *mark + 1 : m->edit->seq;
     if (m->seq <= *mark)
-        return seq_conflict(m->target, m->seq, *mark, error);
+        return status_seq_conflict(error, ((const stream *)m->target)->name,
+                                   m->seq, *mark);
     if (m->seq > PERSIST_SEQ_MAX || c->position > PERSIST_SEQ_MAX)
         return status_set(error, PERSIST_BAD_REQUEST,
                           "the numbers of the stream are used up");

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/blob.h"
+#include "engine/engine.h"
 #include "engine/layout.h"
 #include "engine/segment.h"
 
@@ -232,10 +233,11 @@ persist_status verify_store(const persist_options *options,
                             const persist_watcher *watcher,
                             persist_progress *progress, persist_error *error)
 {
+    os own;
     os_file *lock = NULL;
     verifier v = {.watcher = watcher, .progress = progress, .error = error};
     *progress = (persist_progress){0};
-    v.sys = options->os == NULL ? os_posix() : options->os;
+    v.sys = engine_os(options, &own);
     CHECK(v.sys->version == OS_VERSION);
     persist_error why;
     persist_status status = set_paths(&v, options->path, error);

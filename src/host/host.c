@@ -39,6 +39,7 @@ persist_status host_store(host *h, persist_store **out, persist_error *error)
         persist_options options = h->options.store;
         options.create = true;
         options.background = options.os == NULL;
+        options.unmapped = true; /* no fault of a disk ends the host */
         options.equal = host_equal_texts;
         options.equal_context = h;
         persist_status status = persist_open(&options, &h->store, error);

@@ -99,13 +99,9 @@ static persist_status parse_event(op_call *call, const persist_event *event,
     persist_status status = call_parse(call, event->data, out);
     if (status != PERSIST_CORRUPT)
         return status;
-    persist_error *e = &call->error;
-    size_t room = sizeof e->stream;
-    e->stream_size = event->stream.size < room ? event->stream.size : room;
-    if (e->stream_size > 0)
-        memcpy(e->stream, event->stream.data, e->stream_size);
-    e->seq = event->seq;
-    e->has |= PERSIST_HAS_STREAM | PERSIST_HAS_SEQ;
+    status_of_stream(&call->error, event->stream);
+    call->error.seq = event->seq;
+    call->error.has |= PERSIST_HAS_SEQ;
     return status;
 }
 

@@ -27,6 +27,21 @@ int os_read_all(const os *sys, os_file *file, void *data, size_t size,
     return 0;
 }
 
+static int refuse_map(const os *sys, os_file *file, uint64_t size, os_map *out)
+{
+    (void)sys;
+    (void)file;
+    CHECK(size > 0 && out->data == NULL);
+    return -EOPNOTSUPP;
+}
+
+void os_without_maps(const os *sys, os *out)
+{
+    CHECK(sys->version == OS_VERSION);
+    *out = *sys;
+    out->file_map = refuse_map;
+}
+
 int os_write_all(const os *sys, os_file *file, const void *data, size_t size,
                  uint64_t at)
 {

@@ -93,6 +93,9 @@ struct os {
 /* The real operating system. The table is static. */
 const os *os_posix(void);
 
+/* Makes a table that does what another one does, but refuses to map files. */
+void os_without_maps(const os *, os *out);
+
 /* Reads exactly size bytes at an offset; *got is less only at the end of the
  * file. Repeats short reads and -EINTR. Returns 0 or a negative errno. */
 int os_read_all(const os *, os_file *, void *, size_t size, uint64_t at,

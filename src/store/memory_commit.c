@@ -191,26 +191,6 @@ static bool reserve_events(memory_stream *stream)
     return ok;
 }
 
-static persist_status conflict(const memory_stream *stream, uint64_t seq,
-                               persist_error *error)
-{
-    CHECK(seq <= stream->staged_mark);
-    uint64_t mark = stream->staged_mark;
-    status_set(error, PERSIST_SEQ_CONFLICT,
-               "number %llu is taken: the stream is at %llu",
-               (unsigned long long)seq, (unsigned long long)mark);
-    if (error == NULL)
-        return PERSIST_SEQ_CONFLICT;
-    error->has |= PERSIST_HAS_NUMBERS | PERSIST_HAS_STREAM;
-    error->expected = seq;
-    error->actual = mark;
-    error->stream_size = stream->name->size < sizeof error->stream
-                             ? stream->name->size
-                             : sizeof error->stream;
-    memcpy(error->stream, stream->name->bytes, error->stream_size);
-    return PERSIST_SEQ_CONFLICT;
-}
-
 static persist_status stage_append(batch *b, const persist_edit *edit,
                                    staged *st, persist_error *error)
 {
@@ -219,7 +199,9 @@ static persist_status stage_append(batch *b, const persist_edit *edit,
     st->seq =
         edit->kind == PERSIST_APPEND ? stream->staged_mark + 1 : edit->seq;
     if (st->seq <= stream->staged_mark)
-        return conflict(stream, st->seq, error);
+        return status_seq_conflict(
+            error, slice_of(stream->name->bytes, stream->name->size), st->seq,
+            stream->staged_mark);
     if (st->seq > PERSIST_SEQ_MAX || b->position >= PERSIST_SEQ_MAX)
         return status_set(error, PERSIST_BAD_REQUEST,
                           "the numbers of the stream are used up");

@@ -72,6 +72,7 @@ static void choose_tables(pair *p, uint64_t seed)
     p->options.merge_width = 2 + seed / 20 % 3;
     p->options.cache_size = 4096u << seed % 7;
     p->options.compress = seed % 8 < 4;
+    p->options.unmapped = seed / 32 % 2 == 1;
     p->reads_pay = seed % 3 == 0 ? 1000 : 1;
 }
 

@@ -278,6 +278,43 @@ static void too_many_openings_are_told(void **state)
     assert_int_equal(open_it(false, &store), PERSIST_LIMIT);
 }
 
+/* Tells whether a file of the store is mapped into this process. */
+static bool is_mapped(void)
+{
+    char line[512];
+    bool found = false;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps) != NULL)
+        found = found || strstr(line, dir) != NULL;
+    fclose(maps);
+    return found;
+}
+
+/* With each commit a table: the second opening has one to read from. */
+static void mapping_can_be_refused(void **state)
+{
+    (void)state;
+    const persist_edit edit = {
+        .kind = PERSIST_PUT, .name = slice_str("k"), .data = slice_str("v")};
+    persist_options options = {.path = dir, .create = true, .memtable_size = 1};
+    for (int i = 0; i < 4; i++) {
+        persist_store *store;
+        slice value = {0};
+        options.unmapped = i % 2 == 1;
+        assert_int_equal(persist_open(&options, &store, NULL), PERSIST_OK);
+        assert_int_equal(persist_commit(store, &edit, 1, NULL, NULL, NULL),
+                         PERSIST_OK);
+        assert_int_equal(
+            persist_get(store, edit.name, PERSIST_LATEST, &value, NULL),
+            PERSIST_OK);
+        assert_true(slice_equal(value, edit.data));
+        assert_int_equal(is_mapped(), !options.unmapped);
+        persist_free(value.data);
+        assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -293,6 +330,7 @@ int main(void)
         TEST(a_second_handle_is_told_who_holds_it),
         TEST(another_process_holds_it_until_it_dies),
         TEST(options_are_checked),
+        TEST(mapping_can_be_refused),
         TEST(too_many_openings_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
