@@ -52,8 +52,8 @@ static bool free_number(wal *w, uint64_t number)
 
 bool wal_recycle(wal *w, uint64_t number)
 {
-    CHECK(number < w->next_number);
     pthread_mutex_lock(&w->lock);
+    CHECK(number < w->next_number);
     bool done = w->free_count < SEGMENT_FREE_MAX && free_number(w, number);
     pthread_mutex_unlock(&w->lock);
     return done;

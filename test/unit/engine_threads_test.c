@@ -23,7 +23,9 @@ enum {
     APPENDS = 300,
     SEGMENT = 16 << 10,
     SMALL = 4096,
-    PACKED = 32 /* four blobs a pack */
+    PACKED = 32, /* four blobs a pack */
+    LEFT = 12,
+    OPENINGS = 20
 };
 
 static char dir[64];
@@ -237,6 +239,52 @@ static void blobs_from_many_threads(void **state)
     assert_int_equal(atomic_load(&failures), 0);
 }
 
+/* Files that an opening may have left behind: segments with nothing in them,
+ * where the number is free. */
+static void leave_segments(void)
+{
+    char path[128];
+    for (int number = 1; number <= LEFT; number++) {
+        snprintf(path, sizeof path, "%s/wal/%016x.log", dir, number);
+        FILE *file = fopen(path, "wbx");
+        if (file == NULL)
+            continue;
+        assert_int_equal(ftruncate(fileno(file), SEGMENT), 0);
+        fclose(file);
+    }
+}
+
+static void append_large(void)
+{
+    static char data[SEGMENT / 2];
+    const persist_edit edit = {.kind = PERSIST_APPEND,
+                               .name = slice_str("large"),
+                               .data = slice_of(data, sizeof data)};
+    assert_int_equal(persist_commit(store, &edit, 1, NULL, NULL, NULL),
+                     PERSIST_OK);
+}
+
+/* The thread takes up what was left behind, while commits need segments. */
+static void leftovers_are_taken_while_it_is_written(void **state)
+{
+    (void)state;
+    for (int i = 0; i < LEFT; i++)
+        append_large();
+    for (int round = 0; round < OPENINGS; round++) {
+        assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+        leave_segments();
+        open_store();
+        for (int i = 0; i < LEFT; i++)
+            append_large();
+    }
+    persist_stream_info info;
+    bool known;
+    assert_int_equal(persist_info(store, slice_str("large"), PERSIST_LATEST,
+                                  &info, &known, NULL),
+                     PERSIST_OK);
+    assert_true(known && info.count == LEFT * (1 + OPENINGS));
+}
+
 int main(void)
 {
     static bool tables = true;
@@ -248,6 +296,8 @@ int main(void)
                                                  set_up, tear_down, &tables),
         cmocka_unit_test_setup_teardown(blobs_from_many_threads, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(leftovers_are_taken_while_it_is_written,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
