@@ -40,6 +40,8 @@ persist_status host_store(host *h, persist_store **out, persist_error *error)
         options.create = true;
         options.background = options.os == NULL;
         options.unmapped = true; /* no fault of a disk ends the host */
+        if (options.cache_size == 0)
+            options.cache_size = HOST_CACHE_SIZE;
         options.equal = host_equal_texts;
         options.equal_context = h;
         persist_status status = persist_open(&options, &h->store, error);

@@ -22,6 +22,10 @@ typedef enum host_unknown {
     HOST_UNKNOWN_BRIDGE, /* host_run returns HOST_BRIDGE */
 } host_unknown;
 
+/* Bytes of table blocks that a host keeps, unless it is told otherwise. They
+ * are in the system's cache too: the language has more use for the memory. */
+#define HOST_CACHE_SIZE (8u << 20)
+
 typedef struct host_options {
     /* The store, opened by the first op that needs it: path and sizes; the
      * rest is the host's. With os set, a simulation, it has no threads. */

@@ -69,8 +69,8 @@ struct os {
      * another process (or handle) has it, *holder is then its pid or 0. The
      * lock goes with the handle or the process. */
     int (*file_lock)(const os *, os_file *, int64_t *holder);
-    /* Maps the bytes [0, size) of a file that never changes, to be read in
-     * place. The mapping outlives the handle and the name. An error says only
+    /* Maps the bytes [0, size) of a file that does not change while it is
+     * mapped, to be read in place. The mapping outlives the handle and the name. An error says only
      * that this file is to be read instead. */
     int (*file_map)(const os *, os_file *, uint64_t size, os_map *out);
     /* Brings a range of a mapping in: to be called before the range is read,

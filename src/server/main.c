@@ -32,7 +32,7 @@ static const char help[] =
     "  --depth-max N      frames, or levels of nested data; default 1000000\n"
     "  --memtable SIZE    commits kept in memory before they become a table,\n"
     "                     and as much log to replay after a crash; default 8M\n"
-    "  --cache SIZE       blocks of tables kept in memory; default 16M\n"
+    "  --cache SIZE       blocks of tables kept in memory; default 8M\n"
     "  --segment SIZE     a log file; default 4M\n"
     "  --merge-width N    tables of one size that become one; default 8, or\n"
     "                     32 where names have blocks of their own\n"
