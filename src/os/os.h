@@ -70,8 +70,8 @@ struct os {
      * lock goes with the handle or the process. */
     int (*file_lock)(const os *, os_file *, int64_t *holder);
     /* Maps the bytes [0, size) of a file that does not change while it is
-     * mapped, to be read in place. The mapping outlives the handle and the name. An error says only
-     * that this file is to be read instead. */
+     * mapped, to be read in place. The mapping outlives the handle and the
+     * name. An error says only that this file is to be read instead. */
     int (*file_map)(const os *, os_file *, uint64_t size, os_map *out);
     /* Brings a range of a mapping in: to be called before the range is read,
      * which ends the process where the file has no such bytes any more, or
