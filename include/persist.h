@@ -64,9 +64,9 @@ typedef struct persist_options {
     uint32_t segment_size;  /* bytes of a log segment, but for the smaller ones
                                that are made first; 0: the default, 4 MiB */
     uint32_t memtable_size; /* bytes of commits kept in memory before they are
-                               written as a table; up to twice as much is in
-                               memory, and is replayed after a crash. 0: the
-                               default, 8 MiB */
+                               written as a table, 49,152 edits at the most;
+                               up to twice as much is in memory, and is
+                               replayed after a crash. 0: the default, 8 MiB */
     uint32_t cache_size;    /* bytes of table blocks kept in memory; 0: the
                                default, 16 MiB */
     uint32_t merge_width;   /* so many tables of about one size are merged, 2

@@ -127,6 +127,7 @@ static void publish(commit *c)
         memtable_add_blob(t, c->blob);
     t->last = c->lsn;
     t->logged += c->logged;
+    t->edits += c->count;
     e->latest = c->lsn;
 }
 

@@ -91,6 +91,8 @@
 /* Bytes of a memtable, and of the log that it stands for, before it becomes a
  * table. Two of them at the most are in memory, and to be replayed. */
 #define MEMTABLE_SIZE_DEFAULT (8u << 20)
+/* And edits: small ones take longer to replay than their bytes would. */
+#define MEMTABLE_EDITS_MAX (48u << 10)
 /* Closing leaves no more log than this for the next opening to replay. */
 #define CLOSE_LOG_SHARE 32u /* a memtable's size divided by it */
 

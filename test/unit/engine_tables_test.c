@@ -61,6 +61,27 @@ static void commits_become_tables(void **state)
     fixture_end(&f);
 }
 
+/* However small they are, and far from the size of a table. */
+static void many_edits_become_a_table(void **state)
+{
+    (void)state;
+    enum { EDITS = 1024, COMMITS = MEMTABLE_EDITS_MAX / EDITS };
+    static persist_edit edits[EDITS];
+    fixture_begin(&f, 0);
+    for (int i = 0; i < EDITS; i++)
+        edits[i] = (persist_edit){
+            .kind = PERSIST_PUT, .name = slice_str("k"), .data = slice_str("")};
+    for (int i = 1; i <= COMMITS; i++) {
+        assert_int_equal(fixture_stats(&f).tables, 0);
+        assert_true(fixture_stats(&f).memory < MEMTABLE_SIZE_DEFAULT);
+        assert_int_equal(
+            persist_commit(f.store, edits, EDITS, NULL, NULL, NULL),
+            PERSIST_OK);
+    }
+    assert_int_equal(fixture_stats(&f).tables, 1);
+    fixture_end(&f);
+}
+
 static void tables_are_merged(void **state)
 {
     (void)state;
@@ -470,6 +491,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commits_become_tables),
+        cmocka_unit_test(many_edits_become_a_table),
         cmocka_unit_test(tables_are_merged),
         cmocka_unit_test(closing_deletes_what_was_merged),
         cmocka_unit_test(short_openings_merge_too),
