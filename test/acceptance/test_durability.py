@@ -40,10 +40,11 @@ class Traced(Case):
         before, all_before = self.syncs(evaluator), self.syncs()
         self.gives(s, '(appends "s" 1 %d)' % count, str(count))
         used = self.syncs(evaluator) - before
+        others = self.syncs() - all_before - used
         print("\nfigure: %d syncs for %d appends in one evaluation, %d more "
-              "in the background" % (used, count,
-                                     self.syncs() - all_before - used))
-        self.assertGreaterEqual(used, 1)
+              "in the background" % (used, count, others))
+        # One of the background may cover the last append.
+        self.assertGreaterEqual(used + others, 1)
         self.assertLessEqual(used, 8)  # the evaluation waits for these
         s.kill()
         s = self.serve()
