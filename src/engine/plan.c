@@ -43,11 +43,11 @@ static stream *planned(commit *c, stream *s)
 static persist_status plan_append(commit *c, memtable_edit *m,
                                   persist_error *error)
 {
-    uint64_t *mark = &planned(c, m->target)->plan_mark;
+    stream *s = planned(c, m->target);
+    uint64_t *mark = &s->plan_mark;
     m->seq = m->edit->kind == PERSIST_APPEND ? *mark + 1 : m->edit->seq;
     if (m->seq <= *mark)
-        return status_seq_conflict(error, ((const stream *)m->target)->name,
-                                   m->seq, *mark);
+        return status_seq_conflict(error, s->name, m->seq, *mark);
     if (m->seq > PERSIST_SEQ_MAX || c->position > PERSIST_SEQ_MAX)
         return status_set(error, PERSIST_BAD_REQUEST,
                           "the numbers of the stream are used up");

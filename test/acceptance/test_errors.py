@@ -175,6 +175,25 @@ class Disk(Case):
         s.eval("(len (put 999))")  # space is back: so is writing
         self.gives(s, perform("persist/kv-has?", '"k999"'), "true")
 
+    def test_what_was_read_and_is_gone(self):
+        """A file that is cut between two reads is an error, not a signal."""
+        s = self.filling(self.serve(flags=["--memtable", "4K",
+                                           "--cache", "4K"]))
+        for number in range(4):
+            s.eval("(len (put %d))" % number)
+        self.end(s)
+        s = self.serve(flags=["--cache", "4K"])
+        get = "(len %s)" % perform("persist/kv-get", '"k1"')
+        self.gives(s, get, str(1 << 20))
+        with open("/proc/%d/maps" % s.process.pid) as maps:
+            self.assertNotIn(self.store, maps.read())
+        tables = glob.glob(os.path.join(self.store, "tables", "*.tbl"))
+        self.assertGreater(len(tables), 0)
+        for path in tables:
+            os.truncate(path, 4096)
+        self.fails("corrupt", s, get)
+        self.alive(s)
+
     def filling(self, s):
         s.eval('(define mib (join "" (map (fn (i) "%s") (range 0 1024))))'
                % ("x" * 1024))

@@ -29,7 +29,7 @@ from client import Failed, Server, perform  # noqa: E402
 KEPT = 6  # events of a stream
 DATA_LIMIT = 160 << 20  # of the process: heap of the language, store, stacks
 MEMORY_MAX = 64 << 20  # resident, without mapped files
-READ_AT_OPENING_MAX = 40 << 20  # by system calls: a mapped log is not counted
+READ_AT_OPENING_MAX = 40 << 20
 LOG_AT_OPENING_MAX = 64 << 20  # to replay, ready, and waiting to be used again
 DISK_SIZE = 512 << 20
 LIMITS = ("--heap-max", "32M")
