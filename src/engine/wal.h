@@ -80,6 +80,7 @@ typedef struct wal {
     uint64_t *free_numbers; /* files that may be recycled */
     size_t free_count, free_capacity;
     bool preparing; /* a segment is being made */
+    bool awaited;   /* the writer waits for it */
     pthread_cond_t prepared;
 
     bool flushing;             /* there is a leader */

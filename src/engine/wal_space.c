@@ -106,7 +106,7 @@ static uint64_t next_size(const wal *w, uint64_t need)
 bool wal_wants_spare(const wal *w)
 {
     const wal_segment *active = w->active;
-    if (w->bytes_logged == 0 || w->preparing || wal_failed(w))
+    if (w->bytes_logged == 0 || w->preparing || w->awaited || wal_failed(w))
         return false;
     CHECK(active != NULL && active->end <= active->size);
     uint64_t ready = active->size - active->end;
@@ -161,6 +161,17 @@ static void drop_spare(wal *w)
     close_segment(w, spare);
 }
 
+/* Waits for the segment that the background is making, which begins no other
+ * meanwhile: one after the other could be too small for the record. */
+static void await_prepared(wal *w)
+{
+    CHECK(w->preparing && !w->awaited);
+    w->awaited = true;
+    while (w->preparing)
+        pthread_cond_wait(&w->prepared, &w->lock);
+    w->awaited = false;
+}
+
 /* With the lock held: a spare if one is big enough, else a new one. */
 static persist_status take_segment(wal *w, uint64_t need, wal_segment **out,
                                    persist_error *error)
@@ -176,7 +187,7 @@ static persist_status take_segment(wal *w, uint64_t need, wal_segment **out,
         }
         if (!w->preparing)
             return prepare(w, next_size(w, size), out, error);
-        pthread_cond_wait(&w->prepared, &w->lock);
+        await_prepared(w);
     }
 }
 

@@ -11,10 +11,11 @@
 #include "../lib/bugs.h"
 #include "../lib/clock.h"
 #include "../lib/os_sim_disk.h"
+#include "../lib/os_slow.h"
 #include "../lib/pair.h"
 #include "base/hash.h"
 
-enum { PATH_SIZE = 256, STEPS_MAX = 2000, WORD_MAX = 64 };
+enum { PATH_SIZE = 256, STEPS_MAX = 2000, WORD_MAX = 64, NAP_MAX = 500 };
 
 static arguments args;
 static uint64_t checks;
@@ -67,7 +68,7 @@ static void choose_tables(pair *p, uint64_t seed)
 {
     static const uint32_t sizes[] = {1, 300, 3000, 30000, 0};
     /* A real table takes a few real syncs. */
-    uint64_t smallest = p->options.os == NULL ? 2 : 0;
+    uint64_t smallest = p->sim == NULL ? 2 : 0;
     p->options.memtable_size = sizes[smallest + seed / 4 % (5 - smallest)];
     p->options.merge_width = 2 + seed / 20 % 3;
     p->options.cache_size = 4096u << seed % 7;
@@ -76,7 +77,8 @@ static void choose_tables(pair *p, uint64_t seed)
     p->reads_pay = seed % 3 == 0 ? 1000 : 1;
 }
 
-/* On the real system, with its thread, in a new directory. */
+/* On the real system, with its threads, in a new directory; every other time
+ * its disk is slow. */
 static bool run_real(uint64_t seed, const script *s)
 {
     const char *folder = getenv("TMPDIR");
@@ -86,7 +88,11 @@ static bool run_real(uint64_t seed, const script *s)
     if (mkdtemp(dir) == NULL)
         return false;
     snprintf(path, sizeof path, "%s/store", dir);
+    os_slow slow = {NAP_MAX};
+    os slow_table;
+    os_slow_table(&slow, &slow_table);
     pair p = {.options = {.path = path}};
+    p.options.os = seed / 16 % 2 == 0 ? &slow_table : NULL;
     p.options.background = seed % 2 == 0;
     p.options.segment_size = seed % 3 == 0 ? 4096 : 65536;
     choose_tables(&p, seed);
@@ -169,7 +175,7 @@ int main(int argc, char **argv)
     do {
         uint64_t seed = args.seed + runs++;
         bool real = seed % 16 == 0;
-        s.count = 100 + (unsigned)(seed % 7) * (real ? 100 : 300);
+        s.count = 100 + (unsigned)(seed % 7) * 300;
         for (unsigned i = 0; i < s.count; i++)
             s.steps[i] = i;
         if (args.replay != NULL)

@@ -2,14 +2,22 @@
 /* Options and time of the crash programs. */
 #include "clock.h"
 
+#include <dirent.h>
+#include <execinfo.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { STEP_SECONDS_MAX = 60 };
+enum {
+    STEP_SECONDS_MAX = 60,
+    TELL_SECONDS_MAX = 30,
+    FRAMES_MAX = 40,
+    STACK_SECONDS = 1
+};
 
 static const char *volatile word = "";
 
@@ -99,10 +107,54 @@ static void say(const char *text)
     (void)ignored;
 }
 
+/* ---- where all threads are --------------------------------------------- */
+
+static void on_ask(int number)
+{
+    void *frames[FRAMES_MAX];
+    (void)number;
+    backtrace_symbols_fd(frames, backtrace(frames, FRAMES_MAX), STDOUT_FILENO);
+}
+
+/* What the kernel knows of a thread: one that waits for a disk cannot tell. */
+static void say_file(const char *thread, const char *name)
+{
+    char path[128], text[256];
+    snprintf(path, sizeof path, "/proc/self/task/%s/%s", thread, name);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return;
+    say(fgets(text, sizeof text, file) == NULL ? "" : text);
+    say("\n");
+    fclose(file);
+}
+
+/* Not safe in a handler, but the process is stuck and at its end: if this is
+ * stuck too, the next alarm ends it. */
+static void say_threads(void)
+{
+    signal(SIGALRM, SIG_DFL);
+    alarm(TELL_SECONDS_MAX);
+    DIR *folder = opendir("/proc/self/task");
+    for (struct dirent *d; folder != NULL && (d = readdir(folder)) != NULL;) {
+        if (d->d_name[0] == '.')
+            continue;
+        say("\nthread ");
+        say_file(d->d_name, "stat");
+        say_file(d->d_name, "wchan");
+        syscall(SYS_tgkill, getpid(), strtol(d->d_name, NULL, 10), SIGUSR2);
+        struct timespec second = {.tv_sec = STACK_SECONDS};
+        while (nanosleep(&second, &second) != 0)
+            ;
+    }
+}
+
 static void on_signal(int number)
 {
     say(number == SIGALRM ? "\nstuck in: " : "\nended in: ");
     say(word);
+    if (number == SIGALRM)
+        say_threads();
     say("\n0 passed, 1 failed\n");
     _exit(1);
 }
@@ -110,6 +162,9 @@ static void on_signal(int number)
 void last_word(const char *text)
 {
     if (word[0] == '\0') {
+        void *first[1];
+        (void)backtrace(first, 1); /* loads what it needs */
+        signal(SIGUSR2, on_ask);
         signal(SIGABRT, on_signal);
         signal(SIGALRM, on_signal);
         signal(SIGSEGV, on_signal);

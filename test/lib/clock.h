@@ -33,7 +33,8 @@ bool arguments_want(const arguments *, const char *stage);
 double seconds(void);
 
 /* Prints this text when the process is ended by a signal, or when one step
- * takes longer than a minute; call it before each step. The text must live
+ * takes longer than a minute, then with the stacks of all threads (addr2line
+ * turns them into lines); call it before each step. The text must live
  * until the next call. */
 void last_word(const char *text);
 

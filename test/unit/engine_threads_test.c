@@ -2,6 +2,7 @@
 /* Many threads on one store, on the real system: group commit wakes everybody
  * and gives no number twice, readers see whole states while writers go on.
  * Run it with a thread sanitizer too. */
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,11 +10,13 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/slice.h"
+#include "os/os.h"
 #include "persist.h"
 #include "store/store.h"
 
@@ -25,13 +28,17 @@ enum {
     SMALL = 4096,
     PACKED = 32, /* four blobs a pack */
     LEFT = 12,
-    OPENINGS = 20
+    OPENINGS = 20,
+    ROUNDS = 10,
+    MADE_MAX = 8 * ROUNDS, /* segments */
+    NAP = 2 * 1000 * 1000  /* nanoseconds */
 };
 
 static char dir[64];
 static persist_store *store;
 static uint32_t memtable_size; /* 0: the default */
-static atomic_int writers_left, failures;
+static const os *sys;          /* NULL: the real one */
+static atomic_int writers_left, failures, made;
 
 static void expect(bool holds)
 {
@@ -49,6 +56,7 @@ static void open_store(void)
                                .memtable_size = memtable_size,
                                .merge_width = 3,
                                .packed_max = PACKED,
+                               .os = sys,
                                .cache_size = 64 << 10};
     if (persist_open(&options, &store, &error) != PERSIST_OK)
         fail_msg("%s", error.message);
@@ -254,12 +262,12 @@ static void leave_segments(void)
     }
 }
 
-static void append_large(void)
+static void append_bytes(size_t size)
 {
-    static char data[SEGMENT / 2];
+    static char data[2 * SEGMENT];
     const persist_edit edit = {.kind = PERSIST_APPEND,
                                .name = slice_str("large"),
-                               .data = slice_of(data, sizeof data)};
+                               .data = slice_of(data, size)};
     assert_int_equal(persist_commit(store, &edit, 1, NULL, NULL, NULL),
                      PERSIST_OK);
 }
@@ -269,13 +277,13 @@ static void leftovers_are_taken_while_it_is_written(void **state)
 {
     (void)state;
     for (int i = 0; i < LEFT; i++)
-        append_large();
+        append_bytes(SEGMENT / 2);
     for (int round = 0; round < OPENINGS; round++) {
         assert_int_equal(persist_close(store, NULL), PERSIST_OK);
         leave_segments();
         open_store();
         for (int i = 0; i < LEFT; i++)
-            append_large();
+            append_bytes(SEGMENT / 2);
     }
     persist_stream_info info;
     bool known;
@@ -283,6 +291,42 @@ static void leftovers_are_taken_while_it_is_written(void **state)
                                   &info, &known, NULL),
                      PERSIST_OK);
     assert_true(known && info.count == LEFT * (1 + OPENINGS));
+}
+
+/* Slow, and full when a commit has had far more than its share. */
+static int allocate_slowly(const os *o, os_file *file, uint64_t size)
+{
+    const struct timespec nap = {.tv_nsec = NAP};
+    nanosleep(&nap, NULL);
+    if (atomic_fetch_add(&made, 1) >= MADE_MAX)
+        return -ENOSPC;
+    return os_posix()->file_allocate(o, file, size);
+}
+
+static int set_up_slow(void **state)
+{
+    static os slow;
+    slow = *os_posix();
+    slow.file_allocate = allocate_slowly;
+    sys = &slow;
+    return set_up(state);
+}
+
+static int tear_down_slow(void **state)
+{
+    sys = NULL;
+    return tear_down(state);
+}
+
+/* The thread makes segments of the usual size, one after the other; a record
+ * that is bigger must find its own in between. */
+static void large_records_do_not_wait_for_luck(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        append_bytes(SEGMENT / 2);
+        append_bytes(2 * SEGMENT);
+    }
 }
 
 int main(void)
@@ -298,6 +342,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(leftovers_are_taken_while_it_is_written,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(large_records_do_not_wait_for_luck,
+                                        set_up_slow, tear_down_slow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
