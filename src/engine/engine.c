@@ -21,20 +21,31 @@ static persist_status no_memory(persist_error *error)
 
 /* ---- tables ----------------------------------------------------------- */
 
-static persist_status open_table(engine *e, const table_file *f, table **out,
-                                 persist_error *error)
+static persist_status end_open(table *t, const table_file *f,
+                               persist_error *error)
 {
-    persist_status status =
-        table_open(&e->table_place, &e->cache, f->number, f->size, out, error);
-    if (status != PERSIST_OK)
+    persist_status status = table_end_open(t, error);
+    if (status != PERSIST_OK ||
+        (t->footer.first == f->first && t->footer.last == f->last))
         return status;
-    const table_footer *footer = &(*out)->footer;
-    if (footer->first == f->first && footer->last == f->last)
-        return PERSIST_OK;
-    status = table_corrupt(*out, f->size - TABLE_FOOTER_SIZE,
-                           "a table has other commits than the manifest says",
-                           error);
-    table_unref(*out);
+    return table_corrupt(t, f->size - TABLE_FOOTER_SIZE,
+                         "a table has other commits than the manifest says",
+                         error);
+}
+
+/* The disk is at work on all of them at once. */
+static persist_status open_each(engine *e, const manifest *m, table **out,
+                                size_t *opened, persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    for (size_t i = 0; i < m->table_count && status == PERSIST_OK; i++) {
+        const table_file *f = &m->tables[i];
+        status = table_begin_open(&e->table_place, &e->cache, f->number,
+                                  f->size, &out[i], error);
+        *opened += status == PERSIST_OK;
+    }
+    for (size_t i = 0; i < m->table_count && status == PERSIST_OK; i++)
+        status = end_open(out[i], &m->tables[i], error);
     return status;
 }
 
@@ -50,12 +61,8 @@ static persist_status open_tables(engine *e, const manifest *m,
                                     manifest_tables_last(m) + 1, &counts);
     if (tables == NULL || active == NULL)
         status = no_memory(error);
-    while (opened < m->table_count && status == PERSIST_OK) {
-        const table_file *f = &m->tables[opened];
-        status = open_table(e, f, &tables[opened], error);
-        if (status == PERSIST_OK)
-            opened++;
-    }
+    else
+        status = open_each(e, m, tables, &opened, error);
     if (status == PERSIST_OK) {
         layers *first = layers_new(active, NULL, tables, opened);
         if (first == NULL)

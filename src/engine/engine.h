@@ -295,6 +295,7 @@ typedef struct stream_reader {
     bool back;
     uint64_t low, high; /* seqs */
     size_t layer;       /* counted from the one that is read first */
+    size_t expected;    /* those before it are being read already */
     bool in_layer;
     bool ahead;         /* the iterator is at an event not in hand yet */
     size_t newest;      /* number of the newest layer that has the stream */

@@ -101,11 +101,18 @@
 #define BLOCK_SIZE_MIN 64u
 #define BLOCKS_OF_MEMTABLE 64u /* smaller memtables have smaller blocks */
 #define BLOCK_HEADER_SIZE 32u
+/* Who goes from leaf to leaf asks for so many bytes ahead; who reads a stream,
+ * for so many tables, and so many bytes of each. */
+#define AHEAD_SIZE (128u << 10)
+#define TABLES_AHEAD 4u
+#define AHEAD_MAX (256u << 10)
 /* Names are looked up one by one: their blocks are smaller by this. */
 #define NAME_BLOCK_SHARE 8u
 #define BLOCK_RAW_MAX (96u << 20)
 #define TABLE_HEADER_SIZE 512u
 #define TABLE_FOOTER_SIZE 512u
+/* Read together with the footer: roots and filters are there, mostly. */
+#define TABLE_TAIL (32u << 10)
 /* Two entries a block make a tree this high of as many as there can be. */
 #define TREE_HEIGHT_MAX 32u
 #define FILTER_BITS 10u              /* a name */

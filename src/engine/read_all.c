@@ -9,6 +9,9 @@
 #include "base/seeded_bug.h"
 #include "engine/engine.h"
 
+/* In which a stream may have its place. */
+enum { PLACES = 4 };
+
 /* ---- memtables -------------------------------------------------------- */
 
 /* The seq up to which a stream is truncated in the snapshot, for an event of
@@ -82,10 +85,12 @@ static void forget(stream_place *p)
     *p = (stream_place){0};
 }
 
-/* Learns what is to be known of a stream in a table. */
+/* Learns what is to be known of a stream in a table, of which it reads from a
+ * seq on. */
 static persist_status learn(engine_cursor *c, table *t, slice name,
-                            stream_place *p, persist_error *error)
+                            uint64_t seq, stream_place *p, persist_error *error)
 {
+    uint8_t from[ENTRY_EVENT_KEY_MAX], to[ENTRY_EVENT_KEY_MAX];
     stream_state state;
     stream_entry entry;
     forget(p);
@@ -109,18 +114,30 @@ static persist_status learn(engine_cursor *c, table *t, slice name,
     p->name = slice_of(copy, name.size);
     p->ordinal = entry.ordinal;
     p->through = state.floor.through;
+    /* met for the first time: soon its neighbour will be too */
+    if (seq == entry.first && entry.events <= c->left)
+        table_expect(&p->iter, entry_event_key(entry.ordinal, seq, from),
+                     entry_event_key(entry.ordinal + 1, UINT64_MAX, to), false);
     return PERSIST_OK;
 }
 
+/* A stream has one of a few places; who comes later takes one by its hash. */
 static persist_status find_place(engine_cursor *c, table *t, slice name,
-                                 stream_place **out, persist_error *error)
+                                 uint64_t seq, stream_place **out,
+                                 persist_error *error)
 {
-    stream_place *p = &c->u.order.places[hash_xxh3(name) % CURSOR_STREAMS];
-    *out = p;
-    if (p->name.data != NULL && p->iter.table == t &&
-        slice_equal(p->name, name))
-        return PERSIST_OK;
-    return learn(c, t, name, p, error);
+    uint64_t hash = hash_xxh3(name), sets = CURSOR_STREAMS / PLACES;
+    stream_place *set = &c->u.order.places[hash % sets * PLACES];
+    stream_place *mine = &set[(hash >> 32) % PLACES];
+    for (size_t i = 0; i < PLACES; i++) {
+        *out = &set[i];
+        if (set[i].name.data == NULL || set[i].iter.table != t)
+            mine = &set[i];
+        else if (slice_equal(set[i].name, name))
+            return PERSIST_OK;
+    }
+    *out = mine;
+    return learn(c, t, name, seq, mine, error);
 }
 
 /* Moves to the event with that number, which most often is the next one. */
@@ -153,7 +170,7 @@ static persist_status show(engine_cursor *c, slice name, uint64_t seq,
     table *t = r->iter.table;
     stream_place *p;
     event_entry e;
-    persist_status status = find_place(c, t, name, &p, error);
+    persist_status status = find_place(c, t, name, seq, &p, error);
     if (status == PERSIST_OK && seq <= p->through) {
         out->seq = 0; /* truncated: go on */
         return PERSIST_OK;

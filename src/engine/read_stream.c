@@ -52,6 +52,49 @@ static void enter_memtable(engine_cursor *c, const memtable *t)
     readers_look_end(&c->engine->readers, c->snapshot.place);
 }
 
+/* Tells whether a stream has events in the range in a table. */
+static bool is_in_range(const stream_reader *r, const stream_entry *e)
+{
+    return e->events > 0 && e->last >= r->low && e->first <= r->high;
+}
+
+/* Begins to read what a table has of the stream, unless that was done; returns
+ * how many events. */
+static uint64_t expect_table(stream_reader *r, size_t layer, table *t)
+{
+    uint8_t from[ENTRY_EVENT_KEY_MAX], to[ENTRY_EVENT_KEY_MAX];
+    stream_entry e;
+    table_iter i;
+    persist_error ignored; /* whoever reads it will tell */
+    if (layer < r->expected)
+        return 0;
+    r->expected = layer + 1;
+    if (layers_stream_in_table(t, r->name, &e, &ignored) != PERSIST_OK ||
+        !is_in_range(r, &e))
+        return 0;
+    uint64_t first = e.first > r->low ? e.first : r->low;
+    uint64_t last = e.last < r->high ? e.last : r->high;
+    table_iter_init(&i, t, TABLE_EVENTS, true);
+    table_expect(&i, entry_event_key(e.ordinal, first, from),
+                 entry_event_key(e.ordinal, last, to), r->back);
+    return e.events;
+}
+
+/* What is read of this table and of those that come next is asked for in one
+ * piece each, unless less is wanted. */
+static void expect_tables(engine_cursor *c, size_t index, uint64_t events)
+{
+    stream_reader *r = &c->u.stream;
+    const layers *v = c->snapshot.layers;
+    size_t left = r->back ? index : v->table_count - 1 - index;
+    uint64_t found = events;
+    if (events <= c->left)
+        (void)expect_table(r, r->layer, v->tables[index]);
+    for (size_t n = 1; n <= left && n <= TABLES_AHEAD && found < c->left; n++)
+        found += expect_table(r, r->layer + n,
+                              v->tables[r->back ? index - n : index + n]);
+}
+
 /* PERSIST_NONE: the table has none of the events. */
 static persist_status enter_table(engine_cursor *c, size_t index,
                                   persist_error *error)
@@ -65,8 +108,9 @@ static persist_status enter_table(engine_cursor *c, size_t index,
                            : layers_stream_in_table(t, r->name, &entry, error);
     if (status != PERSIST_OK)
         return status;
-    if (entry.events == 0 || entry.last < r->low || entry.first > r->high)
+    if (!is_in_range(r, &entry))
         return PERSIST_NONE;
+    expect_tables(c, index, entry.events);
     if (r->sought)
         credit_note(&c->snapshot, SEEK_WORTH);
     r->sought = true;
@@ -80,8 +124,11 @@ static persist_status enter_table(engine_cursor *c, size_t index,
     r->bound = r->back ? first : last;
     slice at = entry_event_key(r->ordinal, r->back ? last : first, place);
     r->ahead = true;
-    return r->back ? table_seek_back(&r->iter, at, error)
-                   : table_seek(&r->iter, at, error);
+    status = r->back ? table_seek_back(&r->iter, at, error)
+                     : table_seek(&r->iter, at, error);
+    if (status == PERSIST_OK && r->layer < r->expected)
+        r->iter.asked = table_leaf(&r->iter)->offset + AHEAD_MAX;
+    return status;
 }
 
 static persist_status enter_layer(engine_cursor *c, persist_error *error)

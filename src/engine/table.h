@@ -165,6 +165,11 @@ typedef struct table {
  * missing or not what it should be. */
 persist_status table_open(const table_place *, cache *, uint64_t number,
                           uint64_t size, table **out, persist_error *);
+/* The same in two halves, for who opens many: the first begins to read what the
+ * second waits for. A table that could not be opened is given back too. */
+persist_status table_begin_open(const table_place *, cache *, uint64_t number,
+                                uint64_t size, table **out, persist_error *);
+persist_status table_end_open(table *, persist_error *);
 table *table_ref(table *);
 /* Gives a reference back; the last one closes the file. NULL is fine. */
 void table_unref(table *);
@@ -196,6 +201,12 @@ persist_status table_load_child(table *, table_section, unsigned level,
                                 const table_child *, bool passing,
                                 table_step *out, persist_error *);
 
+/* For table_iter.c: tells whether a named leaf was read before, and is at hand;
+ * begins to read the bytes [from, end) of the file, or the first AHEAD_MAX of
+ * them, and returns up to where. The latter is only a hint. */
+bool table_was_read(table *, const table_child *leaf);
+uint64_t table_start_read(table *, uint64_t from, uint64_t end);
+
 /* For who reads a table block by block, and believes nothing: reads a block of
  * a section's level (0: a leaf), or, of TABLE_FILTER, a part of the filter,
  * from the file. What `out` holds is the caller's to give back. */
@@ -210,6 +221,7 @@ typedef struct table_iter {
     table_section section;
     bool passing;     /* reads without filling the cache */
     unsigned scanned; /* leaves it has gone through from one to the next */
+    uint64_t asked;   /* for the file up to here, see table_start_read */
     unsigned height;
     /* The entry. Its key is put together here, unless it is long. */
     const uint8_t *prefix; /* which is in short_key; NULL: none */
@@ -240,6 +252,11 @@ persist_status table_find(table_iter *, slice key, persist_error *);
  * whoever looks into several tables hashes once. */
 persist_status table_find_hashed(table_iter *, slice key, uint64_t hash,
                                  persist_error *);
+
+/* Begins to read the leaves with the keys from `first` to `last`, AHEAD_MAX
+ * bytes of them, the last ones if a reader begins there, and does not wait: a
+ * hint, for an iterator that is at no entry yet. */
+void table_expect(table_iter *, slice first, slice last, bool back);
 
 /* Lets the processor fetch what table_may_have will read, if that is there. */
 void table_fetch_filter(const table *, uint64_t hash);

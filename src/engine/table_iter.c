@@ -4,7 +4,7 @@
 #include "base/cursor.h"
 #include "engine/table.h"
 
-enum { CACHE_LINE = 64, AHEAD_SIZE = 16 * CACHE_LINE };
+enum { CACHE_LINE = 64, FETCHED = 16 * CACHE_LINE };
 
 void table_iter_init(table_iter *i, table *t, table_section section,
                      bool passing)
@@ -13,6 +13,7 @@ void table_iter_init(table_iter *i, table *t, table_section section,
     i->section = section;
     i->passing = passing;
     i->scanned = 0;
+    i->asked = 0;
     i->height = 0;
     i->prefix = NULL;
     i->key_size = 0;
@@ -144,6 +145,35 @@ static persist_status descend(table_iter *i, unsigned level, bool last,
     return status;
 }
 
+/* ---- asking ahead ------------------------------------------------------ */
+
+static bool child_at(const table_step *above, uint32_t at, table_child *out)
+{
+    block_entry e;
+    return block_get(&above->view, at, &e) && table_get_child(e.value, out);
+}
+
+/* Leaves are read one after the other: more are asked for when half of those
+ * that were are left. */
+static void ask_ahead(table_iter *i, const table_step *above)
+{
+    table_child here, to;
+    uint32_t last = above->view.count - 1;
+    if (!child_at(above, above->at, &here))
+        return;
+    uint64_t from = i->asked;
+    if (from < here.offset || from > here.offset + here.size + AHEAD_MAX)
+        from = here.offset; /* it was elsewhere */
+    if (from >= here.offset + AHEAD_SIZE / 2)
+        return;
+    uint64_t ahead = AHEAD_SIZE / (here.size + 1) + 1;
+    if (last - above->at > ahead)
+        last = above->at + (uint32_t)ahead;
+    if (child_at(above, last, &to) && to.offset + to.size > from &&
+        !table_was_read(i->table, &to))
+        i->asked = table_start_read(i->table, from, to.offset + to.size);
+}
+
 static persist_status step_up(table_iter *i, bool back, persist_error *error)
 {
     for (unsigned level = i->height; level-- > 0;) {
@@ -153,6 +183,8 @@ static persist_status step_up(table_iter *i, bool back, persist_error *error)
         s->at += back ? UINT32_MAX : 1;
         if (i->scanned++ == SCAN_BLOCKS)
             i->passing = true;
+        if (!back && level + 2 == i->height)
+            ask_ahead(i, s);
         return descend(i, level + 1, back, error);
     }
     return PERSIST_NONE;
@@ -192,8 +224,8 @@ persist_status table_next(table_iter *i, persist_error *error)
     leaf->at++;
     persist_status status = settle(i, PERSIST_OK, error);
     /* The processor foresees what lies ahead only within a page. */
-    uintptr_t ahead = (uintptr_t)i->entry.value.data + AHEAD_SIZE;
-    for (size_t at = 0; at < i->entry.value.size && at < AHEAD_SIZE;
+    uintptr_t ahead = (uintptr_t)i->entry.value.data + FETCHED;
+    for (size_t at = 0; at < i->entry.value.size && at < FETCHED;
          at += CACHE_LINE)
         __builtin_prefetch((const void *)(ahead + at));
     return status;
@@ -208,14 +240,13 @@ persist_status table_previous(table_iter *i, persist_error *error)
     return settle(i, PERSIST_OK, error);
 }
 
-/* Goes down to the leaf where a key belongs; `at` of the leaf may be its
+/* Goes down so many levels to where a key belongs; `at` of the leaf may be its
  * count. */
-static persist_status find_leaf(table_iter *i, slice key, bool beyond,
-                                persist_error *error)
+static persist_status go_down(table_iter *i, unsigned levels, slice key,
+                              bool beyond, persist_error *error)
 {
     persist_status status = begin(i);
-    for (unsigned level = 0; level < i->height && status == PERSIST_OK;
-         level++) {
+    for (unsigned level = 0; level < levels && status == PERSIST_OK; level++) {
         status = enter(i, level, error);
         if (status != PERSIST_OK)
             break;
@@ -226,6 +257,13 @@ static persist_status find_leaf(table_iter *i, slice key, bool beyond,
             s->at--;
     }
     return status;
+}
+
+static persist_status find_leaf(table_iter *i, slice key, bool beyond,
+                                persist_error *error)
+{
+    unsigned height = i->table->footer.roots[i->section].height;
+    return go_down(i, height, key, beyond, error);
 }
 
 persist_status table_seek(table_iter *i, slice key, persist_error *error)
@@ -279,4 +317,33 @@ persist_status table_find(table_iter *i, slice key, persist_error *error)
     if (!table_has_filter(i->section))
         return find_exactly(i, key, error);
     return table_find_hashed(i, key, filter_hash(i->section, key), error);
+}
+
+/* Leaves of a section lie one behind the other, mostly. */
+static void expect_leaves(table_iter *i, const table_step *above, slice last,
+                          bool back)
+{
+    table_child first, to;
+    uint32_t end = block_search(&above->view, last, true);
+    if (end <= above->at || !child_at(above, above->at, &first) ||
+        !child_at(above, end - 1, &to))
+        return;
+    uint64_t from = first.offset, behind = to.offset + to.size;
+    if (back && behind - from > AHEAD_MAX)
+        from = behind - AHEAD_MAX;
+    bool known =
+        table_was_read(i->table, &first) && table_was_read(i->table, &to);
+    i->asked = known ? behind : table_start_read(i->table, from, behind);
+}
+
+void table_expect(table_iter *i, slice first, slice last, bool back)
+{
+    persist_error ignored; /* whoever reads it will tell */
+    unsigned height = i->table->footer.roots[i->section].height;
+    CHECK(i->height == 0);
+    if (height < 2)
+        return;
+    if (go_down(i, height - 1, first, true, &ignored) == PERSIST_OK)
+        expect_leaves(i, &i->path[height - 2], last, back);
+    table_iter_release(i);
 }

@@ -49,11 +49,10 @@ static persist_status read_at(const table *t, void *data, size_t size,
     return os_failed(error, code, "read", path);
 }
 
-static persist_status read_footer(table *t, uint64_t number, uint64_t size,
-                                  persist_error *error)
+static persist_status read_footer(table *t, persist_error *error)
 {
     uint8_t bytes[TABLE_FOOTER_SIZE];
-    uint64_t now = 0, at = size - TABLE_FOOTER_SIZE;
+    uint64_t now = 0, size = t->footer.size, at = size - TABLE_FOOTER_SIZE;
     int code = t->place.sys->file_size(t->place.sys, t->file, &now);
     if (code == 0 && now != size)
         return table_corrupt(t, now, "a table has another length", error);
@@ -64,8 +63,8 @@ static persist_status read_footer(table *t, uint64_t number, uint64_t size,
         return status;
     table_footer footer;
     if (!table_footer_decode(slice_of(bytes, sizeof bytes), &footer) ||
-        footer.identity != t->place.identity || footer.number != number ||
-        footer.size != size)
+        footer.identity != t->place.identity ||
+        footer.number != t->footer.number || footer.size != size)
         return table_corrupt(t, at, "the footer of a table is damaged", error);
     t->footer = footer;
     return PERSIST_OK;
@@ -90,10 +89,11 @@ static persist_status map_file(table *t, persist_error *error)
     return PERSIST_OK;
 }
 
-persist_status table_open(const table_place *place, cache *blocks,
-                          uint64_t number, uint64_t size, table **out,
-                          persist_error *error)
+persist_status table_begin_open(const table_place *place, cache *blocks,
+                                uint64_t number, uint64_t size, table **out,
+                                persist_error *error)
 {
+    const os *sys = place->sys;
     CHECK(size >= TABLE_HEADER_SIZE + TABLE_FOOTER_SIZE);
     char path[PERSIST_PATH_MAX];
     table *t = mem_alloc_zero(sizeof *t);
@@ -102,19 +102,40 @@ persist_status table_open(const table_place *place, cache *blocks,
     t->place = *place;
     t->cache = blocks;
     t->footer.number = number;
+    t->footer.size = size;
     atomic_init(&t->references, 1);
     int code = table_path(place, number, path);
     if (code == 0)
-        code = place->sys->file_open(place->sys, path, OS_READ, &t->file);
-    persist_status status = PERSIST_OK;
-    if (code == -ENOENT)
-        status = table_corrupt(t, 0, "a table is missing", error);
-    else if (code != 0)
-        status = os_failed(error, code, "open", path);
-    else
-        status = read_footer(t, number, size, error);
-    if (status == PERSIST_OK)
-        status = map_file(t, error);
+        code = sys->file_open(sys, path, OS_READ, &t->file);
+    if (code == 0) {
+        uint64_t tail = size < TABLE_TAIL ? size : TABLE_TAIL;
+        sys->file_start_read(sys, t->file, size - tail, tail);
+        *out = t;
+        return PERSIST_OK;
+    }
+    persist_status status =
+        code == -ENOENT ? table_corrupt(t, 0, "a table is missing", error)
+                        : os_failed(error, code, "open", path);
+    table_unref(t);
+    return status;
+}
+
+persist_status table_end_open(table *t, persist_error *error)
+{
+    persist_status status = read_footer(t, error);
+    return status == PERSIST_OK ? map_file(t, error) : status;
+}
+
+persist_status table_open(const table_place *place, cache *blocks,
+                          uint64_t number, uint64_t size, table **out,
+                          persist_error *error)
+{
+    table *t;
+    persist_status status =
+        table_begin_open(place, blocks, number, size, &t, error);
+    if (status != PERSIST_OK)
+        return status;
+    status = table_end_open(t, error);
     if (status == PERSIST_OK)
         *out = t;
     else
@@ -368,6 +389,29 @@ persist_status table_load_child(table *t, table_section section, unsigned level,
         return table_corrupt(t, child->offset, "a block has no such number",
                              error);
     return load(t, &place, passing, out, error);
+}
+
+bool table_was_read(table *t, const table_child *leaf)
+{
+    table_step step = {0};
+    block_place place = {leaf->offset, leaf->size,
+                         TABLE_SECTIONS + t->footer.filter_parts, 0};
+    place.bit += leaf->number;
+    if (t->map.data != NULL && leaf->number < t->footer.blocks)
+        return is_verified(t, place.bit);
+    bool cached = find_cached(t, &place, &step);
+    block_unref(step.held);
+    return cached;
+}
+
+uint64_t table_start_read(table *t, uint64_t from, uint64_t end)
+{
+    if (from >= end || end > t->footer.size)
+        return 0; /* whoever reads it will tell */
+    if (end - from > AHEAD_MAX)
+        end = from + AHEAD_MAX;
+    t->place.sys->file_start_read(t->place.sys, t->file, from, end - from);
+    return end;
 }
 
 persist_status table_read_block(table *t, table_section section, unsigned level,

@@ -45,7 +45,7 @@ typedef struct os_map {
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table; os_check asserts it. */
-enum { OS_VERSION = 2 };
+enum { OS_VERSION = 3 };
 
 struct os {
     int version;
@@ -60,6 +60,8 @@ struct os {
     int (*file_sync)(const os *, os_file *);
     /* Begins to write bytes to the disk, and does not wait: a hint. */
     void (*file_start_write)(const os *, os_file *, uint64_t at, uint64_t size);
+    /* Begins to read bytes into the system's memory: a hint too. */
+    void (*file_start_read)(const os *, os_file *, uint64_t at, uint64_t size);
     /* Reserves blocks for [0, size) and grows the file to size; the new bytes
      * read as zeros. -ENOSPC when the disk is full. */
     int (*file_allocate)(const os *, os_file *, uint64_t size);

@@ -106,6 +106,13 @@ static void file_start_write(const os *sys, os_file *file, uint64_t at,
                           SYNC_FILE_RANGE_WRITE);
 }
 
+static void file_start_read(const os *sys, os_file *file, uint64_t at,
+                            uint64_t size)
+{
+    (void)sys;
+    (void)posix_fadvise(file->fd, (off_t)at, (off_t)size, POSIX_FADV_WILLNEED);
+}
+
 /* Blocks that hold written zeros, not unwritten extents: a sync of what is
  * put there later then moves data only, no file metadata. Written a page at a
  * time: big pieces become big folios of the page cache, and what is put into
@@ -180,18 +187,6 @@ static int file_lock(const os *sys, os_file *file, int64_t *holder)
 #define MADV_POPULATE_READ 22
 #endif
 
-/* How many times as much as it is asked for a load begins to read. */
-enum { READ_AHEAD = 4 };
-
-/* Begins to read a range and some of what is behind it. Only a hint. */
-static void expect(const os_map *map, uintptr_t from, uintptr_t end)
-{
-    uintptr_t last = (uintptr_t)(map->data + map->size);
-    uintptr_t ahead = from + (end - from) * READ_AHEAD;
-    (void)madvise((void *)from, (ahead < last ? ahead : last) - from,
-                  MADV_WILLNEED);
-}
-
 /* Fills the page table from the file. Where a touch would raise SIGBUS this is
  * EFAULT, or EHWPOISON. */
 static int map_load(const os *sys, const os_map *map, uint64_t at,
@@ -203,7 +198,9 @@ static int map_load(const os *sys, const os_map *map, uint64_t at,
     uintptr_t from = (uintptr_t)(map->data + at) & ~(page - 1);
     uintptr_t end = (uintptr_t)(map->data + at + size);
     int code;
-    expect(map, from, end);
+    /* page by page it would be read one after the other */
+    if (end - from > page)
+        (void)madvise((void *)from, end - from, MADV_WILLNEED);
     do {
         code = result(madvise((void *)from, end - from, MADV_POPULATE_READ));
     } while (code == -EINTR || code == -EAGAIN);
@@ -335,6 +332,7 @@ const os *os_posix(void)
         .file_write = file_write,
         .file_sync = file_sync,
         .file_start_write = file_start_write,
+        .file_start_read = file_start_read,
         .file_allocate = file_allocate,
         .file_truncate = file_truncate,
         .file_size = file_size,

@@ -354,9 +354,8 @@ static int file_truncate(const os *o, os_file *file, uint64_t size)
     return 0;
 }
 
-/* A crash may keep what was written, begun or not. */
-static void file_start_write(const os *o, os_file *file, uint64_t at,
-                             uint64_t size)
+/* Hints: a crash may keep what was written, begun or not. */
+static void start(const os *o, os_file *file, uint64_t at, uint64_t size)
 {
     (void)o;
     (void)file;
@@ -536,7 +535,8 @@ os_sim *os_sim_new(uint64_t seed)
         .file_sync = file_sync,
         .file_allocate = file_allocate,
         .file_truncate = file_truncate,
-        .file_start_write = file_start_write,
+        .file_start_write = start,
+        .file_start_read = start,
         .file_size = file_size,
         .file_lock = file_lock,
         .file_map = sim_file_map,
