@@ -11,6 +11,7 @@
 
 /* In which a stream may have its place. */
 enum { PLACES = 4 };
+CHECK_STATIC(CURSOR_STREAMS % PLACES == 0, "sets of places are whole");
 
 /* ---- memtables -------------------------------------------------------- */
 
