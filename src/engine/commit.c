@@ -237,7 +237,7 @@ static persist_status enter(engine *e, persist_error *error)
     for (;;) {
         bool did = false;
         pthread_mutex_lock(&e->writer);
-        if (!upkeep_is_full(e) || e->installing || wal_failed(&e->wal))
+        if (!upkeep_is_full(e) || wal_failed(&e->wal))
             return PERSIST_OK;
         persist_status status = upkeep_freeze(e, &did, error);
         pthread_mutex_unlock(&e->writer);

@@ -187,8 +187,8 @@ bool upkeep_is_full(const engine *);
 /* The writer: freezes the active memtable if it is full and nothing frozen is
  * left; *did tells. After an error nothing has happened. */
 persist_status upkeep_freeze(engine *, bool *did, persist_error *);
-/* Waits, or works, until nothing is frozen; an error if that cannot be. The
- * caller is not the writer. */
+/* Waits, or works, until something can be frozen; an error if that cannot be.
+ * The caller is not the writer. */
 persist_status upkeep_await(engine *, persist_error *);
 /* Tells the thread that there is work; works if there is none. */
 void upkeep_call(engine *);

@@ -355,13 +355,13 @@ void upkeep_stop(engine *e)
     u->thread_runs = false;
 }
 
-static bool is_frozen(engine *e)
+/* Tells whether nothing can be frozen now. */
+static bool is_busy(engine *e)
 {
-    layers *v;
-    read_place own, *place = readers_enter(&e->readers, &own, &v);
-    bool frozen = v->frozen != NULL;
-    readers_leave(&e->readers, place);
-    return frozen;
+    pthread_mutex_lock(&e->writer);
+    bool busy = e->layers->frozen != NULL || e->installing;
+    pthread_mutex_unlock(&e->writer);
+    return busy;
 }
 
 /* Waits for a step to end; the caller looks whether it was the one. */
@@ -383,10 +383,10 @@ static persist_status await_thread(upkeep *u, persist_error *error)
 persist_status upkeep_await(engine *e, persist_error *error)
 {
     persist_status status = PERSIST_OK;
-    while (is_frozen(e) && status == PERSIST_OK)
+    while (is_busy(e) && status == PERSIST_OK)
         status = e->upkeep.thread_runs ? await_thread(&e->upkeep, error)
                                        : work_inline(e, error);
-    return is_frozen(e) ? status : PERSIST_OK;
+    return is_busy(e) ? status : PERSIST_OK;
 }
 
 /* ---- closing ---------------------------------------------------------- */

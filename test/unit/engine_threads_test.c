@@ -30,6 +30,7 @@ enum {
     LEFT = 12,
     OPENINGS = 20,
     ROUNDS = 10,
+    SLOW_COMMITS = 300,
     MADE_MAX = 8 * ROUNDS, /* segments */
     NAP = 2 * 1000 * 1000  /* nanoseconds */
 };
@@ -293,11 +294,16 @@ static void leftovers_are_taken_while_it_is_written(void **state)
     assert_true(known && info.count == LEFT * (1 + OPENINGS));
 }
 
+static void nap(long nanoseconds)
+{
+    const struct timespec time = {.tv_nsec = nanoseconds};
+    nanosleep(&time, NULL);
+}
+
 /* Slow, and full when a commit has had far more than its share. */
 static int allocate_slowly(const os *o, os_file *file, uint64_t size)
 {
-    const struct timespec nap = {.tv_nsec = NAP};
-    nanosleep(&nap, NULL);
+    nap(NAP);
     if (atomic_fetch_add(&made, 1) >= MADE_MAX)
         return -ENOSPC;
     return os_posix()->file_allocate(o, file, size);
@@ -329,6 +335,36 @@ static void large_records_do_not_wait_for_luck(void **state)
     }
 }
 
+static int rename_slowly(const os *o, const char *from, const char *to)
+{
+    nap(10 * NAP);
+    return os_posix()->rename(o, from, to);
+}
+
+static int set_up_slow_manifests(void **state)
+{
+    static os slow;
+    slow = *os_posix();
+    slow.rename = rename_slowly;
+    sys = &slow;
+    return set_up(state);
+}
+
+/* Who commits and never waits is held back while a manifest is on its way, too,
+ * which begins while there is room: what is in memory, and to be replayed, is
+ * two memtables. */
+static void memory_is_bounded_on_a_slow_disk(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SLOW_COMMITS; i++) {
+        persist_stats stats;
+        append_bytes(SMALL / 16);
+        persist_get_stats(store, &stats);
+        assert_in_range(stats.memory, 0, 3 * SMALL);
+        nap(NAP / 8);
+    }
+}
+
 int main(void)
 {
     static bool tables = true;
@@ -344,6 +380,9 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(large_records_do_not_wait_for_luck,
                                         set_up_slow, tear_down_slow),
+        cmocka_unit_test_prestate_setup_teardown(
+            memory_is_bounded_on_a_slow_disk, set_up_slow_manifests,
+            tear_down_slow, &tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
