@@ -58,41 +58,57 @@ static bool is_in_range(const stream_reader *r, const stream_entry *e)
     return e->events > 0 && e->last >= r->low && e->first <= r->high;
 }
 
-/* Begins to read what a table has of the stream, unless that was done; returns
- * how many events. */
-static uint64_t expect_table(stream_reader *r, size_t layer, table *t)
+/* The seqs of the range that a table has. */
+static void clip(const stream_reader *r, const stream_entry *e, uint64_t *first,
+                 uint64_t *last)
+{
+    *first = e->first > r->low ? e->first : r->low;
+    *last = e->last < r->high ? e->last : r->high;
+}
+
+/* Begins to read what a table has of the stream. */
+static void expect_run(const stream_reader *r, table *t, const stream_entry *e)
 {
     uint8_t from[ENTRY_EVENT_KEY_MAX], to[ENTRY_EVENT_KEY_MAX];
-    stream_entry e;
+    uint64_t first, last;
     table_iter i;
+    clip(r, e, &first, &last);
+    table_iter_init(&i, t, TABLE_EVENTS, true);
+    table_expect(&i, entry_event_key(e->ordinal, first, from),
+                 entry_event_key(e->ordinal, last, to), r->back);
+}
+
+/* The same for a table that comes later; returns how many events it has. */
+static uint64_t expect_later(const stream_reader *r, table *t)
+{
+    stream_entry e;
     persist_error ignored; /* whoever reads it will tell */
-    if (layer < r->expected)
-        return 0;
-    r->expected = layer + 1;
     if (layers_stream_in_table(t, r->name, &e, &ignored) != PERSIST_OK ||
         !is_in_range(r, &e))
         return 0;
-    uint64_t first = e.first > r->low ? e.first : r->low;
-    uint64_t last = e.last < r->high ? e.last : r->high;
-    table_iter_init(&i, t, TABLE_EVENTS, true);
-    table_expect(&i, entry_event_key(e.ordinal, first, from),
-                 entry_event_key(e.ordinal, last, to), r->back);
+    expect_run(r, t, &e);
     return e.events;
 }
 
 /* What is read of this table and of those that come next is asked for in one
- * piece each, unless less is wanted. */
-static void expect_tables(engine_cursor *c, size_t index, uint64_t events)
+ * piece each, once, unless less is wanted. */
+static void expect_tables(engine_cursor *c, size_t index,
+                          const stream_entry *here)
 {
     stream_reader *r = &c->u.stream;
     const layers *v = c->snapshot.layers;
     size_t left = r->back ? index : v->table_count - 1 - index;
-    uint64_t found = events;
-    if (events <= c->left)
-        (void)expect_table(r, r->layer, v->tables[index]);
-    for (size_t n = 1; n <= left && n <= TABLES_AHEAD && found < c->left; n++)
-        found += expect_table(r, r->layer + n,
-                              v->tables[r->back ? index - n : index + n]);
+    uint64_t found = here->events;
+    if (r->expected <= r->layer && found <= c->left) {
+        expect_run(r, v->tables[index], here);
+        r->expected = r->layer + 1;
+    }
+    for (size_t n = 1; n <= left && n <= TABLES_AHEAD && found < c->left; n++) {
+        if (r->layer + n < r->expected)
+            continue;
+        found += expect_later(r, v->tables[r->back ? index - n : index + n]);
+        r->expected = r->layer + n + 1;
+    }
 }
 
 /* PERSIST_NONE: the table has none of the events. */
@@ -110,7 +126,7 @@ static persist_status enter_table(engine_cursor *c, size_t index,
         return status;
     if (!is_in_range(r, &entry))
         return PERSIST_NONE;
-    expect_tables(c, index, entry.events);
+    expect_tables(c, index, &entry);
     if (r->sought)
         credit_note(&c->snapshot, SEEK_WORTH);
     r->sought = true;
@@ -119,8 +135,8 @@ static persist_status enter_table(engine_cursor *c, size_t index,
     table_iter_init(&r->iter, t, TABLE_EVENTS, scanned > SCAN_BLOCKS);
     r->iter.scanned = scanned;
     /* from an event that is there to another: no other block is needed */
-    uint64_t first = entry.first > r->low ? entry.first : r->low;
-    uint64_t last = entry.last < r->high ? entry.last : r->high;
+    uint64_t first, last;
+    clip(r, &entry, &first, &last);
     r->bound = r->back ? first : last;
     slice at = entry_event_key(r->ordinal, r->back ? last : first, place);
     r->ahead = true;

@@ -10,19 +10,6 @@ enum { EVERY_COMMIT = 1, SMALL = 2000 };
 
 static fixture f;
 
-static int count_keys(void)
-{
-    int count = 0;
-    persist_cursor *c = NULL;
-    assert_int_equal(persist_scan(f.store, slice_str(""), NULL,
-                                  PERSIST_NO_LIMIT, PERSIST_LATEST, &c, NULL),
-                     PERSIST_OK);
-    while (persist_next_key(c, NULL, NULL, NULL) == PERSIST_OK)
-        count++;
-    persist_cursor_close(c);
-    return count;
-}
-
 static int count_name(void *context, const char *name)
 {
     uint64_t number;
@@ -208,13 +195,13 @@ static void old_values_give_their_space_back(void **state)
         fixture_do(&f, PERSIST_PUT, name, data, 0);
         assert_true(fixture_stats(&f).memory < 3 * MEMTABLE);
     }
-    assert_int_equal(count_keys(), KEYS);
+    assert_int_equal(fixture_count_keys(&f), KEYS);
     assert_true(fixture_stats(&f).table_bytes < 4 * KEYS * SMALL);
     for (int i = 0; i < KEYS; i++) {
         snprintf(name, sizeof name, "%d", i);
         fixture_do(&f, PERSIST_DELETE, name, "", 0);
     }
-    assert_int_equal(count_keys(), 0);
+    assert_int_equal(fixture_count_keys(&f), 0);
     assert_true(fixture_stats(&f).table_bytes < KEYS * SMALL / 2);
     fixture_end(&f);
 }
@@ -273,7 +260,7 @@ static void truncated_events_give_their_space_back(void **state)
     assert_int_equal(fixture_info(&f, "s").first, 50);
     assert_int_equal(fixture_info(&f, "s").bytes, SMALL + 4);
     assert_int_equal(fixture_stats(&f).events, 2);
-    assert_int_equal(count_keys(), 0);
+    assert_int_equal(fixture_count_keys(&f), 0);
     fixture_do(&f, PERSIST_TRUNCATE, "s", "", 51);
     fixture_append(&f, "other", "x");
     fixture_append(&f, "other", "y");

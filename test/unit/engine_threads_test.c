@@ -309,12 +309,20 @@ static int allocate_slowly(const os *o, os_file *file, uint64_t size)
     return os_posix()->file_allocate(o, file, size);
 }
 
+static int rename_slowly(const os *o, const char *from, const char *to)
+{
+    nap(10 * NAP);
+    return os_posix()->rename(o, from, to);
+}
+
 static int set_up_slow(void **state)
 {
     static os slow;
     slow = *os_posix();
     slow.file_allocate = allocate_slowly;
+    slow.rename = rename_slowly;
     sys = &slow;
+    atomic_store(&made, 0);
     return set_up(state);
 }
 
@@ -333,21 +341,6 @@ static void large_records_do_not_wait_for_luck(void **state)
         append_bytes(SEGMENT / 2);
         append_bytes(2 * SEGMENT);
     }
-}
-
-static int rename_slowly(const os *o, const char *from, const char *to)
-{
-    nap(10 * NAP);
-    return os_posix()->rename(o, from, to);
-}
-
-static int set_up_slow_manifests(void **state)
-{
-    static os slow;
-    slow = *os_posix();
-    slow.rename = rename_slowly;
-    sys = &slow;
-    return set_up(state);
 }
 
 /* Who commits and never waits is held back while a manifest is on its way, too,
@@ -381,8 +374,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(large_records_do_not_wait_for_luck,
                                         set_up_slow, tear_down_slow),
         cmocka_unit_test_prestate_setup_teardown(
-            memory_is_bounded_on_a_slow_disk, set_up_slow_manifests,
-            tear_down_slow, &tables),
+            memory_is_bounded_on_a_slow_disk, set_up_slow, tear_down_slow,
+            &tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

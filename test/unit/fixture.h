@@ -285,4 +285,18 @@ static inline uint64_t fixture_record(fixture *f, const char *path, int n,
     return at;
 }
 
+/* So many keys a scan of all finds. */
+static inline int fixture_count_keys(fixture *f)
+{
+    int count = 0;
+    persist_cursor *c = NULL;
+    assert_int_equal(persist_scan(f->store, slice_str(""), NULL,
+                                  PERSIST_NO_LIMIT, PERSIST_LATEST, &c, NULL),
+                     PERSIST_OK);
+    while (persist_next_key(c, NULL, NULL, NULL) == PERSIST_OK)
+        count++;
+    persist_cursor_close(c);
+    return count;
+}
+
 #endif
