@@ -160,7 +160,7 @@ static persist_status store_blob(import *im, const char *path, slice name)
     persist_blob_writer *writer;
     persist_cid cid;
     os_file *file;
-    int result = im->os->file_open(im->os, path, OS_READ, &file);
+    int result = im->os->file_open(im->os, im->os->cwd, path, OS_READ, &file);
     if (result < 0)
         return import_io(im, "open", path, result);
     persist_status status = persist_blob_create(im->store, &writer, &im->error);
@@ -275,7 +275,7 @@ static persist_status walk_folder(import *im, const folder *f)
     buf names = {0};
     int bad = os_join(dir, sizeof dir, im->dir, f->name);
     if (bad == 0)
-        bad = im->os->dir_list(im->os, dir, keep_name, &names);
+        bad = os_list_in(im->os, im->os->cwd, dir, keep_name, &names);
     persist_status status = PERSIST_OK;
     if (bad != 0 && bad != -ENOENT)
         status = import_io(im, "list", dir, bad);
@@ -311,7 +311,7 @@ static persist_status check_old(import *im)
     static const char *const names[] = {"streams", "kv", "blobs"};
     os_stat log;
     if (os_join(path, sizeof path, im->dir, LAYOUT_LOG) == 0 &&
-        im->os->stat(im->os, path, &log) == 0)
+        im->os->stat(im->os, im->os->cwd, path, &log) == 0)
         return status_set(&im->error, PERSIST_BAD_STORE,
                           "%s is a store of this version: there is nothing to "
                           "import; open it",
@@ -319,7 +319,8 @@ static persist_status check_old(import *im)
     for (size_t i = 0; i < 3; i++) {
         os_stat found;
         if (os_join(path, sizeof path, im->dir, names[i]) == 0 &&
-            im->os->stat(im->os, path, &found) == 0 && found.is_dir)
+            im->os->stat(im->os, im->os->cwd, path, &found) == 0 &&
+            found.is_dir)
             return PERSIST_OK;
     }
     return status_set(&im->error, PERSIST_BAD_STORE,

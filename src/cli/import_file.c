@@ -95,7 +95,7 @@ persist_status import_lines(import *im, const char *path, import_line_fn take,
                             void *context)
 {
     os_file *file;
-    int result = im->os->file_open(im->os, path, OS_READ, &file);
+    int result = im->os->file_open(im->os, im->os->cwd, path, OS_READ, &file);
     if (result < 0)
         return import_io(im, "open", path, result);
     persist_status status = read_lines(im, file, path, take, context);

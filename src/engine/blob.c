@@ -30,28 +30,26 @@ bool blob_is_temporary(const char *name)
 static int remove_leftover(void *context, const char *name)
 {
     const blob_store *b = context;
-    char path[PERSIST_PATH_MAX];
-    if (!blob_is_temporary(name) ||
-        os_join(path, sizeof path, b->temporary_dir, name) != 0)
+    if (!blob_is_temporary(name))
         return 0;
-    int code = b->sys->unlink(b->sys, path);
+    int code = b->sys->unlink(b->sys, b->temporary, name);
     return code == -ENOENT ? 0 : code;
 }
 
-persist_status blob_open_store(blob_store *b, const os *sys, const char *dir,
-                               const char *temporary_dir, uint64_t epoch,
+persist_status blob_open_store(blob_store *b, const os *sys, const os_dir *dir,
+                               const os_dir *temporary, uint64_t epoch,
                                uint32_t packed_max, persist_error *error)
 {
-    CHECK(strlen(dir) + CID_SIZE + FOLDER_NAME + 2 < PERSIST_PATH_MAX);
+    CHECK(strlen(dir->path) + CID_SIZE + FOLDER_NAME + 2 < PERSIST_PATH_MAX);
     CHECK(packed_max <= PACKED_MAX_MAX);
     *b = (blob_store){.sys = sys, .packed_max = packed_max};
-    snprintf(b->dir, sizeof b->dir, "%s", dir);
-    snprintf(b->temporary_dir, sizeof b->temporary_dir, "%s", temporary_dir);
+    b->dir = dir;
+    b->temporary = temporary;
     pthread_mutex_init(&b->lock, NULL);
-    pack_open(&b->packs, sys, b->dir, epoch, (uint64_t)packed_max * PACK_BLOBS);
-    int code = sys->dir_list(sys, temporary_dir, remove_leftover, b);
+    pack_open(&b->packs, sys, dir, epoch, (uint64_t)packed_max * PACK_BLOBS);
+    int code = sys->dir_list(sys, temporary, remove_leftover, b);
     return code == 0 ? PERSIST_OK
-                     : os_failed(error, code, "clear", temporary_dir);
+                     : os_failed(error, code, "clear", temporary->path);
 }
 
 void blob_close_store(blob_store *b)
@@ -76,11 +74,17 @@ static void find_place(const blob_store *b, const uint8_t *digest,
     char name[FOLDER_NAME];
     char cid[CID_SIZE + 1];
     snprintf(name, sizeof name, "%02x", digest[0]);
-    int code = os_join(out->folder, sizeof out->folder, b->dir, name);
+    int code = os_join(out->folder, sizeof out->folder, b->dir->path, name);
     cid_encode(digest, cid);
     if (code == 0)
         code = os_join(out->path, sizeof out->path, out->folder, cid);
     CHECK(code == 0);
+}
+
+static int open_folder(const blob_store *b, const file_place *place,
+                       os_dir **out)
+{
+    return b->sys->dir_open(b->sys, b->dir, os_name(place->folder), out);
 }
 
 /* Makes the folder of a blob durable, if it is not known to be. */
@@ -91,11 +95,11 @@ static int name_folder(blob_store *b, unsigned folder, const char *path)
     uint8_t bit = (uint8_t)(1u << folder % 8);
     if ((*named & bit) != 0)
         return 0;
-    int code = b->sys->dir_make(b->sys, path);
+    int code = b->sys->dir_make(b->sys, b->dir, os_name(path));
     if (code == -EEXIST)
         code = 0;
     if (code == 0 && !SEEDED_BUG(BLOB_NO_NAME_SYNC))
-        code = b->sys->dir_sync(b->sys, b->dir);
+        code = os_dir_sync(b->sys, b->dir);
     if (code == 0)
         *named |= bit;
     return code;
@@ -104,11 +108,16 @@ static int name_folder(blob_store *b, unsigned folder, const char *path)
 bool blob_is_whole(const blob_store *b, const blob_entry *e)
 {
     file_place place;
-    os_stat stat;
+    os_stat stat = {0};
+    os_dir *folder;
     if (e->pack != 0)
         return true;
     find_place(b, e->digest, &place);
-    return b->sys->stat(b->sys, place.path, &stat) == 0 && stat.size == e->size;
+    if (open_folder(b, &place, &folder) != 0)
+        return false;
+    int code = b->sys->stat(b->sys, folder, os_name(place.path), &stat);
+    b->sys->dir_close(b->sys, folder);
+    return code == 0 && stat.is_file && stat.size == e->size;
 }
 
 /* ---- writing ---------------------------------------------------------- */
@@ -135,9 +144,9 @@ static persist_status make_file(blob_writer *w, persist_error *error)
     char name[NAME_PREFIX + NAME_DIGITS + 1];
     uint64_t number = atomic_fetch_add(&b->next_temporary, 1);
     snprintf(name, sizeof name, "blob-%016llx", (unsigned long long)number);
-    int code = os_join(w->path, sizeof w->path, b->temporary_dir, name);
+    int code = os_join(w->path, sizeof w->path, b->temporary->path, name);
     if (code == 0)
-        code = b->sys->file_open(b->sys, w->path,
+        code = b->sys->file_open(b->sys, b->temporary, name,
                                  OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &w->file);
     return code == 0 ? PERSIST_OK : os_failed(error, code, "make", w->path);
 }
@@ -215,18 +224,26 @@ persist_status blob_place(blob_writer *w, blob_entry *out, bool *unsynced,
     *out = (blob_entry){.size = w->size};
     memcpy(out->digest, w->digest, sizeof out->digest);
     find_place(b, w->digest, &place);
+    os_dir *folder = NULL;
     int code = name_folder(b, w->digest[0], place.folder);
     if (code == 0)
-        code = sys->rename(sys, w->path, place.path);
-    if (code != 0)
+        code = open_folder(b, &place, &folder);
+    if (code == 0)
+        code = sys->rename(sys, b->temporary, os_name(w->path), folder,
+                           os_name(place.path));
+    if (code != 0) {
+        if (folder != NULL)
+            sys->dir_close(sys, folder);
         return os_failed(error, code, "make", place.path);
+    }
     sys->file_close(sys, w->file);
     w->file = NULL;
     /* Two names of one file would be too many for the next opening, which
      * removes what is temporary: the old one goes first. */
-    code = sys->dir_sync(sys, b->temporary_dir);
+    code = os_dir_sync(sys, b->temporary);
     if (code == 0 && !SEEDED_BUG(BLOB_NO_NAME_SYNC))
-        code = sys->dir_sync(sys, place.folder);
+        code = os_dir_sync(sys, folder);
+    sys->dir_close(sys, folder);
     *unsynced = code != 0;
     return code == 0 ? PERSIST_OK
                      : os_failed(error, code, "sync the folder of", place.path);
@@ -236,8 +253,12 @@ void blob_take_back(const blob_store *b, const blob_entry *e)
 {
     file_place place;
     CHECK(e->pack == 0);
+    os_dir *folder;
     find_place(b, e->digest, &place);
-    b->sys->unlink(b->sys, place.path);
+    if (open_folder(b, &place, &folder) != 0)
+        return;
+    b->sys->unlink(b->sys, folder, os_name(place.path));
+    b->sys->dir_close(b->sys, folder);
 }
 
 void blob_release(blob_writer *w)
@@ -246,7 +267,7 @@ void blob_release(blob_writer *w)
     blob_end(w);
     if (w->file != NULL) {
         sys->file_close(sys, w->file);
-        sys->unlink(sys, w->path);
+        sys->unlink(sys, w->store->temporary, os_name(w->path));
     }
     w->file = NULL;
     buf_release(&w->small);
@@ -263,21 +284,33 @@ static persist_status corrupt(const blob_reader *r, persist_error *error)
     return PERSIST_CORRUPT;
 }
 
+static int open_place(const blob_store *b, const blob_entry *e, blob_reader *r)
+{
+    file_place place;
+    os_dir *folder;
+    if (e->pack != 0) {
+        int code = pack_path(b->dir, e->pack, r->path);
+        return code != 0 ? code
+                         : b->sys->file_open(b->sys, b->dir, os_name(r->path),
+                                             OS_READ, &r->file);
+    }
+    find_place(b, e->digest, &place);
+    memcpy(r->path, place.path, sizeof r->path);
+    int code = open_folder(b, &place, &folder);
+    if (code != 0)
+        return code;
+    code =
+        b->sys->file_open(b->sys, folder, os_name(r->path), OS_READ, &r->file);
+    b->sys->dir_close(b->sys, folder);
+    return code;
+}
+
 persist_status blob_open(const blob_store *b, const blob_entry *e,
                          blob_reader *r, persist_error *error)
 {
     *r = (blob_reader){.store = b, .base = e->offset, .size = e->size};
     memcpy(r->digest, e->digest, sizeof r->digest);
-    int code = 0;
-    if (e->pack != 0) {
-        code = pack_path(b->dir, e->pack, r->path);
-    } else {
-        file_place place;
-        find_place(b, e->digest, &place);
-        memcpy(r->path, place.path, sizeof r->path);
-    }
-    if (code == 0)
-        code = b->sys->file_open(b->sys, r->path, OS_READ, &r->file);
+    int code = open_place(b, e, r);
     if (code == -ENOENT || code == -ENOTDIR)
         return corrupt(r, error);
     if (code != 0)

@@ -19,8 +19,7 @@ enum { BLOB_FOLDERS = 256 };
 
 typedef struct blob_store {
     const os *sys;
-    char dir[PERSIST_PATH_MAX];
-    char temporary_dir[PERSIST_PATH_MAX];
+    const os_dir *dir, *temporary;
     uint32_t packed_max; /* bytes of a blob that goes into a pack */
     atomic_bool repeats; /* the last large blob that was put was there */
     /* hashes of what large blobs began with, the newest where two collide */
@@ -54,10 +53,10 @@ typedef struct blob_reader {
     char path[PERSIST_PATH_MAX];
 } blob_reader;
 
-/* Sets up; the folders `dir` and `temporary_dir` are there. Leftovers of
- * unfinished blobs are removed. */
-persist_status blob_open_store(blob_store *, const os *, const char *dir,
-                               const char *temporary_dir, uint64_t epoch,
+/* Sets up; the folders live as long. Leftovers of unfinished blobs are
+ * removed. */
+persist_status blob_open_store(blob_store *, const os *, const os_dir *dir,
+                               const os_dir *temporary, uint64_t epoch,
                                uint32_t packed_max, persist_error *);
 void blob_close_store(blob_store *);
 

@@ -75,7 +75,7 @@ static persist_status add_to_pack(engine *e, slice bytes, uint8_t *digest,
         pack_add(&b->packs, bytes, &entry.pack, &entry.offset, &unsynced);
     if (code != 0) {
         persist_status status =
-            os_failed(&why, code, "write a pack in", b->dir);
+            os_failed(&why, code, "write a pack in", b->dir->path);
         return settle(e, status, unsynced, &why, error);
     }
     if (!known)

@@ -10,7 +10,6 @@
 
 #include "base/mem.h"
 #include "base/seeded_bug.h"
-#include "engine/layout.h"
 #include "os/os_memory.h"
 #include "os/os_sleep.h"
 
@@ -55,7 +54,7 @@ static persist_status open_tables(engine *e, const manifest *m,
     store_counts counts = {m->next_position, m->streams, m->events};
     persist_status status = PERSIST_OK;
     size_t opened = 0;
-    e->table_place = (table_place){e->sys, e->table_dir, m->identity};
+    e->table_place = (table_place){e->sys, e->at.tables, m->identity};
     table **tables = mem_alloc(m->table_count * sizeof(table *));
     memtable *active = memtable_new(&e->pool, m->identity,
                                     manifest_tables_last(m) + 1, &counts);
@@ -98,7 +97,7 @@ static persist_status take_manifest(engine *e, const manifest *old, recovery *r,
     m->clean = old->clean;
     persist_status status =
         old->clean ? PERSIST_OK
-                   : manifest_store(e->sys, e->dir, m, &renamed, error);
+                   : manifest_store(e->sys, e->at.root, m, &renamed, error);
     if (status != PERSIST_OK)
         return status;
     CHECK(m->watermark == e->latest);
@@ -142,7 +141,8 @@ persist_status engine_use(engine *e, persist_error *error)
     m->next_segment = e->wal.next_number;
     m->next_table = e->next_table;
     persist_error why;
-    persist_status status = manifest_store(e->sys, e->dir, m, &renamed, &why);
+    persist_status status =
+        manifest_store(e->sys, e->at.root, m, &renamed, &why);
     if (status == PERSIST_OK) {
         atomic_store(&e->in_use, true);
         e->wakes_upkeep = true;
@@ -163,12 +163,12 @@ static persist_status load_manifests(engine *e, manifest *newest,
                                      manifest *previous, persist_error *error)
 {
     persist_status status =
-        manifest_load(e->sys, e->dir, newest, previous, error);
+        manifest_load(e->sys, e->at.root, newest, previous, error);
     if (status != PERSIST_NONE)
         return status;
-    status = layout_create(e->sys, e->dir, error);
+    status = layout_create(e->sys, e->at.root, error);
     if (status == PERSIST_OK)
-        status = manifest_load(e->sys, e->dir, newest, previous, error);
+        status = manifest_load(e->sys, e->at.root, newest, previous, error);
     CHECK(status != PERSIST_NONE);
     return status;
 }
@@ -179,7 +179,7 @@ static persist_status recover(engine *e, uint64_t segment_size,
     manifest newest, previous;
     persist_status status = load_manifests(e, &newest, &previous, error);
     if (status == PERSIST_OK)
-        status = layout_check_folders(e->sys, e->dir, error);
+        status = layout_open_folders(e->sys, &e->at, error);
     if (status == PERSIST_OK && newest.epoch >= EPOCH_MAX)
         status = status_set(error, PERSIST_LIMIT,
                             "the store was opened %u times, as often as can "
@@ -191,7 +191,7 @@ static persist_status recover(engine *e, uint64_t segment_size,
     }
     if (status == PERSIST_OK) {
         recovery r = {.old = &newest, .replay = replay, .context = e};
-        r.place = (segment_place){e->sys, e->log_dir, newest.identity,
+        r.place = (segment_place){e->sys, e->at.log, newest.identity,
                                   newest.epoch + 1};
         r.segment_size = segment_size;
         status = open_log(e, segment_size, &newest, &r, error);
@@ -215,16 +215,10 @@ static persist_status open_blobs(engine *e, uint32_t packed_max,
         return status_set(error, PERSIST_BAD_REQUEST,
                           "blobs of up to %u bytes can be packed",
                           PACKED_MAX_MAX);
-    char blobs[PERSIST_PATH_MAX], temporary[PERSIST_PATH_MAX];
-    int code = os_join(blobs, sizeof blobs, e->dir, LAYOUT_BLOBS);
-    if (code == 0)
-        code = os_join(temporary, sizeof temporary, e->dir, LAYOUT_TEMPORARY);
-    if (code != 0)
-        return os_failed(error, code, "open", e->dir);
     e->wal.sync_first = sync_packs;
     e->wal.sync_context = e;
     return blob_open_store(
-        &e->blobs, e->sys, blobs, temporary, e->manifest.epoch,
+        &e->blobs, e->sys, e->at.blobs, e->at.temporary, e->manifest.epoch,
         packed_max == 0 ? PACKED_MAX_DEFAULT : packed_max, error);
 }
 
@@ -237,25 +231,12 @@ const os *engine_os(const persist_options *options, os *own)
     return own;
 }
 
-static persist_status set_up(engine *e, const persist_options *options,
-                             persist_error *error)
+static void set_up(engine *e, const persist_options *options)
 {
     e->sys = engine_os(options, &e->own_sys);
     e->equal = options->equal;
     e->equal_context = options->equal_context;
-    /* Room for the longest name in a store: a blob's. */
-    enum { LONGEST_NAME = 96 };
-    size_t size = strlen(options->path);
-    while (size > 1 && options->path[size - 1] == '/')
-        size--;
-    if (size + LONGEST_NAME > sizeof e->dir)
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "the path of the store is too long");
-    memcpy(e->dir, options->path, size);
-    int code = os_join(e->log_dir, sizeof e->log_dir, e->dir, LAYOUT_LOG);
-    CHECK(code == 0 && e->sys->version == OS_VERSION);
-    code = os_join(e->table_dir, sizeof e->table_dir, e->dir, LAYOUT_TABLES);
-    CHECK(code == 0);
+    CHECK(e->sys->version == OS_VERSION);
     cache_init(&e->cache, options->cache_size == 0 ? CACHE_SIZE_DEFAULT
                                                    : options->cache_size);
     arena_pool_init(&e->pool,
@@ -265,7 +246,6 @@ static persist_status set_up(engine *e, const persist_options *options,
     upkeep_init(e);
     os_brief_lock_init(&e->writer);
     readers_init(&e->readers);
-    return PERSIST_OK;
 }
 
 static persist_status set_sizes(engine *e, const persist_options *options,
@@ -288,6 +268,15 @@ static persist_status set_sizes(engine *e, const persist_options *options,
     return PERSIST_OK;
 }
 
+static persist_status open_directory(engine *e, const persist_options *options,
+                                     persist_error *error)
+{
+    char path[PERSIST_PATH_MAX];
+    return layout_path(options->path, path, error)
+               ? layout_open(e->sys, path, options->create, &e->at, error)
+               : PERSIST_BAD_REQUEST;
+}
+
 static persist_status open_all(engine *e, const persist_options *options,
                                persist_error *error)
 {
@@ -299,12 +288,14 @@ static persist_status open_all(engine *e, const persist_options *options,
                           SEGMENT_SIZE_MAX);
     persist_status status = set_sizes(e, options, error);
     if (status == PERSIST_OK)
-        status = layout_check(e->sys, e->dir, options->create, error);
+        status = open_directory(e, options, error);
     if (status == PERSIST_OK)
-        status = layout_lock(e->sys, e->dir, &e->lock_file, error);
+        status = layout_check(e->sys, e->at.root, options->create, error);
+    if (status == PERSIST_OK)
+        status = layout_lock(e->sys, e->at.root, &e->lock_file, error);
     /* Somebody may have made a store of it in between. */
     if (status == PERSIST_OK)
-        status = layout_check(e->sys, e->dir, options->create, error);
+        status = layout_check(e->sys, e->at.root, options->create, error);
     if (status == PERSIST_OK)
         status = recover(e, segment_size, error);
     if (status == PERSIST_OK)
@@ -334,6 +325,7 @@ static void release(engine *e)
     mem_free(e->seqs);
     if (e->lock_file != NULL)
         e->sys->file_close(e->sys, e->lock_file);
+    layout_release(e->sys, &e->at);
     pthread_mutex_destroy(&e->writer);
     mem_free(e);
 }
@@ -345,12 +337,8 @@ persist_status engine_open(const persist_options *options, engine **out,
     engine *e = mem_alloc_zero(sizeof *e);
     if (e == NULL)
         return no_memory(error);
-    persist_status status = set_up(e, options, error);
-    if (status != PERSIST_OK) {
-        mem_free(e);
-        return status;
-    }
-    status = open_all(e, options, error);
+    set_up(e, options);
+    persist_status status = open_all(e, options, error);
     if (status == PERSIST_OK)
         *out = e;
     else
@@ -379,7 +367,7 @@ static persist_status mark_clean(engine *e, persist_error *error)
         status = wal_describe(&e->wal, layers_tables_last(e->layers), true, &m,
                               error);
     if (status == PERSIST_OK)
-        status = manifest_store(e->sys, e->dir, &m, &renamed, error);
+        status = manifest_store(e->sys, e->at.root, &m, &renamed, error);
     if (status == PERSIST_OK) {
         wal_leave(&e->wal, now);
         manifest_release(&e->manifest);

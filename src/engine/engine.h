@@ -10,6 +10,7 @@
 #define ENGINE_ENGINE_H
 
 #include "engine/blob.h"
+#include "engine/layout.h"
 #include "engine/merge.h"
 #include "engine/readers.h"
 #include "engine/recover.h"
@@ -57,9 +58,7 @@ typedef struct upkeep {
 typedef struct engine {
     const os *sys;
     os own_sys; /* where that points, if files are not mapped */
-    char dir[PERSIST_PATH_MAX];
-    char log_dir[PERSIST_PATH_MAX];
-    char table_dir[PERSIST_PATH_MAX];
+    layout at;
     uint64_t memtable_size; /* bytes */
     unsigned merge_width;   /* 0: by what the tables hold */
     uint32_t block_size;

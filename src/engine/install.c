@@ -119,7 +119,7 @@ static void delete_table(engine *e, uint64_t number)
     char path[PERSIST_PATH_MAX];
     CHECK(number != 0);
     if (table_path(&e->table_place, number, path) == 0)
-        e->sys->unlink(e->sys, path);
+        e->sys->unlink(e->sys, e->at.tables, os_name(path));
 }
 
 persist_status upkeep_open_table(engine *e, uint64_t number, uint64_t size,
@@ -136,7 +136,8 @@ static persist_status store(engine *e, manifest *m, persist_error *error)
 {
     bool renamed = false;
     persist_error why;
-    persist_status status = manifest_store(e->sys, e->dir, m, &renamed, &why);
+    persist_status status =
+        manifest_store(e->sys, e->at.root, m, &renamed, &why);
     if (status != PERSIST_OK && renamed)
         wal_fail(&e->wal, &why);
     if (status != PERSIST_OK && error != NULL)

@@ -51,13 +51,10 @@ static int note_folder(void *context, const char *name)
     return 0;
 }
 
-static int list_folder(const os *sys, const char *dir, const char *name,
+static int list_folder(const os *sys, const os_dir *dir, const char *name,
                        contents *c)
 {
-    char path[PERSIST_PATH_MAX];
-    int code = os_join(path, sizeof path, dir, name);
-    if (code == 0)
-        code = sys->dir_list(sys, path, note_folder, c);
+    int code = os_list_in(sys, dir, name, note_folder, c);
     return code == -ENOENT ? 0 : code;
 }
 
@@ -81,7 +78,7 @@ static persist_status old_host(persist_error *error, const char *dir)
 
 /* The directory has no manifest: it must be empty, but for what creating a
  * store makes before the manifest. */
-static persist_status check_blank(const os *sys, const char *dir, bool create,
+static persist_status check_blank(const os *sys, const os_dir *dir, bool create,
                                   contents *c, persist_error *error)
 {
     int code = list_folder(sys, dir, LAYOUT_LOG, c);
@@ -92,88 +89,95 @@ static persist_status check_blank(const os *sys, const char *dir, bool create,
     if (code == 0)
         code = list_folder(sys, dir, LAYOUT_TEMPORARY, c);
     if (code != 0 && code != -ENOTDIR)
-        return os_failed(error, code, "list", dir);
+        return os_failed(error, code, "list", dir->path);
     uint64_t number;
     if (c->old_host)
-        return old_host(error, dir);
+        return old_host(error, dir->path);
     if (segment_number(c->name, &number)) {
         status_set(error, PERSIST_CORRUPT,
                    "%.200s has a log but no manifest; restore the store from "
                    "a backup",
-                   dir);
-        status_at(error, dir, STATUS_NO_OFFSET);
+                   dir->path);
+        status_at(error, dir->path, STATUS_NO_OFFSET);
         return PERSIST_CORRUPT;
     }
     if (c->foreign || code == -ENOTDIR)
-        return bad_store(error, dir, "is not a store and not empty",
+        return bad_store(error, dir->path, "is not a store and not empty",
                          "choose another directory");
     if (!create)
-        return bad_store(error, dir, "is empty, not a store",
+        return bad_store(error, dir->path, "is empty, not a store",
                          "open it with the option to create");
     return PERSIST_OK;
 }
 
-/* Makes the name of the directory durable. */
-static int sync_parent(const os *sys, const char *dir)
+bool layout_path(const char *path, char out[PERSIST_PATH_MAX],
+                 persist_error *error)
 {
-    char parent[PERSIST_PATH_MAX];
-    size_t size = strlen(dir);
-    if (size >= sizeof parent)
-        return -ENAMETOOLONG;
-    while (size > 1 && dir[size - 1] == '/')
+    /* Room for the longest name in a store: a blob's. */
+    enum { LONGEST_NAME = 96 };
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/')
         size--;
-    while (size > 0 && dir[size - 1] != '/')
-        size--;
-    while (size > 1 && dir[size - 1] == '/')
-        size--;
-    if (size == 0)
-        return sys->dir_sync(sys, ".");
-    memcpy(parent, dir, size);
-    parent[size] = '\0';
-    return sys->dir_sync(sys, parent);
+    if (size + LONGEST_NAME > PERSIST_PATH_MAX) {
+        status_set(error, PERSIST_BAD_REQUEST,
+                   "the path of the store is too long");
+        return false;
+    }
+    memcpy(out, path, size);
+    out[size] = '\0';
+    return true;
 }
 
-static persist_status make(const os *sys, const char *dir, bool create,
+static persist_status make(const os *sys, const char *path, bool create,
                            persist_error *error)
 {
     if (!create)
-        return bad_store(error, dir, "does not exist",
+        return bad_store(error, path, "does not exist",
                          "check the path, or open it with the option to "
                          "create");
-    int code = sys->dir_make(sys, dir);
+    int code = sys->dir_make(sys, sys->cwd, path);
     return code == 0 || code == -EEXIST ? PERSIST_OK
-                                        : os_failed(error, code, "make", dir);
+                                        : os_failed(error, code, "make", path);
 }
 
-persist_status layout_check(const os *sys, const char *dir, bool create,
+persist_status layout_open(const os *sys, const char *path, bool create,
+                           layout *out, persist_error *error)
+{
+    CHECK(path[0] != '\0' && out->root == NULL);
+    persist_status status = PERSIST_OK;
+    int code = sys->dir_open(sys, sys->cwd, path, &out->root);
+    if (code == -ENOENT) {
+        status = make(sys, path, create, error);
+        code = status == PERSIST_OK
+                   ? sys->dir_open(sys, sys->cwd, path, &out->root)
+                   : 0;
+    }
+    if (code == -ENOTDIR)
+        return bad_store(error, path, "is a file, not a directory",
+                         "choose another path");
+    return code == 0 ? status : os_failed(error, code, "open", path);
+}
+
+persist_status layout_check(const os *sys, const os_dir *dir, bool create,
                             persist_error *error)
 {
-    os_stat stat;
     contents c = {0};
-    CHECK(dir[0] != '\0');
-    int code = sys->stat(sys, dir, &stat);
-    if (code == -ENOENT)
-        return make(sys, dir, create, error);
+    int code = sys->dir_list(sys, dir, note_store, &c);
     if (code != 0)
-        return os_failed(error, code, "open", dir);
-    if (!stat.is_dir)
-        return bad_store(error, dir, "is a file, not a directory",
-                         "choose another path");
-    code = sys->dir_list(sys, dir, note_store, &c);
-    if (code != 0)
-        return os_failed(error, code, "list", dir);
+        return os_failed(error, code, "list", dir->path);
     return c.manifest ? PERSIST_OK : check_blank(sys, dir, create, &c, error);
 }
 
-persist_status layout_lock(const os *sys, const char *dir, os_file **out,
+persist_status layout_lock(const os *sys, const os_dir *dir, os_file **out,
                            persist_error *error)
 {
     char path[PERSIST_PATH_MAX];
     os_file *file;
     int64_t holder = 0;
-    int code = os_join(path, sizeof path, dir, LAYOUT_LOCK);
+    int code = os_join(path, sizeof path, dir->path, LAYOUT_LOCK);
     if (code == 0)
-        code = sys->file_open(sys, path, OS_READ | OS_WRITE | OS_CREATE, &file);
+        code = sys->file_open(sys, dir, LAYOUT_LOCK,
+                              OS_READ | OS_WRITE | OS_CREATE, &file);
     if (code != 0)
         return os_failed(error, code, "open", path);
     code = sys->file_lock(sys, file, &holder);
@@ -186,7 +190,7 @@ persist_status layout_lock(const os *sys, const char *dir, os_file **out,
         return os_failed(error, code, "lock", path);
     status_set(error, PERSIST_LOCKED,
                "the store %.200s is open in process %lld; close it there first",
-               dir, (long long)holder);
+               dir->path, (long long)holder);
     status_at(error, path, STATUS_NO_OFFSET);
     if (error != NULL) {
         error->holder_pid = holder;
@@ -197,20 +201,17 @@ persist_status layout_lock(const os *sys, const char *dir, os_file **out,
 
 /* A file system without a journal keeps the name of a new folder when its
  * parent is synced, and the folder itself only when that is. */
-static int make_folder(const os *sys, const char *dir, const char *name)
+static int make_folder(const os *sys, const os_dir *dir, const char *name)
 {
-    char path[PERSIST_PATH_MAX];
-    int code = os_join(path, sizeof path, dir, name);
-    if (code == 0)
-        code = sys->dir_make(sys, path);
+    int code = sys->dir_make(sys, dir, name);
     if (code == -EEXIST)
         code = 0;
     if (code == 0 && !SEEDED_BUG(SKIP_FOLDER_SYNC))
-        code = sys->dir_sync(sys, path);
+        code = os_sync_in(sys, dir, name);
     return code;
 }
 
-persist_status layout_create(const os *sys, const char *dir,
+persist_status layout_create(const os *sys, const os_dir *dir,
                              persist_error *error)
 {
     manifest m = {.next_segment = 1, .clean = true};
@@ -224,37 +225,57 @@ persist_status layout_create(const os *sys, const char *dir,
     if (code == 0)
         code = make_folder(sys, dir, LAYOUT_TEMPORARY);
     if (code == 0)
-        code = sys->dir_sync(sys, dir);
+        code = os_dir_sync(sys, dir);
+    /* the name of the directory itself */
     if (code == 0)
-        code = sync_parent(sys, dir);
+        code = os_sync_in(sys, dir, "..");
     if (code == 0)
         code = sys->random(sys, &m.identity, sizeof m.identity);
     if (code != 0)
-        return os_failed(error, code, "make a store in", dir);
+        return os_failed(error, code, "make a store in", dir->path);
     return manifest_store(sys, dir, &m, &renamed, error);
 }
 
-persist_status layout_check_folders(const os *sys, const char *dir,
-                                    persist_error *error)
+static persist_status open_folder(const os *sys, const os_dir *dir,
+                                  const char *name, os_dir **out,
+                                  persist_error *error)
 {
-    static const char *const needed[] = {LAYOUT_LOG, LAYOUT_TABLES,
-                                         LAYOUT_BLOBS, LAYOUT_TEMPORARY};
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
-        char path[PERSIST_PATH_MAX];
-        os_stat stat;
-        int code = os_join(path, sizeof path, dir, needed[i]);
-        if (code == 0)
-            code = sys->stat(sys, path, &stat);
-        if (code == 0 && stat.is_dir)
-            continue;
-        if (code != 0 && code != -ENOENT)
-            return os_failed(error, code, "look at", path);
-        status_set(error, PERSIST_CORRUPT,
-                   "the folder %.200s is missing; restore the store from a "
-                   "backup",
-                   path);
-        status_at(error, path, STATUS_NO_OFFSET);
-        return PERSIST_CORRUPT;
-    }
-    return PERSIST_OK;
+    char path[PERSIST_PATH_MAX];
+    int code = os_join(path, sizeof path, dir->path, name);
+    if (code == 0)
+        code = sys->dir_open(sys, dir, name, out);
+    if (code == 0)
+        return PERSIST_OK;
+    if (code != -ENOENT && code != -ENOTDIR && code != -ELOOP)
+        return os_failed(error, code, "open", path);
+    status_set(error, PERSIST_CORRUPT,
+               "the folder %.200s is missing; restore the store from a backup",
+               path);
+    status_at(error, path, STATUS_NO_OFFSET);
+    return PERSIST_CORRUPT;
+}
+
+persist_status layout_open_folders(const os *sys, layout *l,
+                                   persist_error *error)
+{
+    CHECK(l->root != NULL && l->log == NULL);
+    persist_status status =
+        open_folder(sys, l->root, LAYOUT_LOG, &l->log, error);
+    if (status == PERSIST_OK)
+        status = open_folder(sys, l->root, LAYOUT_TABLES, &l->tables, error);
+    if (status == PERSIST_OK)
+        status = open_folder(sys, l->root, LAYOUT_BLOBS, &l->blobs, error);
+    if (status == PERSIST_OK)
+        status =
+            open_folder(sys, l->root, LAYOUT_TEMPORARY, &l->temporary, error);
+    return status;
+}
+
+void layout_release(const os *sys, layout *l)
+{
+    os_dir *all[] = {l->root, l->log, l->tables, l->blobs, l->temporary};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i] != NULL)
+            sys->dir_close(sys, all[i]);
+    *l = (layout){0};
 }

@@ -18,21 +18,38 @@
 #define LAYOUT_BLOBS "blobs"
 #define LAYOUT_TEMPORARY "tmp"
 
-/* Makes sure that a directory is a store, or, with `create`, is missing or
- * empty (or holds what an interrupted creation left). Makes the directory, but
- * nothing in it. Errors: PERSIST_BAD_STORE. */
-persist_status layout_check(const os *, const char *dir, bool create,
+/* The directory and its folders, held open: wherever their names lead later,
+ * this is the store. Zeroed: none. */
+typedef struct layout {
+    os_dir *root, *log, *tables, *blobs, *temporary;
+} layout;
+
+/* Takes the slashes off the end of a path. False, with PERSIST_BAD_REQUEST,
+ * if names in the store would be too long behind it. */
+bool layout_path(const char *path, char out[PERSIST_PATH_MAX], persist_error *);
+
+/* Opens the directory, made first, with `create`, if it is missing. Errors:
+ * PERSIST_BAD_STORE. Release the layout in any case, also for the next ones. */
+persist_status layout_open(const os *, const char *path, bool create, layout *,
+                           persist_error *);
+
+/* Makes sure that a directory is a store, or, with `create`, is empty (or
+ * holds what an interrupted creation left). Writes nothing. Errors:
+ * PERSIST_BAD_STORE. */
+persist_status layout_check(const os *, const os_dir *, bool create,
                             persist_error *);
 
 /* Takes the lock; *out must stay open. Errors: PERSIST_LOCKED. */
-persist_status layout_lock(const os *, const char *dir, os_file **out,
+persist_status layout_lock(const os *, const os_dir *, os_file **out,
                            persist_error *);
 
 /* Makes an empty store in a directory that layout_check has passed. */
-persist_status layout_create(const os *, const char *dir, persist_error *);
+persist_status layout_create(const os *, const os_dir *, persist_error *);
 
-/* Tells whether a store's folders are there: PERSIST_CORRUPT if not. */
-persist_status layout_check_folders(const os *, const char *dir,
-                                    persist_error *);
+/* Opens a store's folders: PERSIST_CORRUPT if one is missing. */
+persist_status layout_open_folders(const os *, layout *, persist_error *);
+
+/* Closes what is open. Safe on a zeroed one. */
+void layout_release(const os *, layout *);
 
 #endif

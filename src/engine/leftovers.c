@@ -58,9 +58,9 @@ persist_status leftovers_find_tables(engine *e, const manifest *listed,
     listing l = {e, listed};
     CHECK(e->leftovers.tables.count == 0);
     e->next_table = listed->next_table;
-    int code = e->sys->dir_list(e->sys, e->table_dir, note_table, &l);
+    int code = e->sys->dir_list(e->sys, e->at.tables, note_table, &l);
     return code == 0 ? PERSIST_OK
-                     : os_failed(error, code, "list", e->table_dir);
+                     : os_failed(error, code, "list", e->at.tables->path);
 }
 
 persist_status leftovers_find_segments(engine *e, const manifest *old,
@@ -81,12 +81,12 @@ persist_status leftovers_find_segments(engine *e, const manifest *old,
 /* ---- dealing with them ------------------------------------------------ */
 
 /* Reads the first bytes of a file; what it does not have is zeros. */
-static bool read_start(const os *sys, const char *path, uint8_t *out,
-                       size_t size, size_t *got)
+static bool read_start(const os *sys, const os_dir *dir, const char *path,
+                       uint8_t *out, size_t size, size_t *got)
 {
     os_file *file;
     memset(out, 0, size);
-    if (sys->file_open(sys, path, OS_READ, &file) != 0)
+    if (sys->file_open(sys, dir, os_name(path), OS_READ, &file) != 0)
         return false;
     int code = os_read_all(sys, file, out, size, 0, got);
     sys->file_close(sys, file);
@@ -104,14 +104,14 @@ static void take_segment(engine *e, uint64_t number)
     segment_header header;
     size_t got;
     if (segment_path(place, number, path) != 0 ||
-        !read_start(e->sys, path, bytes, sizeof bytes, &got))
+        !read_start(e->sys, place->dir, path, bytes, sizeof bytes, &got))
         return;
     bool ours = segment_header_decode(slice_of(bytes, got), &header) &&
                 header.identity == place->identity;
     if (!ours && memcmp(bytes, none, sizeof bytes) != 0)
         return;
     if (!wal_recycle(&e->wal, number))
-        e->sys->unlink(e->sys, path);
+        e->sys->unlink(e->sys, place->dir, os_name(path));
 }
 
 /* A file with another store's header, or none of ours, is left alone. */
@@ -122,11 +122,11 @@ static void delete_table(engine *e, uint64_t number)
     char path[PERSIST_PATH_MAX];
     size_t got;
     if (table_path(&e->table_place, number, path) != 0 ||
-        !read_start(e->sys, path, bytes, sizeof bytes, &got))
+        !read_start(e->sys, e->at.tables, path, bytes, sizeof bytes, &got))
         return;
     if (got < sizeof bytes || memcmp(bytes, none, sizeof bytes) == 0 ||
         table_header_is(slice_of(bytes, sizeof bytes), e->table_place.identity))
-        e->sys->unlink(e->sys, path);
+        e->sys->unlink(e->sys, e->at.tables, os_name(path));
 }
 
 bool leftovers_step(engine *e)

@@ -266,11 +266,12 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
 
 /* ---- files ------------------------------------------------------------ */
 
-static persist_status read_file(const os *sys, const char *path, buf *out,
+static persist_status read_file(const os *sys, const os_dir *dir,
+                                const char *path, buf *out,
                                 persist_error *error)
 {
     os_file *file;
-    int code = sys->file_open(sys, path, OS_READ, &file);
+    int code = sys->file_open(sys, dir, os_name(path), OS_READ, &file);
     if (code == -ENOENT)
         return PERSIST_NONE;
     if (code != 0)
@@ -289,18 +290,18 @@ static persist_status read_file(const os *sys, const char *path, buf *out,
     return code == 0 ? PERSIST_OK : os_failed(error, code, "read", path);
 }
 
-persist_status manifest_load_one(const os *sys, const char *dir,
+persist_status manifest_load_one(const os *sys, const os_dir *dir,
                                  unsigned number, manifest *out,
                                  persist_error *error)
 {
     char path[PERSIST_PATH_MAX];
     CHECK(number < sizeof slots / sizeof *slots);
     *out = (manifest){0};
-    int code = os_join(path, sizeof path, dir, slots[number]);
+    int code = os_join(path, sizeof path, dir->path, slots[number]);
     if (code != 0)
-        return os_failed(error, code, "open", dir);
+        return os_failed(error, code, "open", dir->path);
     buf bytes = {0};
-    persist_status status = read_file(sys, path, &bytes, error);
+    persist_status status = read_file(sys, dir, path, &bytes, error);
     if (status == PERSIST_OK) {
         status = manifest_decode(buf_slice(&bytes), out, error);
         if (status == PERSIST_OK && out->generation % 2 != number)
@@ -334,7 +335,7 @@ static persist_status check_pair(const char *dir, const manifest *newest,
     return PERSIST_CORRUPT;
 }
 
-persist_status manifest_load(const os *sys, const char *dir, manifest *newest,
+persist_status manifest_load(const os *sys, const os_dir *dir, manifest *newest,
                              manifest *previous, persist_error *error)
 {
     *previous = (manifest){0};
@@ -352,18 +353,19 @@ persist_status manifest_load(const os *sys, const char *dir, manifest *newest,
         *newest = *previous;
         *previous = swap;
     }
-    return check_pair(dir, newest, previous, error);
+    return check_pair(dir->path, newest, previous, error);
 }
 
 /* A new file each time: after a power cut in the middle of a rename the old
  * name may be another one of the file that became a manifest. */
-static int write_temporary(const os *sys, const char *path, slice bytes)
+static int write_temporary(const os *sys, const os_dir *dir, slice bytes)
 {
     os_file *file;
-    int code = sys->unlink(sys, path);
+    int code = sys->unlink(sys, dir, temporary);
     if (code == 0 || code == -ENOENT)
-        code = sys->file_open(
-            sys, path, OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &file);
+        code = sys->file_open(sys, dir, temporary,
+                              OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE,
+                              &file);
     if (code != 0)
         return code;
     code = os_write_all(sys, file, bytes.data, bytes.size, 0);
@@ -373,28 +375,29 @@ static int write_temporary(const os *sys, const char *path, slice bytes)
     return code != 0 ? code : closed;
 }
 
-static persist_status replace(const os *sys, const char *dir, const char *slot,
-                              slice bytes, bool *renamed, persist_error *error)
+static persist_status replace(const os *sys, const os_dir *dir,
+                              const char *slot, slice bytes, bool *renamed,
+                              persist_error *error)
 {
     char from[PERSIST_PATH_MAX], to[PERSIST_PATH_MAX];
-    int code = os_join(from, sizeof from, dir, temporary);
+    int code = os_join(from, sizeof from, dir->path, temporary);
     if (code == 0)
-        code = os_join(to, sizeof to, dir, slot);
+        code = os_join(to, sizeof to, dir->path, slot);
     if (code != 0)
-        return os_failed(error, code, "write the manifest in", dir);
-    code = write_temporary(sys, from, bytes);
+        return os_failed(error, code, "write the manifest in", dir->path);
+    code = write_temporary(sys, dir, bytes);
     if (code != 0)
         return os_failed(error, code, "write", from);
-    code = sys->rename(sys, from, to);
+    code = sys->rename(sys, dir, temporary, dir, slot);
     if (code != 0)
         return os_failed(error, code, "replace", to);
     *renamed = true;
     if (!SEEDED_BUG(SKIP_DIR_SYNC))
-        code = sys->dir_sync(sys, dir);
-    return code == 0 ? PERSIST_OK : os_failed(error, code, "sync", dir);
+        code = os_dir_sync(sys, dir);
+    return code == 0 ? PERSIST_OK : os_failed(error, code, "sync", dir->path);
 }
 
-persist_status manifest_store(const os *sys, const char *dir, manifest *m,
+persist_status manifest_store(const os *sys, const os_dir *dir, manifest *m,
                               bool *renamed, persist_error *error)
 {
     buf bytes = {0};

@@ -72,18 +72,18 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *);
  * is none). PERSIST_NONE: the directory has no manifest. PERSIST_CORRUPT: one
  * is damaged or missing, so nobody knows which is the newest. Release both in
  * any case. */
-persist_status manifest_load(const os *, const char *dir, manifest *newest,
+persist_status manifest_load(const os *, const os_dir *, manifest *newest,
                              manifest *previous, persist_error *);
 
 /* Reads one of the two files, number 0 or 1, whatever the other one says.
  * PERSIST_NONE: it is not there. The error names it. Release it in any case. */
-persist_status manifest_load_one(const os *, const char *dir, unsigned number,
+persist_status manifest_load_one(const os *, const os_dir *, unsigned number,
                                  manifest *out, persist_error *);
 
 /* Raises the generation, writes the manifest and makes it durable. After an
  * error the generation is the old one and the store may be tried again, unless
  * *renamed says that nobody knows which one a crash would leave. */
-persist_status manifest_store(const os *, const char *dir, manifest *,
+persist_status manifest_store(const os *, const os_dir *, manifest *,
                               bool *renamed, persist_error *);
 
 /* Tells whether a name in the store directory is a manifest's, and whether it

@@ -12,7 +12,7 @@
 /* Packs that one opening can make. */
 #define PACKS_OF_EPOCH ((uint64_t)1 << 32)
 
-void pack_open(pack_writer *w, const os *sys, const char *dir, uint64_t epoch,
+void pack_open(pack_writer *w, const os *sys, const os_dir *dir, uint64_t epoch,
                uint64_t size_max)
 {
     CHECK(epoch > 0 && epoch <= EPOCH_MAX + 1 && size_max > 0);
@@ -31,9 +31,9 @@ void pack_close(pack_writer *w)
     w->sys = NULL;
 }
 
-int pack_path(const char *dir, uint64_t number, char out[PERSIST_PATH_MAX])
+int pack_path(const os_dir *dir, uint64_t number, char out[PERSIST_PATH_MAX])
 {
-    return numbered_path(dir, number, PACK_SUFFIX, out);
+    return numbered_path(dir->path, number, PACK_SUFFIX, out);
 }
 
 /* With `sync` held. */
@@ -62,14 +62,14 @@ static int make(const pack_writer *w, uint64_t *number, os_file **out)
         CHECK(*number - w->first < PACKS_OF_EPOCH);
         code = pack_path(w->dir, ++*number, path);
         if (code == 0)
-            code = w->sys->file_open(w->sys, path,
+            code = w->sys->file_open(w->sys, w->dir, os_name(path),
                                      OS_WRITE | OS_CREATE | OS_EXCLUSIVE, out);
     }
     if (code == 0 && !SEEDED_BUG(BLOB_NO_NAME_SYNC)) {
-        code = w->sys->dir_sync(w->sys, w->dir);
+        code = os_dir_sync(w->sys, w->dir);
         if (code != 0) {
             w->sys->file_close(w->sys, *out);
-            w->sys->unlink(w->sys, path);
+            w->sys->unlink(w->sys, w->dir, os_name(path));
         }
     }
     return code;

@@ -19,7 +19,7 @@
 
 typedef struct pack_writer {
     const os *sys;
-    const char *dir;
+    const os_dir *dir;
     uint64_t first;    /* numbers of this opening begin here */
     uint64_t size_max; /* bytes; then comes the next pack */
     /* the writer's */
@@ -31,13 +31,13 @@ typedef struct pack_writer {
     atomic_bool unsynced;
 } pack_writer;
 
-/* Sets up; `dir` lives as long. Nothing is written before pack_add. */
-void pack_open(pack_writer *, const os *, const char *dir, uint64_t epoch,
+/* Sets up; the directory lives as long. Nothing is written before pack_add. */
+void pack_open(pack_writer *, const os *, const os_dir *, uint64_t epoch,
                uint64_t size_max);
 void pack_close(pack_writer *);
 
 /* Writes the path of a pack. Returns 0 or -ENAMETOOLONG. */
-int pack_path(const char *dir, uint64_t number, char out[PERSIST_PATH_MAX]);
+int pack_path(const os_dir *, uint64_t number, char out[PERSIST_PATH_MAX]);
 
 /* The writer: adds bytes to a pack; *number and *offset say where they are. The
  * name of the pack is durable, the bytes are so after pack_sync. Returns 0 or

@@ -72,7 +72,7 @@ static persist_status list_files(recovery *r, persist_error *error)
     const os *sys = r->place.sys;
     int code = sys->dir_list(sys, r->place.dir, collect_number, r);
     if (code != 0)
-        return os_failed(error, code, "list", r->place.dir);
+        return os_failed(error, code, "list", r->place.dir->path);
     if (r->number_count > 1)
         qsort(r->numbers, r->number_count, sizeof *r->numbers, compare_numbers);
     r->next_number = r->old->next_segment;

@@ -11,7 +11,7 @@
 int segment_path(const segment_place *place, uint64_t number,
                  char out[PERSIST_PATH_MAX])
 {
-    return numbered_path(place->dir, number, ".log", out);
+    return numbered_path(place->dir->path, number, ".log", out);
 }
 
 bool segment_number(const char *name, uint64_t *number)
@@ -41,7 +41,7 @@ static int fill(const segment_place *place, os_file *file, uint64_t number,
     if (code == 0 && !SEEDED_BUG(SKIP_HEADER_SYNC))
         code = os_sync(sys, file);
     if (code == 0 && !SEEDED_BUG(SKIP_SEGMENT_NAME_SYNC))
-        code = sys->dir_sync(sys, place->dir);
+        code = os_dir_sync(sys, place->dir);
     return code;
 }
 
@@ -57,19 +57,20 @@ persist_status segment_prepare(const segment_place *place, uint64_t number,
     if (code == 0 && recycled != 0) {
         code = segment_path(place, recycled, old);
         if (code == 0)
-            code = sys->rename(sys, old, path);
+            code = sys->rename(sys, place->dir, os_name(old), place->dir,
+                               os_name(path));
     } else {
         flags |= OS_CREATE | OS_EXCLUSIVE;
     }
     if (code == 0)
-        code = sys->file_open(sys, path, flags, out);
+        code = sys->file_open(sys, place->dir, os_name(path), flags, out);
     if (code != 0)
         return os_failed(error, code, "make", path);
     code = fill(place, *out, number, size);
     if (code == 0)
         return PERSIST_OK;
     sys->file_close(sys, *out);
-    sys->unlink(sys, path);
+    sys->unlink(sys, place->dir, os_name(path));
     return os_failed(error, code, "make", path);
 }
 
@@ -87,7 +88,7 @@ static int write_whole(const segment_place *place, os_file *file,
                             SEGMENT_HEADER_SIZE);
     if (code == 0 && !SEEDED_BUG(SKIP_COPY_SYNC))
         code = os_sync(sys, file);
-    return code == 0 ? sys->dir_sync(sys, place->dir) : code;
+    return code == 0 ? os_dir_sync(sys, place->dir) : code;
 }
 
 persist_status segment_write(const segment_place *place, uint64_t number,
@@ -102,15 +103,16 @@ persist_status segment_write(const segment_place *place, uint64_t number,
     segment_header_encode(&fields, bytes->data);
     int code = segment_path(place, number, path);
     if (code == 0)
-        code = sys->file_open(
-            sys, path, OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &file);
+        code = sys->file_open(sys, place->dir, os_name(path),
+                              OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE,
+                              &file);
     if (code != 0)
         return os_failed(error, code, "make", path);
     code = write_whole(place, file, bytes);
     sys->file_close(sys, file);
     if (code == 0)
         return PERSIST_OK;
-    sys->unlink(sys, path);
+    sys->unlink(sys, place->dir, os_name(path));
     return os_failed(error, code, "write", path);
 }
 
@@ -121,7 +123,8 @@ persist_status segment_open(const segment_place *place, uint64_t number,
     char path[PERSIST_PATH_MAX];
     int code = segment_path(place, number, path);
     if (code == 0)
-        code = place->sys->file_open(place->sys, path, OS_READ | OS_WRITE, out);
+        code = place->sys->file_open(place->sys, place->dir, os_name(path),
+                                     OS_READ | OS_WRITE, out);
     return code == 0 ? PERSIST_OK : os_failed(error, code, "open", path);
 }
 
@@ -176,7 +179,7 @@ static persist_status open_to_read(const segment_place *place, uint64_t number,
     CHECK(number != 0);
     int code = segment_path(place, number, path);
     if (code == 0)
-        code = sys->file_open(sys, path, OS_READ, out);
+        code = sys->file_open(sys, place->dir, os_name(path), OS_READ, out);
     if (code == -ENOENT)
         return PERSIST_NONE;
     return code == 0 ? PERSIST_OK : os_failed(error, code, "open", path);

@@ -11,7 +11,7 @@
 /* Where the segments of a store are, and whose they are. */
 typedef struct segment_place {
     const os *sys;
-    const char *dir; /* the folder of the log */
+    const os_dir *dir; /* the folder of the log */
     uint64_t identity;
     uint64_t epoch;
 } segment_place;

@@ -22,7 +22,7 @@ static const char footer_magic[8] = "ptablef";
 int table_path(const table_place *place, uint64_t number,
                char out[PERSIST_PATH_MAX])
 {
-    return numbered_path(place->dir, number, ".tbl", out);
+    return numbered_path(place->dir->path, number, ".tbl", out);
 }
 
 bool table_number(const char *name, uint64_t *number)

@@ -32,7 +32,7 @@ typedef enum table_section {
 /* Where the tables of a store are, and whose they are. */
 typedef struct table_place {
     const os *sys;
-    const char *dir; /* the folder of the tables */
+    const os_dir *dir; /* the folder of the tables */
     uint64_t identity;
 } table_place;
 

@@ -57,7 +57,7 @@ static persist_status read_footer(table *t, persist_error *error)
     if (code == 0 && now != size)
         return table_corrupt(t, now, "a table has another length", error);
     if (code != 0)
-        return os_failed(error, code, "read", t->place.dir);
+        return os_failed(error, code, "read", t->place.dir->path);
     persist_status status = read_at(t, bytes, sizeof bytes, at, error);
     if (status != PERSIST_OK)
         return status;
@@ -106,7 +106,8 @@ persist_status table_begin_open(const table_place *place, cache *blocks,
     atomic_init(&t->references, 1);
     int code = table_path(place, number, path);
     if (code == 0)
-        code = sys->file_open(sys, path, OS_READ, &t->file);
+        code =
+            sys->file_open(sys, place->dir, os_name(path), OS_READ, &t->file);
     if (code == 0) {
         uint64_t tail = size < TABLE_TAIL ? size : TABLE_TAIL;
         sys->file_start_read(sys, t->file, size - tail, tail);

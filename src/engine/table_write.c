@@ -67,7 +67,7 @@ void table_abort(table_writer *w)
     if (w->file != NULL)
         w->place.sys->file_close(w->place.sys, w->file);
     if (w->file != NULL && table_path(&w->place, w->footer.number, path) == 0)
-        w->place.sys->unlink(w->place.sys, path);
+        w->place.sys->unlink(w->place.sys, w->place.dir, os_name(path));
     w->file = NULL;
     release(w);
 }
@@ -90,8 +90,8 @@ persist_status table_begin(table_writer *w, const table_place *place,
     int code = table_path(place, number, path);
     if (code == 0)
         code = place->sys->file_open(
-            place->sys, path, OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE,
-            &w->file);
+            place->sys, place->dir, os_name(path),
+            OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &w->file);
     if (code != 0) {
         release(w);
         return os_failed(error, code, "make", path);
@@ -257,7 +257,7 @@ persist_status table_finish(table_writer *w, persist_lsn first,
         code = os_sync(sys, w->file);
     bool named = SEEDED_BUG(SKIP_TABLE_NAME_SYNC);
     if (code == 0 && w->status == PERSIST_OK && !named)
-        code = sys->dir_sync(sys, w->place.dir);
+        code = os_dir_sync(sys, w->place.dir);
     if (code != 0)
         failed(w, code, "sync");
     if (w->status != PERSIST_OK) {

@@ -109,7 +109,7 @@ static bool verify_pair(verifier *v)
     persist_error error;
     manifest newest, previous;
     persist_status status =
-        manifest_load(v->sys, v->dir, &newest, &previous, &error);
+        manifest_load(v->sys, v->root, &newest, &previous, &error);
     manifest_release(&newest);
     manifest_release(&previous);
     v->newest_known = status == PERSIST_OK;
@@ -125,7 +125,7 @@ static bool verify_manifests(verifier *v)
     unsigned damaged = 0;
     for (unsigned i = 0; i < 2; i++) {
         persist_status status =
-            manifest_load_one(v->sys, v->dir, i, &m[i], &error);
+            manifest_load_one(v->sys, v->root, i, &m[i], &error);
         v->progress->files += status != PERSIST_NONE;
         if (status <= PERSIST_NONE)
             continue;
@@ -143,51 +143,42 @@ static bool verify_manifests(verifier *v)
 
 /* ---- folders ---------------------------------------------------------- */
 
-static bool verify_folder(verifier *v, const char *path)
+static bool open_folder(verifier *v, const char *name, verify_folder *f)
 {
-    os_stat stat;
-    int code = v->sys->stat(v->sys, path, &stat);
-    if (code == 0 && stat.is_dir)
+    int code = os_join(f->path, sizeof f->path, v->dir, name);
+    CHECK(code == 0);
+    f->gone = (os_dir){.path = f->path, .gone = true};
+    f->dir = &f->gone;
+    if (v->sys->dir_open(v->sys, v->root, name, &f->opened) == 0) {
+        f->dir = f->opened;
         return true;
+    }
     return verify_found(
         v, &(persist_finding){.damage = true,
                               .what = "a folder of the store is missing",
                               .advice = restore,
-                              .path = path,
+                              .path = f->path,
                               .offset = STATUS_NO_OFFSET});
 }
 
 static bool verify_folders(verifier *v)
 {
-    return verify_folder(v, v->log_dir) && verify_folder(v, v->table_dir) &&
-           verify_folder(v, v->blob_dir) && verify_folder(v, v->temporary_dir);
+    bool go_on = open_folder(v, LAYOUT_LOG, &v->log);
+    go_on = go_on && open_folder(v, LAYOUT_TABLES, &v->tables);
+    go_on = go_on && open_folder(v, LAYOUT_BLOBS, &v->blobs);
+    return go_on && open_folder(v, LAYOUT_TEMPORARY, &v->temporary);
+}
+
+static void close_folders(verifier *v)
+{
+    const verify_folder *all[] = {&v->log, &v->tables, &v->blobs,
+                                  &v->temporary};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i]->opened != NULL)
+            v->sys->dir_close(v->sys, all[i]->opened);
 }
 
 /* ---- the way through -------------------------------------------------- */
-
-static persist_status set_paths(verifier *v, const char *path,
-                                persist_error *error)
-{
-    enum { LONGEST_NAME = 96 };
-    size_t size = strlen(path);
-    while (size > 1 && path[size - 1] == '/')
-        size--;
-    if (size + LONGEST_NAME > sizeof v->dir)
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "the path of the store is too long");
-    memcpy(v->dir, path, size);
-    int code = os_join(v->log_dir, sizeof v->log_dir, v->dir, LAYOUT_LOG);
-    if (code == 0)
-        code =
-            os_join(v->table_dir, sizeof v->table_dir, v->dir, LAYOUT_TABLES);
-    if (code == 0)
-        code = os_join(v->blob_dir, sizeof v->blob_dir, v->dir, LAYOUT_BLOBS);
-    if (code == 0)
-        code = os_join(v->temporary_dir, sizeof v->temporary_dir, v->dir,
-                       LAYOUT_TEMPORARY);
-    CHECK(code == 0);
-    return PERSIST_OK;
-}
 
 /* Nobody can write where a lock cannot be written. */
 static persist_status take_lock(verifier *v, os_file **out,
@@ -198,15 +189,16 @@ static persist_status take_lock(verifier *v, os_file **out,
     *out = NULL;
     int code = os_join(path, sizeof path, v->dir, LAYOUT_LOCK);
     CHECK(code == 0);
-    if (v->sys->stat(v->sys, path, &stat) == -ENOENT)
+    if (v->sys->stat(v->sys, v->root, LAYOUT_LOCK, &stat) == -ENOENT)
         return PERSIST_OK; /* no process has ever opened it */
-    code = v->sys->file_open(v->sys, path, OS_READ | OS_WRITE, out);
+    code = v->sys->file_open(v->sys, v->root, LAYOUT_LOCK, OS_READ | OS_WRITE,
+                             out);
     if (code == -EROFS)
         return PERSIST_OK;
     if (code == 0) {
         v->sys->file_close(v->sys, *out);
         *out = NULL;
-        return layout_lock(v->sys, v->dir, out, error);
+        return layout_lock(v->sys, v->root, out, error);
     }
     return os_failed(error, code, "open", path);
 }
@@ -229,36 +221,48 @@ static void verify_parts(verifier *v)
         verify_rest(v);
 }
 
+/* With the lock held, or nobody to take it. */
+static persist_status verify_locked(verifier *v, persist_error *error)
+{
+    os_file *lock;
+    persist_status status = take_lock(v, &lock, error);
+    if (status != PERSIST_OK)
+        return status;
+    verify_parts(v);
+    manifest_release(&v->newest);
+    manifest_release(&v->previous);
+    close_folders(v);
+    if (lock != NULL)
+        v->sys->file_close(v->sys, lock);
+    return v->status;
+}
+
 persist_status verify_store(const persist_options *options,
                             const persist_watcher *watcher,
                             persist_progress *progress, persist_error *error)
 {
     os own;
-    os_file *lock = NULL;
+    char path[PERSIST_PATH_MAX];
+    layout at = {0};
     verifier v = {.watcher = watcher, .progress = progress, .error = error};
     *progress = (persist_progress){0};
     v.sys = engine_os(options, &own);
     CHECK(v.sys->version == OS_VERSION);
+    if (!layout_path(options->path, path, error))
+        return PERSIST_BAD_REQUEST;
     persist_error why;
-    persist_status status = set_paths(&v, options->path, error);
-    if (status != PERSIST_OK)
-        return status;
-    status = layout_check(v.sys, v.dir, false, &why);
-    if (status == PERSIST_CORRUPT) {
-        verify_failed(&v, &why, (persist_finding){0});
-        return v.status;
-    }
-    if (status != PERSIST_OK && error != NULL)
-        *error = why;
+    persist_status status = layout_open(v.sys, path, false, &at, &why);
+    v.dir = path;
+    v.root = at.root;
     if (status == PERSIST_OK)
-        status = take_lock(&v, &lock, error);
-    if (status == PERSIST_OK) {
-        verify_parts(&v);
-        status = v.status;
-    }
-    manifest_release(&v.newest);
-    manifest_release(&v.previous);
-    if (lock != NULL)
-        v.sys->file_close(v.sys, lock);
+        status = layout_check(v.sys, v.root, false, &why);
+    if (status == PERSIST_OK)
+        status = verify_locked(&v, error);
+    else if (status == PERSIST_CORRUPT)
+        status = verify_failed(&v, &why, (persist_finding){0}) ? PERSIST_OK
+                                                               : v.status;
+    else if (error != NULL)
+        *error = why;
+    layout_release(v.sys, &at);
     return status;
 }

@@ -49,7 +49,7 @@ bool verify_blob(verifier *v, const blob_entry *e)
     if (c == NULL)
         return verify_no_memory(v);
     c->store.sys = v->sys;
-    memcpy(c->store.dir, v->blob_dir, sizeof v->blob_dir);
+    c->store.dir = v->blobs.dir;
     bool go_on = true;
     size_t got = 1;
     v->progress->blobs++;
@@ -73,12 +73,13 @@ bool verify_blob(verifier *v, const blob_entry *e)
 /* A walk through the folders, first to count, then to remark. */
 typedef struct blob_walk {
     verifier *verifier;
-    const char *dir;    /* the folder in hand */
+    const os_dir *dir;  /* the folder in hand */
     const char *folder; /* its name; NULL: blobs/ */
     bool counting;
 } blob_walk;
 
-static int list(blob_walk *, const char *dir, const char *folder);
+static int list(blob_walk *, const os_dir *, const char *folder);
+static int list_below(blob_walk *, const char *path, const char *folder);
 
 static bool is_folder(const char *name)
 {
@@ -113,7 +114,7 @@ static bool check_file(const blob_walk *w, const char *path, const char *name)
                                          .offset = STATUS_NO_OFFSET});
     if (!w->counting) {
         v->progress->files++;
-    } else if (v->sys->stat(v->sys, path, &stat) == 0) {
+    } else if (v->sys->stat(v->sys, w->dir, name, &stat) == 0) {
         v->progress->bytes_total += stat.size;
         v->blob_bytes += stat.size;
     }
@@ -124,48 +125,66 @@ static int visit(void *context, const char *name)
 {
     blob_walk *w = context;
     char path[PERSIST_PATH_MAX];
-    int code = os_join(path, sizeof path, w->dir, name);
+    int code = os_join(path, sizeof path, w->dir->path, name);
     if (code != 0)
         return code;
     if (w->folder != NULL || !is_folder(name))
         return check_file(w, path, name) ? 0 : -ECANCELED;
-    const char *above = w->dir;
-    code = list(w, path, name);
+    const os_dir *above = w->dir;
+    code = list_below(w, path, name);
     w->dir = above;
     w->folder = NULL;
     return code;
 }
 
 /* A folder that cannot be listed is reported and passed by. */
-static int list(blob_walk *w, const char *dir, const char *folder)
+static int end_list(const blob_walk *w, int code, const char *path,
+                    const char *folder)
 {
     verifier *v = w->verifier;
     persist_error error;
-    w->dir = dir;
-    w->folder = folder;
-    int code = v->sys->dir_list(v->sys, dir, visit, w);
     if (code == 0 || v->status != PERSIST_OK)
         return code == 0 ? 0 : -ECANCELED;
     if (w->counting || (code == -ENOENT && folder == NULL))
         return 0; /* reported later, or with the folders */
-    os_failed(&error, code, "list", dir);
+    os_failed(&error, code, "list", path);
     return verify_failed(
                v, &error,
-               (persist_finding){.path = dir, .offset = STATUS_NO_OFFSET})
+               (persist_finding){.path = path, .offset = STATUS_NO_OFFSET})
                ? 0
                : -ECANCELED;
+}
+
+static int list(blob_walk *w, const os_dir *dir, const char *folder)
+{
+    const os *sys = w->verifier->sys;
+    w->dir = dir;
+    w->folder = folder;
+    return end_list(w, sys->dir_list(sys, dir, visit, w), dir->path, folder);
+}
+
+static int list_below(blob_walk *w, const char *path, const char *folder)
+{
+    const os *sys = w->verifier->sys;
+    os_dir *dir;
+    int code = sys->dir_open(sys, w->dir, folder, &dir);
+    if (code != 0)
+        return end_list(w, code, path, folder);
+    code = list(w, dir, folder);
+    sys->dir_close(sys, dir);
+    return code;
 }
 
 bool verify_count_blobs(verifier *v)
 {
     blob_walk w = {.verifier = v, .counting = true};
-    return list(&w, v->blob_dir, NULL) == 0 && v->status == PERSIST_OK;
+    return list(&w, v->blobs.dir, NULL) == 0 && v->status == PERSIST_OK;
 }
 
 bool verify_blob_files(verifier *v)
 {
     blob_walk w = {.verifier = v};
-    if (list(&w, v->blob_dir, NULL) != 0 || v->status != PERSIST_OK)
+    if (list(&w, v->blobs.dir, NULL) != 0 || v->status != PERSIST_OK)
         return false;
     uint64_t unread = v->blob_bytes; /* between blobs, and of none */
     v->blob_bytes = 0;

@@ -300,7 +300,7 @@ static bool walk_all(log_check *c)
 bool verify_log(verifier *v)
 {
     log_check c = {.verifier = v, .positions = v->newest.next_position};
-    c.place = (segment_place){v->sys, v->log_dir, v->newest.identity,
+    c.place = (segment_place){v->sys, v->log.dir, v->newest.identity,
                               v->newest.epoch + 1};
     c.recovery = (recovery){
         .place = c.place, .old = &v->newest, .replay = count, .context = &c};

@@ -10,7 +10,7 @@
 
 typedef struct folder_check {
     verifier *verifier;
-    const char *dir;
+    const os_dir *dir;
     /* What a name is: NULL, or what to say of it. */
     const char *(*judge)(const verifier *, const char *name);
 } folder_check;
@@ -34,7 +34,7 @@ static const char *judge_store(const verifier *v, const char *name)
 static const char *judge_segment(const verifier *v, const char *name)
 {
     uint64_t number;
-    CHECK(v->log_dir[0] != '\0');
+    CHECK(v->log.dir != NULL);
     return segment_number(name, &number) ? NULL : foreign;
 }
 
@@ -58,7 +58,7 @@ static const char *judge_table(const verifier *v, const char *name)
 
 static const char *judge_temporary(const verifier *v, const char *name)
 {
-    CHECK(v->temporary_dir[0] != '\0');
+    CHECK(v->temporary.dir != NULL);
     return blob_is_temporary(name) ? unfinished : foreign;
 }
 
@@ -67,7 +67,7 @@ static int visit(void *context, const char *name)
     folder_check *c = context;
     char path[PERSIST_PATH_MAX];
     const char *what = c->judge(c->verifier, name);
-    if (what == NULL || os_join(path, sizeof path, c->dir, name) != 0)
+    if (what == NULL || os_join(path, sizeof path, c->dir->path, name) != 0)
         return 0;
     persist_finding f = {.what = what,
                          .advice = what == foreign ? "it is left alone"
@@ -80,10 +80,10 @@ static int visit(void *context, const char *name)
 bool verify_rest(verifier *v)
 {
     const folder_check checks[] = {
-        {v, v->dir, judge_store},
-        {v, v->log_dir, judge_segment},
-        {v, v->table_dir, judge_table},
-        {v, v->temporary_dir, judge_temporary},
+        {v, v->root, judge_store},
+        {v, v->log.dir, judge_segment},
+        {v, v->tables.dir, judge_table},
+        {v, v->temporary.dir, judge_temporary},
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         folder_check c = checks[i];

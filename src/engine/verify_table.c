@@ -132,7 +132,7 @@ static bool check_counts(const tables_check *all)
                                       "streams and events than the manifest "
                                       "says",
                               .advice = "restore the store from a backup",
-                              .path = v->table_dir,
+                              .path = v->tables.path,
                               .offset = STATUS_NO_OFFSET});
 }
 
@@ -457,7 +457,7 @@ static bool check_table(tables_check *all, table_check *c,
                         const table_file *listed)
 {
     verifier *v = all->verifier;
-    const table_place place = {v->sys, v->table_dir, v->newest.identity};
+    const table_place place = {v->sys, v->tables.dir, v->newest.identity};
     persist_error error;
     uint64_t end = v->progress->bytes + listed->size;
     bool go_on;

@@ -165,7 +165,8 @@ static void end_flush(wal *w, int code, bool sync, persist_lsn last,
     w->flushing_last = 0;
     if (code != 0 && !SEEDED_BUG(IGNORE_READ_ONLY)) {
         persist_error why;
-        os_failed(&why, code, sync ? "write and sync" : "write", w->place.dir);
+        os_failed(&why, code, sync ? "write and sync" : "write",
+                  w->place.dir->path);
         fail_locked(w, &why);
         return;
     }

@@ -244,7 +244,8 @@ persist_status wal_start(wal *w, persist_error *error)
     CHECK(!w->thread_runs);
     int code = pthread_create(&w->thread, NULL, background, w);
     if (code != 0)
-        return os_failed(error, -code, "start a thread for", w->place.dir);
+        return os_failed(error, -code, "start a thread for",
+                         w->place.dir->path);
     pthread_mutex_lock(&w->lock);
     w->thread_runs = true;
     pthread_mutex_unlock(&w->lock);
@@ -394,7 +395,7 @@ void wal_drop_free(wal *w, size_t kept)
         if (number == 0)
             return;
         if (segment_path(&w->place, number, path) == 0)
-            w->place.sys->unlink(w->place.sys, path);
+            w->place.sys->unlink(w->place.sys, w->place.dir, os_name(path));
     }
 }
 

@@ -70,6 +70,45 @@ int os_sync(const os *sys, os_file *file)
     return code;
 }
 
+int os_dir_sync(const os *sys, const os_dir *dir)
+{
+    CHECK(sys->version == OS_VERSION);
+    int code;
+    do {
+        code = sys->dir_sync(sys, dir);
+    } while (code == -EINTR);
+    return code;
+}
+
+int os_sync_in(const os *sys, const os_dir *at, const char *name)
+{
+    os_dir *dir;
+    int code = sys->dir_open(sys, at, name, &dir);
+    if (code != 0)
+        return code;
+    code = os_dir_sync(sys, dir);
+    sys->dir_close(sys, dir);
+    return code;
+}
+
+int os_list_in(const os *sys, const os_dir *at, const char *name,
+               os_list_fn each, void *context)
+{
+    os_dir *dir;
+    int code = sys->dir_open(sys, at, name, &dir);
+    if (code != 0)
+        return code;
+    code = sys->dir_list(sys, dir, each, context);
+    sys->dir_close(sys, dir);
+    return code;
+}
+
+const char *os_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
 int os_join(char *out, size_t size, const char *dir, const char *name)
 {
     CHECK(size > 0);
@@ -83,6 +122,7 @@ persist_status os_failed(persist_error *error, int code, const char *what,
     CHECK(code < 0);
     persist_status status = PERSIST_IO;
     const char *hint = "check the disk and the permissions";
+    const char *reason = strerror(-code);
     if (code == -ENOSPC || code == -EDQUOT) {
         status = PERSIST_NO_SPACE;
         hint = "free some space; writing goes on by itself";
@@ -91,9 +131,12 @@ persist_status os_failed(persist_error *error, int code, const char *what,
         hint = "free some memory and try again";
     } else if (code == -EMFILE || code == -ENFILE) {
         hint = "raise the limit of open files (ulimit -n)";
+    } else if (code == -ELOOP || code == -EMEDIUMTYPE) {
+        reason = code == -ELOOP ? "it is a symbolic link"
+                                : "it is not a regular file";
+        hint = "put what belongs there in its place";
     }
-    status_set(error, status, "cannot %s %s: %s; %s", what, path,
-               strerror(-code), hint);
+    status_set(error, status, "cannot %s %s: %s; %s", what, path, reason, hint);
     status_at(error, path, STATUS_NO_OFFSET);
     return status;
 }

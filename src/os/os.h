@@ -22,6 +22,13 @@
 typedef struct os os;
 typedef struct os_file os_file; /* opaque; each os defines its own */
 
+/* A directory that is held open. Names are looked up in it, wherever its own
+ * name leads by now; each os puts what it needs behind this. */
+typedef struct os_dir {
+    const char *path; /* as it was opened, for messages */
+    bool gone;        /* it could not be opened: no name is in it */
+} os_dir;
+
 enum {
     OS_READ = 1,
     OS_WRITE = 2,
@@ -32,6 +39,9 @@ enum {
 typedef struct os_stat {
     uint64_t size; /* bytes */
     bool is_dir;
+    bool is_file; /* a regular one */
+    /* Together they tell which file it is, whatever its name. */
+    uint64_t device, inode;
 } os_stat;
 
 /* The bytes of a file in memory. */
@@ -45,13 +55,22 @@ typedef struct os_map {
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table; os_check asserts it. */
-enum { OS_VERSION = 3 };
+enum { OS_VERSION = 4 };
 
 struct os {
     int version;
-    void *context; /* of the implementation */
+    void *context;     /* of the implementation */
+    const os_dir *cwd; /* the current directory; never closed */
 
-    int (*file_open)(const os *, const char *path, int flags, os_file **out);
+    /* A name is looked up in a directory; it may be a path. In cwd symbolic
+     * links are followed, elsewhere the last part of it must not be one:
+     * -ELOOP. dir_open closes with dir_close, which cannot fail. */
+    int (*dir_open)(const os *, const os_dir *, const char *name, os_dir **out);
+    void (*dir_close)(const os *, os_dir *);
+    /* Only regular files: -EISDIR, and -EMEDIUMTYPE for a pipe, a device and
+     * the like, without waiting for anybody. */
+    int (*file_open)(const os *, const os_dir *, const char *name, int flags,
+                     os_file **out);
     /* Releases the handle even when it returns an error. */
     int (*file_close)(const os *, os_file *);
     ssize_t (*file_read)(const os *, os_file *, void *, size_t, uint64_t at);
@@ -81,12 +100,14 @@ struct os {
     int (*map_load)(const os *, const os_map *, uint64_t at, uint64_t size);
     void (*map_release)(const os *, os_map *); /* safe on a zeroed one */
 
-    int (*stat)(const os *, const char *path, os_stat *out);
-    int (*rename)(const os *, const char *from, const char *to);
-    int (*unlink)(const os *, const char *path);
-    int (*dir_make)(const os *, const char *path); /* -EEXIST if there */
-    int (*dir_sync)(const os *, const char *path);
-    int (*dir_list)(const os *, const char *path, os_list_fn, void *);
+    int (*stat)(const os *, const os_dir *, const char *name, os_stat *out);
+    int (*rename)(const os *, const os_dir *from_dir, const char *from,
+                  const os_dir *to_dir, const char *to);
+    int (*unlink)(const os *, const os_dir *, const char *name);
+    /* -EEXIST if there */
+    int (*dir_make)(const os *, const os_dir *, const char *name);
+    int (*dir_sync)(const os *, const os_dir *);
+    int (*dir_list)(const os *, const os_dir *, os_list_fn, void *);
 
     uint64_t (*clock_ms)(const os *); /* monotonic, milliseconds */
     int (*random)(const os *, void *, size_t);
@@ -107,8 +128,19 @@ int os_read_all(const os *, os_file *, void *, size_t size, uint64_t at,
  * Returns 0 or a negative errno; then some of the bytes may be written. */
 int os_write_all(const os *, os_file *, const void *, size_t size, uint64_t at);
 
-/* Syncs a file; repeats -EINTR. Returns 0 or a negative errno. */
+/* Syncs a file, or a directory; repeats -EINTR. Returns 0 or a negative errno.
+ */
 int os_sync(const os *, os_file *);
+int os_dir_sync(const os *, const os_dir *);
+
+/* Opens a directory, syncs or lists it, and closes it. Returns 0, a negative
+ * errno, or what ended the listing. */
+int os_sync_in(const os *, const os_dir *, const char *name);
+int os_list_in(const os *, const os_dir *, const char *name, os_list_fn,
+               void *);
+
+/* Returns the last part of a path. */
+const char *os_name(const char *path);
 
 /* Joins directory and name with a slash into out, of size bytes. Returns 0 or
  * -ENAMETOOLONG. */

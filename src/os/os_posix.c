@@ -34,16 +34,91 @@ static int result(int returned)
     return returned < 0 ? -errno : 0;
 }
 
-static int open_retry(const char *path, int flags)
-{
+/* A descriptor of a directory, or what stands for the current one. */
+typedef struct posix_dir {
+    os_dir head; /* first: this is what callers hold */
     int fd;
-    do {
-        fd = open(path, flags | O_CLOEXEC, FILE_MODE);
-    } while (fd < 0 && errno == EINTR);
-    return fd;
+    char path[];
+} posix_dir;
+
+static const posix_dir current = {.head = {.path = "."}, .fd = AT_FDCWD};
+
+static int fd_of(const os_dir *dir)
+{
+    CHECK(!dir->gone);
+    return ((const posix_dir *)dir)->fd;
 }
 
-static int file_open(const os *sys, const char *path, int flags, os_file **out)
+/* Nothing of a store gets the number of a standard stream: what the program
+ * prints would stand in it. */
+static int above_streams(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int why = errno;
+    close(fd);
+    errno = why;
+    return moved;
+}
+
+/* Who puts a pipe in the place of a file does not make us wait. */
+static int open_retry(const os_dir *dir, const char *name, int flags)
+{
+    int fd;
+    if (dir != &current.head)
+        flags |= O_NOFOLLOW;
+    do {
+        fd = openat(fd_of(dir), name, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+                    FILE_MODE);
+    } while (fd < 0 && errno == EINTR);
+    return above_streams(fd);
+}
+
+static int dir_open(const os *sys, const os_dir *at, const char *name,
+                    os_dir **out)
+{
+    (void)sys;
+    if (at->gone)
+        return -ENOENT;
+    bool here = at == &current.head;
+    size_t size = (here ? 0 : strlen(at->path) + 1) + strlen(name) + 1;
+    posix_dir *dir = mem_alloc(sizeof *dir + size);
+    if (dir == NULL)
+        return -ENOMEM;
+    dir->fd = open_retry(at, name, O_RDONLY | O_DIRECTORY);
+    if (dir->fd < 0) {
+        int code = -errno;
+        mem_free(dir);
+        return code;
+    }
+    snprintf(dir->path, size, "%s%s%s", here ? "" : at->path, here ? "" : "/",
+             name);
+    dir->head = (os_dir){.path = dir->path};
+    *out = &dir->head;
+    return 0;
+}
+
+static void dir_close(const os *sys, os_dir *dir)
+{
+    (void)sys;
+    CHECK(!dir->gone && dir != &current.head);
+    close(fd_of(dir));
+    mem_free(dir);
+}
+
+static int check_regular(int fd)
+{
+    struct stat info;
+    if (fstat(fd, &info) < 0)
+        return -errno;
+    if (S_ISREG(info.st_mode))
+        return 0;
+    return S_ISDIR(info.st_mode) ? -EISDIR : -EMEDIUMTYPE;
+}
+
+static int file_open(const os *sys, const os_dir *dir, const char *name,
+                     int flags, os_file **out)
 {
     (void)sys;
     CHECK((flags & (OS_READ | OS_WRITE)) != 0);
@@ -54,14 +129,19 @@ static int file_open(const os *sys, const char *path, int flags, os_file **out)
         mode |= O_CREAT;
     if (flags & OS_EXCLUSIVE)
         mode |= O_EXCL;
+    if (dir->gone)
+        return -ENOENT;
     os_file *file = mem_alloc(sizeof *file);
     if (file == NULL)
         return -ENOMEM;
-    file->fd = open_retry(path, mode);
-    if (file->fd < 0) {
-        int code = -errno;
+    file->fd = open_retry(dir, name, mode);
+    int code = file->fd < 0 ? -errno : check_regular(file->fd);
+    if (code != 0) {
+        if (file->fd >= 0)
+            close(file->fd);
         mem_free(file);
-        return code;
+        /* a pipe that nobody reads, a socket */
+        return code == -ENXIO ? -EMEDIUMTYPE : code;
     }
     *out = file;
     return 0;
@@ -235,53 +315,67 @@ static int file_map(const os *sys, os_file *file, uint64_t size, os_map *out)
     return code;
 }
 
-static int path_stat(const os *sys, const char *path, os_stat *out)
+static int path_stat(const os *sys, const os_dir *dir, const char *name,
+                     os_stat *out)
 {
     (void)sys;
     struct stat info;
-    if (stat(path, &info) < 0)
+    if (dir->gone)
+        return -ENOENT;
+    int flags = dir == &current.head ? 0 : AT_SYMLINK_NOFOLLOW;
+    if (fstatat(fd_of(dir), name, &info, flags) < 0)
         return -errno;
     out->size = (uint64_t)info.st_size;
     out->is_dir = S_ISDIR(info.st_mode);
+    out->is_file = S_ISREG(info.st_mode);
+    out->device = (uint64_t)info.st_dev;
+    out->inode = (uint64_t)info.st_ino;
     return 0;
 }
 
-static int path_rename(const os *sys, const char *from, const char *to)
+static int path_rename(const os *sys, const os_dir *from_dir, const char *from,
+                       const os_dir *to_dir, const char *to)
 {
     (void)sys;
-    return result(rename(from, to));
+    if (from_dir->gone || to_dir->gone)
+        return -ENOENT;
+    return result(renameat(fd_of(from_dir), from, fd_of(to_dir), to));
 }
 
-static int path_unlink(const os *sys, const char *path)
+static int path_unlink(const os *sys, const os_dir *dir, const char *name)
 {
     (void)sys;
-    return result(unlink(path));
+    return dir->gone ? -ENOENT : result(unlinkat(fd_of(dir), name, 0));
 }
 
-static int dir_make(const os *sys, const char *path)
+static int dir_make(const os *sys, const os_dir *dir, const char *name)
 {
     (void)sys;
-    return result(mkdir(path, DIR_MODE));
+    return dir->gone ? -ENOENT : result(mkdirat(fd_of(dir), name, DIR_MODE));
 }
 
-static int dir_sync(const os *sys, const char *path)
+static int dir_sync(const os *sys, const os_dir *dir)
 {
     (void)sys;
-    int fd = open_retry(path, O_RDONLY | O_DIRECTORY);
-    if (fd < 0)
-        return -errno;
-    int code = result(fsync(fd));
-    close(fd);
-    return code;
+    return dir->gone ? -ENOENT : result(fsync(fd_of(dir)));
 }
 
-static int dir_list(const os *sys, const char *path, os_list_fn each,
+/* The listing has a descriptor of its own, for it has a place in it. */
+static int dir_list(const os *sys, const os_dir *at, os_list_fn each,
                     void *context)
 {
     (void)sys;
-    DIR *dir = opendir(path);
-    if (dir == NULL)
+    if (at->gone)
+        return -ENOENT;
+    int fd = open_retry(at, ".", O_RDONLY | O_DIRECTORY);
+    if (fd < 0)
         return -errno;
+    DIR *dir = fdopendir(fd);
+    if (dir == NULL) {
+        int code = -errno;
+        close(fd);
+        return code;
+    }
     int code = 0;
     while (code == 0) {
         errno = 0;
@@ -326,6 +420,9 @@ const os *os_posix(void)
 {
     static const os table = {
         .version = OS_VERSION,
+        .cwd = &current.head,
+        .dir_open = dir_open,
+        .dir_close = dir_close,
         .file_open = file_open,
         .file_close = file_close,
         .file_read = file_read,

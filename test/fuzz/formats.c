@@ -29,8 +29,9 @@ static void try_cid(slice s)
 static void try_file_names(slice s)
 {
     char name[64] = "", path[PERSIST_PATH_MAX];
-    const segment_place log = {.dir = ""};
-    const table_place tables = {.dir = ""};
+    const os_dir dir = {.path = ""};
+    const segment_place log = {.dir = &dir};
+    const table_place tables = {.dir = &dir};
     uint64_t number;
     if (s.size >= sizeof name)
         return;

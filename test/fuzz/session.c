@@ -64,7 +64,8 @@ static void check_output(slice output)
 static void put_file(const os *sys, const char *path, slice bytes)
 {
     os_file *file;
-    int code = sys->file_open(sys, path, OS_READ | OS_WRITE | OS_CREATE, &file);
+    int code = sys->file_open(sys, sys->cwd, path,
+                              OS_READ | OS_WRITE | OS_CREATE, &file);
     CHECK(code == 0);
     code = os_write_all(sys, file, bytes.data, bytes.size, 0);
     CHECK(code == 0);

@@ -108,12 +108,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         footer.identity = footer.number = 1;
     os_sim *sim = os_sim_new(1);
     const os *sys = os_sim_os(sim);
-    const table_place place = {sys, "", footer.identity};
+    const table_place place = {sys, sys->cwd, footer.identity};
     char path[PERSIST_PATH_MAX];
     os_file *file;
     int code = table_path(&place, footer.number, path);
     CHECK(code == 0);
-    code = sys->file_open(sys, path, OS_READ | OS_WRITE | OS_CREATE, &file);
+    code = sys->file_open(sys, sys->cwd, os_name(path),
+                          OS_READ | OS_WRITE | OS_CREATE, &file);
     CHECK(code == 0 && os_write_all(sys, file, data, size, 0) == 0);
     sys->file_close(sys, file);
     look(&place, footer.number, size);

@@ -17,10 +17,10 @@ static os_file *open_end(const os *sys, const char *path, slice room,
 {
     os_file *file;
     os_stat stat;
-    int code = sys->stat(sys, path, &stat);
+    int code = sys->stat(sys, sys->cwd, path, &stat);
     CHECK(code == 0);
     *at = stat.size < room.size ? 0 : stat.size - room.size;
-    code = sys->file_open(sys, path, OS_READ | OS_WRITE, &file);
+    code = sys->file_open(sys, sys->cwd, path, OS_READ | OS_WRITE, &file);
     CHECK(code == 0);
     code = os_read_all(sys, file, (void *)(uintptr_t)room.data, room.size, *at,
                        size);
@@ -81,7 +81,11 @@ static void age_manifest(const os *sys, const char *dir, const char *name,
         m.segment_count = 0; /* the older one may list what is in the table */
         m.watermark += AGE_YEARS;
         m.tables[0].last += AGE_YEARS;
-        age_table(&(table_place){sys, tables, m.identity}, m.tables[0].number);
+        os_dir *folder;
+        code = sys->dir_open(sys, sys->cwd, tables, &folder);
+        CHECK(code == 0);
+        age_table(&(table_place){sys, folder, m.identity}, m.tables[0].number);
+        sys->dir_close(sys, folder);
     }
     manifest_encode(&m, &out);
     CHECK(!out.failed && at == 0);

@@ -113,72 +113,24 @@ const char *os_sim_call_name(sim_call call)
         "file_sync", "file_allocate", "file_truncate", "file_size",
         "file_lock", "file_map",      "map_load",      "stat",
         "rename",    "unlink",        "dir_make",      "dir_sync",
-        "dir_list",  "random",
+        "dir_list",  "dir_open",      "random",
     };
     CHECK_STATIC(sizeof names / sizeof *names == SIM_CALLS, "a name each");
     CHECK(call < SIM_CALLS);
     return names[call];
 }
 
-/* ---- paths ------------------------------------------------------------ */
-
-/* Finds the directory that holds the last component, which goes to name. */
-static int find_parent(const os_sim *s, const char *path, unsigned *dir,
-                       char name[SIM_NAME_MAX])
-{
-    unsigned at = SIM_ROOT;
-    name[0] = '\0';
-    while (*path != '\0') {
-        size_t size = strcspn(path, "/");
-        if (size >= SIM_NAME_MAX)
-            return -ENAMETOOLONG;
-        if (size > 0 && !(size == 1 && *path == '.')) {
-            if (name[0] != '\0') {
-                const sim_entry *entry =
-                    sim_entry_find(&s->inodes[at].entries, name);
-                if (entry == NULL)
-                    return -ENOENT;
-                at = entry->inode;
-                if (!s->inodes[at].is_dir)
-                    return -ENOTDIR;
-            }
-            memcpy(name, path, size);
-            name[size] = '\0';
-        }
-        path += size;
-        path += *path == '/';
-    }
-    *dir = at;
-    return 0;
-}
-
-static int find(const os_sim *s, const char *path, unsigned *inode)
-{
-    char name[SIM_NAME_MAX];
-    unsigned dir;
-    int rc = find_parent(s, path, &dir, name);
-    if (rc != 0)
-        return rc;
-    *inode = dir;
-    if (name[0] == '\0')
-        return 0;
-    const sim_entry *entry = sim_entry_find(&s->inodes[dir].entries, name);
-    if (entry == NULL)
-        return -ENOENT;
-    *inode = entry->inode;
-    return 0;
-}
-
 /* ---- files ------------------------------------------------------------ */
 
-static int open_inode(os_sim *s, const char *path, int flags, unsigned *inode)
+static int open_inode(os_sim *s, const os_dir *from, const char *path,
+                      int flags, unsigned *inode)
 {
     char name[SIM_NAME_MAX];
     unsigned dir;
-    int rc = find_parent(s, path, &dir, name);
+    int rc = sim_find_parent(s, from, path, &dir, name);
     if (rc != 0)
         return rc;
-    rc = find(s, path, inode);
+    rc = sim_find(s, from, path, inode);
     if (rc == 0 && (flags & OS_CREATE) && (flags & OS_EXCLUSIVE))
         return -EEXIST;
     if (rc == 0)
@@ -192,13 +144,14 @@ static int open_inode(os_sim *s, const char *path, int flags, unsigned *inode)
     return 0;
 }
 
-static int file_open(const os *o, const char *path, int flags, os_file **out)
+static int file_open(const os *o, const os_dir *from, const char *path,
+                     int flags, os_file **out)
 {
     os_sim *s = sim_of(o);
     unsigned inode;
     int rc = sim_refuse(s, SIM_OPEN, flags);
     if (rc == 0)
-        rc = open_inode(s, path, flags, &inode);
+        rc = open_inode(s, from, path, flags, &inode);
     if (rc != 0)
         return rc;
     os_file *file = sim_alloc(sizeof *file);
@@ -390,30 +343,35 @@ static int file_lock(const os *o, os_file *file, int64_t *holder)
 
 /* ---- names ------------------------------------------------------------ */
 
-static int sim_stat(const os *o, const char *path, os_stat *out)
+static int sim_stat(const os *o, const os_dir *from, const char *path,
+                    os_stat *out)
 {
     os_sim *s = sim_of(o);
     unsigned inode;
     int rc = sim_refuse(s, SIM_STAT, 0);
     if (rc == 0)
-        rc = find(s, path, &inode);
+        rc = sim_find(s, from, path, &inode);
     if (rc == 0)
-        *out = (os_stat){s->inodes[inode].now->size, s->inodes[inode].is_dir};
+        *out = (os_stat){.size = s->inodes[inode].now->size,
+                         .is_dir = s->inodes[inode].is_dir,
+                         .is_file = !s->inodes[inode].is_dir,
+                         .inode = inode};
     return rc;
 }
 
-static int sim_rename(const os *o, const char *from, const char *to)
+static int sim_rename(const os *o, const os_dir *from_at, const char *from,
+                      const os_dir *to_at, const char *to)
 {
     os_sim *s = sim_of(o);
     char from_name[SIM_NAME_MAX], to_name[SIM_NAME_MAX];
     unsigned from_dir, to_dir, inode;
     int rc = sim_refuse(s, SIM_RENAME, 0);
     if (rc == 0)
-        rc = find_parent(s, from, &from_dir, from_name);
+        rc = sim_find_parent(s, from_at, from, &from_dir, from_name);
     if (rc == 0)
-        rc = find_parent(s, to, &to_dir, to_name);
+        rc = sim_find_parent(s, to_at, to, &to_dir, to_name);
     if (rc == 0)
-        rc = find(s, from, &inode);
+        rc = sim_find(s, from_at, from, &inode);
     if (rc != 0 || bug_every(s, SIM_BUG_DROP_RENAME, 3))
         return rc;
     CHECK(from_name[0] != '\0' && to_name[0] != '\0');
@@ -428,30 +386,31 @@ static int sim_rename(const os *o, const char *from, const char *to)
     return 0;
 }
 
-static int sim_unlink(const os *o, const char *path)
+static int sim_unlink(const os *o, const os_dir *from, const char *path)
 {
     os_sim *s = sim_of(o);
     char name[SIM_NAME_MAX];
     unsigned dir, inode;
     int rc = sim_refuse(s, SIM_UNLINK, 0);
     if (rc == 0)
-        rc = find(s, path, &inode);
+        rc = sim_find(s, from, path, &inode);
     if (rc == 0)
-        rc = s->inodes[inode].is_dir ? -EISDIR
-                                     : find_parent(s, path, &dir, name);
+        rc = s->inodes[inode].is_dir
+                 ? -EISDIR
+                 : sim_find_parent(s, from, path, &dir, name);
     if (rc == 0)
         sim_disk_change(s, dir, name, "", 0);
     return rc;
 }
 
-static int dir_make(const os *o, const char *path)
+static int dir_make(const os *o, const os_dir *from, const char *path)
 {
     os_sim *s = sim_of(o);
     char name[SIM_NAME_MAX];
     unsigned dir;
     int rc = sim_refuse(s, SIM_MKDIR, 0);
     if (rc == 0)
-        rc = find_parent(s, path, &dir, name);
+        rc = sim_find_parent(s, from, path, &dir, name);
     if (rc != 0)
         return rc;
     if (name[0] == '\0' || sim_entry_find(&s->inodes[dir].entries, name))
@@ -464,35 +423,29 @@ static int dir_make(const os *o, const char *path)
     return 0;
 }
 
-static int dir_sync(const os *o, const char *path)
+static int dir_sync(const os *o, const os_dir *dir)
 {
     os_sim *s = sim_of(o);
-    unsigned inode;
     int rc = sim_refuse(s, SIM_DIR_SYNC, 0);
-    int found = find(s, path, &inode);
-    if (found != 0)
-        return found;
-    if (!s->inodes[inode].is_dir)
-        return -ENOTDIR;
+    if (dir->gone)
+        return -ENOENT;
     if (rc != 0)
         return s->bug == SIM_BUG_IGNORE_EIO ? 0 : rc;
     if (s->bug != SIM_BUG_SKIP_DIR_SYNC)
-        sim_disk_sync(s, inode);
+        sim_disk_sync(s, sim_dir_of(dir)->inode);
     return 0;
 }
 
-static int dir_list(const os *o, const char *path, os_list_fn each,
+static int dir_list(const os *o, const os_dir *dir, os_list_fn each,
                     void *context)
 {
     os_sim *s = sim_of(o);
-    unsigned inode;
     int rc = sim_refuse(s, SIM_LIST, 0);
-    if (rc == 0)
-        rc = find(s, path, &inode);
+    if (rc == 0 && dir->gone)
+        rc = -ENOENT;
     if (rc != 0)
         return rc;
-    if (!s->inodes[inode].is_dir)
-        return -ENOTDIR;
+    unsigned inode = sim_dir_of(dir)->inode;
     /* The caller may change the directory while it is listed. */
     size_t count = s->inodes[inode].entries.count;
     sim_entry *names = sim_alloc(count * sizeof *names);
@@ -528,6 +481,8 @@ os_sim *os_sim_new(uint64_t seed)
     s->table = (os){
         .version = OS_VERSION,
         .context = s,
+        .dir_open = sim_dir_open,
+        .dir_close = sim_dir_close,
         .file_open = file_open,
         .file_close = file_close,
         .file_read = file_read,
@@ -556,6 +511,8 @@ os_sim *os_sim_new(uint64_t seed)
     unsigned root = sim_inode_new(s, true);
     CHECK(root == SIM_ROOT);
     s->inodes[root].links = 1;
+    s->cwd = sim_dir_new(SIM_ROOT, "", "");
+    s->table.cwd = &s->cwd->head;
     return s;
 }
 
@@ -566,6 +523,7 @@ void os_sim_free(os_sim *s)
     for (unsigned i = 0; i < s->inode_count; i++)
         sim_inode_release(&s->inodes[i]);
     free(s->inodes);
+    free(s->cwd);
     free(s);
 }
 

@@ -36,6 +36,7 @@ typedef enum sim_call {
     SIM_MKDIR,
     SIM_DIR_SYNC,
     SIM_LIST,
+    SIM_DIR_OPEN,
     SIM_RANDOM,
     SIM_CALLS
 } sim_call;
@@ -153,7 +154,7 @@ void os_sim_watch(os_sim *, sim_watch_fn, void *context);
 uint64_t os_sim_calls(const os_sim *, sim_call);
 /* Faults injected so far into a kind; into all for SIM_CALLS. */
 uint64_t os_sim_faults(const os_sim *, sim_call);
-/* Handles that are open, and mappings. */
+/* Handles of files and directories that are open, and mappings. */
 size_t os_sim_open_files(const os_sim *);
 /* The name of a kind of call, such as "file_sync". */
 const char *os_sim_call_name(sim_call);

@@ -70,8 +70,16 @@ typedef struct sim_write {
     size_t size; /* 0: none that is unsynced */
 } sim_write;
 
+/* A directory that is held open. */
+typedef struct sim_dir {
+    os_dir head; /* first */
+    unsigned inode;
+    char path[];
+} sim_dir;
+
 struct os_sim {
     os table;
+    sim_dir *cwd;
     sim_inode *inodes;
     unsigned inode_count;
     sim_write last_write;
@@ -101,6 +109,17 @@ static inline os_sim *sim_of(const os *o)
 
 /* Begins a call that a fault always refuses; 0 or a negative errno. */
 int sim_refuse(os_sim *, sim_call, int flags);
+
+/* Directories: see os.h for the calls. */
+sim_dir *sim_dir_new(unsigned inode, const char *above_path, const char *name);
+const sim_dir *sim_dir_of(const os_dir *);
+int sim_dir_open(const os *, const os_dir *, const char *name, os_dir **out);
+void sim_dir_close(const os *, os_dir *);
+/* Finds the directory that holds the last component, which goes to name; and
+ * what a path names. */
+int sim_find_parent(const os_sim *, const os_dir *, const char *path,
+                    unsigned *dir, char name[SIM_NAME_MAX]);
+int sim_find(const os_sim *, const os_dir *, const char *path, unsigned *inode);
 
 /* The calls that map files, see os.h. */
 int sim_file_map(const os *, os_file *, uint64_t size, os_map *out);

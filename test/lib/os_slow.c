@@ -29,10 +29,10 @@ static int file_allocate(const os *o, os_file *file, uint64_t size)
     return os_posix()->file_allocate(o, file, size);
 }
 
-static int dir_sync(const os *o, const char *path)
+static int dir_sync(const os *o, const os_dir *dir)
 {
     nap(o);
-    return os_posix()->dir_sync(o, path);
+    return os_posix()->dir_sync(o, dir);
 }
 
 void os_slow_table(os_slow *slow, os *out)

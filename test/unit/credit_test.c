@@ -207,7 +207,8 @@ static void a_close_leaves_no_merged_table(void **state)
     assert_true(work());
     fixture_close(&f);
     const os *sys = os_sim_os(f.sim);
-    assert_int_equal(sys->file_open(sys, "store/tables/0000000000000001.tbl",
+    assert_int_equal(sys->file_open(sys, sys->cwd,
+                                    "store/tables/0000000000000001.tbl",
                                     OS_READ, &file),
                      -ENOENT);
     fixture_reopen(&f);

@@ -114,7 +114,8 @@ static void a_blob_is_durable_when_it_is_put(void **state)
         fixture_reopen(&f);
         assert_int_equal(read_blob(HELLO, 100), PERSIST_OK);
         const os *sys = os_sim_os(f.sim);
-        assert_int_equal(sys->dir_list(sys, "store/tmp", found_one, NULL), 0);
+        assert_int_equal(
+            os_list_in(sys, sys->cwd, "store/tmp", found_one, NULL), 0);
         fixture_end(&f);
     }
 }
@@ -286,14 +287,14 @@ static void a_lost_file_can_be_put_again(void **state)
     put("hello world");
     find_path(HELLO, path);
     const os *sys = os_sim_os(f.sim);
-    assert_int_equal(sys->unlink(sys, path), 0);
+    assert_int_equal(sys->unlink(sys, sys->cwd, path), 0);
     assert_int_equal(read_blob(HELLO, 100), PERSIST_CORRUPT);
     assert_string_equal(f.error.path, path);
     assert_int_equal(put("hello world"), PERSIST_OK);
     assert_int_equal(read_blob(HELLO, 100), PERSIST_OK);
     assert_int_equal(persist_latest(f.store), 1);
     os_file *file;
-    assert_int_equal(sys->file_open(sys, path, OS_WRITE, &file), 0);
+    assert_int_equal(sys->file_open(sys, sys->cwd, path, OS_WRITE, &file), 0);
     assert_int_equal(sys->file_truncate(sys, file, 4), 0);
     sys->file_close(sys, file);
     assert_int_equal(read_blob(HELLO, 100), PERSIST_CORRUPT);

@@ -67,7 +67,7 @@ static void forge_log(slice from, slice to)
     assert_int_equal(from.size, to.size);
     for (unsigned number = 64; number > 0 && place == NULL; number--) {
         snprintf(path, sizeof path, "store/wal/%016x.log", number);
-        if (sys->stat(sys, path, &stat) != 0)
+        if (sys->stat(sys, sys->cwd, path, &stat) != 0)
             continue;
         fixture_load(&f, path, &bytes);
         place = memmem(bytes.data, bytes.size, from.data, from.size);
@@ -94,7 +94,7 @@ static uint64_t table_size(void)
 {
     os_stat stat;
     const os *sys = os_sim_os(f.sim);
-    assert_int_equal(sys->stat(sys, first_table, &stat), 0);
+    assert_int_equal(sys->stat(sys, sys->cwd, first_table, &stat), 0);
     return stat.size;
 }
 
@@ -220,7 +220,8 @@ static void a_missing_table_is_corrupt(void **state)
     fixture_append_many(&f, "s", "d", 3);
     fixture_close(&f);
     sys = os_sim_os(f.sim);
-    assert_int_equal(sys->unlink(sys, "store/tables/0000000000000002.tbl"), 0);
+    assert_int_equal(
+        sys->unlink(sys, sys->cwd, "store/tables/0000000000000002.tbl"), 0);
     assert_int_equal(fixture_open(&f), PERSIST_CORRUPT);
     assert_string_equal(f.error.path, "store/tables/0000000000000002.tbl");
     fixture_end(&f);

@@ -167,8 +167,8 @@ static void a_missing_segment_is_refused(void **state)
                         100);
     fixture_kill(&f);
     const os *sys = os_sim_os(f.sim);
-    assert_int_equal(sys->unlink(sys, SECOND), 0);
-    assert_int_equal(sys->dir_sync(sys, "store/wal"), 0);
+    assert_int_equal(sys->unlink(sys, sys->cwd, SECOND), 0);
+    assert_int_equal(os_sync_in(sys, sys->cwd, "store/wal"), 0);
     expect_corrupt(NULL, 0);
     fixture_end(&f);
 }
@@ -182,8 +182,8 @@ static void a_missing_listed_segment_is_named(void **state)
                         100);
     fixture_close(&f);
     const os *sys = os_sim_os(f.sim);
-    assert_int_equal(sys->unlink(sys, SECOND), 0);
-    assert_int_equal(sys->dir_sync(sys, "store/wal"), 0);
+    assert_int_equal(sys->unlink(sys, sys->cwd, SECOND), 0);
+    assert_int_equal(os_sync_in(sys, sys->cwd, "store/wal"), 0);
     expect_corrupt(SECOND, 0);
     fixture_end(&f);
 }
@@ -280,8 +280,8 @@ static void one_manifest_of_two_is_enough(void **state)
         const os *sys = os_sim_os(f.sim);
         for (int i = 0; i < 2; i++)
             if (lost >> i & 1)
-                assert_int_equal(sys->unlink(sys, paths[i]), 0);
-        assert_int_equal(sys->dir_sync(sys, "store"), 0);
+                assert_int_equal(sys->unlink(sys, sys->cwd, paths[i]), 0);
+        assert_int_equal(os_sync_in(sys, sys->cwd, "store"), 0);
         if (lost == 3) {
             expect_corrupt(NULL, 0);
         } else {
@@ -425,12 +425,13 @@ static void files_that_are_not_ours_stay(void **state)
     }
     const os *sys = os_sim_os(f.sim);
     os_stat stat;
-    assert_int_equal(sys->stat(sys, "store/wal/notes.txt", &stat), 0);
-    assert_int_equal(sys->stat(sys, "store/wal/00000000000000ff.log", &stat),
-                     0);
-    assert_int_equal(sys->stat(sys, "store/tmp/mine", &stat), 0);
-    assert_int_equal(sys->stat(sys, "store/tmp/blob-0000000000000007", &stat),
-                     -ENOENT);
+    assert_int_equal(sys->stat(sys, sys->cwd, "store/wal/notes.txt", &stat), 0);
+    assert_int_equal(
+        sys->stat(sys, sys->cwd, "store/wal/00000000000000ff.log", &stat), 0);
+    assert_int_equal(sys->stat(sys, sys->cwd, "store/tmp/mine", &stat), 0);
+    assert_int_equal(
+        sys->stat(sys, sys->cwd, "store/tmp/blob-0000000000000007", &stat),
+        -ENOENT);
     fixture_end(&f);
 }
 

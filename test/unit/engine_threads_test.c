@@ -309,10 +309,11 @@ static int allocate_slowly(const os *o, os_file *file, uint64_t size)
     return os_posix()->file_allocate(o, file, size);
 }
 
-static int rename_slowly(const os *o, const char *from, const char *to)
+static int rename_slowly(const os *o, const os_dir *from_dir, const char *from,
+                         const os_dir *to_dir, const char *to)
 {
     nap(10 * NAP);
-    return os_posix()->rename(o, from, to);
+    return os_posix()->rename(o, from_dir, from, to_dir, to);
 }
 
 static int set_up_slow(void **state)

@@ -150,6 +150,28 @@ static inline void fixture_append_many(fixture *f, const char *name,
     }
 }
 
+/* ---- the real system -------------------------------------------------- */
+
+/* Makes a folder from a template of mkdtemp, and opens it. */
+static inline os_dir *fixture_folder(char *path)
+{
+    os_dir *out;
+    const os *sys = os_posix();
+    assert_non_null(mkdtemp(path));
+    assert_int_equal(sys->dir_open(sys, sys->cwd, path, &out), 0);
+    return out;
+}
+
+/* Closes it, and removes it with what is in it. */
+static inline void fixture_remove(const os_dir *dir)
+{
+    char command[128];
+    int size = snprintf(command, sizeof command, "rm -rf %s", dir->path);
+    assert_true(size > 0 && (size_t)size < sizeof command);
+    os_posix()->dir_close(os_posix(), (os_dir *)(uintptr_t)dir);
+    assert_int_equal(system(command), 0);
+}
+
 /* ---- looking ---------------------------------------------------------- */
 
 /* Reads a cursor out as "1:data 2:data"; closes it. */
@@ -224,7 +246,7 @@ static inline void fixture_load(fixture *f, const char *path, buf *out)
     os_file *file;
     uint64_t size;
     size_t got;
-    assert_int_equal(sys->file_open(sys, path, OS_READ, &file), 0);
+    assert_int_equal(sys->file_open(sys, sys->cwd, path, OS_READ, &file), 0);
     assert_int_equal(sys->file_size(sys, file, &size), 0);
     buf_clear(out);
     assert_true(buf_reserve(out, size));
@@ -238,8 +260,9 @@ static inline void fixture_patch(fixture *f, const char *path, uint64_t at,
 {
     const os *sys = os_sim_os(f->sim);
     os_file *file;
-    assert_int_equal(
-        sys->file_open(sys, path, OS_READ | OS_WRITE | OS_CREATE, &file), 0);
+    assert_int_equal(sys->file_open(sys, sys->cwd, path,
+                                    OS_READ | OS_WRITE | OS_CREATE, &file),
+                     0);
     assert_int_equal(os_write_all(sys, file, bytes.data, bytes.size, at), 0);
     assert_int_equal(sys->file_sync(sys, file), 0);
     sys->file_close(sys, file);
@@ -260,7 +283,7 @@ static inline void fixture_copy(fixture *f, const char *from, const char *to)
     const os *sys = os_sim_os(f->sim);
     buf bytes = {0};
     fixture_load(f, from, &bytes);
-    sys->unlink(sys, to);
+    sys->unlink(sys, sys->cwd, to);
     fixture_patch(f, to, 0, buf_slice(&bytes));
     buf_release(&bytes);
 }

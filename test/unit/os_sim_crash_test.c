@@ -29,7 +29,7 @@ static os_file *open_file(os_sim *s, const char *path, int flags)
 {
     os_file *file = NULL;
     const os *o = os_sim_os(s);
-    assert_int_equal(o->file_open(o, path, flags, &file), 0);
+    assert_int_equal(o->file_open(o, o->cwd, path, flags, &file), 0);
     return file;
 }
 
@@ -59,7 +59,7 @@ static void sync_file(os_sim *s, os_file *file)
 static void sync_dir(os_sim *s, const char *path)
 {
     const os *o = os_sim_os(s);
-    assert_int_equal(o->dir_sync(o, path), 0);
+    assert_int_equal(os_sync_in(o, o->cwd, path), 0);
 }
 
 /* Reads a whole file as text; "-" when it is not there. */
@@ -68,7 +68,7 @@ static const char *content(os_sim *s, const char *path)
     static char text[4096];
     const os *o = os_sim_os(s);
     os_file *file;
-    if (o->file_open(o, path, OS_READ, &file) != 0)
+    if (o->file_open(o, o->cwd, path, OS_READ, &file) != 0)
         return "-";
     size_t got = 0;
     assert_int_equal(os_read_all(o, file, text, sizeof text - 1, 0, &got), 0);
@@ -182,8 +182,8 @@ static void a_grown_size_may_survive_without_its_bytes(void **state)
 static void a_name_is_durable_after_its_directory(void **state)
 {
     const os *o = os_sim_os(*state);
-    assert_int_equal(o->dir_make(o, "d"), 0);
-    assert_int_equal(o->dir_make(o, "d/"), -EEXIST);
+    assert_int_equal(o->dir_make(o, o->cwd, "d"), 0);
+    assert_int_equal(o->dir_make(o, o->cwd, "d/"), -EEXIST);
     os_file *file = create(*state, "d/f");
     write_at(*state, file, "x", 0);
     sync_file(*state, file);
@@ -191,15 +191,15 @@ static void a_name_is_durable_after_its_directory(void **state)
     assert_string_equal(after(*state, "d/f", SIM_KEEP_NONE, 0), "-");
     sync_dir(*state, "");
     assert_string_equal(after(*state, "d/f", SIM_KEEP_NONE, 0), "x");
-    assert_int_equal(o->rename(o, "d/f", "d/g"), 0);
+    assert_int_equal(o->rename(o, o->cwd, "d/f", o->cwd, "d/g"), 0);
     assert_string_equal(content(*state, "d/f"), "-");
     assert_string_equal(after(*state, "d/g", SIM_KEEP_NONE, 0), "-");
     assert_string_equal(after(*state, "d/f", SIM_KEEP_NONE, 0), "x");
     assert_string_equal(after(*state, "d/g", SIM_KEEP_ALL, 0), "x");
     assert_string_equal(after(*state, "d/f", SIM_KEEP_ALL, 0), "-");
     sync_dir(*state, "d");
-    assert_int_equal(o->unlink(o, "d/g"), 0);
-    assert_int_equal(o->unlink(o, "d/g"), -ENOENT);
+    assert_int_equal(o->unlink(o, o->cwd, "d/g"), 0);
+    assert_int_equal(o->unlink(o, o->cwd, "d/g"), -ENOENT);
     assert_string_equal(after(*state, "d/g", SIM_KEEP_NONE, 0), "x");
     assert_string_equal(after(*state, "d/g", SIM_KEEP_FILES, 0), "x");
     assert_string_equal(after(*state, "d/g", SIM_KEEP_ALL, 0), "-");
@@ -216,7 +216,7 @@ static void a_rename_over_a_file_leaves_one_of_both(void **state)
     sync_dir(*state, "");
     file = create(*state, "tmp");
     write_at(*state, file, "second", 0);
-    assert_int_equal(o->rename(o, "tmp", "m"), 0);
+    assert_int_equal(o->rename(o, o->cwd, "tmp", o->cwd, "m"), 0);
     assert_string_equal(after(*state, "m", SIM_KEEP_NONE, 0), "first");
     assert_string_equal(after(*state, "m", SIM_KEEP_NAMES, 0), "");
     sync_file(*state, file);

@@ -53,7 +53,8 @@ static int64_t open_file(side *s, uint64_t handle, uint64_t name, uint64_t how)
                    ? (s->files[handle] = NULL, 0)
                    : -1;
     s->flags[handle] = flags[how % 3];
-    return s->sys->file_open(s->sys, path, flags[how % 3], &s->files[handle]);
+    return s->sys->file_open(s->sys, s->sys->cwd, path, flags[how % 3],
+                             &s->files[handle]);
 }
 
 /* A call on an open file. */
@@ -96,26 +97,28 @@ static int64_t on_names(side *s, const uint64_t r[4])
     path_of(s, r[2], to);
     switch (r[0] % 6) {
     case 0:
-        rc = s->sys->stat(s->sys, path, &stat);
+        rc = s->sys->stat(s->sys, s->sys->cwd, path, &stat);
         return rc != 0 ? rc : stat.is_dir ? -1000 : (int64_t)stat.size;
     case 1: /* directories are not renamed by the engine */
         if (r[1] % NAMES == 2 || r[2] % NAMES == 2)
             return 0;
-        return s->sys->rename(s->sys, path, to);
+        return s->sys->rename(s->sys, s->sys->cwd, path, s->sys->cwd, to);
     case 2:
-        return r[1] % NAMES == 2 ? 0 : s->sys->unlink(s->sys, path);
+        return r[1] % NAMES == 2 ? 0
+                                 : s->sys->unlink(s->sys, s->sys->cwd, path);
     case 3:
-        return r[1] % NAMES != 2 ? 0 : s->sys->dir_make(s->sys, path);
+        return r[1] % NAMES != 2 ? 0
+                                 : s->sys->dir_make(s->sys, s->sys->cwd, path);
     case 4:
         snprintf(path, sizeof path, "%s%s", s->root,
                  r[1] % 2 == 0 ? "" : "/dir");
-        return s->sys->dir_sync(s->sys, path);
+        return os_sync_in(s->sys, s->sys->cwd, path);
     default:
         snprintf(path, sizeof path, "%s%s", s->root,
                  r[1] % 3 == 0   ? ""
                  : r[1] % 3 == 1 ? "/dir"
                                  : "/no");
-        rc = s->sys->dir_list(s->sys, path, count_names, &sum);
+        rc = os_list_in(s->sys, s->sys->cwd, path, count_names, &sum);
         return rc + (int64_t)sum;
     }
 }
@@ -145,8 +148,10 @@ static void check_lock(const side *s)
     os_file *first, *second;
     path_of(s, 0, path);
     int flags = OS_READ | OS_WRITE | OS_CREATE;
-    assert_int_equal(s->sys->file_open(s->sys, path, flags, &first), 0);
-    assert_int_equal(s->sys->file_open(s->sys, path, flags, &second), 0);
+    assert_int_equal(
+        s->sys->file_open(s->sys, s->sys->cwd, path, flags, &first), 0);
+    assert_int_equal(
+        s->sys->file_open(s->sys, s->sys->cwd, path, flags, &second), 0);
     assert_int_equal(s->sys->file_lock(s->sys, first, &holder), 0);
     assert_int_equal(s->sys->file_lock(s->sys, first, &holder), 0);
     assert_int_equal(s->sys->file_lock(s->sys, second, &holder), -EWOULDBLOCK);
@@ -154,7 +159,7 @@ static void check_lock(const side *s)
     assert_int_equal(s->sys->file_close(s->sys, first), 0);
     assert_int_equal(s->sys->file_lock(s->sys, second, &holder), 0);
     assert_int_equal(s->sys->file_close(s->sys, second), 0);
-    assert_int_equal(s->sys->unlink(s->sys, path), 0);
+    assert_int_equal(s->sys->unlink(s->sys, s->sys->cwd, path), 0);
 }
 
 /* A mapping outlives name and handle, and says when bytes are gone. */
@@ -168,14 +173,16 @@ static void check_map(const side *s)
     path_of(s, 0, path);
     memset(bytes, 'm', SIZE);
     int flags = OS_READ | OS_WRITE | OS_CREATE;
-    assert_int_equal(s->sys->file_open(s->sys, path, flags, &file), 0);
-    assert_int_equal(s->sys->file_open(s->sys, path, flags, &other), 0);
+    assert_int_equal(s->sys->file_open(s->sys, s->sys->cwd, path, flags, &file),
+                     0);
+    assert_int_equal(
+        s->sys->file_open(s->sys, s->sys->cwd, path, flags, &other), 0);
     assert_int_equal(os_write_all(s->sys, file, bytes, SIZE, 0), 0);
     assert_int_equal(s->sys->file_map(s->sys, file, 2 * SIZE, &map), -EIO);
     assert_int_equal(s->sys->file_map(s->sys, file, SIZE, &map), 0);
     assert_int_equal(s->sys->file_map(s->sys, file, SIZE, &second), 0);
     assert_int_equal(s->sys->file_close(s->sys, file), 0);
-    assert_int_equal(s->sys->unlink(s->sys, path), 0);
+    assert_int_equal(s->sys->unlink(s->sys, s->sys->cwd, path), 0);
     assert_int_equal(s->sys->map_load(s->sys, &map, 700, SIZE - 700), 0);
     assert_memory_equal(map.data + 700, bytes + 700, SIZE - 700);
     s->sys->map_release(s->sys, &map);
@@ -196,7 +203,7 @@ static void both_answer_alike(uint64_t seed)
     os_sim *sim = os_sim_new(1);
     side real = {.sys = os_posix(), .root = dir};
     side twin = {.sys = os_sim_os(sim), .root = "root"};
-    assert_int_equal(twin.sys->dir_make(twin.sys, "root"), 0);
+    assert_int_equal(twin.sys->dir_make(twin.sys, twin.sys->cwd, "root"), 0);
     check_lock(&real);
     check_lock(&twin);
     check_map(&real);

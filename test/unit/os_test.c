@@ -146,10 +146,10 @@ static void files_and_names(void **state)
     int count = 0;
     snprintf(a, sizeof a, "%s/a", dir);
     snprintf(b, sizeof b, "%s/b", dir);
-    assert_int_equal(sys->file_open(sys, a, OS_READ, &file), -ENOENT);
+    assert_int_equal(sys->file_open(sys, sys->cwd, a, OS_READ, &file), -ENOENT);
     int flags = OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE;
-    assert_int_equal(sys->file_open(sys, a, flags, &file), 0);
-    assert_int_equal(sys->file_open(sys, a, flags, &again), -EEXIST);
+    assert_int_equal(sys->file_open(sys, sys->cwd, a, flags, &file), 0);
+    assert_int_equal(sys->file_open(sys, sys->cwd, a, flags, &again), -EEXIST);
     assert_int_equal(os_write_all(sys, file, "data", 4, 10), 0);
     assert_int_equal(sys->file_size(sys, file, &size), 0);
     assert_int_equal(size, 14);
@@ -158,19 +158,19 @@ static void files_and_names(void **state)
     assert_int_equal(got, 2);
     assert_int_equal(sys->file_sync(sys, file), 0);
     assert_int_equal(sys->file_close(sys, file), 0);
-    assert_int_equal(sys->rename(sys, a, b), 0);
-    assert_int_equal(sys->dir_sync(sys, dir), 0);
-    assert_int_equal(sys->stat(sys, a, &stat), -ENOENT);
-    assert_int_equal(sys->stat(sys, b, &stat), 0);
+    assert_int_equal(sys->rename(sys, sys->cwd, a, sys->cwd, b), 0);
+    assert_int_equal(os_sync_in(sys, sys->cwd, dir), 0);
+    assert_int_equal(sys->stat(sys, sys->cwd, a, &stat), -ENOENT);
+    assert_int_equal(sys->stat(sys, sys->cwd, b, &stat), 0);
     assert_int_equal(stat.size, 12);
     assert_false(stat.is_dir);
-    assert_int_equal(sys->dir_make(sys, a), 0);
-    assert_int_equal(sys->dir_make(sys, a), -EEXIST);
-    assert_int_equal(sys->dir_list(sys, dir, count_name, &count), 0);
+    assert_int_equal(sys->dir_make(sys, sys->cwd, a), 0);
+    assert_int_equal(sys->dir_make(sys, sys->cwd, a), -EEXIST);
+    assert_int_equal(os_list_in(sys, sys->cwd, dir, count_name, &count), 0);
     assert_int_equal(count, 2);
-    assert_int_equal(sys->dir_list(sys, dir, count_name, &count), 42);
-    assert_int_equal(sys->unlink(sys, b), 0);
-    assert_int_equal(sys->dir_list(sys, b, count_name, &count), -ENOENT);
+    assert_int_equal(os_list_in(sys, sys->cwd, dir, count_name, &count), 42);
+    assert_int_equal(sys->unlink(sys, sys->cwd, b), 0);
+    assert_int_equal(os_list_in(sys, sys->cwd, b, count_name, &count), -ENOENT);
     uint64_t first = 0, second = 0;
     assert_int_equal(sys->random(sys, &first, sizeof first), 0);
     assert_int_equal(sys->random(sys, &second, sizeof second), 0);
@@ -189,8 +189,9 @@ static void allocated_blocks_are_there(void **state)
     struct stat info;
     enum { SIZE = 300000 };
     snprintf(path, sizeof path, "%s/f", dir);
-    assert_int_equal(
-        sys->file_open(sys, path, OS_READ | OS_WRITE | OS_CREATE, &file), 0);
+    assert_int_equal(sys->file_open(sys, sys->cwd, path,
+                                    OS_READ | OS_WRITE | OS_CREATE, &file),
+                     0);
     assert_int_equal(os_write_all(sys, file, "start", 5, 0), 0);
     assert_int_equal(sys->file_allocate(sys, file, SIZE), 0);
     assert_int_equal(stat(path, &info), 0);
@@ -216,8 +217,8 @@ static void a_lock_belongs_to_a_handle(void **state)
     int64_t holder;
     int flags = OS_READ | OS_WRITE | OS_CREATE;
     snprintf(path, sizeof path, "%s/lock", dir);
-    assert_int_equal(sys->file_open(sys, path, flags, &first), 0);
-    assert_int_equal(sys->file_open(sys, path, flags, &second), 0);
+    assert_int_equal(sys->file_open(sys, sys->cwd, path, flags, &first), 0);
+    assert_int_equal(sys->file_open(sys, sys->cwd, path, flags, &second), 0);
     assert_int_equal(sys->file_lock(sys, first, &holder), 0);
     assert_int_equal(sys->file_lock(sys, second, &holder), -EWOULDBLOCK);
     assert_int_equal(holder, getpid());
@@ -240,11 +241,11 @@ static void a_mapping_fails_without_a_signal(void **state)
     int flags = OS_READ | OS_WRITE | OS_CREATE;
     for (size_t i = 0; i < SIZE; i++)
         bytes[i] = (char)(i / 4096 + i);
-    assert_int_equal(sys->file_open(sys, path, flags, &file), 0);
+    assert_int_equal(sys->file_open(sys, sys->cwd, path, flags, &file), 0);
     assert_int_equal(os_write_all(sys, file, bytes, SIZE, 0), 0);
     assert_int_equal(sys->file_map(sys, file, 2 * SIZE, &map), -EIO);
     assert_int_equal(sys->file_map(sys, file, SIZE, &map), 0);
-    assert_int_equal(sys->unlink(sys, path), 0);
+    assert_int_equal(sys->unlink(sys, sys->cwd, path), 0);
     assert_int_equal(sys->map_load(sys, &map, 5000, 1), 0);
     assert_int_equal(sys->map_load(sys, &map, 0, SIZE), 0);
     assert_memory_equal(map.data, bytes, SIZE);
@@ -257,7 +258,8 @@ static void a_mapping_fails_without_a_signal(void **state)
     sys->map_release(sys, &map);
     assert_null(map.data);
     sys->map_release(sys, &map);
-    assert_int_equal(sys->file_open(sys, path, OS_WRITE | OS_CREATE, &file), 0);
+    assert_int_equal(
+        sys->file_open(sys, sys->cwd, path, OS_WRITE | OS_CREATE, &file), 0);
     assert_int_equal(os_write_all(sys, file, bytes, SIZE, 0), 0);
     assert_int_equal(sys->file_map(sys, file, SIZE, &map), -EACCES);
     assert_int_equal(sys->file_close(sys, file), 0);

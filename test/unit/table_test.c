@@ -15,23 +15,27 @@ enum { ENTRIES = 3000, NUMBER = 7, IDENTITY = 99, SMALL_CACHE = 4096 };
 static os_sim *sim;
 static cache blocks;
 static table_place place;
-static uint64_t hole; /* the blocks of a table that is written begin there */
+static os_dir *folder; /* of the place */
+static uint64_t hole;  /* the blocks of a table that is written begin there */
 
 static int set_up(void **state)
 {
     (void)state;
     sim = os_sim_new(1);
     const os *sys = os_sim_os(sim);
-    assert_int_equal(sys->dir_make(sys, "t"), 0);
+    assert_int_equal(sys->dir_make(sys, sys->cwd, "t"), 0);
     cache_init(&blocks, SMALL_CACHE);
-    place = (table_place){sys, "t", IDENTITY};
+    assert_int_equal(sys->dir_open(sys, sys->cwd, "t", &folder), 0);
+    place = (table_place){sys, folder, IDENTITY};
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
+    const os *sys = os_sim_os(sim);
     cache_release(&blocks);
+    sys->dir_close(sys, folder);
     assert_int_equal(os_sim_open_files(sim), 0);
     os_sim_free(sim);
     return 0;
@@ -76,7 +80,8 @@ static table *open_table(void)
     char path[PERSIST_PATH_MAX];
     table *t = NULL;
     assert_int_equal(table_path(&place, NUMBER, path), 0);
-    assert_int_equal(place.sys->stat(place.sys, path, &stat), 0);
+    assert_int_equal(place.sys->stat(place.sys, place.sys->cwd, path, &stat),
+                     0);
     assert_int_equal(table_open(&place, &blocks, NUMBER, stat.size, &t, NULL),
                      PERSIST_OK);
     return t;
@@ -146,7 +151,7 @@ static void what_is_written_is_found(void **state)
         table_unref(t);
         char path[PERSIST_PATH_MAX];
         table_path(&place, NUMBER, path);
-        assert_int_equal(place.sys->unlink(place.sys, path), 0);
+        assert_int_equal(place.sys->unlink(place.sys, place.sys->cwd, path), 0);
         cache_release(&blocks);
         cache_init(&blocks, SMALL_CACHE);
     }
@@ -290,7 +295,7 @@ static void no_lost_bit_goes_unseen(void **state)
     os_sim_refuse_maps(sim, 1);
     char path[PERSIST_PATH_MAX];
     table_path(&place, NUMBER, path);
-    assert_int_equal(place.sys->unlink(place.sys, path), 0);
+    assert_int_equal(place.sys->unlink(place.sys, place.sys->cwd, path), 0);
     lose_each_bit();
 }
 
@@ -351,7 +356,9 @@ static void cut_while_it_is_open(void)
     table_iter i;
     table_path(&place, NUMBER, path);
     table_iter_init(&i, t, TABLE_KEYS, false);
-    assert_int_equal(place.sys->file_open(place.sys, path, OS_WRITE, &file), 0);
+    assert_int_equal(
+        place.sys->file_open(place.sys, place.sys->cwd, path, OS_WRITE, &file),
+        0);
     assert_int_equal(place.sys->file_truncate(place.sys, file, 5000), 0);
     assert_int_equal(place.sys->file_close(place.sys, file), 0);
     assert_int_equal(table_seek(&i, slice_str("k"), &error), PERSIST_CORRUPT);
@@ -365,14 +372,12 @@ static void cut_while_it_is_open(void)
 static void a_table_that_is_cut_is_an_error(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/persist-table-XXXXXX", command[64];
+    char dir[] = "/tmp/persist-table-XXXXXX";
     cut_while_it_is_open();
-    assert_non_null(mkdtemp(dir));
     place.sys = os_posix();
-    place.dir = dir;
+    place.dir = fixture_folder(dir);
     cut_while_it_is_open();
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    assert_int_equal(system(command), 0);
+    fixture_remove(place.dir);
 }
 
 static int refuse_map(const os *sys, os_file *file, uint64_t size, os_map *out)
@@ -385,11 +390,11 @@ static int refuse_map(const os *sys, os_file *file, uint64_t size, os_map *out)
 static void blocks_may_lie_far_behind(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/persist-table-XXXXXX", command[64];
+    char dir[] = "/tmp/persist-table-XXXXXX";
     os reading = *os_posix();
     reading.file_map = refuse_map;
-    assert_non_null(mkdtemp(dir));
-    place.dir = dir;
+    place.sys = os_posix();
+    place.dir = fixture_folder(dir);
     for (int n = 0; n < 8; n++) {
         char path[PERSIST_PATH_MAX];
         table_iter i;
@@ -407,10 +412,9 @@ static void blocks_may_lie_far_behind(void **state)
         cache_release(&blocks);
         cache_init(&blocks, SMALL_CACHE);
         assert_int_equal(table_path(&place, NUMBER, path), 0);
-        assert_int_equal(place.sys->unlink(place.sys, path), 0);
+        assert_int_equal(place.sys->unlink(place.sys, place.sys->cwd, path), 0);
     }
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    assert_int_equal(system(command), 0);
+    fixture_remove(place.dir);
 }
 
 static void a_table_of_another_length_is_refused(void **state)
@@ -424,9 +428,9 @@ static void a_table_of_another_length_is_refused(void **state)
     fixture_load(&f, path, &bytes);
     for (uint64_t size = bytes.size; size-- > 0;) {
         os_file *file;
-        assert_int_equal(
-            place.sys->file_open(place.sys, path, OS_READ | OS_WRITE, &file),
-            0);
+        const os *sys = place.sys;
+        int flags = OS_READ | OS_WRITE;
+        assert_int_equal(sys->file_open(sys, sys->cwd, path, flags, &file), 0);
         assert_int_equal(place.sys->file_truncate(place.sys, file, size), 0);
         place.sys->file_close(place.sys, file);
         assert_int_equal(read_whole(bytes.size, NULL), PERSIST_CORRUPT);

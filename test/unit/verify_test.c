@@ -15,6 +15,7 @@ enum { BLOCK_SIZE = 256 };
 typedef struct forge {
     os_sim *sim;
     const os *sys;
+    os_dir *root, *tables;
     manifest manifest;
     table_writer writer;
     persist_lsn last;
@@ -40,7 +41,11 @@ static void begin(forge *f)
         .path = "store", .create = true, .os = f->sys};
     must(persist_open(&options, &store, &error), &error);
     must(persist_close(store, &error), &error);
-    must(manifest_load(f->sys, "store", &f->manifest, &previous, &error),
+    assert_int_equal(f->sys->dir_open(f->sys, f->sys->cwd, "store", &f->root),
+                     0);
+    assert_int_equal(f->sys->dir_open(f->sys, f->root, "tables", &f->tables),
+                     0);
+    must(manifest_load(f->sys, f->root, &f->manifest, &previous, &error),
          &error);
     manifest_release(&previous);
 }
@@ -48,7 +53,7 @@ static void begin(forge *f)
 static void begin_table(forge *f)
 {
     persist_error error;
-    const table_place place = {f->sys, "store/tables", f->manifest.identity};
+    const table_place place = {f->sys, f->tables, f->manifest.identity};
     must(table_begin(&f->writer, &place, f->manifest.next_table, BLOCK_SIZE,
                      false, 16, &error),
          &error);
@@ -142,7 +147,7 @@ static void end(forge *f, uint64_t streams, uint64_t events,
     f->manifest.events = events;
     f->manifest.next_position = next_position;
     f->manifest.watermark = f->last;
-    must(manifest_store(f->sys, "store", &f->manifest, &renamed, &error),
+    must(manifest_store(f->sys, f->root, &f->manifest, &renamed, &error),
          &error);
     const persist_options options = {.path = "store", .os = f->sys};
     const persist_watcher watcher = {f, note, NULL};
@@ -152,6 +157,8 @@ static void end(forge *f, uint64_t streams, uint64_t events,
     else
         assert_string_equal(f->what, what);
     manifest_release(&f->manifest);
+    f->sys->dir_close(f->sys, f->tables);
+    f->sys->dir_close(f->sys, f->root);
     os_sim_free(f->sim);
 }
 
@@ -333,6 +340,7 @@ static void every_call_fails(void **state)
             /* a mapping that fails is read instead; sizes are a luxury */
             bool harmless = os_sim_faults(sim, SIM_STAT) > 0 ||
                             os_sim_faults(sim, SIM_LIST) > 0 ||
+                            os_sim_faults(sim, SIM_DIR_OPEN) > 0 ||
                             os_sim_faults(sim, SIM_MAP) > 0 ||
                             os_sim_faults(sim, SIM_MAP_LOAD) > 0;
             if (!hit)

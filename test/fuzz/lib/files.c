@@ -13,8 +13,8 @@ static void make_folders(const os *sys, char *path)
         if (*at != '/' || at == path)
             continue;
         *at = '\0';
-        (void)sys->dir_make(sys, path);
-        (void)sys->dir_sync(sys, path);
+        (void)sys->dir_make(sys, sys->cwd, path);
+        (void)os_sync_in(sys, sys->cwd, path);
         *at = '/';
     }
 }
@@ -23,7 +23,8 @@ static void make_file(const os *sys, const char *path, slice bytes,
                       uint64_t size)
 {
     os_file *file;
-    if (sys->file_open(sys, path, OS_READ | OS_WRITE | OS_CREATE, &file) != 0)
+    if (sys->file_open(sys, sys->cwd, path, OS_READ | OS_WRITE | OS_CREATE,
+                       &file) != 0)
         return;
     (void)os_write_all(sys, file, bytes.data, bytes.size, 0);
     (void)sys->file_truncate(sys, file, size);
@@ -59,7 +60,7 @@ void fuzz_files_load(cursor *c, os_sim *sim)
     for (int i = 0; i < FILES_MAX && cursor_left(c) > 0; i++)
         if (!load_one(c, sys))
             break;
-    (void)sys->dir_sync(sys, "/");
+    (void)os_sync_in(sys, sys->cwd, "/");
 }
 
 /* ---- the other way ---------------------------------------------------- */
@@ -74,7 +75,7 @@ static void save_file(const os *sys, const char *path, uint64_t size, buf *out)
 {
     os_file *file;
     buf bytes = {0};
-    int code = sys->file_open(sys, path, OS_READ, &file);
+    int code = sys->file_open(sys, sys->cwd, path, OS_READ, &file);
     CHECK(code == 0 && buf_reserve(&bytes, size + 1));
     code = os_read_all(sys, file, bytes.data, size, 0, &bytes.size);
     CHECK(code == 0 && bytes.size == size);
@@ -94,12 +95,12 @@ static int save_entry(void *context, const char *name)
     char path[PERSIST_PATH_MAX];
     os_stat stat;
     int code = os_join(path, sizeof path, s->dir, name);
-    CHECK(code == 0 && s->sys->stat(s->sys, path, &stat) == 0);
+    CHECK(code == 0 && s->sys->stat(s->sys, s->sys->cwd, path, &stat) == 0);
     saver below = {s->sys, path, s->out};
     if (stat.is_dir) {
         buf_put_str(s->out, path);
         buf_put(s->out, "/\0\0\0", 4);
-        return s->sys->dir_list(s->sys, path, save_entry, &below);
+        return os_list_in(s->sys, s->sys->cwd, path, save_entry, &below);
     }
     save_file(s->sys, path, stat.size, s->out);
     return 0;
@@ -108,6 +109,6 @@ static int save_entry(void *context, const char *name)
 void fuzz_files_save(os_sim *sim, const char *dir, buf *out)
 {
     saver s = {os_sim_os(sim), dir, out};
-    int code = s.sys->dir_list(s.sys, dir, save_entry, &s);
+    int code = os_list_in(s.sys, s.sys->cwd, dir, save_entry, &s);
     CHECK(code == 0 && !out->failed);
 }

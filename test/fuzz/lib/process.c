@@ -76,7 +76,7 @@ int os_file_slurp(const char *path, size_t size_max, buf *out)
 {
     const os *sys = os_posix();
     os_file *file;
-    int code = sys->file_open(sys, path, OS_READ, &file);
+    int code = sys->file_open(sys, sys->cwd, path, OS_READ, &file);
     if (code != 0)
         return code;
     code = slurp(sys, file, size_max, out);

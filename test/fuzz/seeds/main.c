@@ -77,7 +77,7 @@ static void read_file(const os *sys, const char *path, buf *out)
 {
     os_file *file;
     uint64_t size;
-    int code = sys->file_open(sys, path, OS_READ, &file);
+    int code = sys->file_open(sys, sys->cwd, path, OS_READ, &file);
     CHECK(code == 0 && sys->file_size(sys, file, &size) == 0);
     buf_clear(out);
     CHECK(buf_reserve(out, size + 1));
@@ -136,13 +136,16 @@ static void take_table(const os *sys, const char *dir, slice bytes,
     write_format(TABLE_HEADER, slice_of(bytes.data, TABLE_HEADER_SIZE));
     write_format(TABLE_FOOTER, tail);
     write_seed("table", name, slice_of(NULL, 0), bytes);
-    const table_place place = {sys, dir, footer.identity};
+    os_dir *folder;
+    CHECK(sys->dir_open(sys, sys->cwd, dir, &folder) == 0);
+    const table_place place = {sys, folder, footer.identity};
     cache_init(&blocks, 1 << 20);
     CHECK(table_open(&place, &blocks, footer.number, bytes.size, &t, NULL) ==
           PERSIST_OK);
     take_entries(t);
     table_unref(t);
     cache_release(&blocks);
+    sys->dir_close(sys, folder);
 }
 
 typedef struct walk {
@@ -159,10 +162,10 @@ static int take_file(void *context, const char *name)
     uint64_t number;
     buf bytes = {0};
     CHECK(os_join(path, sizeof path, w->dir, name) == 0);
-    CHECK(w->sys->stat(w->sys, path, &stat) == 0);
+    CHECK(w->sys->stat(w->sys, w->sys->cwd, path, &stat) == 0);
     walk below = {w->sys, path, w->shape};
     if (stat.is_dir)
-        return w->sys->dir_list(w->sys, path, take_file, &below);
+        return os_list_in(w->sys, w->sys->cwd, path, take_file, &below);
     read_file(w->sys, path, &bytes);
     snprintf(seed, sizeof seed, "seed-%u-%s", w->shape, name);
     if (manifest_is_name(name))
@@ -213,7 +216,7 @@ static void make(unsigned shape)
     CHECK(persist_close(store, NULL) == PERSIST_OK);
     os_sim *left = killed == NULL ? sim : killed;
     walk w = {os_sim_os(left), "store", shape};
-    CHECK(w.sys->dir_list(w.sys, w.dir, take_file, &w) == 0);
+    CHECK(os_list_in(w.sys, w.sys->cwd, w.dir, take_file, &w) == 0);
     buf files = {0};
     char name[32];
     uint8_t sizes = (uint8_t)(shapes[shape].memtable_size == 1 ? 1 : 0);
