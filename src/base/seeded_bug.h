@@ -73,6 +73,7 @@
     X(REPLY_EARLY, "replies before the sync")                                  \
     X(REFUSAL_EARLY, "lets errors overtake the sync of what they saw")         \
     X(REQUEST_EARLY, "asks the outside before the sync")                       \
+    X(PACE_WITHOUT_END, "makes log segments by all that was ever logged")      \
     X(LOST_SAYS_OK, "says ok to what a failed sync has lost")
 
 enum {

@@ -255,6 +255,7 @@ static void leave(engine *e)
 {
     persist_error ignored; /* the next commit tries again, and tells */
     bool did;
+    plan_trim(e);
     (void)upkeep_freeze(e, &did, &ignored);
     did = did || e->wakes_upkeep;
     e->wakes_upkeep = false;

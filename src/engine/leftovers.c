@@ -110,7 +110,8 @@ static void take_segment(engine *e, uint64_t number)
                 header.identity == place->identity;
     if (!ours && memcmp(bytes, none, sizeof bytes) != 0)
         return;
-    if (!wal_recycle(&e->wal, number))
+    uint64_t size = ours ? header.size : 0;
+    if (!wal_recycle(&e->wal, number, size))
         e->sys->unlink(e->sys, place->dir, os_name(path));
 }
 

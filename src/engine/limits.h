@@ -33,7 +33,7 @@
 #define SEGMENT_SIZE_MIN 4096u
 #define SEGMENT_SIZE_MAX (1u << 30)
 /* The first segment that an opening makes is this part of the usual size; the
- * next ones are so many times what it has written until then. */
+ * next ones, up to the usual size, so many times what it has written. */
 #define SEGMENT_FIRST_SHARE 64u
 #define SEGMENT_GROWTH 4u
 /* A segment that is not of the usual size is a multiple of this. */
@@ -47,6 +47,9 @@
 /* What an edit costs in a record besides its name and data, at most. */
 #define RECORD_EDIT_OVERHEAD 17u
 #define RECORD_BODY_MAX (128u << 20)
+
+/* Room for so many edits of a commit stays from one to the next. */
+#define PLAN_KEPT 1024u
 
 /* Records that wait in memory to be written, two segments of them but no more
  * than this; a bigger one waits alone. */

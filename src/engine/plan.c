@@ -15,7 +15,7 @@ static bool grow_plan(engine *e, size_t count)
 {
     if (count <= e->plan_capacity)
         return true;
-    size_t capacity = count * 2;
+    size_t capacity = count < PLAN_KEPT ? PLAN_KEPT : count;
     memtable_edit *plan = mem_realloc(e->plan, capacity * sizeof *plan);
     if (plan != NULL)
         e->plan = plan;
@@ -26,6 +26,17 @@ static bool grow_plan(engine *e, size_t count)
         return false;
     e->plan_capacity = capacity;
     return true;
+}
+
+void plan_trim(engine *e)
+{
+    if (e->plan_capacity <= PLAN_KEPT)
+        return;
+    mem_free(e->plan);
+    mem_free(e->seqs);
+    e->plan = NULL;
+    e->seqs = NULL;
+    e->plan_capacity = 0;
 }
 
 /* A stream with its mark and floor at this point of the plan. */

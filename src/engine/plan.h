@@ -45,4 +45,7 @@ persist_status plan_commit(commit *, persist_error *);
 /* Drops what only a commit that failed has made. */
 void plan_abandon(commit *);
 
+/* After a commit: gives back what a big one needed. */
+void plan_trim(engine *);
+
 #endif

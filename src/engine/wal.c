@@ -67,19 +67,25 @@ static wal_segment *mark_written(wal *w)
     return list;
 }
 
+/* What one big record needed is not kept. */
+static void empty(const wal *w, buf *b)
+{
+    buf_clear(b);
+    if (b->capacity <= w->buffer_size)
+        return;
+    uint8_t *smaller = mem_realloc(b->data, w->buffer_size);
+    if (smaller != NULL) {
+        b->data = smaller;
+        b->capacity = w->buffer_size;
+    }
+}
+
 static void clear_batch(const wal *w, wal_batch *batch)
 {
     for (size_t i = 0; i < batch->extent_count; i++)
         batch->extents[i].segment->pending--;
     batch->extent_count = 0;
-    buf_clear(&batch->bytes);
-    if (batch->bytes.capacity <= w->buffer_size)
-        return;
-    uint8_t *smaller = mem_realloc(batch->bytes.data, w->buffer_size);
-    if (smaller != NULL) {
-        batch->bytes.data = smaller;
-        batch->bytes.capacity = w->buffer_size;
-    }
+    empty(w, &batch->bytes);
 }
 
 /* ---- waiting ---------------------------------------------------------- */
@@ -228,7 +234,7 @@ persist_status wal_wait(wal *w, persist_lsn lsn, persist_error *error)
 
 buf *wal_begin(wal *w)
 {
-    buf_clear(&w->scratch);
+    empty(w, &w->scratch);
     if (!buf_reserve(&w->scratch, RECORD_HEADER_SIZE))
         return NULL;
     w->scratch.size = RECORD_HEADER_SIZE;

@@ -35,6 +35,12 @@ typedef struct wal_segment {
     struct wal_segment *sync_next; /* the leader's list */
 } wal_segment;
 
+/* A file that is needed no more. */
+typedef struct wal_free_file {
+    uint64_t number;
+    uint64_t size; /* bytes */
+} wal_free_file;
+
 /* A run of bytes of one buffer that belongs at one place. */
 typedef struct wal_extent {
     wal_segment *segment;
@@ -77,7 +83,7 @@ typedef struct wal {
     wal_segment *spares;  /* ready, by number */
     unsigned spare_count;
     uint64_t next_number;
-    uint64_t *free_numbers; /* files that may be recycled */
+    wal_free_file *free_files; /* that may be recycled */
     size_t free_count, free_capacity;
     bool preparing; /* a segment is being made */
     bool awaited;   /* the writer waits for it */
@@ -116,9 +122,9 @@ persist_status wal_open(wal *, const segment_place *, uint64_t segment_size,
                         const manifest *listed, bool resume,
                         uint64_t next_number, persist_error *);
 
-/* Hands over the number of a segment file that is needed no more; false when
- * enough of them wait, or memory is out: then it stays as it is. */
-bool wal_recycle(wal *, uint64_t number);
+/* Hands over a segment file that is needed no more; false when enough of them
+ * wait, it is bigger than usual, or memory is out: then it stays as it is. */
+bool wal_recycle(wal *, uint64_t number, uint64_t size);
 
 /* Starts the thread that keeps segments ready. */
 persist_status wal_start(wal *, persist_error *);
@@ -169,7 +175,7 @@ persist_status wal_describe(wal *, persist_lsn tables_last, bool closing,
  * from it needs; their files may be recycled from now on. */
 void wal_trim(wal *, const manifest *);
 
-/* Deletes files that wait to be recycled but for a few. */
+/* Deletes files that wait to be recycled, but for a few of usual size. */
 void wal_drop_free(wal *, size_t kept);
 
 /* After the manifest that ends an opening: deletes what it and the one before

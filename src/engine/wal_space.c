@@ -35,26 +35,27 @@ void wal_reap(wal *w)
     }
 }
 
-static bool free_number(wal *w, uint64_t number)
+static bool free_file(wal *w, uint64_t number, uint64_t size)
 {
     if (w->free_count == w->free_capacity) {
         size_t capacity = w->free_capacity * 2 + 8;
-        uint64_t *grown =
-            mem_realloc(w->free_numbers, capacity * sizeof *grown);
+        wal_free_file *grown =
+            mem_realloc(w->free_files, capacity * sizeof *grown);
         if (grown == NULL)
             return false;
-        w->free_numbers = grown;
+        w->free_files = grown;
         w->free_capacity = capacity;
     }
-    w->free_numbers[w->free_count++] = number;
+    w->free_files[w->free_count++] = (wal_free_file){number, size};
     return true;
 }
 
-bool wal_recycle(wal *w, uint64_t number)
+bool wal_recycle(wal *w, uint64_t number, uint64_t size)
 {
     pthread_mutex_lock(&w->lock);
     CHECK(number < w->next_number);
-    bool done = w->free_count < SEGMENT_FREE_MAX && free_number(w, number);
+    bool done = w->free_count < SEGMENT_FREE_MAX && size <= w->segment_size &&
+                free_file(w, number, size);
     pthread_mutex_unlock(&w->lock);
     return done;
 }
@@ -72,7 +73,7 @@ static persist_status prepare(wal *w, uint64_t size, wal_segment **out,
     segment->size = size;
     segment->end = SEGMENT_HEADER_SIZE;
     uint64_t recycled =
-        w->free_count == 0 ? 0 : w->free_numbers[--w->free_count];
+        w->free_count == 0 ? 0 : w->free_files[--w->free_count].number;
     pthread_mutex_unlock(&w->lock);
     persist_status status = segment_prepare(&w->place, segment->number, size,
                                             recycled, &segment->file, error);
@@ -86,19 +87,35 @@ static persist_status prepare(wal *w, uint64_t size, wal_segment **out,
     return status;
 }
 
+/* How much room a log that writes as this opening does should have ahead: what
+ * it has written, up to what is ever kept ready. Nothing else is decided by
+ * figures that grow as long as a process lives. */
+static uint64_t pace(const wal *w)
+{
+    uint64_t most = (SEGMENT_SPARES + 1) * w->segment_size;
+    if (SEEDED_BUG(PACE_WITHOUT_END))
+        return w->bytes_logged;
+    return w->bytes_logged < most ? w->bytes_logged : most;
+}
+
 /* Filling a segment costs as much as writing it, and the first commit waits
- * for that: segments begin small, and grow with what an opening writes. */
+ * for that: segments begin small, and grow up to the usual size with what an
+ * opening writes. A record that needs more gets that, and no more. */
 static uint64_t next_size(const wal *w, uint64_t need)
 {
     uint64_t usual = w->segment_size;
-    uint64_t size = w->bytes_logged * SEGMENT_GROWTH;
+    uint64_t size = pace(w) * SEGMENT_GROWTH;
     if (size < usual / SEGMENT_FIRST_SHARE)
         size = usual / SEGMENT_FIRST_SHARE;
+    if (size > usual && !SEEDED_BUG(PACE_WITHOUT_END))
+        size = usual;
     if (size < need)
         size = need;
     size = (size + SEGMENT_ROUND - 1) / SEGMENT_ROUND * SEGMENT_ROUND;
-    CHECK(size >= need && size >= SEGMENT_SIZE_MIN);
-    return size > usual && need <= usual ? usual : size;
+    if (size > usual && need <= usual)
+        size = usual;
+    CHECK(size >= need && size >= SEGMENT_SIZE_MIN && size <= SEGMENT_SIZE_MAX);
+    return size;
 }
 
 /* As much is kept ready as was written, and two segments at the most: a store
@@ -112,7 +129,7 @@ bool wal_wants_spare(const wal *w)
     uint64_t ready = active->size - active->end;
     for (const wal_segment *s = w->spares; s != NULL; s = s->next)
         ready += s->size;
-    return w->spare_count < SEGMENT_SPARES && ready < w->bytes_logged;
+    return w->spare_count < SEGMENT_SPARES && ready < pace(w);
 }
 
 static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
@@ -157,7 +174,7 @@ static wal_segment *next_spare(wal *w)
 static void drop_spare(wal *w)
 {
     wal_segment *spare = next_spare(w);
-    free_number(w, spare->number);
+    free_file(w, spare->number, spare->size);
     close_segment(w, spare);
 }
 
@@ -334,7 +351,7 @@ void wal_close(wal *w)
     buf_release(&w->scratch);
     buf_release(&w->fill.bytes);
     buf_release(&w->flush.bytes);
-    mem_free(w->free_numbers);
+    mem_free(w->free_files);
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->prepared);
     pthread_cond_destroy(&w->work);
@@ -374,7 +391,8 @@ void wal_trim(wal *w, const manifest *m)
         gone < sealed->segment_count &&
         (sealed->segments[gone].last <= tables_last || SEEDED_BUG(TRIM_LIVE)) &&
         !manifest_lists(m, sealed->segments[gone].number) &&
-        free_number(w, sealed->segments[gone].number))
+        free_file(w, sealed->segments[gone].number,
+                  sealed->segments[gone].size))
         gone++;
     pthread_mutex_unlock(&w->lock);
     sealed->segment_count -= gone;
@@ -383,14 +401,27 @@ void wal_trim(wal *w, const manifest *m)
                 sealed->segment_count * sizeof *sealed->segments);
 }
 
+/* With the lock held: takes a file that is not to be kept off the list; 0:
+ * there is none. */
+static uint64_t take_unwanted(wal *w, size_t kept)
+{
+    size_t i = w->free_count;
+    if (w->free_count <= kept)
+        while (i > 0 && w->free_files[i - 1].size <= w->segment_size)
+            i--;
+    if (i == 0)
+        return 0;
+    uint64_t number = w->free_files[i - 1].number;
+    w->free_files[i - 1] = w->free_files[--w->free_count];
+    return number;
+}
+
 void wal_drop_free(wal *w, size_t kept)
 {
     for (;;) {
         char path[PERSIST_PATH_MAX];
-        uint64_t number = 0;
         pthread_mutex_lock(&w->lock);
-        if (w->free_count > kept)
-            number = w->free_numbers[--w->free_count];
+        uint64_t number = take_unwanted(w, kept);
         pthread_mutex_unlock(&w->lock);
         if (number == 0)
             return;

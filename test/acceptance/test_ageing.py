@@ -1,0 +1,24 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# A server that has written much is like one that has just begun.
+import os
+
+from client import Case, main
+
+LOOP = ('(let loop ((i 0)) (if (< i %d) (begin (perform {:op "persist/kv-put" '
+        ':args (list "k" "%s")}) (loop (inc i))) i))')
+
+
+class Ageing(Case):
+    def test_a_log_file_is_as_large_as_its_record_needs(self):
+        s = self.serve(flags=["--segment", "64K", "--memtable", "256K"])
+        self.assertEqual(s.eval(LOOP % (400, "x" * 50000)), "400")
+        s.eval(LOOP % (1, "y" * 1000000))
+        log = os.path.join(self.store, "wal")
+        largest = max(os.path.getsize(os.path.join(log, name))
+                      for name in os.listdir(log))
+        self.assertLess(largest, 1100000)
+
+
+if __name__ == "__main__":
+    main()
