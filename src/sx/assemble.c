@@ -47,6 +47,31 @@ static const unit *closure_unit(sx *m, const ir *i)
     return &((unit *)compiler_of(m)->units.items)[i->a];
 }
 
+/* Boxes to be made when a body begins: the next local that lives in one. */
+static const variable *next_boxed(sx *m, uint32_t local)
+{
+    for (; local != NOTHING; local = variable_at(m, local)->outer) {
+        if (variable_at(m, local)->boxed)
+            return variable_at(m, local);
+    }
+    return NULL;
+}
+
+static const variable *first_boxed(sx *m, const ir *i)
+{
+    CHECK(variable_at(m, i->a)->kind == VARIABLE_BODY);
+    return next_boxed(m, variable_at(m, i->a)->slot);
+}
+
+static uint32_t count_boxed(sx *m, const ir *i)
+{
+    uint32_t count = 0;
+    const variable *v = first_boxed(m, i);
+    for (; v != NULL; v = next_boxed(m, v->outer))
+        count++;
+    return count;
+}
+
 /* How many instructions one becomes. */
 static uint32_t expanded(sx *m, const ir *i)
 {
@@ -57,8 +82,8 @@ static uint32_t expanded(sx *m, const ir *i)
     case IR_BIND:
         v = variable_at(m, i->a);
         return !v->boxed ? 0 : v->kind == VARIABLE_SELF ? 4 : 1;
-    case IR_NEW_BOX:
-        return variable_at(m, i->a)->boxed ? 1 : 0;
+    case IR_BODY:
+        return count_boxed(m, i);
     case IR_CLOSURE:
         return 1 + (uint32_t)closure_unit(m, i)->captures.count;
     default:
@@ -72,6 +97,17 @@ static bool add_name(sx *m, uint32_t v, uint32_t *out)
     return add_constant(m, value_symbol(variable_at(m, v)->name), out);
 }
 
+static bool add_local_names(sx *m, uint32_t body)
+{
+    uint32_t i = variable_at(m, body)->slot;
+    for (; i != NOTHING; i = variable_at(m, i)->outer) {
+        if (variable_at(m, i)->boxed &&
+            !add_name(m, i, &variable_at(m, i)->constant))
+            return false;
+    }
+    return true;
+}
+
 /* Adds the constants that only assembling needs to know of. */
 static bool add_late_constants(sx *m, unit *u)
 {
@@ -79,8 +115,10 @@ static bool add_late_constants(sx *m, unit *u)
     for (size_t n = 0; n < u->code.count; n++) {
         ir *i = &((ir *)u->code.items)[n];
         bool added = true;
-        if (i->op == IR_GET || i->op == IR_BIND || i->op == IR_NEW_BOX)
+        if (i->op == IR_GET || i->op == IR_BIND)
             added = add_name(m, i->a, &i->b);
+        else if (i->op == IR_BODY)
+            added = add_local_names(m, i->a);
         else if (i->op == IR_CLOSURE)
             added = add_constant(m, closure_unit(m, i)->made, &i->b);
         if (!added)
@@ -165,16 +203,21 @@ static void put_bind(assembler *a, const ir *i)
     uint32_t slot = slot_of(a->unit, v);
     if (!v->boxed)
         return;
-    if (i->op == IR_NEW_BOX) {
-        put(a, op_new_box, slot, i->b);
-        return;
-    }
     if (v->kind == VARIABLE_SELF) {
         put(a, op_self, 0, 0);
         put(a, op_set_local, slot, 0);
         put(a, op_pop, 0, 0);
     }
     put(a, op_box_local, slot, i->b);
+}
+
+static void put_body(assembler *a, const ir *i)
+{
+    const variable *v = first_boxed(a->m, i);
+    for (; v != NULL; v = next_boxed(a->m, v->outer)) {
+        CHECK(v->unit == a->number);
+        put(a, op_new_box, slot_of(a->unit, v), v->constant);
+    }
 }
 
 static void put_closure(assembler *a, const ir *i)
@@ -213,8 +256,10 @@ static void put_instr(assembler *a, const ir *i)
         put_set(a, i);
         break;
     case IR_BIND:
-    case IR_NEW_BOX:
         put_bind(a, i);
+        break;
+    case IR_BODY:
+        put_body(a, i);
         break;
     case IR_GLOBAL:
     case IR_SET_GLOBAL:
@@ -331,7 +376,9 @@ prim_status assemble(sx *m, value *out)
 {
     const compiler *c = compiler_of(m);
     CHECK(c->tasks.count == 0 && c->units.count > 0);
-    CHECK(c->bodies == 0 && c->visible.count == 0);
+    CHECK(c->body == NOTHING && c->scope == NOTHING);
+    if (!resolve_names(m))
+        return PRIM_FAILED;
     m->error.status = PERSIST_OK;
     for (uint32_t n = (uint32_t)c->units.count; n-- > 0;) {
         const unit *u = &((unit *)c->units.items)[n];

@@ -79,30 +79,27 @@ bool push_forms(sx *m, value body, uint32_t from, bool tail)
         m, (task){.run = run_forms, .form = body, .a = from, .tail = tail});
 }
 
-/* a: what the scope was, b: how many variables were visible. */
-static bool run_close_body(sx *m, const task *t)
+/* a: what the scope was, b: the body. */
+static bool run_leave(sx *m, const task *t)
 {
-    compiler *c = m->compiler;
-    CHECK(c->bodies > 0 && c->visible.count >= t->b);
-    c->visible.count = t->b;
-    c->scope = t->a;
-    c->bodies--;
+    m->compiler->scope = t->a;
+    m->compiler->body = t->b;
     return true;
+}
+
+bool push_leave(sx *m)
+{
+    const compiler *c = m->compiler;
+    return push_task(m, (task){.run = run_leave,
+                               .form = VALUE_NIL,
+                               .a = c->scope,
+                               .b = c->body});
 }
 
 static bool run_body(sx *m, const task *t)
 {
-    compiler *c = m->compiler;
-    uint32_t visible = (uint32_t)c->visible.count;
-    CHECK(c->scope <= visible);
-    if (!push_task(m, (task){.run = run_close_body,
-                             .form = VALUE_NIL,
-                             .a = c->scope,
-                             .b = visible}))
-        return false;
-    c->scope = visible;
-    c->bodies++;
-    return declare_definitions(m, t->form, t->a) &&
+    return push_leave(m) && begin_body(m) &&
+           declare_definitions(m, t->form, t->a) &&
            push_forms(m, t->form, t->a, t->tail);
 }
 
@@ -117,17 +114,10 @@ bool push_body(sx *m, value body, uint32_t from, bool tail)
 
 static bool compile_symbol(sx *m, value v)
 {
-    CHECK(is_symbol(v));
-    uint32_t i;
-    bool found;
-    if (!resolve(m, name_of(v), &i, &found))
-        return false;
-    if (found)
-        return emit(m, IR_GET, i, 0, 1);
-    if (dict_entry(dict_of(m->forms), name_of(v)) != NULL)
+    if (form_of(m, v) != NULL)
         return syntax_failed(m, "%s is a special form, not a value",
                              name_of(v)->bytes);
-    return add_global(m, name_of(v), &i) && emit(m, IR_GLOBAL, i, 0, 1);
+    return emit_name(m, IR_NAME, name_of(v), 1);
 }
 
 /* Element a of a call and what follows it. */
@@ -161,8 +151,7 @@ static bool run_dict(sx *m, const task *t)
            emit_end(m, t->tail);
 }
 
-/* The macro that a name means, if any. */
-static bool find_macro(sx *m, value head, value *out)
+bool find_macro(sx *m, value head, value *out)
 {
     if (!is_symbol(head) || is_local(m, name_of(head)))
         return false;
@@ -313,9 +302,10 @@ bool compiler_open(sx *m)
     c->tasks.item_size = sizeof(task);
     c->units.item_size = sizeof(unit);
     c->variables.item_size = sizeof(variable);
-    c->visible.item_size = sizeof(uint32_t);
+    c->references.item_size = sizeof(reference);
     c->roots.item_size = sizeof(value);
     c->expander = c->macro_form = VALUE_NIL;
+    c->scope = c->body = NOTHING;
     return true;
 }
 
@@ -329,16 +319,19 @@ void compiler_reset(sx *m)
         walk_release(m, &units[i].captures);
     }
     const variable *variables = c->variables.items;
-    for (size_t i = 0; i < c->variables.count; i++)
-        variables[i].name->head.flags &= (uint8_t)~FLAG_VARIABLE;
-    walk_stack *all[] = {&c->tasks, &c->units, &c->variables, &c->visible,
+    for (size_t i = 0; i < c->variables.count; i++) {
+        if (variables[i].kind != VARIABLE_BODY)
+            variables[i].name->head.flags &= (uint8_t)~FLAG_VARIABLE;
+    }
+    walk_stack *all[] = {&c->tasks, &c->units, &c->variables, &c->references,
                          &c->roots};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         all[i]->count = 0;
         if (all[i]->capacity > 1024)
             walk_release(m, all[i]);
     }
-    c->unit = c->scope = c->bodies = 0;
+    c->unit = 0;
+    c->scope = c->body = NOTHING;
     c->waiting = false;
     c->expander = c->macro_form = VALUE_NIL;
     c->name = NULL;
@@ -353,7 +346,7 @@ void compiler_close(sx *m)
     walk_release(m, &c->tasks);
     walk_release(m, &c->units);
     walk_release(m, &c->variables);
-    walk_release(m, &c->visible);
+    walk_release(m, &c->references);
     walk_release(m, &c->roots);
     mem_free(c);
     m->compiler = NULL;
@@ -404,4 +397,7 @@ void compiler_mark(sx *m)
     const variable *variables = c->variables.items;
     for (size_t i = 0; i < c->variables.count; i++)
         mark_name(m, variables[i].name);
+    const reference *references = c->references.items;
+    for (size_t i = 0; i < c->references.count; i++)
+        mark_name(m, references[i].name);
 }

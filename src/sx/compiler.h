@@ -8,10 +8,14 @@
  * known which variables are assigned, and units are assembled into code, the
  * innermost first.
  *
+ * A definition may stand anywhere in a body, or come out of a macro, behind
+ * uses of its name. So a name is emitted as a reference to what was in scope,
+ * and what it means is looked up when the whole form is compiled.
+ *
  * Variables live on the stack, and closures copy what they capture. A variable
- * that is assigned by set!, or captured before it is defined, lives in a box;
- * so a continuation that is entered twice sees assignments, and else may copy
- * the stack. */
+ * that is assigned by set!, or captured before it is defined, lives in a box,
+ * which is made where its body begins; so a continuation that is entered twice
+ * sees assignments, and else may copy the stack. */
 #ifndef SX_COMPILER_H
 #define SX_COMPILER_H
 
@@ -21,12 +25,14 @@
 typedef enum ir_op {
     IR_CONSTANT,   /* a: constant */
     IR_EMPTY_LIST, /* */
+    IR_NAME,       /* a: reference; becomes IR_GET or IR_GLOBAL */
+    IR_SET_NAME,   /* the same for set! */
     IR_GET,        /* a: variable */
     IR_SET,
     IR_DEFINE,
-    IR_BIND,    /* the variable's value is in its slot: box it if need be */
-    IR_NEW_BOX, /* the variable's scope begins: the same, unbound */
-    IR_GLOBAL,  /* a: constant, the box */
+    IR_BIND,   /* the variable's value is in its slot: box it if need be */
+    IR_BODY,   /* a: the body that begins: unbound boxes for its locals */
+    IR_GLOBAL, /* a: constant, the box */
     IR_SET_GLOBAL,
     IR_DEFINE_GLOBAL,
     IR_DEFINE_MACRO,
@@ -60,16 +66,30 @@ typedef enum variable_kind {
     VARIABLE_TEMP,  /* slot: its height above the frame's locals */
     VARIABLE_LOCAL, /* slot: its number among the locals */
     VARIABLE_SELF,  /* the lambda that runs; slot: as local, once assigned */
+    VARIABLE_BODY,  /* none: stands for the locals of a body, and has no name;
+                       slot: the newest of them */
 } variable_kind;
+
+enum { NOTHING = UINT32_MAX }; /* in place of a variable: the globals */
 
 typedef struct variable {
     string *name;
     uint32_t unit;
+    uint32_t outer; /* what is in scope around it; of a local: the one of its
+                       body before it */
     uint32_t slot;
+    uint32_t defined;  /* of a local: how many references came before its first
+                          definition */
+    uint32_t constant; /* of a local: its name, when the unit is assembled */
     variable_kind kind;
     bool boxed;
-    bool ready; /* defined by what was compiled so far */
 } variable;
+
+/* A name that was met, and the innermost variable in scope there. */
+typedef struct reference {
+    string *name;
+    uint32_t scope;
+} reference;
 
 /* A lambda in the making. */
 typedef struct unit {
@@ -102,11 +122,11 @@ typedef struct compiler {
     walk_stack tasks;
     walk_stack units;
     walk_stack variables;
-    walk_stack visible; /* of uint32_t: variables in scope, innermost last */
-    walk_stack roots;   /* of value: the form and what macros made of it */
-    uint32_t unit;      /* the current one */
-    uint32_t scope;     /* visible.count where the current body began */
-    uint32_t bodies;    /* bodies around the current form: 0 at top level */
+    walk_stack references;
+    walk_stack roots; /* of value: the form and what macros made of it */
+    uint32_t unit;    /* the current one */
+    uint32_t scope;   /* the innermost variable, or NOTHING */
+    uint32_t body;    /* the innermost body; NOTHING at top level */
     /* a macro call that waits for its expansion */
     bool waiting;
     int64_t serial; /* which one: a continuation may come back too late */
@@ -158,6 +178,10 @@ bool push_body(sx *, value body, uint32_t from, bool tail);
 bool push_forms(sx *, value body, uint32_t from, bool tail);
 /* Emits a return if tail. */
 bool push_return(sx *, bool tail);
+/* The macro that the head of a list means, if any. */
+bool find_macro(sx *, value head, value *out);
+/* Restores the scope and the body of now. */
+bool push_leave(sx *);
 /* Emits an instruction that changes the height of the stack by delta. */
 bool push_emit(sx *, ir_op, uint32_t a, int delta);
 bool syntax_failed(sx *, const char *format, ...)
@@ -185,14 +209,20 @@ uint32_t new_label(sx *);
 bool add_global(sx *, string *name, uint32_t *out);
 
 /* Makes a name mean a new variable of the current unit, *out, until the scope
- * is left; false: `limit`. */
+ * is left; a local belongs to the current body. False: `limit`. */
 bool declare(sx *, string *name, variable_kind, uint32_t slot, uint32_t *out);
 /* A variable by its number; the pointer holds until the next declare. */
 variable *variable_at(sx *, uint32_t);
-/* The variable that a name means here, captured by every unit on the way;
- * false in *found: a global. */
-bool resolve(sx *, string *name, uint32_t *out, bool *found);
-/* Whether a name means a variable here. */
+/* Begins a body, for definitions to belong to; false: `limit`. */
+bool begin_body(sx *);
+/* A local of the current body, not of one around it. */
+bool find_in_body(sx *, const string *name, uint32_t *out);
+/* Emits IR_NAME or IR_SET_NAME for a name; false: `limit`. */
+bool emit_name(sx *, ir_op, string *name, int delta);
+/* Finds out what all names mean, and captures variables on the way. Can be run
+ * again. False: `limit`. */
+bool resolve_names(sx *);
+/* Whether a name means a variable here, as far as is known. */
 bool is_local(sx *, string *name);
 /* Notes that a variable is set more than once: it must live in a box. */
 void mark_assigned(sx *, variable *);

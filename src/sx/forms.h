@@ -27,19 +27,18 @@ bool compile_guard(sx *, const task *);
 
 /* Declares the definitions in the forms of a body. */
 bool declare_definitions(sx *, value body, uint32_t from);
-/* Declares a name of the current body; its box, if it needs one, is made
- * here. */
+/* Declares a name of the current body. */
 bool declare_local(sx *, string *name, uint32_t *out);
 /* What becomes of the value of a definition: a global or a local. */
 bool push_defined(sx *, string *name, bool tail);
 /* Declares the next parameter of the current unit. */
 bool declare_param(sx *, value name);
-/* Boxes the variables that are visible from first on, where need be. */
-bool bind_params(sx *, size_t first);
-/* Ends a lambda and makes the closure. a: how many variables were visible. */
+/* Boxes the variables that came into scope since outer, where need be. */
+bool bind_params(sx *, uint32_t outer);
+/* Ends a lambda and makes the closure. a: what the scope was. */
 bool run_end_lambda(sx *, const task *);
-/* Takes variables off: a: how many were visible, b: how many to take from
- * below the result. */
+/* Takes variables off: a: what the scope was, b: how many to take from below
+ * the result. */
 bool run_unbind(sx *, const task *);
 bool wants_name(sx *, const char *form, value);
 

@@ -20,26 +20,7 @@ bool wants_name(sx *m, const char *form, value v)
 
 bool declare_local(sx *m, string *name, uint32_t *out)
 {
-    CHECK(compiler_of(m)->bodies > 0);
-    uint32_t slot = current_unit(m)->locals++;
-    return declare(m, name, VARIABLE_LOCAL, slot, out) &&
-           emit(m, IR_NEW_BOX, *out, 0, 0);
-}
-
-/* A definition of the current body, not of one around it. */
-static bool find_in_body(sx *m, const string *name, uint32_t *out)
-{
-    const compiler *c = compiler_of(m);
-    CHECK(c->scope <= c->visible.count);
-    const uint32_t *visible = c->visible.items;
-    for (size_t i = c->visible.count; i-- > c->scope;) {
-        const variable *v = variable_at(m, visible[i]);
-        if (v->name == name && v->kind == VARIABLE_LOCAL) {
-            *out = visible[i];
-            return true;
-        }
-    }
-    return false;
+    return declare(m, name, VARIABLE_LOCAL, current_unit(m)->locals++, out);
 }
 
 /* The name that a form (define name ...) or (define (name ...) ...) defines;
@@ -54,33 +35,40 @@ static string *defined_name(value form)
     return is_symbol(what) ? name_of(what) : NULL;
 }
 
-/* Forms whose definitions belong to the body around them. */
-static bool is_transparent(const special_form *f)
+/* Forms that have bodies of their own, or are data. */
+static bool is_opaque(const special_form *f)
 {
-    static const char *const names[] = {"begin", "do", "when", "unless", "if"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(f->name, names[i]) == 0)
+    static const form_fn all[] = {
+        compile_quote, compile_quasiquote, compile_lambda, compile_define_macro,
+        compile_let,   compile_letrec,     compile_guard};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (f->compile == all[i])
             return true;
     }
     return false;
 }
 
-/* Declares what a form defines, or puts what is in it on the stack. */
+/* Declares what a form defines, and puts what is in it on the stack. What
+ * comes out of macros is found only when it is compiled: too late to stand for
+ * a macro of the same name, which is all that it matters for. */
 static bool look_for_definitions(sx *m, value v, walk_stack *w)
 {
     CHECK(w->item_size == sizeof(value));
     if (!is_list(v) || form_size(v) == 0)
         return true;
     const special_form *f = form_of(m, form_at(v, 0));
-    if (f == NULL)
+    value ignored;
+    if (f == NULL ? find_macro(m, form_at(v, 0), &ignored) : is_opaque(f))
         return true;
-    string *name = f->compile == compile_define ? defined_name(v) : NULL;
-    uint32_t ignored;
-    if (name != NULL && !find_in_body(m, name, &ignored))
-        return declare_local(m, name, &ignored);
-    if (!is_transparent(f))
-        return true;
-    for (uint32_t i = form_size(v); i-- > 1;) {
+    bool defines = f != NULL && f->compile == compile_define;
+    string *name = defines ? defined_name(v) : NULL;
+    uint32_t made;
+    if (name != NULL && !find_in_body(m, name, &made) &&
+        !declare_local(m, name, &made))
+        return false;
+    if (name != NULL && is_list(form_at(v, 1)))
+        return true; /* the rest is the body of a lambda */
+    for (uint32_t i = form_size(v); i-- > 0;) {
         if (!compiler_grow(m, w))
             return false;
         ((value *)w->items)[w->count++] = form_at(v, i);
@@ -127,16 +115,17 @@ static bool run_defined(sx *m, const task *t)
 {
     variable *v = variable_at(m, t->a);
     CHECK(v->kind == VARIABLE_LOCAL && v->unit == compiler_of(m)->unit);
-    if (v->ready)
+    if (v->defined != UINT32_MAX)
         mark_assigned(m, v); /* for the second time */
-    v->ready = true;
+    else
+        v->defined = (uint32_t)compiler_of(m)->references.count;
     return emit(m, IR_DEFINE, t->a, 0, 0) && emit_end(m, t->tail);
 }
 
 bool push_defined(sx *m, string *name, bool tail)
 {
     uint32_t i;
-    if (compiler_of(m)->bodies == 0)
+    if (compiler_of(m)->body == NOTHING)
         return add_global(m, name, &i) && push_return(m, tail) &&
                push_emit(m, IR_DEFINE_GLOBAL, i, 0);
     if (!find_in_body(m, name, &i) && !declare_local(m, name, &i))
@@ -177,21 +166,20 @@ bool compile_define_macro(sx *m, const task *t)
            push_lambda(m, t->form, 2, 0, name_of(head), false);
 }
 
+static bool run_set(sx *m, const task *t)
+{
+    return emit_name(m, IR_SET_NAME, t->name, 0);
+}
+
 bool compile_set(sx *m, const task *t)
 {
     value head = form_at(t->form, 1);
-    uint32_t i;
-    bool found;
     if (!is_symbol(head))
         return wants_name(m, "set!", head);
-    if (!resolve(m, name_of(head), &i, &found))
-        return false;
-    if (found)
-        mark_assigned(m, variable_at(m, i));
-    else if (!add_global(m, name_of(head), &i))
-        return false;
     return push_return(m, t->tail) &&
-           push_emit(m, found ? IR_SET : IR_SET_GLOBAL, i, 0) &&
+           push_task(m, (task){.run = run_set,
+                               .form = VALUE_NIL,
+                               .name = name_of(head)}) &&
            push_expr(m, form_at(t->form, 2), false);
 }
 
@@ -203,12 +191,11 @@ bool declare_param(sx *m, value v)
     CHECK(u->depth == 0 && u->locals == 0); /* nothing runs before */
     if (!is_symbol(v))
         return wants_name(m, "parameters", v);
-    uint32_t i;
-    const compiler *c = compiler_of(m);
-    const uint32_t *visible = c->visible.items;
-    for (size_t n = c->visible.count; n-- > 0;) {
-        const variable *old = variable_at(m, visible[n]);
-        if (old->unit != c->unit || old->kind != VARIABLE_PARAM)
+    const variable *old;
+    uint32_t i = compiler_of(m)->scope;
+    for (; i != NOTHING; i = old->outer) {
+        old = variable_at(m, i);
+        if (old->unit != compiler_of(m)->unit || old->kind != VARIABLE_PARAM)
             break;
         if (old->name == name_of(v))
             return syntax_failed(m, "parameters: %s is there twice",
@@ -234,12 +221,12 @@ static bool declare_params(sx *m, value params, uint32_t from)
     return true;
 }
 
-bool bind_params(sx *m, size_t first)
+bool bind_params(sx *m, uint32_t outer)
 {
-    const compiler *c = compiler_of(m);
-    CHECK(first <= c->visible.count);
-    for (size_t i = first; i < c->visible.count; i++) {
-        if (!emit(m, IR_BIND, ((uint32_t *)c->visible.items)[i], 0, 0))
+    uint32_t i = compiler_of(m)->scope;
+    for (; i != outer; i = variable_at(m, i)->outer) {
+        CHECK(i != NOTHING);
+        if (!emit(m, IR_BIND, i, 0, 0))
             return false;
     }
     return true;
@@ -249,8 +236,7 @@ bool run_end_lambda(sx *m, const task *t)
 {
     uint32_t made;
     CHECK(current_unit(m)->depth == 1); /* the value that is returned */
-    CHECK(compiler_of(m)->visible.count >= t->a);
-    compiler_of(m)->visible.count = t->a;
+    compiler_of(m)->scope = t->a;
     end_unit(m, &made);
     return emit(m, IR_CLOSURE, made, 0, 1) && emit_end(m, t->tail);
 }
@@ -262,12 +248,12 @@ static bool run_lambda(sx *m, const task *t)
     if (!is_list(params))
         return syntax_failed(m, "fn: parameters must be a list, not %s",
                              brief(m, params));
-    size_t first = compiler_of(m)->visible.count;
+    uint32_t outer = compiler_of(m)->scope;
     return begin_unit(m, t->name) && declare_params(m, params, t->b) &&
-           bind_params(m, first) &&
+           bind_params(m, outer) &&
            push_task(m, (task){.run = run_end_lambda,
                                .form = VALUE_NIL,
-                               .a = (uint32_t)first,
+                               .a = outer,
                                .tail = t->tail}) &&
            push_body(m, t->form, t->a + 1, true);
 }

@@ -63,8 +63,7 @@ static bool run_bind(sx *m, const task *t)
 
 bool run_unbind(sx *m, const task *t)
 {
-    CHECK(compiler_of(m)->visible.count >= t->a);
-    compiler_of(m)->visible.count = t->a;
+    compiler_of(m)->scope = t->a;
     if (t->b == 0)
         return true;
     if (!t->tail)
@@ -78,7 +77,7 @@ static bool push_unbind(sx *m, uint32_t count, bool tail)
 {
     return push_task(m, (task){.run = run_unbind,
                                .form = VALUE_NIL,
-                               .a = (uint32_t)compiler_of(m)->visible.count,
+                               .a = compiler_of(m)->scope,
                                .b = count,
                                .tail = tail});
 }
@@ -123,7 +122,7 @@ static bool run_self_lambda(sx *m, const task *t)
     CHECK(is_symbol(form_at(t->form, 1)) && form_size(t->form) >= 4);
     value form = t->form;
     bindings b;
-    size_t first = compiler_of(m)->visible.count;
+    uint32_t outer = compiler_of(m)->scope;
     uint32_t i;
     string *name = name_of(form_at(form, 1));
     if (!read_bindings(m, "let", form_at(form, 2), &b) ||
@@ -133,10 +132,10 @@ static bool run_self_lambda(sx *m, const task *t)
         if (!declare_param(m, value_symbol(binding_name(&b, n))))
             return false;
     }
-    return bind_params(m, first) &&
-           push_task(m, (task){.run = run_end_lambda,
-                               .form = VALUE_NIL,
-                               .a = (uint32_t)first}) &&
+    return bind_params(m, outer) &&
+           push_task(
+               m,
+               (task){.run = run_end_lambda, .form = VALUE_NIL, .a = outer}) &&
            push_body(m, form, 3, true);
 }
 
@@ -165,31 +164,13 @@ static bool run_self(sx *m, const task *t)
 
 /* ---- letrec ----------------------------------------------------------- */
 
-/* a: what the scope was, b: how many variables were visible. */
-static bool run_end_letrec(sx *m, const task *t)
-{
-    compiler *c = compiler_of(m);
-    CHECK(c->bodies > 0 && c->visible.count >= t->b);
-    c->visible.count = t->b;
-    c->scope = t->a;
-    c->bodies--;
-    return true;
-}
-
 bool compile_letrec(sx *m, const task *t)
 {
-    compiler *c = compiler_of(m);
     bindings b;
     uint32_t v;
     if (!read_bindings(m, "letrec", form_at(t->form, 1), &b) ||
-        !push_task(m, (task){.run = run_end_letrec,
-                             .form = VALUE_NIL,
-                             .a = c->scope,
-                             .b = (uint32_t)c->visible.count}))
+        !push_leave(m) || !begin_body(m))
         return false;
-    c->scope = (uint32_t)c->visible.count;
-    c->bodies++;
-    CHECK(c->bodies > 0);
     for (uint32_t i = 0; i < b.count; i++) {
         if (!declare_local(m, binding_name(&b, i), &v))
             return false;

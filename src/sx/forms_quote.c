@@ -139,7 +139,7 @@ static bool run_handler(sx *m, const task *t)
                     .tail = t->tail};
     task unbind = {.run = run_unbind,
                    .form = VALUE_NIL,
-                   .a = (uint32_t)compiler_of(m)->visible.count,
+                   .a = compiler_of(m)->scope,
                    .b = 1,
                    .tail = t->tail};
     CHECK(is_symbol(form_at(clauses.form, 0)));

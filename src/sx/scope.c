@@ -114,43 +114,98 @@ bool add_global(sx *m, string *name, uint32_t *out)
 
 /* ---- variables -------------------------------------------------------- */
 
+static bool add_variable(sx *m, variable v, uint32_t *out)
+{
+    walk_stack *w = &m->compiler->variables;
+    if (!compiler_grow(m, w))
+        return false;
+    *out = (uint32_t)w->count++;
+    v.unit = m->compiler->unit;
+    v.defined = UINT32_MAX;
+    *variable_at(m, *out) = v;
+    return true;
+}
+
 bool declare(sx *m, string *name, variable_kind kind, uint32_t slot,
              uint32_t *out)
 {
     CHECK((name->head.flags & FLAG_INTERNED) != 0);
     compiler *c = m->compiler;
-    if (!compiler_grow(m, &c->variables) || !compiler_grow(m, &c->visible))
+    bool local = kind == VARIABLE_LOCAL;
+    uint32_t outer = local ? variable_at(m, c->body)->slot : c->scope;
+    variable v = {.name = name, .outer = outer, .slot = slot, .kind = kind};
+    if (!add_variable(m, v, out))
         return false;
-    *out = (uint32_t)c->variables.count++;
     name->head.flags |= FLAG_VARIABLE;
-    *variable_at(m, *out) = (variable){.name = name,
-                                       .unit = c->unit,
-                                       .slot = slot,
-                                       .kind = kind,
-                                       .ready = kind != VARIABLE_LOCAL};
-    ((uint32_t *)c->visible.items)[c->visible.count++] = *out;
+    if (local)
+        variable_at(m, c->body)->slot = *out;
+    else
+        c->scope = *out;
     return true;
 }
 
-static bool find(sx *m, const string *name, uint32_t *out)
+bool begin_body(sx *m)
 {
     compiler *c = m->compiler;
-    const uint32_t *visible = c->visible.items;
-    if ((name->head.flags & FLAG_VARIABLE) == 0)
-        return false; /* most names, and the heads of all special forms */
-    for (size_t i = c->visible.count; i-- > 0;) {
-        if (variable_at(m, visible[i])->name == name) {
-            *out = visible[i];
+    variable v = {.outer = c->scope, .slot = NOTHING, .kind = VARIABLE_BODY};
+    if (!add_variable(m, v, &c->body))
+        return false;
+    c->scope = c->body;
+    return emit(m, IR_BODY, c->body, 0, 0);
+}
+
+/* Looks for a name from a variable outwards, through what they are linked by;
+ * locals are linked to each other only. */
+static bool find_from(sx *m, const string *name, uint32_t at, uint32_t *out)
+{
+    for (; at != NOTHING; at = variable_at(m, at)->outer) {
+        const variable *v = variable_at(m, at);
+        uint32_t local = v->kind == VARIABLE_BODY ? v->slot : NOTHING;
+        for (; local != NOTHING; local = variable_at(m, local)->outer) {
+            if (variable_at(m, local)->name == name) {
+                *out = local;
+                return true;
+            }
+        }
+        if (v->name == name) {
+            *out = at;
             return true;
         }
     }
     return false;
 }
 
+/* Most names, and the heads of all special forms, are never variables. */
+static bool may_be_variable(const string *name)
+{
+    return (name->head.flags & FLAG_VARIABLE) != 0;
+}
+
+bool find_in_body(sx *m, const string *name, uint32_t *out)
+{
+    CHECK(m->compiler->body != NOTHING);
+    return may_be_variable(name) &&
+           find_from(m, name, variable_at(m, m->compiler->body)->slot, out);
+}
+
 bool is_local(sx *m, string *name)
 {
     uint32_t ignored;
-    return find(m, name, &ignored);
+    return may_be_variable(name) &&
+           find_from(m, name, m->compiler->scope, &ignored);
+}
+
+/* ---- names ------------------------------------------------------------ */
+
+bool emit_name(sx *m, ir_op op, string *name, int delta)
+{
+    CHECK(op == IR_NAME || op == IR_SET_NAME);
+    walk_stack *w = &m->compiler->references;
+    if (!compiler_grow(m, w))
+        return false;
+    uint32_t made = (uint32_t)w->count++;
+    ((reference *)w->items)[made] = (reference){name, m->compiler->scope};
+    return emit(m, op, made, 0, delta);
 }
 
 static bool captures(const unit *u, uint32_t v)
@@ -163,25 +218,60 @@ static bool captures(const unit *u, uint32_t v)
     return false;
 }
 
-bool resolve(sx *m, string *name, uint32_t *out, bool *found)
+/* Has the current unit, and those between it and the variable's own, capture a
+ * variable; number: of the reference. */
+static bool capture(sx *m, uint32_t found, uint32_t number)
 {
-    *found = find(m, name, out);
-    if (!*found)
-        return true;
-    uint32_t home = variable_at(m, *out)->unit;
-    for (uint32_t u = m->compiler->unit; u != home;) {
-        CHECK(u > home); /* a unit comes behind its parent */
-        if (captures(unit_at(m, u), *out))
+    variable *v = variable_at(m, found);
+    for (uint32_t u = m->compiler->unit; u != v->unit;) {
+        CHECK(u > v->unit); /* a unit comes behind its parent */
+        if (captures(unit_at(m, u), found))
             break;
         walk_stack *w = &unit_at(m, u)->captures;
         if (!compiler_grow(m, w))
             return false;
-        ((uint32_t *)w->items)[w->count++] = *out;
+        ((uint32_t *)w->items)[w->count++] = found;
         u = unit_at(m, u)->parent;
     }
-    variable *v = variable_at(m, *out);
-    if (!v->ready && home != m->compiler->unit)
+    if (v->kind == VARIABLE_LOCAL && number < v->defined &&
+        v->unit != m->compiler->unit)
         v->boxed = true;
+    return true;
+}
+
+static bool resolve(sx *m, ir *i)
+{
+    const walk_stack *w = &m->compiler->references;
+    CHECK(i->a < w->count);
+    reference r = ((const reference *)w->items)[i->a];
+    bool set = i->op == IR_SET_NAME;
+    uint32_t found;
+    if (!may_be_variable(r.name) || !find_from(m, r.name, r.scope, &found)) {
+        if (!add_global(m, r.name, &found))
+            return false;
+        *i = (ir){set ? IR_SET_GLOBAL : IR_GLOBAL, found, 0};
+        return true;
+    }
+    if (!capture(m, found, i->a))
+        return false;
+    if (set)
+        mark_assigned(m, variable_at(m, found));
+    *i = (ir){set ? IR_SET : IR_GET, found, 0};
+    return true;
+}
+
+bool resolve_names(sx *m)
+{
+    compiler *c = m->compiler;
+    for (c->unit = 0; c->unit < c->units.count; c->unit++) {
+        const walk_stack *body = &current_unit(m)->code;
+        for (size_t n = 0; n < body->count; n++) {
+            ir *i = &((ir *)body->items)[n];
+            if ((i->op == IR_NAME || i->op == IR_SET_NAME) && !resolve(m, i))
+                return false;
+        }
+    }
+    c->unit = 0;
     return true;
 }
 
