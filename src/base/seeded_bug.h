@@ -73,6 +73,8 @@
     X(REPLY_EARLY, "replies before the sync")                                  \
     X(REFUSAL_EARLY, "lets errors overtake the sync of what they saw")         \
     X(REQUEST_EARLY, "asks the outside before the sync")                       \
+    X(PACK_FORGETS_FAILURE, "forgets that the sync of a pack has failed")      \
+    X(FAILED_MEANWHILE, "acknowledges a sync after another one failed")        \
     X(PACE_WITHOUT_END, "makes log segments by all that was ever logged")      \
     X(LOST_SAYS_OK, "says ok to what a failed sync has lost")
 

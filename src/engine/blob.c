@@ -87,8 +87,16 @@ static int open_folder(const blob_store *b, const file_place *place,
     return b->sys->dir_open(b->sys, b->dir, os_name(place->folder), out);
 }
 
+/* Tells whether a failed sync may have lost what it covered. A full disk takes
+ * nothing that was there before: who had to be made room for is given up. */
+static bool loses(int code)
+{
+    return code != 0 && code != -ENOSPC && code != -EDQUOT;
+}
+
 /* Makes the folder of a blob durable, if it is not known to be. */
-static int name_folder(blob_store *b, unsigned folder, const char *path)
+static int name_folder(blob_store *b, unsigned folder, const char *path,
+                       bool *unsynced)
 {
     CHECK(folder < BLOB_FOLDERS);
     uint8_t *named = &b->named[folder / 8];
@@ -98,8 +106,11 @@ static int name_folder(blob_store *b, unsigned folder, const char *path)
     int code = b->sys->dir_make(b->sys, b->dir, os_name(path));
     if (code == -EEXIST)
         code = 0;
-    if (code == 0 && !SEEDED_BUG(BLOB_NO_NAME_SYNC))
+    if (code == 0 && !SEEDED_BUG(BLOB_NO_NAME_SYNC)) {
         code = os_dir_sync(b->sys, b->dir);
+        /* the next one might succeed without this name */
+        *unsynced = loses(code);
+    }
     if (code == 0)
         *named |= bit;
     return code;
@@ -209,7 +220,7 @@ persist_status blob_sync(blob_writer *w, bool *unsynced, persist_error *error)
     int code = os_sync(w->store->sys, w->file);
     if (code == 0)
         return PERSIST_OK;
-    *unsynced = code != -ENOSPC && code != -EDQUOT;
+    *unsynced = loses(code);
     return os_failed(error, code, "sync", w->path);
 }
 
@@ -225,7 +236,7 @@ persist_status blob_place(blob_writer *w, blob_entry *out, bool *unsynced,
     memcpy(out->digest, w->digest, sizeof out->digest);
     find_place(b, w->digest, &place);
     os_dir *folder = NULL;
-    int code = name_folder(b, w->digest[0], place.folder);
+    int code = name_folder(b, w->digest[0], place.folder, unsynced);
     if (code == 0)
         code = open_folder(b, &place, &folder);
     if (code == 0)

@@ -36,13 +36,17 @@ int pack_path(const os_dir *dir, uint64_t number, char out[PERSIST_PATH_MAX])
     return numbered_path(dir->path, number, PACK_SUFFIX, out);
 }
 
-/* With `sync` held. */
+/* With `sync` held, under which a failure is remembered: whoever takes it next
+ * must not find that there is nothing to do. */
 static int sync_file(pack_writer *w)
 {
+    if (w->failure != 0 && !SEEDED_BUG(PACK_FORGETS_FAILURE))
+        return w->failure;
     if (!atomic_exchange(&w->unsynced, false) || SEEDED_BUG(BLOB_NO_SYNC))
         return 0;
     CHECK(w->file != NULL);
-    return os_sync(w->sys, w->file);
+    w->failure = os_sync(w->sys, w->file);
+    return w->failure;
 }
 
 int pack_sync(pack_writer *w)

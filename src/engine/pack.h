@@ -29,6 +29,7 @@ typedef struct pack_writer {
     pthread_mutex_t sync; /* held while syncing, and to change the file */
     os_file *file;        /* of the pack in hand; NULL: none yet */
     atomic_bool unsynced;
+    int failure; /* what a sync failed with, for good; 0: none has */
 } pack_writer;
 
 /* Sets up; the directory lives as long. Nothing is written before pack_add. */
@@ -49,7 +50,8 @@ int pack_add(pack_writer *, slice bytes, uint64_t *number, uint64_t *offset,
 /* The writer: takes back what was added last; the next bytes go there. */
 void pack_take_back(pack_writer *);
 
-/* Makes durable what was added. Returns 0 or a negative errno. */
+/* Makes durable what was added. Returns 0 or a negative errno, from then on the
+ * same: what a sync has lost, no other one brings back. */
 int pack_sync(pack_writer *);
 
 #endif

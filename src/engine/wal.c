@@ -176,7 +176,10 @@ static void end_flush(wal *w, int code, bool sync, persist_lsn last,
         fail_locked(w, &why);
         return;
     }
-    if (!sync)
+    /* What failed meanwhile elsewhere is final for these too. */
+    bool failed = wal_failed(w) && !SEEDED_BUG(IGNORE_READ_ONLY) &&
+                  !SEEDED_BUG(FAILED_MEANWHILE);
+    if (!sync || failed)
         return;
     for (; list != NULL; list = list->sync_next)
         list->unsynced = false;

@@ -26,7 +26,7 @@ STAGES = ["crash_states", "faults", "model", "damage",
           "faults --only allocations"]
 SILENT_SECONDS = 5
 VIOLATION = re.compile(r"^(VIOLATION|ended in|stuck in)", re.M)
-FAILED = re.compile(r"^\d+ passed, [1-9]\d* failed$", re.M)
+FAILED = re.compile(r"^\d+ passed, [1-9]\d* failed$|FAILED TEST\(S\)", re.M)
 
 
 class Finders:
@@ -35,8 +35,9 @@ class Finders:
     def __init__(self, build):
         self.build = build
 
-    def make(self):
+    def make(self, units):
         programs = ["crash/" + name for name in PROGRAMS] + ["sx_server"]
+        programs += ["unit/" + name for name in units]
         subprocess.run(
             ["make", "--no-print-directory", "-s", "-j%d" % os.cpu_count(),
              "B=" + self.build, "CFLAGS=-DSEEDED_BUGS"] +
@@ -51,10 +52,14 @@ class Finders:
         return [line.split("\t") for line in listed.stdout.splitlines()]
 
     def finds(self, test, bug, budget):
-        """Runs a test, `program arguments` or `file.py arguments`."""
+        """Runs a test: `program arguments`, `file.py arguments`, or the unit
+        program `name_test`."""
         words = test.split()
-        outside = words[0].endswith(".py")
-        if outside:
+        unit = words[0].endswith("_test")
+        outside = unit or words[0].endswith(".py")
+        if unit:
+            command = [os.path.join(self.build, "unit", words[0])]
+        elif outside:
             command = ["python3", "test/acceptance/" + words[0]] + words[1:]
         else:
             command = [os.path.join(self.build, "crash", words[0]),
@@ -127,12 +132,14 @@ def main():
     arguments = parser.parse_args()
     os.chdir(ROOT)
     finders = Finders(os.path.join(os.path.relpath(arguments.build), "bugs"))
-    finders.make()
-    known, bugs = recorded(), finders.bugs()
+    known = recorded()
+    finders.make({t for t in known.values() if t.endswith("_test")})
+    bugs = finders.bugs()
     stale = set(known) - {name for name, _ in bugs}
     if arguments.names:
         bugs = [bug for bug in bugs if bug[0] in arguments.names]
-    tests = sorted({t for t in known.values() if ".py" in t} | set(PROGRAMS))
+    tests = sorted({t for t in known.values()
+                    if ".py" in t or t.endswith("_test")} | set(PROGRAMS))
     passed = silent(finders, tests)
     failed = len(tests) - passed + len(stale)
     for name in sorted(stale):

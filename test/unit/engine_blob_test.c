@@ -354,6 +354,22 @@ static void a_full_disk_leaves_nothing_behind(void **state)
     full_disk(true);
 }
 
+/* The folder is there, whether its name is durable nobody knows any more: the
+ * next sync might succeed without it. */
+static void a_lost_name_of_a_folder_ends_writing(void **state)
+{
+    (void)state;
+    begin(OWN_FILE);
+    os_sim_fail(
+        f.sim,
+        (sim_fault){.calls = 1u << SIM_DIR_SYNC, .nth = 1, .error = EIO});
+    assert_int_equal(put("hello world"), PERSIST_IO);
+    assert_int_equal(put("hello world"), PERSIST_READ_ONLY);
+    assert_int_equal(fixture_try(&f, PERSIST_PUT, "key", "value", 0),
+                     PERSIST_READ_ONLY);
+    fixture_end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +384,7 @@ int main(void)
         cmocka_unit_test(damage_is_named),
         cmocka_unit_test(absent_and_malformed_differ),
         cmocka_unit_test(a_full_disk_leaves_nothing_behind),
+        cmocka_unit_test(a_lost_name_of_a_folder_ends_writing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
