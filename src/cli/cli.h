@@ -14,11 +14,11 @@ typedef struct cli {
     uint64_t limit;             /* --limit */
     const char *after, *prefix; /* --after, --prefix; NULL: not given */
     bool legacy;                /* --legacy */
-    const char *topic;          /* --help, --version; NULL: neither */
+    int (*topic)(struct cli *); /* --help, --version; NULL: neither */
     char **args;                /* what is left, without options */
     int arg_count;
     buf out;     /* standard output that is not written yet */
-    bool closed; /* standard output is gone */
+    bool closed; /* standard output is gone, or a signal to end has come */
 } cli;
 
 /* Each returns an exit code: 0 done, 1 failed, 2 wrong usage; cli_verify: 1
@@ -27,7 +27,8 @@ int cli_stat(cli *);
 int cli_streams(cli *);
 int cli_read(cli *);
 int cli_log(cli *);
-int cli_kv(cli *);
+int cli_get(cli *);
+int cli_keys(cli *);
 int cli_import(cli *);
 int cli_verify(cli *);
 
@@ -41,16 +42,15 @@ int cli_close(persist_store *, int code);
 /* Says on standard error what failed; returns 1. */
 int cli_fail(const persist_error *);
 
-/* Says on standard error how to type it; returns 2. */
-int cli_usage(const char *text);
-
-/* Append to cli->out. Quoted: as an SX string, or as a JSON string; bytes
- * that are no UTF-8 become {"bytes":"hex"} in JSON. */
+/* Append to cli->out. Data: bytes as they are; quoted: as an SX string, or as
+ * a JSON string; bytes that are no UTF-8 become {"bytes":"hex"} in JSON. Of
+ * all, a terminal gets only what it shows. */
+void cli_put_data(cli *, slice);
 void cli_put_quoted(cli *, slice);
 void cli_put_json(cli *, slice);
 
-/* Writes out when there is much of it, or all of it. Both return false when
- * standard output is closed. */
+/* Writes out when there is much of it, or all of it. Both return false after
+ * saying why when that failed, or a signal to end has come. */
 bool cli_flow(cli *);
 bool cli_flush(cli *);
 

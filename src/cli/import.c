@@ -376,8 +376,7 @@ static void report(cli *c, const import_counts *n)
 
 int cli_import(cli *c)
 {
-    if (!c->legacy || c->arg_count != 2)
-        return cli_usage("import --legacy OLD NEW [--json]");
+    CHECK(c->arg_count == 2);
 import im = {.os = os_posix(), .dir = c->args[0], .machine = sx_open(NULL) };
     persist_status status =
         im.machine != NULL

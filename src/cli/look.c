@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/cli.h"
+#include "os/os_stream.h"
 
 /* A cursor's end is PERSIST_NONE; anything else but PERSIST_OK failed. */
 static int finish(cli *c, persist_store *store, persist_cursor *cursor,
@@ -33,7 +34,7 @@ static persist_status count_keys(persist_store *store, uint64_t *count,
     persist_status status =
         persist_scan(store, slice_of(NULL, 0), NULL, PERSIST_NO_LIMIT,
                      PERSIST_LATEST, &cursor, error);
-    while (status == PERSIST_OK) {
+    while (status == PERSIST_OK && !os_stream_stopped()) {
         status = persist_next_key(cursor, NULL, NULL, error);
         *count += status == PERSIST_OK;
     }
@@ -113,7 +114,8 @@ int cli_streams(cli *c)
     persist_status status =
         persist_streams(store, c->after == NULL ? NULL : &after,
                         PERSIST_DURABLE, &cursor, &error);
-    for (uint64_t n = 0; status == PERSIST_OK && n < c->limit; n++) {
+    for (uint64_t n = 0; status == PERSIST_OK && n < c->limit && cli_flow(c);
+         n++) {
         persist_stream_info info;
         status = persist_next_key(cursor, &name, NULL, &error);
         if (status == PERSIST_OK)
@@ -121,8 +123,6 @@ int cli_streams(cli *c)
                 persist_info(store, name, PERSIST_DURABLE, &info, NULL, &error);
         if (status == PERSIST_OK)
             put_stream(c, name, &info);
-        if (!cli_flow(c))
-            break;
     }
     return finish(c, store, cursor, status, &error);
 }
@@ -132,7 +132,7 @@ int cli_streams(cli *c)
 static void put_event(cli *c, const persist_event *event)
 {
     if (!c->json) {
-        buf_put_slice(&c->out, event->data);
+        cli_put_data(c, event->data);
         buf_put_byte(&c->out, '\n');
         return;
     }
@@ -161,14 +161,20 @@ int cli_read(cli *c)
 {
     persist_error error;
     persist_cursor *cursor = NULL;
-    if (c->arg_count != 1)
-        return cli_usage("read STREAM [--from SEQ] [--limit N] [--json]");
+    persist_stream_info info;
+    bool known;
     persist_store *store = cli_open(c->store, false);
     if (store == NULL)
         return 1;
-    persist_status status =
-        persist_read(store, slice_str(c->args[0]), c->from, c->limit,
-                     PERSIST_DURABLE, &cursor, &error);
+    persist_status status = persist_info(
+        store, slice_str(c->args[0]), PERSIST_DURABLE, &info, &known, &error);
+    if (status == PERSIST_OK && !known)
+        status = status_set(&error, PERSIST_ERROR,
+                            "there is no such stream; persist streams lists "
+                            "them");
+    if (status == PERSIST_OK)
+        status = persist_read(store, slice_str(c->args[0]), c->from, c->limit,
+                              PERSIST_DURABLE, &cursor, &error);
     return put_events(c, store, cursor, status, &error);
 }
 
@@ -186,15 +192,14 @@ int cli_log(cli *c)
 
 /* ---- kv --------------------------------------------------------------- */
 
-static int kv_get(cli *c)
+int cli_get(cli *c)
 {
-    CHECK(c->arg_count == 2);
     persist_error error;
     slice value;
     persist_store *store = cli_open(c->store, false);
     if (store == NULL)
         return 1;
-    persist_status status = persist_get(store, slice_str(c->args[1]),
+    persist_status status = persist_get(store, slice_str(c->args[0]),
                                         PERSIST_DURABLE, &value, &error);
     if (status == PERSIST_NONE)
         status = status_set(&error, PERSIST_ERROR,
@@ -203,14 +208,14 @@ static int kv_get(cli *c)
         if (c->json)
             cli_put_json(c, value);
         else
-            buf_put_slice(&c->out, value);
+            cli_put_data(c, value);
         buf_put_byte(&c->out, '\n');
         persist_free(value.data);
     }
     return finish(c, store, NULL, status, &error);
 }
 
-static int kv_keys(cli *c)
+int cli_keys(cli *c)
 {
     persist_error error;
     persist_cursor *cursor = NULL;
@@ -234,13 +239,4 @@ static int kv_keys(cli *c)
         buf_put_byte(&c->out, '\n');
     }
     return finish(c, store, cursor, status, &error);
-}
-
-int cli_kv(cli *c)
-{
-    if (c->arg_count == 2 && strcmp(c->args[0], "get") == 0)
-        return kv_get(c);
-    if (c->arg_count == 1 && strcmp(c->args[0], "keys") == 0)
-        return kv_keys(c);
-    return cli_usage("kv get KEY, or kv keys [--prefix P] [--after KEY]");
 }

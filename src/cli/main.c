@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* persist: looks into a store, and brings old data into a new one. */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,43 +39,67 @@ static const char help[] =
     "  --prefix P      kv keys: those that begin with P\n"
     "  --after NAME    kv keys, streams: those greater than NAME\n"
     "\n"
+    "A name that begins with a dash stands behind --. On a terminal control\n"
+    "characters show as \\xNN; elsewhere bytes come as they are stored.\n"
+    "\n"
     "A store is opened by one process at a time: stop the program that uses\n"
     "it first. Exit code: 0 done, 1 failed, 2 wrong usage; of verify: 0 all "
     "is\n"
     "well, 1 something is damaged, 2 it could not run.\n";
 
+static int show_help(cli *c)
+{
+    buf_put_str(&c->out, help);
+    return cli_flush(c) ? 0 : 1;
+}
+
+static int show_version(cli *c)
+{
+    buf_put_str(&c->out, "persist " PERSIST_VERSION "\n");
+    return cli_flush(c) ? 0 : 1;
+}
+
 typedef struct command {
-    const char *name;
+    const char *name, *part; /* part: a second word, or NULL */
     int (*run)(cli *);
     const char *options; /* those that it takes, by their letters below */
-    bool has_arguments;
+    int least, most;     /* arguments */
+    const char *usage;
 } command;
 
 static const command commands[] = {
-    {"stat", cli_stat, "sj", false},
-    {"streams", cli_streams, "sjla", false},
-    {"read", cli_read, "sjfl", true},
-    {"log", cli_log, "sjfl", false},
-    {"kv", cli_kv, "sjlpa", true},
-    {"import", cli_import, "jL", true},
-    {"verify", cli_verify, "sjq", true},
+    {"stat", NULL, cli_stat, "sj", 0, 0, "stat [--json]"},
+    {"streams", NULL, cli_streams, "sjla", 0, 0,
+     "streams [--after NAME] [--limit N] [--json]"},
+    {"read", NULL, cli_read, "sjfl", 1, 1,
+     "read STREAM [--from SEQ] [--limit N] [--json]"},
+    {"log", NULL, cli_log, "sjfl", 0, 0,
+     "log [--from POSITION] [--limit N] [--json]"},
+    {"kv", "get", cli_get, "sj", 1, 1, "kv get KEY [--json]"},
+    {"kv", "keys", cli_keys, "sjlpa", 0, 0,
+     "kv keys [--prefix P] [--after KEY] [--limit N] [--json]"},
+    {"import", NULL, cli_import, "jL", 2, 2,
+     "import --legacy OLD NEW [--json]"},
+    {"verify", NULL, cli_verify, "sjq", 0, 1,
+     "verify [DIR] [--json] [--quiet]"},
+    {"help", NULL, show_help, "", 0, 0, "help"},
+    {"version", NULL, show_version, "", 0, 0, "version"},
 };
 
-static const struct option option_table[] = {
-    {"store", required_argument, NULL, 's'},
-    {"json", no_argument, NULL, 'j'},
-    {"quiet", no_argument, NULL, 'q'},
-    {"from", required_argument, NULL, 'f'},
-    {"limit", required_argument, NULL, 'l'},
-    {"prefix", required_argument, NULL, 'p'},
-    {"after", required_argument, NULL, 'a'},
-    {"legacy", no_argument, NULL, 'L'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'v'},
-    {NULL, 0, NULL, 0},
+typedef struct option {
+    const char *name;
+    char letter; /* in command.options */
+    bool has_value;
+} option;
+
+static const option option_table[] = {
+    {"store", 's', true},    {"json", 'j', false},   {"quiet", 'q', false},
+    {"from", 'f', true},     {"limit", 'l', true},   {"prefix", 'p', true},
+    {"after", 'a', true},    {"legacy", 'L', false}, {"help", 'h', false},
+    {"version", 'v', false},
 };
 
-enum { OPTIONS = sizeof option_table / sizeof option_table[0] - 1 };
+enum { OPTION_STORE, OPTIONS = sizeof option_table / sizeof *option_table };
 
 persist_store *cli_open(const char *dir, bool create)
 {
@@ -97,33 +120,50 @@ int cli_close(persist_store *store, int code)
     return cli_fail(&error);
 }
 
+static int usage(const char *text)
+{
+    char line[256];
+    snprintf(line, sizeof line, "usage: persist %s; see persist help", text);
+    os_stream_say(line);
+    return 2;
+}
+
+/* Says what is wrong with a command or an option. value: what stood there
+ * instead, or NULL. */
+static int wrong(const char *what, const char *why, const char *value)
+{
+    char line[256];
+    snprintf(line, sizeof line, "persist: %.80s %s%s%.80s; see persist help",
+             what, why, value == NULL ? "" : ", not ",
+             value == NULL ? "" : value);
+    os_stream_say(line);
+    return 2;
+}
+
+/* Decimal digits; so large as a number of the store can be. */
 static bool parse_number(const char *text, uint64_t *out)
 {
     uint64_t value = 0;
-    if (*text == '\0' || strlen(text) > 18)
-        return false;
-    for (; *text >= '0' && *text <= '9'; text++)
-        value = value * 10 + (uint64_t)(*text - '0');
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        uint64_t digit = (uint64_t)(*at - '0');
+        if (value > (INT64_MAX - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
     *out = value;
-    return *text == '\0';
+    return at > text && *at == '\0';
 }
 
-/* Says what is wrong with a command or an option. */
-static int wrong(const char *what, const char *why)
+/* Takes an option over; returns what is wrong with its value, or NULL. */
+static const char *take(cli *c, char letter, const char *value)
 {
-    char text[256];
-    snprintf(text, sizeof text, "COMMAND [arguments] [options]: %s %s", what,
-             why);
-    return cli_usage(text);
-}
-
-/* Takes an option over; false if its value is no number. */
-static bool take(cli *c, int option)
-{
-    switch (option) {
+    static const char number[] = "wants a number from 0 to "
+                                 "9223372036854775807";
+    switch (letter) {
     case 's':
-        c->store = optarg;
-        break;
+        c->store = value;
+        return *value == '\0' ? "wants a path" : NULL;
     case 'j':
         c->json = true;
         break;
@@ -131,82 +171,127 @@ static bool take(cli *c, int option)
         c->quiet = true;
         break;
     case 'f':
-        return parse_number(optarg, &c->from);
+        return parse_number(value, &c->from) ? NULL : number;
     case 'l':
-        return parse_number(optarg, &c->limit);
+        return parse_number(value, &c->limit) ? NULL : number;
     case 'p':
-        c->prefix = optarg;
+        c->prefix = value;
         break;
     case 'a':
-        c->after = optarg;
+        c->after = value;
         break;
     case 'L':
         c->legacy = true;
         break;
     default:
-        CHECK(option == 'h' || option == 'v');
-        c->topic = option == 'h' ? "help" : "version";
+        CHECK(letter == 'h' || letter == 'v');
+        c->topic = letter == 'h' ? show_help : show_version;
     }
-    return true;
+    return NULL;
+}
+
+/* --NAME, --NAME=VALUE or --NAME VALUE: argv[at]. Returns the place of its
+ * last part, or 0 after saying what is wrong. */
+static int parse_option(int argc, char **argv, int at, cli *c,
+                        bool given[OPTIONS])
+{
+    char shown[32];
+    const char *text = argv[at], *name = text + 2;
+    size_t size = strcspn(name, "=");
+    const char *value = name[size] == '=' ? name + size + 1 : NULL;
+    int i = 0;
+    while (i < OPTIONS && (strlen(option_table[i].name) != size ||
+                           memcmp(option_table[i].name, name, size) != 0))
+        i++;
+    const char *why = NULL;
+    if (i == OPTIONS)
+        why = "is no option";
+    else if (given[i])
+        why = "is given twice";
+    else if (value != NULL && !option_table[i].has_value)
+        why = "takes no value";
+    else if (value == NULL && option_table[i].has_value && ++at >= argc)
+        why = "wants a value";
+    if (why != NULL) {
+        (void)wrong(text, why, NULL);
+        return 0;
+    }
+    given[i] = true;
+    if (value == NULL && option_table[i].has_value)
+        value = argv[at];
+    why = take(c, option_table[i].letter, value);
+    if (why == NULL)
+        return at;
+    snprintf(shown, sizeof shown, "--%s", option_table[i].name);
+    (void)wrong(shown, why, *value == '\0' ? "an empty one" : value);
+    return 0;
 }
 
 /* Returns false after saying what is wrong. given: for each option whether it
- * was there. */
+ * was there. Names may begin with a dash: behind "--". */
 static bool parse_options(int argc, char **argv, cli *c, bool given[OPTIONS])
 {
-    opterr = 0;
-    for (int o; (o = getopt_long(argc, argv, "h", option_table, NULL)) != -1;) {
-        const char *text = argv[optind - 1];
-        if (o == '?') {
-            (void)wrong(text, "is no option, or its value is missing");
+    bool names_only = false;
+    c->args = argv + 1;
+    for (int at = 1; at < argc; at++) {
+        char *text = argv[at];
+        if (names_only || text[0] != '-' || text[1] == '\0')
+            c->args[c->arg_count++] = text;
+        else if (strcmp(text, "--") == 0)
+            names_only = true;
+        else if (strcmp(text, "-h") == 0)
+            c->topic = show_help;
+        else if (text[1] != '-')
+            return wrong(text,
+                         "is no option; a name that begins with a dash "
+                         "stands behind --",
+                         NULL) == 0;
+        else if ((at = parse_option(argc, argv, at, c, given)) == 0)
             return false;
-        }
-        if (!take(c, o)) {
-            (void)wrong(text, "is no number");
-            return false;
-        }
-        for (int i = 0; i < OPTIONS; i++)
-            given[i] = given[i] || option_table[i].val == o;
     }
-    c->args = argv + optind;
-    c->arg_count = argc - optind;
     return true;
 }
 
 /* What a command would pass over in silence is refused. */
 static int run_command(const command *k, cli *c, const bool given[OPTIONS])
 {
-    char text[64];
     for (int i = 0; i < OPTIONS; i++) {
-        if (!given[i] || strchr(k->options, option_table[i].val) != NULL)
+        if (!given[i] || strchr(k->options, option_table[i].letter) != NULL)
             continue;
-        snprintf(text, sizeof text, "takes no --%s", option_table[i].name);
-        return wrong(k->name, text);
+        char why[64];
+        snprintf(why, sizeof why, "takes no --%s", option_table[i].name);
+        return wrong(k->usage, why, NULL);
     }
-    if (!k->has_arguments && c->arg_count > 0)
-        return wrong(k->name, "takes no argument");
+    bool two_stores =
+        k->run == cli_verify && c->arg_count > 0 && given[OPTION_STORE];
+    bool other_import = k->run == cli_import && !c->legacy;
+    if (c->arg_count < k->least || c->arg_count > k->most || two_stores ||
+        other_import)
+        return usage(k->usage);
     return k->run(c);
 }
 
+/* A command of two words is told by both. */
 static int run(cli *c, const bool given[OPTIONS])
 {
-    const char *name = c->topic;
-    if (name == NULL && c->arg_count > 0)
-        name = c->args[0];
-    if (name == NULL)
-        return cli_usage("COMMAND [arguments] [options]");
-    if (strcmp(name, "help") == 0 || strcmp(name, "version") == 0) {
-        buf_put_str(&c->out,
-                    *name == 'h' ? help : "persist " PERSIST_VERSION "\n");
-        return cli_flush(c) ? 0 : 1;
+    const char *known = NULL;
+    if (c->arg_count == 0)
+        return usage("COMMAND [arguments] [options]");
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        const command *k = &commands[i];
+        int words = k->part == NULL ? 1 : 2;
+        if (strcmp(c->args[0], k->name) != 0)
+            continue;
+        known = k->usage;
+        if (words > c->arg_count ||
+            (words == 2 && strcmp(c->args[1], k->part) != 0))
+            continue;
+        c->args += words;
+        c->arg_count -= words;
+        return run_command(k, c, given);
     }
-    CHECK(c->arg_count > 0);
-    c->args++;
-    c->arg_count--;
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        if (strcmp(name, commands[i].name) == 0)
-            return run_command(&commands[i], c, given);
-    return wrong(name, "is no command");
+    return known != NULL ? usage("kv get KEY, or persist kv keys")
+                         : wrong(c->args[0], "is no command", NULL);
 }
 
 int main(int argc, char **argv)
@@ -220,7 +305,7 @@ int main(int argc, char **argv)
     bool given[OPTIONS] = {false};
     if (!parse_options(argc, argv, &c, given))
         return 2;
-    int code = run(&c, given);
+    int code = c.topic != NULL ? c.topic(&c) : run(&c, given);
     buf_release(&c.out);
     return code;
 }

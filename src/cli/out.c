@@ -1,30 +1,46 @@
 /* SPDX-License-Identifier: MIT */
 /* What the tool writes: text for people, JSON for programs. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
+#include "base/visible.h"
 #include "cli/cli.h"
 #include "os/os_stream.h"
 
 enum { FLOW_SIZE = 64 * 1024 };
 
+static void end_output(cli *c, const char *why)
+{
+    char line[128];
+    c->closed = true;
+    snprintf(line, sizeof line, "persist: the output is not whole: %s", why);
+    os_stream_say(line);
+}
+
+/* A reader that went away, such as head, wants no message. */
 bool cli_flush(cli *c)
 {
-    if (!c->closed && os_stream_write(OS_STDOUT, c->out.data, c->out.size) != 0)
+    if (!c->closed && c->out.failed)
+        end_output(c, "out of memory");
+    if (!c->closed && os_stream_stopped())
+        end_output(c, "stopped by a signal");
+    int bad =
+        c->closed ? 0 : os_stream_write(OS_STDOUT, c->out.data, c->out.size);
+    if (bad == -EPIPE)
         c->closed = true;
+    else if (bad != 0)
+        end_output(c, bad == -EINTR ? "stopped by a signal" : strerror(-bad));
     buf_clear(&c->out);
     return !c->closed;
 }
 
 bool cli_flow(cli *c)
 {
-    return c->out.size < FLOW_SIZE ? !c->closed : cli_flush(c);
-}
-
-static void say(const char *text)
-{
-    (void)os_stream_write(OS_STDERR, text, strlen(text));
+    return c->out.size < FLOW_SIZE && !os_stream_stopped() ? !c->closed
+                                                           : cli_flush(c);
 }
 
 int cli_fail(const persist_error *error)
@@ -38,63 +54,45 @@ int cli_fail(const persist_error *error)
         (size_t)n < sizeof text)
         snprintf(text + n, sizeof text - (size_t)n, " (%s, byte %llu)",
                  error->path, (unsigned long long)error->offset);
-    say(text);
-    say("\n");
+    os_stream_say(text);
     return 1;
 }
 
-int cli_usage(const char *text)
+void cli_put_data(cli *c, slice s)
 {
-    say("usage: persist ");
-    say(text);
-    say("\nsee persist help\n");
-    return 2;
+    if (os_stream_is_terminal(OS_STDOUT))
+        visible_put(&c->out, s);
+    else
+        buf_put_slice(&c->out, s);
 }
 
+/* Runs of bytes that need no escape of SX go out as data. */
 void cli_put_quoted(cli *c, slice s)
 {
-    static const char plain[] = "\"\\\n\t\r", escaped[] = "\"\\ntr";
+    static const char plain[] = {'"', '\\', '\n', '\t', '\r'};
+    static const char escaped[] = {'"', '\\', 'n', 't', 'r'};
     const char *at = s.data;
+    size_t from = 0;
     buf_put_byte(&c->out, '"');
     for (size_t i = 0; i < s.size; i++) {
-        const char *found =
-            at[i] == '\0' ? NULL : memchr(plain, at[i], sizeof plain - 1);
-        if (found != NULL)
-            buf_put_byte(&c->out, '\\');
-        buf_put_byte(&c->out,
-                     (uint8_t)(found == NULL ? at[i] : escaped[found - plain]));
+        const char *found = memchr(plain, at[i], sizeof plain);
+        if (found == NULL)
+            continue;
+        cli_put_data(c, slice_of(at + from, i - from));
+        buf_put_byte(&c->out, '\\');
+        buf_put_byte(&c->out, (uint8_t)escaped[found - plain]);
+        from = i + 1;
     }
+    if (from < s.size)
+        cli_put_data(c, slice_of(at + from, s.size - from));
     buf_put_byte(&c->out, '"');
-}
-
-/* Length of the UTF-8 sequence at the start of s (RFC 3629), 0 if there is
- * none. */
-static size_t utf8_size(const uint8_t *s, size_t left)
-{
-    CHECK(left > 0);
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = s[0] < 0x80             ? 1
-               : (s[0] & 0xe0) == 0xc0 ? 2
-               : (s[0] & 0xf0) == 0xe0 ? 3
-               : (s[0] & 0xf8) == 0xf0 ? 4
-                                       : 0;
-    if (n <= 1 || n > left)
-        return n == 1 ? 1 : 0;
-    uint32_t code = s[0] & (0xffu >> (n + 1));
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (s[i] & 0x3f);
-    }
-    bool surrogate = code >= 0xd800 && code <= 0xdfff;
-    return code < least[n] || code > 0x10ffff || surrogate ? 0 : n;
 }
 
 static bool is_utf8(slice s)
 {
-    const uint8_t *at = s.data;
+    const char *at = s.data;
     for (size_t i = 0; i < s.size;) {
-        size_t n = utf8_size(at + i, s.size - i);
+        size_t n = utf8_length(at + i, s.size - i);
         if (n == 0)
             return false;
         i += n;
@@ -111,27 +109,32 @@ static void put_json_bytes(cli *c, slice s)
     buf_put_str(&c->out, "\"}");
 }
 
+/* The control characters behind ASCII are two bytes of UTF-8, the second of
+ * which is their number. */
 void cli_put_json(cli *c, slice s)
 {
-    const uint8_t *at = s.data;
+    const char *at = s.data;
     if (!is_utf8(s)) {
         put_json_bytes(c, s);
         return;
     }
     buf_put_byte(&c->out, '"');
-    for (size_t i = 0; i < s.size; i++) {
-        if (at[i] < 0x20)
-            buf_printf(&c->out, "\\u%04x", at[i]);
+    for (size_t i = 0; i < s.size;) {
+        size_t n = utf8_length(at + i, s.size - i);
+        if (visible_length(at + i, n) == 0)
+            buf_printf(&c->out, "\\u%04x", (uint8_t)at[i + n - 1]);
         else if (at[i] == '"' || at[i] == '\\')
             buf_printf(&c->out, "\\%c", at[i]);
         else
-            buf_put_byte(&c->out, at[i]);
+            buf_put(&c->out, at + i, n);
+        i += n;
     }
     buf_put_byte(&c->out, '"');
 }
 
 void cli_progress(const char *format, ...)
 {
+    static const char clear[] = "\r\033[K";
     char text[256];
     va_list args;
     if (!os_stream_is_terminal(OS_STDERR))
@@ -139,6 +142,6 @@ void cli_progress(const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    say("\r\033[K");
-    say(text);
+    (void)os_stream_write(OS_STDERR, clear, strlen(clear));
+    (void)os_stream_write(OS_STDERR, text, strlen(text));
 }

@@ -139,14 +139,14 @@ static void put_touched(cli *c, const persist_finding *f)
 static void put_finding(cli *c, const persist_finding *f)
 {
     buf_printf(&c->out, "%s: ", f->damage ? "damage" : "remark");
-    buf_put_str(&c->out, f->path);
+    cli_put_data(c, slice_str(f->path));
     if (f->offset != STATUS_NO_OFFSET)
         buf_printf(&c->out, ", byte %" PRIu64, f->offset);
     buf_put_str(&c->out, ": ");
-    buf_put_str(&c->out, f->what);
+    cli_put_data(c, slice_str(f->what));
     put_touched(c, f);
     buf_put_str(&c->out, "; ");
-    buf_put_str(&c->out, f->advice);
+    cli_put_data(c, slice_str(f->advice));
     buf_put_byte(&c->out, '\n');
 }
 
@@ -223,8 +223,6 @@ int cli_verify(cli *c)
     persist_error error;
     persist_progress p;
     reporter r = {.cli = c, .sys = os_posix()};
-    if (c->arg_count > 1)
-        return cli_usage("verify [DIR] [--json] [--quiet]");
     const char *dir = c->arg_count == 1 ? c->args[0] : c->store;
     persist_options options = {.path = dir, .unmapped = true};
     persist_watcher watcher = {&r, show_finding, show_progress};

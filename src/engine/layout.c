@@ -19,20 +19,27 @@ typedef struct contents {
     char name[64]; /* of the first that is foreign */
 } contents;
 
+bool layout_has(const char *name)
+{
+    static const char *const names[] = {
+        LAYOUT_LOCK,  LAYOUT_LOG,       LAYOUT_TABLES,
+        LAYOUT_BLOBS, LAYOUT_TEMPORARY, LAYOUT_LOST_FOUND,
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return manifest_is_name(name);
+}
+
 static int note_store(void *context, const char *name)
 {
-    static const char *const ours[] = {LAYOUT_LOCK, LAYOUT_LOG, LAYOUT_TABLES,
-                                       LAYOUT_BLOBS, LAYOUT_TEMPORARY};
     contents *c = context;
     if (manifest_is_name(name))
         c->manifest = true;
     if (strcmp(name, "streams") == 0 || strcmp(name, "kv") == 0)
         c->old_host = true;
-    if (manifest_is_name(name) || manifest_is_temporary(name))
+    if (layout_has(name) || manifest_is_temporary(name))
         return 0;
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcmp(name, ours[i]) == 0)
-            return 0;
     if (!c->foreign)
         snprintf(c->name, sizeof c->name, "%s", name);
     c->foreign = true;
@@ -140,12 +147,27 @@ static persist_status make(const os *sys, const char *path, bool create,
                                         : os_failed(error, code, "make", path);
 }
 
+/* Elsewhere than in cwd links are not followed. */
+static bool is_link(const os *sys, const char *path)
+{
+    os_dir *here;
+    os_stat found;
+    if (sys->dir_open(sys, sys->cwd, ".", &here) != 0)
+        return false;
+    bool there = sys->stat(sys, here, path, &found) == 0;
+    sys->dir_close(sys, here);
+    return there && !found.is_dir && !found.is_file;
+}
+
 persist_status layout_open(const os *sys, const char *path, bool create,
                            layout *out, persist_error *error)
 {
     CHECK(path[0] != '\0' && out->root == NULL);
     persist_status status = PERSIST_OK;
     int code = sys->dir_open(sys, sys->cwd, path, &out->root);
+    if (code == -ENOENT && is_link(sys, path))
+        return bad_store(error, path, "is a link that leads nowhere",
+                         "make the directory it leads to, or remove it");
     if (code == -ENOENT) {
         status = make(sys, path, create, error);
         code = status == PERSIST_OK

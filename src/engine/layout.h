@@ -17,6 +17,11 @@
 #define LAYOUT_TABLES "tables"
 #define LAYOUT_BLOBS "blobs"
 #define LAYOUT_TEMPORARY "tmp"
+/* not ours: what mkfs leaves at the top of a disk of its own */
+#define LAYOUT_LOST_FOUND "lost+found"
+
+/* Tells whether a name may stand in the directory of a whole store. */
+bool layout_has(const char *name);
 
 /* The directory and its folders, held open: wherever their names lead later,
  * this is the store. Zeroed: none. */

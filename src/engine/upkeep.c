@@ -335,7 +335,7 @@ persist_status upkeep_start(engine *e, persist_error *error)
     CHECK(!u->thread_runs);
     int code = pthread_create(&u->thread, NULL, background, e);
     if (code != 0)
-        return os_failed(error, -code, "start a thread for", e->at.root->path);
+        return os_no_thread(error, -code, e->at.root->path);
     pthread_mutex_lock(&u->lock);
     u->thread_runs = true;
     pthread_mutex_unlock(&u->lock);

@@ -20,15 +20,10 @@ static const char unfinished[] = "an unfinished file, as a crash leaves it";
 
 static const char *judge_store(const verifier *v, const char *name)
 {
-    static const char *const ours[] = {LAYOUT_LOCK, LAYOUT_LOG, LAYOUT_TABLES,
-                                       LAYOUT_BLOBS, LAYOUT_TEMPORARY};
     CHECK(v->dir[0] != '\0');
     if (manifest_is_temporary(name))
         return unfinished;
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcmp(name, ours[i]) == 0)
-            return NULL;
-    return manifest_is_name(name) ? NULL : foreign;
+    return layout_has(name) ? NULL : foreign;
 }
 
 static const char *judge_segment(const verifier *v, const char *name)

@@ -261,8 +261,7 @@ persist_status wal_start(wal *w, persist_error *error)
     CHECK(!w->thread_runs);
     int code = pthread_create(&w->thread, NULL, background, w);
     if (code != 0)
-        return os_failed(error, -code, "start a thread for",
-                         w->place.dir->path);
+        return os_no_thread(error, -code, w->place.dir->path);
     pthread_mutex_lock(&w->lock);
     w->thread_runs = true;
     pthread_mutex_unlock(&w->lock);

@@ -140,3 +140,14 @@ persist_status os_failed(persist_error *error, int code, const char *what,
     status_at(error, path, STATUS_NO_OFFSET);
     return status;
 }
+
+persist_status os_no_thread(persist_error *error, int code, const char *path)
+{
+    CHECK(code < 0);
+    status_set(error, PERSIST_LIMIT,
+               "cannot start a thread for %s: %s; allow more of them (ulimit "
+               "-u), or free some memory",
+               path, strerror(-code));
+    status_at(error, path, STATUS_NO_OFFSET);
+    return PERSIST_LIMIT;
+}

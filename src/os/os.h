@@ -151,4 +151,7 @@ int os_join(char *out, size_t size, const char *dir, const char *name);
 persist_status os_failed(persist_error *, int code, const char *what,
                          const char *path);
 
+/* The error of a thread that the system did not start: PERSIST_LIMIT. */
+persist_status os_no_thread(persist_error *, int code, const char *path);
+
 #endif

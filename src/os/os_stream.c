@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/visible.h"
 
 enum {
     SLURP_STEP_SIZE = 64 * 1024,
@@ -123,6 +124,15 @@ int os_stream_write(int stream, const void *bytes, size_t size)
         }
     }
     return 0;
+}
+
+void os_stream_say(const char *line)
+{
+    buf text = {0};
+    visible_put(&text, slice_str(line));
+    buf_put_byte(&text, '\n');
+    (void)os_stream_write(OS_STDERR, text.data, text.size);
+    buf_release(&text);
 }
 
 bool os_stream_is_terminal(int stream)

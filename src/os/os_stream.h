@@ -33,6 +33,11 @@ ssize_t os_stream_read(int stream, void *buffer, size_t size);
  * has come and nobody reads. */
 int os_stream_write(int stream, const void *bytes, size_t size);
 
+/* Writes a line for people to standard error and adds the newline. Control
+ * characters in it, such as a name may hold, are spelled out: it stays one
+ * line, and no terminal obeys it. */
+void os_stream_say(const char *line);
+
 /* Tells whether a stream is a terminal. */
 bool os_stream_is_terminal(int stream);
 

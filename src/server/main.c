@@ -51,17 +51,12 @@ static const char help[] =
     "A reply leaves when everything it rests on is on disk. To end: close\n"
     "the input (control-D) or send SIGTERM; nothing accepted is lost.\n";
 
-static void say(int stream, const char *text)
-{
-    (void)os_stream_write(stream, text, strlen(text));
-}
-
 static int usage_error(const char *what, const char *value)
 {
     char text[256];
-    snprintf(text, sizeof text, "sx_server: %s%s; see sx_server --help\n", what,
-             value);
-    say(OS_STDERR, text);
+    snprintf(text, sizeof text, "sx_server: %s%.150s; see sx_server --help",
+             what, value);
+    os_stream_say(text);
     return 2;
 }
 
@@ -173,8 +168,9 @@ static int parse_options(int argc, char **argv, host_options *options)
         } else if (c == 'z') {
             options->store.compress = true;
         } else if (c == 'h' || c == 'v') {
-            say(OS_STDOUT, c == 'h' ? help : "sx_server " PERSIST_VERSION "\n");
-            return 0;
+            const char *text =
+                c == 'h' ? help : "sx_server " PERSIST_VERSION "\n";
+            return os_stream_write(OS_STDOUT, text, strlen(text)) == 0 ? 0 : 1;
         } else if (c == '?') {
             return usage_error("unknown or incomplete option ",
                                argv[optind - 1]);
@@ -192,7 +188,7 @@ static int serve(const host_options *options)
     persist_error error = {.message = "out of memory"}, closing;
     session s = {.host = host_open(options)};
     if (s.host == NULL) {
-        say(OS_STDERR, "sx_server: out of memory; free some and try again\n");
+        os_stream_say("sx_server: out of memory; free some and try again");
         return 1;
     }
     persist_status status = session_serve(&s, &error);
@@ -206,9 +202,9 @@ static int serve(const host_options *options)
     char text[PERSIST_MESSAGE_MAX + 64];
     snprintf(text, sizeof text,
              "sx_server: not all could be made durable: "
-             "%s: %s\n",
+             "%s: %s",
              persist_status_code(status), error.message);
-    say(OS_STDERR, text);
+    os_stream_say(text);
     return 1;
 }
 

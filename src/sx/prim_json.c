@@ -6,9 +6,9 @@
  * are not UTF-8) is not-storable. Of equal keys the last one wins. */
 #include <math.h>
 
+#include "base/utf8.h"
 #include "sx/number.h"
 #include "sx/prim_groups.h"
-#include "sx/utf8.h"
 
 /* ---- writing ---------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Strings: bytes in, bytes out. Indexes count bytes; case is ASCII's. */
+#include "base/utf8.h"
 #include "sx/prim_groups.h"
 #include "sx/prim_text.h"
-#include "sx/utf8.h"
 
 static bool arg_slice(sx *m, const value *args, size_t i, slice *out)
 {

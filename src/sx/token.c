@@ -6,8 +6,8 @@
 #include <stdio.h>
 
 #include "base/status.h"
+#include "base/utf8.h"
 #include "sx/chars.h"
-#include "sx/utf8.h"
 
 enum { FIXNUM_DIGITS_MAX = 18, SHOWN_MAX = 40, UNICODE_DIGITS = 4 };
 

@@ -5,8 +5,9 @@ import glob
 import os
 import re
 import subprocess
+import unittest
 
-from client import ROOT, SERVER, Case, main
+from client import ROOT, SANITIZED, SERVER, Case, main
 
 BUILD = os.path.abspath(os.path.dirname(SERVER))
 
@@ -82,6 +83,74 @@ class Pages(Case):
                                capture_output=True, check=True).stdout.split()
         rows = re.findall(r"^\| (\w+) \|", read("docs", "HACKING.md"), re.M)
         self.assertEqual(rows[1:], parts)
+
+
+SAMPLE = r"""
+#include <stdio.h>
+#include <stdlib.h>
+%s
+static void die(const char *message)
+{
+    fprintf(stderr, "%%s\\n", message);
+    exit(1);
+}
+int main(void)
+{
+%s
+    puts("done");
+}
+"""
+
+
+@unittest.skipIf(SANITIZED, "the libraries hold another sanitizer's calls")
+class Samples(Case):
+    """Lines of C, a program each: it runs, and gives back what it took."""
+    FLAGS = ["-std=c17", "-Wall", "-Wextra", "-Werror", "-g", "-I",
+             os.path.join(ROOT, "include")]
+    LIBRARIES = [os.path.join(BUILD, "libpersist.a"),
+                 os.path.join(BUILD, "libsx.a"), "-lcrypto", "-lzstd",
+                 "-pthread", "-lm"]
+
+    def run_it(self, source, code=0):
+        path = os.path.join(self.dir, "sample")
+        with open(path + ".c", "w", encoding="utf-8") as f:
+            f.write(source)
+        subprocess.run(["cc", *self.FLAGS, "-fsanitize=address,undefined",
+                        "-o", path, path + ".c", *self.LIBRARIES], check=True,
+                       timeout=300)
+        run = subprocess.run([path], cwd=self.dir, capture_output=True,
+                             text=True, timeout=60, env={
+                                 **os.environ, "ASAN_OPTIONS":
+                                 "detect_leaks=1"})
+        self.assertEqual(run.returncode != 0, code != 0, run.stderr[-2000:])
+        return run.stdout + run.stderr
+
+    def samples(self):
+        """Each block of the pages that includes a header of ours."""
+        for page in Pages.PAGES:
+            for block in blocks(read(page)):
+                lines = block.split("\n")
+                heads = [l for l in lines if l.startswith("#include")]
+                if heads:
+                    yield SAMPLE % ("\n".join(heads), "\n    ".join(
+                        l for l in lines if l not in heads))
+
+    def test_every_sample_of_the_pages(self):
+        samples = list(self.samples())
+        self.assertTrue(samples)
+        for source in samples:
+            self.assertEqual(self.run_it(source), "done\n")
+
+    def test_a_leak_is_seen(self):
+        for source in self.samples():
+            leaky = source.replace("persist_outcome_release(&outcome);", "")
+            self.assertNotEqual(source, leaky)
+            self.assertIn("LeakSanitizer", self.run_it(leaky, code=1))
+
+    def test_the_example_programs(self):
+        for path in glob.glob(ROOT + "/examples/c/*.c"):
+            with open(path, encoding="utf-8") as f:
+                self.assertTrue(self.run_it(f.read()))
 
 
 class Examples(Case):

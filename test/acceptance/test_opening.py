@@ -63,6 +63,26 @@ class Place(Case):
         s = self.restart(s)
         self.gives(s, READ, "1")
 
+    def test_a_disk_of_its_own(self):
+        """mkfs leaves a folder at its top; what is in it is not ours."""
+        os.makedirs(self.store + "/lost+found", mode=0o700)
+        with open(self.store + "/lost+found/#12", "w", encoding="ascii"):
+            pass
+        s = self.serve()
+        s.eval(append("s", 1))
+        s = self.restart(s)
+        self.gives(s, READ, "1")
+        self.assertEqual(os.listdir(self.store + "/lost+found"), ["#12"])
+
+    def test_through_a_link(self):
+        os.mkdir(self.dir + "/real")
+        os.symlink("real", self.store)
+        s = self.serve()
+        s.eval(append("s", 1))
+        s = self.restart(s)
+        self.gives(s, READ, "1")
+        self.assertTrue(os.path.islink(self.store))
+
     def test_a_program_without_io_makes_nothing(self):
         s = self.serve(store=None, env={"SX_PERSIST_DIR": ""}, cwd=self.dir)
         s.eval("(define x (map inc (range 0 10)))")
@@ -178,6 +198,13 @@ class Refused(Case):
     def test_a_hidden_file_is_foreign_too(self):
         self.write(".git/config", b"[core]\n")
         self.refuse([self.store])
+
+    def test_a_link_that_leads_nowhere(self):
+        os.symlink("nowhere", self.store)
+        s = self.serve()
+        self.assertIn("leads nowhere", self.fails("bad-store", s, READ))
+        self.end(s)
+        self.assertEqual(os.listdir(self.dir), ["store"])
 
     def test_a_store_without_its_manifest(self):
         s = self.serve()

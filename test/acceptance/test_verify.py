@@ -111,6 +111,7 @@ class Verify(Tool):
     def test_files_that_are_not_ours(self):
         with open(self.store + "/notes.txt", "w", encoding="ascii") as f:
             f.write("mine")
+        os.mkdir(self.store + "/lost+found", mode=0o700)  # mkfs's
         found, = self.findings(code=0)
         self.assertEqual((found["finding"], found["path"]),
                          ("remark", self.store + "/notes.txt"))

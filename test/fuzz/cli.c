@@ -2,11 +2,11 @@
 /* The tool: any arguments, in a process whose files are the old host's, or a
  * store. The input is arguments, a line each, an empty line, and files
  * (fuzz.h). What an import makes is a store that can be read. */
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../lib/ops.h"
+#include "base/visible.h"
 #include "lib/fuzz.h"
 
 enum { ARGS_MAX = 12, ARG_SIZE = 200, SPACE_MAX = 64 << 20 };
@@ -48,6 +48,17 @@ static void check_store(const char *dir)
     buf_release(&text);
 }
 
+/* What a terminal gets, it shows. */
+static void check_output(slice output)
+{
+    const char *at = output.data;
+    for (size_t i = 0; i < output.size;) {
+        size_t n = at[i] == '\n' ? 1 : visible_length(at + i, output.size - i);
+        CHECK(n > 0);
+        i += n;
+    }
+}
+
 /* A store for the commands that look into one, which is the default. */
 static void make_store(void)
 {
@@ -76,15 +87,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     p->sim = os_sim_new(1);
     p->looks = 0;
     p->looks_max = UINT32_MAX;
+    p->terminal = size % 2 == 0;
     buf_clear(&p->output);
     fuzz_files_load(&c, p->sim);
     if (argc > 1 && strcmp(argv[1], "import") != 0 &&
         os_sim_calls(p->sim, SIM_OPEN) == 0)
         make_store();
     os_sim_limit_space(p->sim, SPACE_MAX);
-    optind = 0; /* getopt begins anew */
     int code = cli_main(argc, argv);
     CHECK(code >= 0 && code <= 2);
+    if (p->terminal)
+        check_output(buf_slice(&p->output));
     if (code == 0 && argc == 5 && strcmp(argv[1], "import") == 0 &&
         strcmp(argv[2], "--legacy") == 0)
         check_store(argv[4]);

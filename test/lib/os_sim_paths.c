@@ -25,6 +25,18 @@ static unsigned above(const os_sim *s, unsigned inode)
     return SIM_ROOT;
 }
 
+/* Steps into a directory; an empty name stays where it is. */
+static int step(const os_sim *s, unsigned *at, const char *name)
+{
+    if (name[0] == '\0')
+        return 0;
+    const sim_entry *entry = sim_entry_find(&s->inodes[*at].entries, name);
+    if (entry == NULL)
+        return -ENOENT;
+    *at = entry->inode;
+    return s->inodes[*at].is_dir ? 0 : -ENOTDIR;
+}
+
 /* Finds the directory that holds the last component, which goes to name. */
 int sim_find_parent(const os_sim *s, const os_dir *from, const char *path,
                     unsigned *dir, char name[SIM_NAME_MAX])
@@ -37,21 +49,14 @@ int sim_find_parent(const os_sim *s, const os_dir *from, const char *path,
         size_t size = strcspn(path, "/");
         if (size >= SIM_NAME_MAX)
             return -ENAMETOOLONG;
-        if (size == 2 && memcmp(path, "..", 2) == 0) {
-            CHECK(name[0] == '\0');
-            at = above(s, at);
-        } else if (size > 0 && !(size == 1 && *path == '.')) {
-            if (name[0] != '\0') {
-                const sim_entry *entry =
-                    sim_entry_find(&s->inodes[at].entries, name);
-                if (entry == NULL)
-                    return -ENOENT;
-                at = entry->inode;
-                if (!s->inodes[at].is_dir)
-                    return -ENOTDIR;
-            }
-            memcpy(name, path, size);
-            name[size] = '\0';
+        bool up = size == 2 && memcmp(path, "..", 2) == 0;
+        if (up || (size > 0 && !(size == 1 && *path == '.'))) {
+            int rc = step(s, &at, name);
+            if (rc != 0)
+                return rc;
+            at = up ? above(s, at) : at;
+            memcpy(name, path, up ? 0 : size);
+            name[up ? 0 : size] = '\0';
         }
         path += size;
         path += *path == '/';

@@ -51,7 +51,8 @@ typedef struct fuzz_process {
     size_t read_at_once;
     unsigned looks; /* for a signal to end, which comes after looks_max */
     unsigned looks_max;
-    buf output; /* what came to standard output */
+    bool terminal; /* standard output is one */
+    buf output;    /* what came to it */
 } fuzz_process;
 extern fuzz_process fuzz_process_now;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* UTF-8. */
-#include "sx/utf8.h"
+#include "base/utf8.h"
 
 #include "base/check.h"
 
