@@ -61,11 +61,12 @@ typedef enum persist_status {
 } persist_status;
 
 /* Returns the code of a status, such as "seq-conflict"; "ok" and "none" for
- * the two that are no errors. The string is static. Never fails. */
+ * the two that are no errors, and "unknown" for a number that is none of them.
+ * The string is static. Never fails. */
 const char *persist_status_code(persist_status status);
 
 /* Returns one line on what the status means and what to do. The string is
- * static. Never fails. */
+ * static. Never fails, whatever the number. */
 const char *persist_status_hint(persist_status status);
 
 enum { PERSIST_MESSAGE_MAX = 512, PERSIST_PATH_MAX = 512 };

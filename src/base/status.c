@@ -3,31 +3,40 @@
 #include "base/status.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
 
-static const struct {
+typedef struct row {
     const char *code;
     const char *hint;
-} table[] = {[PERSIST_OK] = {"ok", "no error"},
-             [PERSIST_NONE] = {"none", "nothing there"},
+} row;
+
+static const row table[] = {[PERSIST_OK] = {"ok", "no error"},
+                            [PERSIST_NONE] = {"none", "nothing there"},
 #define ROW(name, code, hint) [PERSIST_##name] = {code, hint},
-             PERSIST_STATUS_LIST(ROW)
+                            PERSIST_STATUS_LIST(ROW)
 #undef ROW
 };
 
+/* The number may come from a newer library, or from anywhere. */
+static const row *row_of(persist_status status)
+{
+    static const row unknown = {"unknown", "not a status of this version"};
+    bool known = (unsigned)status < PERSIST_STATUS_COUNT;
+    return known ? &table[status] : &unknown;
+}
+
 const char *persist_status_code(persist_status status)
 {
-    CHECK((unsigned)status < PERSIST_STATUS_COUNT);
-    return table[status].code;
+    return row_of(status)->code;
 }
 
 const char *persist_status_hint(persist_status status)
 {
-    CHECK((unsigned)status < PERSIST_STATUS_COUNT);
-    return table[status].hint;
+    return row_of(status)->hint;
 }
 
 persist_status status_set(persist_error *error, persist_status status,
@@ -83,7 +92,8 @@ persist_status status_seq_conflict(persist_error *error, persist_slice stream,
 {
     CHECK(seq <= mark);
     status_set(error, PERSIST_SEQ_CONFLICT,
-               "number %llu is taken: the stream is at %llu",
+               "the number %llu is not greater than the mark %llu; read the "
+               "mark and try again",
                (unsigned long long)seq, (unsigned long long)mark);
     if (error == NULL)
         return PERSIST_SEQ_CONFLICT;

@@ -59,9 +59,12 @@ static persist_status plan_append(commit *c, memtable_edit *m,
     m->seq = m->edit->kind == PERSIST_APPEND ? *mark + 1 : m->edit->seq;
     if (m->seq <= *mark)
         return status_seq_conflict(error, s->name, m->seq, *mark);
-    if (m->seq > PERSIST_SEQ_MAX || c->position > PERSIST_SEQ_MAX)
+    if (m->seq > PERSIST_SEQ_MAX)
         return status_set(error, PERSIST_BAD_REQUEST,
-                          "the numbers of the stream are used up");
+                          "the stream has no numbers left");
+    if (c->position > PERSIST_SEQ_MAX)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "the store has no positions left");
     if (!SEEDED_BUG(GIVE_TWICE))
         *mark = m->seq;
     c->position++;

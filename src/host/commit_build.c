@@ -2,6 +2,7 @@
 /* persist/commit in the making: edits of the language to edits of the store. */
 #include "host/commit_build.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -21,8 +22,7 @@ static persist_status add_item(commit_build *b, persist_edit_kind kind,
     commit_item it = {.edit = {.kind = kind, .seq = seq},
                       .text_at = text_at,
                       .owner = b->index};
-    if (sx_type_of(name) != SX_STRING)
-        return bad_edit(b, "a stream or key must be a string");
+    CHECK(sx_type_of(name) == SX_STRING);
     it.edit.name = sx_bytes(name);
     it.edit.data.size = b->text->size - text_at;
     buf_put(&b->items, &it, sizeof it);
@@ -33,10 +33,35 @@ static persist_status print(commit_build *b, sx_value value, size_t *at)
 {
     CHECK(b->text->size <= PERSIST_COMMIT_SIZE_MAX);
     size_t room = PERSIST_COMMIT_SIZE_MAX - b->text->size;
+    bool full = room < PERSIST_VALUE_SIZE_MAX;
+    op_call *call = b->call;
+    char edit[64];
     *at = b->text->size;
-    b->text->size_max =
-        *at + (room < PERSIST_VALUE_SIZE_MAX ? room : PERSIST_VALUE_SIZE_MAX);
-    return call_print(b->call, value, b->text);
+    b->text->size_max = *at + (full ? room : PERSIST_VALUE_SIZE_MAX);
+    persist_status status = sx_print(call->machine, value, SX_PRINT_STORABLE,
+                                     b->text, &call->error);
+    if (status == PERSIST_OK)
+        return PERSIST_OK;
+    if (status == PERSIST_TOO_LARGE)
+        status_set(&call->error, status, "the %s is over the limit of %u bytes",
+                   full ? "commit" : "value",
+                   full ? PERSIST_COMMIT_SIZE_MAX : PERSIST_VALUE_SIZE_MAX);
+    snprintf(edit, sizeof edit, "persist/commit: edit %zu", b->index);
+    return call_prefix(call, edit);
+}
+
+/* A stream, key or command id. */
+static persist_status check_name(commit_build *b, sx_value name)
+{
+    if (sx_type_of(name) != SX_STRING)
+        return bad_edit(b, "a stream, key or command id must be a string");
+    size_t size = sx_bytes(name).size;
+    if (size <= PERSIST_NAME_SIZE_MAX)
+        return PERSIST_OK;
+    return status_set(&b->call->error, PERSIST_TOO_LARGE,
+                      "persist/commit: edit %zu: a name of %zu bytes is over "
+                      "the limit of %u",
+                      b->index, size, PERSIST_NAME_SIZE_MAX);
 }
 
 static persist_status add_result(commit_build *b, sx_value result)
@@ -145,8 +170,6 @@ static persist_status add_append(commit_build *b, sx_value stream,
                                  sx_value events)
 {
     sx_value done;
-    if (sx_type_of(stream) != SX_STRING)
-        return bad_edit(b, "a stream must be a string");
     if (sx_type_of(events) != SX_LIST && sx_type_of(events) != SX_NIL)
         return bad_edit(b, ":events must be a list");
     bool none = sx_type_of(events) == SX_NIL;
@@ -206,7 +229,7 @@ static persist_status add_expect_key(commit_build *b, sx_value key,
     persist_edit_kind kind = PERSIST_EXPECT_KEY;
     persist_status status = PERSIST_OK;
     size_t at = b->text->size;
-    if (sx_type_of(key) == SX_STRING && sx_type_of(value) == SX_NIL) {
+    if (sx_type_of(value) == SX_NIL) {
         status = persist_has(call->store, sx_bytes(key), PERSIST_LATEST,
                              &call->error);
         if (status == PERSIST_NONE) {
@@ -263,8 +286,10 @@ static persist_status add_edit(commit_build *b, sx_value edit)
         if (sx_dict_size(edit) == (form->other == NULL ? 1 : 2) &&
             sx_dict_find(m, edit, slice_str(form->key), &first) &&
             (form->other == NULL ||
-             sx_dict_find(m, edit, slice_str(form->other), &second)))
-            return form->add(b, first, second);
+             sx_dict_find(m, edit, slice_str(form->other), &second))) {
+            persist_status status = check_name(b, first);
+            return status == PERSIST_OK ? form->add(b, first, second) : status;
+        }
     }
     return bad_edit(b, "not one of {:append :events} {:put :value} {:delete} "
                        "{:truncate :through} {:expect :seq} {:expect-key "
@@ -299,8 +324,9 @@ static persist_status find_id(commit_build *b, sx_value edits)
             continue;
         if (b->has_once)
             return bad_edit(b, "a commit takes one :once at most");
-        if (sx_type_of(id) != SX_STRING)
-            return bad_edit(b, "a command id must be a string");
+        persist_status status = check_name(b, id);
+        if (status != PERSIST_OK)
+            return status;
         b->once.id = sx_bytes(id);
         b->has_once = true;
     }
@@ -317,7 +343,7 @@ static persist_status fingerprint(commit_build *b, sx_value edits)
         sx_print(b->call->machine, edits, SX_PRINT_STORABLE | SX_PRINT_SORTED,
                  b->text, &b->call->error);
     if (status != PERSIST_OK)
-        return status;
+        return call_prefix(b->call, "persist/commit");
     hash_sha256(slice_of(b->text->data, b->text->size), b->once.fingerprint);
     b->text->size = 0;
     return PERSIST_OK;

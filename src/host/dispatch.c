@@ -27,6 +27,8 @@ static const struct {
     [ARG_STREAM] = {TYPE(SX_STRING), "a stream name, a string"},
     [ARG_KEY] = {TYPE(SX_STRING), "a key, a string"},
     [ARG_PREFIX] = {TYPE(SX_STRING), "a key prefix, a string"},
+    [ARG_KEY_OR_NIL] = {TYPE(SX_STRING) | TYPE(SX_NIL),
+                        "a key, a string, or nil"},
     [ARG_BYTES] = {TYPE(SX_STRING), "a string"},
     [ARG_BYTES_OR_NIL] = {TYPE(SX_STRING) | TYPE(SX_NIL), "a string or nil"},
     [ARG_INTEGER] = {TYPE(SX_INTEGER), "an integer"},
@@ -54,7 +56,8 @@ static persist_status check_arg(op_call *call, size_t i)
         return status_set(
             &call->error, PERSIST_BAD_REQUEST, "%s: argument %zu must be %s",
             (const char *)call->row->name.data, i + 1, kinds[kind].wants);
-    bool named = kind == ARG_STREAM || kind == ARG_KEY;
+    bool named = kind >= ARG_STREAM && kind <= ARG_KEY_OR_NIL &&
+                 sx_type_of(call->args[i]) == SX_STRING;
     size_t size = named ? sx_bytes(call->args[i]).size : 0;
     if (size > PERSIST_NAME_SIZE_MAX)
         return status_set(&call->error, PERSIST_TOO_LARGE,
@@ -131,13 +134,19 @@ static bool put_bytes(op_call *call, sx_value dict, const char *key,
            sx_dict_set(call->machine, dict, slice_str(key), v);
 }
 
+static bool put_integer(op_call *call, sx_value dict, const char *key,
+                        int64_t number)
+{
+    sx_value v;
+    return sx_make_integer(call->machine, number, &v) &&
+           sx_dict_set(call->machine, dict, slice_str(key), v);
+}
+
 static bool put_number(op_call *call, sx_value dict, const char *key,
                        uint64_t number)
 {
-    sx_value v;
     int64_t shown = number > PERSIST_SEQ_MAX ? INT64_MAX : (int64_t)number;
-    return sx_make_integer(call->machine, shown, &v) &&
-           sx_dict_set(call->machine, dict, slice_str(key), v);
+    return put_integer(call, dict, key, shown);
 }
 
 /* The stream or key that the op was about, from its own arguments. */
@@ -167,7 +176,7 @@ static bool put_context(op_call *call, sx_value dict)
     if (e->has & PERSIST_HAS_SEQ)
         ok = ok && put_number(call, dict, "seq", e->seq);
     if (e->has & PERSIST_HAS_NUMBERS) {
-        ok = ok && put_number(call, dict, "expected", e->expected);
+        ok = ok && put_integer(call, dict, "expected", (int64_t)e->expected);
         ok = ok && put_number(call, dict, "actual", e->actual);
     }
     if (e->has & PERSIST_HAS_PATH)

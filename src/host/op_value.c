@@ -25,8 +25,20 @@ sx_out *call_text(op_call *call)
 persist_status call_print(op_call *call, sx_value value, sx_out *text)
 {
     CHECK(text->size_max > 0); /* or it would know no bound */
-    return sx_print(call->machine, value, SX_PRINT_STORABLE, text,
-                    &call->error);
+    persist_status status =
+        sx_print(call->machine, value, SX_PRINT_STORABLE, text, &call->error);
+    return status == PERSIST_OK
+               ? PERSIST_OK
+               : call_prefix(call, (const char *)call->row->name.data);
+}
+
+persist_status call_prefix(op_call *call, const char *what)
+{
+    persist_error *e = &call->error;
+    char message[PERSIST_MESSAGE_MAX];
+    CHECK(e->status > PERSIST_NONE);
+    memcpy(message, e->message, sizeof message);
+    return status_set(e, e->status, "%s: %s", what, message);
 }
 
 persist_status call_parse(op_call *call, slice text, sx_value *out)

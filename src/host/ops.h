@@ -18,7 +18,8 @@ typedef enum arg_kind {
     ARG_END,
     ARG_STREAM,         /* string of at most PERSIST_NAME_SIZE_MAX bytes */
     ARG_KEY,            /* the same */
-    ARG_PREFIX,         /* string */
+    ARG_PREFIX,         /* the same */
+    ARG_KEY_OR_NIL,     /* the same, or nil */
     ARG_BYTES,          /* string */
     ARG_BYTES_OR_NIL,   /* string or nil */
     ARG_INTEGER,        /* integer */
@@ -74,6 +75,10 @@ slice call_bytes(const op_call *, size_t index);
 /* Appends the stored form of a value to text. Errors: not-storable, too-large,
  * limit. */
 persist_status call_print(op_call *, sx_value, sx_out *text);
+
+/* Puts what it was about before the message of the call's error; returns its
+ * status. */
+persist_status call_prefix(op_call *, const char *what);
 
 /* Reads a stored text back; a text that does not read is corrupt. */
 persist_status call_parse(op_call *, slice text, sx_value *out);

@@ -51,7 +51,7 @@ static persist_status refuse_number(op_call *call, slice stream, int64_t seq)
                "mark and try again",
                (long long)seq, (unsigned long long)info.mark);
     call->error.has = PERSIST_HAS_NUMBERS;
-    call->error.expected = 0;
+    call->error.expected = (uint64_t)seq; /* dispatch shows it as given */
     call->error.actual = info.mark;
     return PERSIST_SEQ_CONFLICT;
 }

@@ -134,7 +134,8 @@ static persist_status check_once(const batch *b, bool *repeated,
     if (memcmp(once->fingerprint, b->once->fingerprint,
                PERSIST_FINGERPRINT_SIZE) != 0)
         return status_set(error, PERSIST_BAD_REQUEST,
-                          "the command id was used for another command");
+                          "the command id was used for another command; "
+                          "choose a new one");
     *repeated = true;
     return memory_report_once(once, outcome, error);
 }
@@ -202,9 +203,12 @@ static persist_status stage_append(batch *b, const persist_edit *edit,
         return status_seq_conflict(
             error, slice_of(stream->name->bytes, stream->name->size), st->seq,
             stream->staged_mark);
-    if (st->seq > PERSIST_SEQ_MAX || b->position >= PERSIST_SEQ_MAX)
+    if (st->seq > PERSIST_SEQ_MAX)
         return status_set(error, PERSIST_BAD_REQUEST,
-                          "the numbers of the stream are used up");
+                          "the stream has no numbers left");
+    if (b->position >= PERSIST_SEQ_MAX)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "the store has no positions left");
     st->data = cell_new(edit->data);
     if (st->data == NULL)
         return memory_out(error);

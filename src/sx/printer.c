@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The printer: the inverse of the reader, with a stack of its own. */
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/status.h"
 #include "sx/chars.h"
 #include "sx/machine.h"
 #include "sx/number.h"
 
-enum { OUT_FIRST = 256, WALK_KEEP = 4096 };
+enum { OUT_FIRST = 256, WALK_KEEP = 4096, WHERE_MAX = 8 };
 
 /* A list or dict that is being printed, up to next. */
 typedef struct level {
@@ -293,6 +296,16 @@ static persist_status open_level(printer *p, value v)
     return put(p, "{", 1);
 }
 
+/* The entry of a dict that is printed as number i. */
+static const entry *entry_of(const printer *p, const level *l, size_t i)
+{
+    CHECK(l->object->kind == KIND_DICT);
+    if ((p->flags & SX_PRINT_SORTED) == 0)
+        return &dict_entries((dict *)(void *)l->object)[i];
+    CHECK(l->order + i < p->m->print_order.count);
+    return ((const entry **)p->m->print_order.items)[l->order + i];
+}
+
 /* Puts what stands before the next element, and says what it is. */
 static persist_status next_element(printer *p, level *l, value *v)
 {
@@ -305,11 +318,7 @@ static persist_status next_element(printer *p, level *l, value *v)
         *v = list_at((list *)(void *)l->object, i);
         return PERSIST_OK;
     }
-    const entry *e = &dict_entries((dict *)(void *)l->object)[i];
-    if ((p->flags & SX_PRINT_SORTED) != 0) {
-        CHECK(l->order + i < p->m->print_order.count);
-        e = ((const entry **)p->m->print_order.items)[l->order + i];
-    }
+    const entry *e = entry_of(p, l, i);
     status = put_key(p, e->key);
     *v = e->value;
     return status != PERSIST_OK ? status : put(p, " ", 1);
@@ -341,6 +350,36 @@ static persist_status put_value(printer *p, value v)
     }
 }
 
+/* ---- errors ----------------------------------------------------------- */
+
+/* Appends the way to the element at work, as get-in takes it: (:items 2). */
+static void tell_where(printer *p)
+{
+    const walk_stack *w = &p->m->print_walk;
+    persist_error *e = p->error;
+    CHECK(e->status == PERSIST_NOT_STORABLE);
+    size_t at = strlen(e->message);
+    for (size_t i = 0; i < w->count && i <= WHERE_MAX; i++) {
+        const level *l = &((const level *)w->items)[i];
+        char *to = e->message + at;
+        size_t room = sizeof e->message - at;
+        const char *before = i == 0 ? ", at (" : " ";
+        if (i == WHERE_MAX) {
+            snprintf(to, room, "%s...", before);
+        } else if (l->object->kind == KIND_LIST) {
+            snprintf(to, room, "%s%zu", before, l->next - 1);
+        } else {
+            string *key = entry_of(p, l, l->next - 1)->key;
+            bool plain = chars_keyword(key);
+            snprintf(to, room, "%s%s%.40s%s", before, plain ? ":" : "\"",
+                     key->bytes, plain ? "" : "\"");
+        }
+        at = strlen(e->message);
+    }
+    if (w->count > 0)
+        snprintf(e->message + at, sizeof e->message - at, ")");
+}
+
 static void keep_small(sx *m, walk_stack *w)
 {
     w->count = 0;
@@ -362,6 +401,8 @@ persist_status sx_print(sx *m, value v, unsigned flags, sx_out *out,
     p.error->status = PERSIST_OK;
     persist_status status = put_value(&p, v);
     out->size_max = size_max;
+    if (status == PERSIST_NOT_STORABLE)
+        tell_where(&p);
     if (size_max == 0 && status == PERSIST_TOO_LARGE)
         status = PERSIST_LIMIT;
     keep_small(m, &m->print_walk);
