@@ -20,6 +20,7 @@ enum { BLOCK_HEAD = (sizeof(block) + GRANULE - 1) / GRANULE * GRANULE };
 struct large {
     large *next;
     size_t size; /* bytes of the object */
+    size_t at;   /* as that of a small object */
     bool marked;
     _Alignas(GRANULE) object object;
 };

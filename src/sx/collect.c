@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The collector: marks from the roots with a stack of its own, then lets the
- * allocator have what was not reached.
+/* The collector: marks from the roots, then lets the allocator have what was
+ * not reached.
  *
- * The mark stack holds one entry a level of nesting: an object and which child
- * comes next. When it cannot grow, the object stays marked but unscanned, and
- * marked objects are scanned again until nothing is missed. */
+ * Marking takes no memory, so it cannot be short of it: the word that led down
+ * to an object holds the way back up until that object is done, and the object
+ * above says which of its words that is. */
 #include "base/mem.h"
 #include "sx/block.h"
 #include "sx/compiler.h"
@@ -12,15 +12,16 @@
 
 enum {
     TRIGGER_MIN = 4 << 20, /* bytes handed out between two collections */
-    MARKS_FIRST = 256,
-    MARKS_KEEP = 1 << 16, /* entries to keep between collections */
 };
 
+CHECK_STATIC(SMALL_MAX / sizeof(value) <= UINT16_MAX,
+             "a word of a small object has a number of 16 bits");
+
 /* The value words of an object. */
-static const value *children(object *o, size_t *count)
+static value *children(object *o, size_t *count)
 {
 #define RUN(type, member, n)                                                   \
-    (*count = (n), (const value *)(const void *)&((type *)(void *)o)->member)
+    (*count = (n), (value *)(void *)&((type *)(void *)o)->member)
     switch ((enum kind)o->kind) {
     case KIND_VEC:
         CHECK(((vec *)(void *)o)->hi <= o->aux);
@@ -98,79 +99,57 @@ static object *mark_word(heap *h, value v)
     return set_mark(h, o) && !is_leaf(o) ? o : NULL;
 }
 
-static void push_mark(sx *m, object *o)
+/* Which word of an object leads down to the one that is being marked. */
+static size_t way_down(object *o)
 {
-    heap *h = &m->heap;
-    CHECK(!is_leaf(o) && h->mark_count <= h->mark_capacity);
-    if (h->mark_count == h->mark_capacity) {
-        size_t old = h->mark_capacity * sizeof *h->marks;
-        size_t more = old == 0 ? MARKS_FIRST * sizeof *h->marks : old;
-        mark_entry *marks = heap_realloc(m, h->marks, old, old + more);
-        if (marks == NULL) {
-            h->mark_overflow = true;
-            return;
-        }
-        h->marks = marks;
-        h->mark_capacity = (old + more) / sizeof *h->marks;
-    }
-    h->marks[h->mark_count++] = (mark_entry){o, 0};
+    return (o->flags & FLAG_LARGE) != 0 ? large_of(o)->at : o->at;
 }
 
-static void drain(sx *m)
+static void set_way_down(object *o, size_t i)
 {
-    heap *h = &m->heap;
-    while (h->mark_count > 0) {
-        mark_entry *top = &h->marks[h->mark_count - 1];
-        size_t count, i = top->next;
-        const value *words = children(top->object, &count);
-        CHECK(i <= count);
+    if ((o->flags & FLAG_LARGE) != 0)
+        large_of(o)->at = i;
+    else
+        o->at = (uint16_t)i;
+}
+
+/* Marks what is below an object. */
+static void mark_below(heap *h, object *o)
+{
+    object *above = NULL;
+    for (size_t i = 0;;) {
+        size_t count;
+        value *words = children(o, &count);
         object *below = NULL;
-        while (i < count && below == NULL)
-            below = mark_word(h, words[i++]);
-        if (i < count)
-            top->next = i;
-        else
-            h->mark_count--; /* so that a long chain takes one entry */
-        if (below != NULL)
-            push_mark(m, below);
+        size_t first = i;
+        while (i < count && (below = mark_word(h, words[i])) == NULL)
+            i++;
+        h->scanned += i - first + 1;
+        if (below != NULL) {
+            set_way_down(o, i);
+            words[i] = value_object(above);
+            above = o;
+            o = below;
+            i = 0;
+            continue;
+        }
+        if (above == NULL)
+            return;
+        i = way_down(above);
+        words = children(above, &count);
+        CHECK(i < count);
+        below = o;
+        o = above;
+        above = object_of(words[i]);
+        words[i++] = value_object(below);
     }
 }
 
 void heap_mark(sx *m, value v)
 {
     object *o = mark_word(&m->heap, v);
-    if (o == NULL)
-        return;
-    push_mark(m, o);
-    drain(m);
-}
-
-/* Scans a marked object for children that were missed. */
-static void rescan(sx *m, object *o)
-{
-    size_t count;
-    const value *words = children(o, &count);
-    for (size_t i = 0; i < count; i++)
-        heap_mark(m, words[i]);
-}
-
-static void rescan_all(sx *m)
-{
-    heap *h = &m->heap;
-    h->mark_overflow = false;
-    for (size_t class = 0; class < SMALL_CLASSES; class ++) {
-        for (block *b = h->classes[class]; b != NULL; b = b->next) {
-            char *cell = block_first(b);
-            for (size_t i = 0; i < b->cells; i++, cell += b->cell_size) {
-                if (block_marked(b, cell))
-                    rescan(m, (object *)(void *)cell);
-            }
-        }
-    }
-    for (large *l = h->large; l != NULL; l = l->next) {
-        if (l->marked)
-            rescan(m, &l->object);
-    }
+    if (o != NULL)
+        mark_below(&m->heap, o);
 }
 
 static void clear_marks(heap *h)
@@ -182,8 +161,6 @@ static void clear_marks(heap *h)
         }
     }
     h->live = 0;
-    h->mark_overflow = false;
-    CHECK(h->mark_count == 0);
 }
 
 static void mark_roots(sx *m)
@@ -209,17 +186,10 @@ void heap_collect(sx *m, const value *keep, size_t count)
     mark_roots(m);
     for (size_t i = 0; i < count; i++)
         heap_mark(m, keep[i]);
-    while (h->mark_overflow)
-        rescan_all(m);
-    CHECK(h->mark_count == 0 && h->live <= h->object_bytes);
+    CHECK(h->live <= h->object_bytes);
     names_sweep(m);
     heap_sweep_blocks(m);
     heap_sweep_large(m);
-    if (h->mark_capacity > MARKS_KEEP) {
-        heap_free(m, h->marks, h->mark_capacity * sizeof *h->marks);
-        h->marks = NULL;
-        h->mark_capacity = 0;
-    }
     /* In proportion to what marking cost. */
     size_t seen = h->live + (size_t)(m->sp - m->stack.base) * sizeof(value);
     h->trigger = seen > TRIGGER_MIN ? seen : TRIGGER_MIN;

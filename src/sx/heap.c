@@ -250,7 +250,6 @@ void heap_release(sx *m)
     heap_sweep_blocks(m);
     heap_trim(m, 0);
     heap_sweep_large(m);
-    heap_free(m, h->marks, h->mark_capacity * sizeof *h->marks);
     heap_free(m, h->names, h->name_capacity * sizeof *h->names);
 }
 

@@ -47,11 +47,6 @@ typedef struct cell_run {
     block *block; /* where the run is; NULL: only new blocks from here on */
 } cell_run;
 
-typedef struct mark_entry {
-    object *object;
-    size_t next; /* child to look at */
-} mark_entry;
-
 typedef struct heap {
     cell_run runs[SMALL_CLASSES];
     block *classes[SMALL_CLASSES]; /* every block of a size */
@@ -63,11 +58,9 @@ typedef struct heap {
     size_t since, trigger; /* bytes handed out since the last collection, and
                               how many make the next one due */
     bool due;              /* collect before the next step */
-    mark_entry *marks;
-    size_t mark_count, mark_capacity;
-    bool mark_overflow;
-    size_t live;    /* bytes found by the collection under way */
-    string **names; /* the intern table: open addressing, weak */
+    size_t live;           /* bytes found by the collection under way */
+    uint64_t scanned;      /* words that marking ever looked at */
+    string **names;        /* the intern table: open addressing, weak */
     size_t name_count, name_capacity;
 } heap;
 

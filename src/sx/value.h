@@ -43,7 +43,7 @@ enum kind {
 typedef struct object {
     uint8_t kind;
     uint8_t flags;
-    uint16_t spare;
+    uint16_t at;  /* while it is being marked; see collect.c */
     uint32_t aux; /* meaning depends on the kind */
 } object;
 
