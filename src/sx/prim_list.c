@@ -282,18 +282,43 @@ static prim_status range_of_integers(sx *m, int64_t from, int64_t to,
     return PRIM_OK;
 }
 
+/* Element i; without an infinite step times 0. */
+static double float_at(double from, size_t i, double step)
+{
+    return i == 0 ? from : from + (double)i * step;
+}
+
+/* How many of from, from + step, ... are before to: as they are computed, which
+ * is not what the quotient of the distance says. They do not turn back. */
+static size_t count_floats(double from, double to, double step, size_t most)
+{
+    size_t low = 0, high = most;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        double at = float_at(from, mid, step);
+        if (step > 0 ? at < to : at > to)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
 static prim_status range_of_floats(sx *m, double from, double to, double step,
                                    value *out)
 {
+    if (isnan(from) || isnan(to) || isnan(step))
+        return fail(m, PERSIST_TYPE, "range: NaN is no place in a range");
     double size = ceil((to - from) / step);
-    if (!(size <= LIST_SIZE_MAX))
+    if (size > LIST_SIZE_MAX)
         return fail_long(m);
-    size_t count = size > 0 ? (size_t)size : 0;
+    size_t most = size > 0 ? (size_t)size + 1 : 1;
+    size_t count = count_floats(from, to, step, most);
     if (!list_new(m, count, out))
         return PRIM_MEMORY;
     for (size_t i = 0; i < count; i++) {
         value n;
-        if (!make_float(m, from + (double)i * step, &n) ||
+        if (!make_float(m, float_at(from, i, step), &n) ||
             !list_push(m, list_of(*out), n))
             return PRIM_MEMORY;
     }

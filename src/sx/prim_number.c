@@ -160,15 +160,29 @@ static prim_status divide(sx *m, number a, number b, number *out)
     return PRIM_OK;
 }
 
-/* Applies an operation from the left to the right. */
+/* Applies an operation from the left to the right, beginning with start if it
+ * is not NULL, else with the first argument: 0 + -0.0 would be 0.0. */
 static prim_status fold(sx *m, operation op, const value *args, size_t count,
-                        number start, size_t from, value *out)
+                        const number *start, value *out)
 {
-    number acc = start, next;
-    for (size_t i = from; i < count; i++)
+    number acc, next;
+    size_t i = 0;
+    if (start != NULL)
+        acc = *start;
+    else if (!arg_num(m, args, i++, &acc))
+        return PRIM_FAILED;
+    for (; i < count; i++)
         if (!arg_num(m, args, i, &next) || op(m, acc, next, &acc) != PRIM_OK)
             return PRIM_FAILED;
     return give(m, acc, out);
+}
+
+/* The same where one argument is taken for the second. */
+static prim_status fold_from(sx *m, operation op, int64_t first,
+                             const value *args, size_t count, value *out)
+{
+    number start = number_integer(first);
+    return fold(m, op, args, count, count < 2 ? &start : NULL, out);
 }
 
 /* Nearly all numbers are fixnums: two are added without a fold. */
@@ -184,12 +198,14 @@ static prim_status prim_add(sx *m, value *args, size_t count, value *out)
 {
     if (LIKELY(count == 2 && both_fixnum(args[0], args[1])))
         return give_integer(m, fixnum_of(args[0]) + fixnum_of(args[1]), out);
-    return fold(m, add, args, count, number_integer(0), 0, out);
+    number none = number_integer(0);
+    return fold(m, add, args, count, count == 0 ? &none : NULL, out);
 }
 
 static prim_status prim_multiply(sx *m, value *args, size_t count, value *out)
 {
-    return fold(m, multiply, args, count, number_integer(1), 0, out);
+    number none = number_integer(1);
+    return fold(m, multiply, args, count, count == 0 ? &none : NULL, out);
 }
 
 static prim_status prim_subtract(sx *m, value *args, size_t count, value *out)
@@ -199,21 +215,14 @@ static prim_status prim_subtract(sx *m, value *args, size_t count, value *out)
         return give_integer(m, fixnum_of(args[0]) - fixnum_of(args[1]), out);
     if (!arg_num(m, args, 0, &first))
         return PRIM_FAILED;
-    if (count > 1)
-        return fold(m, subtract, args, count, first, 1, out);
-    if (first.real)
+    if (count == 1 && first.real)
         return give(m, number_real(-first.decimal), out);
-    return fold(m, subtract, args, count, number_integer(0), 0, out);
+    return fold_from(m, subtract, 0, args, count, out);
 }
 
 static prim_status prim_divide(sx *m, value *args, size_t count, value *out)
 {
-    number first;
-    if (!arg_num(m, args, 0, &first))
-        return PRIM_FAILED;
-    if (count > 1)
-        return fold(m, divide, args, count, first, 1, out);
-    return fold(m, divide, args, count, number_integer(1), 0, out);
+    return fold_from(m, divide, 1, args, count, out);
 }
 
 /* ---- mod, pow, sqrt --------------------------------------------------- */
@@ -359,7 +368,24 @@ static prim_status prim_abs(sx *m, value *args, size_t count, value *out)
 
 /* ---- min, max, clamp, inc, dec ---------------------------------------- */
 
-/* The first argument that no other is beyond, in the direction of sign. */
+static double real_of(value n)
+{
+    return is_float(n) ? float_of(n) : (double)integer_of(n);
+}
+
+/* Whether a is beyond b, in the direction of sign: -0.0 is less than 0.0, and a
+ * NaN is beyond all, so that the order of arguments does not matter. */
+static bool is_beyond(value a, value b, int sign)
+{
+    int order = number_order(a, b);
+    if (order == NUMBER_UNORDERED)
+        return is_float(a) && isnan(float_of(a));
+    if (order == 0 && real_of(a) == 0)
+        order = (signbit(real_of(b)) != 0) - (signbit(real_of(a)) != 0);
+    return order == sign;
+}
+
+/* The first argument that no other is beyond. */
 static prim_status extreme(sx *m, const value *args, size_t count, int sign,
                            value *out)
 {
@@ -369,7 +395,7 @@ static prim_status extreme(sx *m, const value *args, size_t count, int sign,
     for (size_t i = 1; i < count; i++) {
         if (!arg_number(m, args, i, &next))
             return PRIM_FAILED;
-        if (number_order(next, best) == sign)
+        if (is_beyond(next, best, sign))
             best = next;
     }
     *out = best;
@@ -404,7 +430,7 @@ static prim_status prim_inc(sx *m, value *args, size_t count, value *out)
     CHECK(count == 1);
     if (LIKELY(is_fixnum(args[0])))
         return give_integer(m, fixnum_of(args[0]) + 1, out);
-    return fold(m, add, args, count, number_integer(1), 0, out);
+    return fold_from(m, add, 1, args, count, out);
 }
 
 static prim_status prim_dec(sx *m, value *args, size_t count, value *out)
@@ -412,7 +438,7 @@ static prim_status prim_dec(sx *m, value *args, size_t count, value *out)
     CHECK(count == 1);
     if (LIKELY(is_fixnum(args[0])))
         return give_integer(m, fixnum_of(args[0]) - 1, out);
-    return fold(m, add, args, count, number_integer(-1), 0, out);
+    return fold_from(m, add, -1, args, count, out);
 }
 
 static const prim rows[] = {
