@@ -225,23 +225,6 @@ sx_out *text_scratch(sx *m)
     return o;
 }
 
-prim_status text_put_value(sx *m, sx_out *out, value v, unsigned flags)
-{
-    CHECK(m->prim != NULL);
-    persist_error error;
-    switch (sx_print(m, v, flags, out, &error)) {
-    case PERSIST_OK:
-        return PRIM_OK;
-    case PERSIST_NOT_STORABLE:
-        return fail(m, PERSIST_NOT_STORABLE, "%s: %s", m->prim->name,
-                    error.message);
-    case PERSIST_LIMIT:
-        return fail(m, PERSIST_LIMIT, "%s: %s", m->prim->name, error.message);
-    default:
-        return PRIM_MEMORY;
-    }
-}
-
 prim_status text_string(sx *m, const sx_out *o, value *out)
 {
     CHECK(o->size <= o->capacity);

@@ -213,12 +213,12 @@ static bool compile_case(sx *m, const task *t)
 /* (f b) with v becomes (f v b), and f becomes (f v). */
 static bool thread_one(sx *m, value v, value step, value *out)
 {
-    value pair[2] = {step, v};
+    value begin, pair[2] = {step, v};
     if (!is_list(step) || form_size(step) == 0)
         return list_from(m, pair, 2, out);
     pair[0] = form_at(step, 0);
-    return list_from(m, pair, 2, out) &&
-           list_concat(m, list_of(*out), list_items(list_of(step)) + 1,
+    return list_from(m, pair, 2, &begin) &&
+           list_concat(m, list_of(begin), list_items(list_of(step)) + 1,
                        form_size(step) - 1, out);
 }
 

@@ -59,10 +59,27 @@ void heap_trim(sx *m, size_t keep)
     }
 }
 
+void heap_refuse(sx *m, uint64_t n)
+{
+    heap *h = &m->heap;
+    CHECK(n > 0);
+    h->refuse = n;
+    /* What is left of the runs is free at the next collection. */
+    for (size_t class = 0; class < SMALL_CLASSES; class ++)
+        h->runs[class] = (cell_run){NULL, NULL, NULL};
+}
+
+static bool is_refused(heap *h)
+{
+    return UNLIKELY(h->refuse > 0) && --h->refuse == 0;
+}
+
 bool heap_charge(sx *m, size_t bytes)
 {
     heap *h = &m->heap;
     CHECK(h->used <= h->max);
+    if (is_refused(h))
+        return false;
     if (bytes > h->max || h->used > h->max - bytes)
         heap_trim(m, 0);
     if (bytes > h->max || h->used > h->max - bytes)
@@ -138,6 +155,8 @@ static bool add_block(sx *m, size_t class)
     size_t cell = class * GRANULE;
     *b = (block){.next = h->classes[class], .cell_size = (uint32_t)cell};
     b->cells = (uint32_t)((BLOCK_BYTES - BLOCK_HEAD) / cell);
+    if (UNLIKELY(h->refuse > 0))
+        b->cells = 1; /* so that the next allocation comes here, too */
     h->classes[class] = b;
     CHECK(b->cells > 0);
     char *first = block_first(b);
@@ -170,6 +189,8 @@ bool heap_refill(sx *m, size_t class)
     CHECK(class > 0 && class < SMALL_CLASSES);
     cell_run *r = &m->heap.runs[class];
     CHECK(r->at == r->end);
+    if (UNLIKELY(m->heap.refuse > 0))
+        return !is_refused(&m->heap) && add_block(m, class);
     block *b = r->block;
     char *at = b == NULL ? NULL : r->end == NULL ? block_first(b) : r->end;
     while (b != NULL) {

@@ -60,6 +60,7 @@ typedef struct heap {
     bool due;              /* collect before the next step */
     size_t live;           /* bytes found by the collection under way */
     uint64_t scanned;      /* words that marking ever looked at */
+    uint64_t refuse;       /* see heap_refuse */
     string **names;        /* the intern table: open addressing, weak */
     size_t name_count, name_capacity;
 } heap;
@@ -80,6 +81,10 @@ static inline heap *heap_of(sx *m)
 {
     return (heap *)(void *)m;
 }
+
+/* For tests: the nth allocation from now on is refused, and no other. Every
+ * allocation is slow until then. */
+void heap_refuse(sx *, uint64_t n);
 
 /* The slow ways of heap_object. */
 bool heap_refill(sx *, size_t class);

@@ -63,7 +63,8 @@ const instr *op_append(sx *m, const instr *i)
     return i + 1;
 }
 
-/* list more -> both in one */
+/* list more -> both in one, a new list even when there is nothing more: a
+ * continuation may come back to the first */
 const instr *op_append_all(sx *m, const instr *i)
 {
     value more = m->sp[-1];
@@ -73,9 +74,12 @@ const instr *op_append_all(sx *m, const instr *i)
              brief(m, more));
         return stop(m, SIGNAL_ERROR);
     }
-    if (is_list(more) &&
-        !list_concat(m, list_of(m->sp[-2]), list_items(list_of(more)),
-                     list_size(list_of(more)), &m->sp[-2]))
+    const list *l = list_of(m->sp[-2]);
+    bool made = is_nil(more)
+                    ? list_slice(m, l, 0, list_size(l), &m->sp[-2])
+                    : list_concat(m, l, list_items(list_of(more)),
+                                  list_size(list_of(more)), &m->sp[-2]);
+    if (!made)
         return stop(m, SIGNAL_MEMORY);
     m->sp--;
     return i + 1;

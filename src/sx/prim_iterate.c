@@ -88,28 +88,33 @@ static prim_status step_map_indexed(sx *m, value *args, value *slots,
     return PRIM_OK;
 }
 
-/* The list in OUT as an object of its own: the frame may have been captured
- * since it was made, and the program may change what it is given. */
-static prim_status fresh(sx *m, const value *slots, value *out)
+/* A list as an object of its own: the frame may have been captured since it was
+ * made, and the program may change what it is given. */
+static prim_status fresh(sx *m, value v, value *out)
 {
-    const list *l = list_of(slots[OUT]);
+    const list *l = list_of(v);
     return list_slice(m, l, 0, list_size(l), out) ? PRIM_OK : PRIM_MEMORY;
 }
 
+/* At the end there is something more to make, which may be refused: OUT changes
+ * only when nothing can be. */
 static prim_status step_filter(sx *m, value *args, value *slots,
                                const value *result, value *out)
 {
     value element;
-    prim_status status = PRIM_OK;
-    if (result == NULL)
-        status = begin_list(m, args, slots);
-    else if (is_true(*result))
-        status = collect(m, slots, last_element(args, slots, 1));
-    if (status != PRIM_OK)
-        return status;
-    if (advance(args, slots, 1, &element))
-        return frame_call1(m, args[0], element);
-    return fresh(m, slots, out);
+    if (result == NULL) {
+        prim_status status = begin_list(m, args, slots);
+        if (status != PRIM_OK)
+            return status;
+    }
+    value kept = slots[OUT];
+    if (result != NULL && is_true(*result) &&
+        !list_append(m, list_of(kept), last_element(args, slots, 1), &kept))
+        return PRIM_MEMORY;
+    if (!advance(args, slots, 1, &element))
+        return fresh(m, kept, out);
+    slots[OUT] = kept;
+    return frame_call1(m, args[0], element);
 }
 
 static prim_status step_reduce(sx *m, value *args, value *slots,

@@ -387,35 +387,57 @@ static void keep_small(sx *m, walk_stack *w)
         walk_release(m, w);
 }
 
+/* Appends the printed form, or nothing. The error is set unless memory or room
+ * was out. */
+static persist_status print(printer *p, value v)
+{
+    sx *m = p->m;
+    CHECK(m->print_walk.count == 0 && m->print_order.count == 0);
+    CHECK(p->out->size <= p->out->capacity);
+    size_t size = p->out->size;
+    p->error->status = PERSIST_OK;
+    persist_status status = put_value(p, v);
+    keep_small(m, &m->print_walk);
+    keep_small(m, &m->print_order);
+    if (status != PERSIST_OK)
+        p->out->size = size;
+    return status;
+}
+
 persist_status sx_print(sx *m, value v, unsigned flags, sx_out *out,
                         persist_error *error)
 {
     persist_error local;
     printer p = {m, out, flags, error == NULL ? &local : error};
-    CHECK(m->print_walk.count == 0 && m->print_order.count == 0);
-    CHECK(out->size <= out->capacity);
-    size_t size = out->size, size_max = out->size_max;
+    size_t size_max = out->size_max;
     /* Shared data may print to far more than it takes. */
     if (size_max == 0)
-        out->size_max = size + m->heap.max;
-    p.error->status = PERSIST_OK;
-    persist_status status = put_value(&p, v);
+        out->size_max = out->size + m->heap.max;
+    persist_status status = print(&p, v);
     out->size_max = size_max;
     if (status == PERSIST_NOT_STORABLE)
         tell_where(&p);
     if (size_max == 0 && status == PERSIST_TOO_LARGE)
         status = PERSIST_LIMIT;
-    keep_small(m, &m->print_walk);
-    keep_small(m, &m->print_order);
-    if (status == PERSIST_OK)
-        return PERSIST_OK;
-    out->size = size;
-    if (p.error->status == PERSIST_OK && status == PERSIST_TOO_LARGE)
-        status_set(p.error, status, "the printed form is over %zu bytes",
-                   out->size_max);
-    else if (p.error->status == PERSIST_OK)
-        status_set(p.error, status, "memory for the printed form is out");
-    return status;
+    if (status == PERSIST_OK || p.error->status != PERSIST_OK)
+        return status;
+    return status == PERSIST_TOO_LARGE
+               ? status_set(p.error, status,
+                            "the printed form is over %zu bytes", size_max)
+               : status_set(p.error, status,
+                            "memory for the printed form is out");
+}
+
+prim_status text_put_value(sx *m, sx_out *out, value v, unsigned flags)
+{
+    CHECK(m->prim != NULL && out->size_max > 0);
+    persist_error error;
+    printer p = {m, out, flags, &error};
+    if (print(&p, v) == PERSIST_OK)
+        return PRIM_OK;
+    if (error.status == PERSIST_OK)
+        return PRIM_MEMORY;
+    return fail(m, error.status, "%s: %s", m->prim->name, error.message);
 }
 
 void sx_out_release(sx_out *out)
