@@ -14,7 +14,16 @@
  *
  * Threads: a store may be used from any number of threads at once; a cursor
  * or a blob handle from one thread at a time. One process opens a store
- * directory at a time; the next one gets PERSIST_LOCKED.
+ * directory at a time; the next one gets PERSIST_LOCKED. A thread that is
+ * cancelled ends its call first: no call is a cancellation point, callbacks
+ * included, and a pthread_cancel takes effect at the next one after it
+ * (PTHREAD_CANCEL_ASYNCHRONOUS is not supported). A call needs a stack of 128
+ * KiB at the most. The threads that a store runs have stacks of their own and
+ * take no signals, whatever the mask of the thread that opened it.
+ *
+ * Signals: a handler may call nothing of this header, and may not leave a call
+ * that it interrupts (siglongjmp). It sets a flag, or writes to a pipe, and
+ * a thread looks. Calls that are interrupted go on.
  *
  * Errors: every function that can fail returns a persist_status and fills the
  * persist_error, when one is given, with a message and what is known of the

@@ -76,7 +76,9 @@
     X(PACK_FORGETS_FAILURE, "forgets that the sync of a pack has failed")      \
     X(FAILED_MEANWHILE, "acknowledges a sync after another one failed")        \
     X(PACE_WITHOUT_END, "makes log segments by all that was ever logged")      \
-    X(LOST_SAYS_OK, "says ok to what a failed sync has lost")
+    X(LOST_SAYS_OK, "says ok to what a failed sync has lost")                  \
+    X(CANCELLED_INSIDE, "lets a thread be cancelled within a call")            \
+    X(THREADS_TAKE_SIGNALS, "lets its own threads take signals")
 
 enum {
     BUG_NONE,

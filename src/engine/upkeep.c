@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/seeded_bug.h"
 #include "engine/engine.h"
+#include "os/os_thread.h"
 
 /* ---- setting up ------------------------------------------------------- */
 
@@ -333,9 +334,9 @@ persist_status upkeep_start(engine *e, persist_error *error)
 {
     upkeep *u = &e->upkeep;
     CHECK(!u->thread_runs);
-    int code = pthread_create(&u->thread, NULL, background, e);
+    int code = os_thread_start(&u->thread, background, e);
     if (code != 0)
-        return os_no_thread(error, -code, e->at.root->path);
+        return os_no_thread(error, code, e->at.root->path);
     pthread_mutex_lock(&u->lock);
     u->thread_runs = true;
     pthread_mutex_unlock(&u->lock);

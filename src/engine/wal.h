@@ -71,8 +71,8 @@ typedef struct wal {
     void *sync_context;
 
     /* the writer's */
-    wal_segment *active; /* NULL: none yet */
-    manifest sealed;     /* entries of the segments before it */
+    wal_segment *active; /* NULL: none yet; with the lock held it changes, as */
+    manifest sealed;     /* do the entries of the segments before it */
     buf scratch;         /* the record in the making */
 
     pthread_mutex_t lock; /* for all below */

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/seeded_bug.h"
 #include "os/os_sleep.h"
+#include "os/os_thread.h"
 
 /* ---- segments --------------------------------------------------------- */
 
@@ -218,9 +219,11 @@ persist_status wal_next_segment(wal *w, uint64_t need, persist_error *error)
 {
     wal_segment *old = w->active, *segment = NULL;
     bool used = old != NULL && old->first != 0;
-    if (used && !manifest_add(&w->sealed, entry_of(old)))
-        return status_set(error, PERSIST_LIMIT, "out of memory");
     pthread_mutex_lock(&w->lock);
+    if (used && !manifest_add(&w->sealed, entry_of(old))) {
+        pthread_mutex_unlock(&w->lock);
+        return status_set(error, PERSIST_LIMIT, "out of memory");
+    }
     persist_status status = take_segment(w, need, &segment, error);
     if (status == PERSIST_OK) {
         if (old != NULL) {
@@ -232,10 +235,10 @@ persist_status wal_next_segment(wal *w, uint64_t need, persist_error *error)
         w->active = segment;
         wal_reap(w);
         pthread_cond_signal(&w->work);
+    } else if (used) {
+        w->sealed.segment_count--;
     }
     pthread_mutex_unlock(&w->lock);
-    if (status != PERSIST_OK && used)
-        w->sealed.segment_count--;
     return status;
 }
 
@@ -259,9 +262,9 @@ static void *background(void *context)
 persist_status wal_start(wal *w, persist_error *error)
 {
     CHECK(!w->thread_runs);
-    int code = pthread_create(&w->thread, NULL, background, w);
+    int code = os_thread_start(&w->thread, background, w);
     if (code != 0)
-        return os_no_thread(error, -code, w->place.dir->path);
+        return os_no_thread(error, code, w->place.dir->path);
     pthread_mutex_lock(&w->lock);
     w->thread_runs = true;
     pthread_mutex_unlock(&w->lock);
@@ -393,11 +396,11 @@ void wal_trim(wal *w, const manifest *m)
         free_file(w, sealed->segments[gone].number,
                   sealed->segments[gone].size))
         gone++;
-    pthread_mutex_unlock(&w->lock);
     sealed->segment_count -= gone;
     if (gone > 0)
         memmove(sealed->segments, sealed->segments + gone,
                 sealed->segment_count * sizeof *sealed->segments);
+    pthread_mutex_unlock(&w->lock);
 }
 
 /* With the lock held: takes a file that is not to be kept off the list; 0:

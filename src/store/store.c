@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "engine/verify.h"
+#include "os/os_thread.h"
 #include "store/args.h"
 
 /* What an edit adds to the size of its commit besides its bytes: it bounds
@@ -19,6 +20,7 @@ CHECK_STATIC(PERSIST_NAME_SIZE_MAX + PERSIST_VALUE_SIZE_MAX + EDIT_OVERHEAD <=
 persist_status persist_open(const persist_options *options, persist_store **out,
                             persist_error *error)
 {
+    OS_NO_CANCEL;
     if (options == NULL || out == NULL)
         return args_missing(error, "options or out");
     *out = NULL;
@@ -30,6 +32,7 @@ persist_status persist_open(const persist_options *options, persist_store **out,
 
 persist_status persist_close(persist_store *store, persist_error *error)
 {
+    OS_NO_CANCEL;
     return store == NULL ? PERSIST_OK : store->backend->close(store, error);
 }
 
@@ -37,6 +40,7 @@ persist_status persist_verify(const persist_options *options,
                               const persist_watcher *watcher,
                               persist_progress *out, persist_error *error)
 {
+    OS_NO_CANCEL;
     if (options == NULL || options->path == NULL || options->path[0] == '\0')
         return args_missing(error, "the path of a store");
     static const persist_watcher nobody;
@@ -108,6 +112,7 @@ persist_status persist_commit(persist_store *store, const persist_edit *edits,
                               size_t edit_count, const persist_once *once,
                               persist_outcome *outcome, persist_error *error)
 {
+    OS_NO_CANCEL;
     if (store == NULL)
         return args_closed(error, "store");
     if (outcome != NULL)
@@ -133,6 +138,7 @@ persist_status persist_once_find(persist_store *store, persist_slice id,
                                  uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE],
                                  persist_outcome *outcome, persist_error *error)
 {
+    OS_NO_CANCEL;
     if (store == NULL)
         return args_closed(error, "store");
     if (fingerprint == NULL || outcome == NULL)
@@ -147,6 +153,7 @@ persist_status persist_once_find(persist_store *store, persist_slice id,
 persist_status persist_wait_durable(persist_store *store, persist_lsn lsn,
                                     persist_error *error)
 {
+    OS_NO_CANCEL;
     if (store == NULL)
         return args_closed(error, "store");
     return lsn == 0 ? PERSIST_OK
@@ -171,6 +178,7 @@ static persist_status open_cursor(persist_store *store,
                                   const read_request *request,
                                   persist_cursor **out, persist_error *error)
 {
+    OS_NO_CANCEL;
     if (store == NULL)
         return args_closed(error, "store");
     if (out == NULL)
@@ -251,6 +259,7 @@ persist_status persist_next_event(persist_cursor *cursor, persist_event *out,
         *out = *cursor->ready++;
         return PERSIST_OK;
     }
+    OS_NO_CANCEL;
     if (reads_names(cursor))
         return status_set(error, PERSIST_BAD_REQUEST,
                           "the cursor reads names, not events");
@@ -260,6 +269,7 @@ persist_status persist_next_event(persist_cursor *cursor, persist_event *out,
 persist_status persist_next_key(persist_cursor *cursor, persist_slice *name,
                                 persist_slice *value, persist_error *error)
 {
+    OS_NO_CANCEL;
     if (cursor == NULL)
         return args_closed(error, "cursor");
     if (!reads_names(cursor))
@@ -272,6 +282,7 @@ persist_status persist_next_key(persist_cursor *cursor, persist_slice *name,
 
 void persist_cursor_close(persist_cursor *cursor)
 {
+    OS_NO_CANCEL;
     if (cursor != NULL)
         cursor->backend->cursor_close(cursor);
 }
@@ -280,6 +291,7 @@ persist_status persist_info(persist_store *store, persist_slice stream,
                             persist_view view, persist_stream_info *info,
                             bool *known, persist_error *error)
 {
+    OS_NO_CANCEL;
     if (store == NULL)
         return args_closed(error, "store");
     if (info == NULL)
@@ -312,6 +324,7 @@ persist_status persist_get(persist_store *store, persist_slice key,
                            persist_view view, persist_slice *out,
                            persist_error *error)
 {
+    OS_NO_CANCEL;
     if (out == NULL)
         return args_missing(error, "out");
     *out = slice_of(NULL, 0);
@@ -321,6 +334,7 @@ persist_status persist_get(persist_store *store, persist_slice key,
 persist_status persist_has(persist_store *store, persist_slice key,
                            persist_view view, persist_error *error)
 {
+    OS_NO_CANCEL;
     return get(store, key, view, NULL, error);
 }
 
@@ -331,6 +345,7 @@ void persist_free(const void *memory)
 
 persist_status store_step(persist_store *store, bool *did, persist_error *error)
 {
+    OS_NO_CANCEL;
     CHECK(store != NULL && did != NULL);
     *did = false;
     return store->backend->step(store, did, error);
@@ -338,6 +353,7 @@ persist_status store_step(persist_store *store, bool *did, persist_error *error)
 
 void persist_get_stats(persist_store *store, persist_stats *out)
 {
+    OS_NO_CANCEL;
     CHECK(store != NULL && out != NULL);
     *out = (persist_stats){0};
     store->backend->stats(store, out);

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/cid.h"
 #include "base/status.h"
+#include "os/os_thread.h"
 #include "store/args.h"
 #include "store/store.h"
 
@@ -36,6 +37,7 @@ static persist_status check_cid(const persist_store *store, slice cid,
 persist_status persist_blob_has(persist_store *store, persist_slice cid,
                                 persist_error *error)
 {
+    OS_NO_CANCEL;
     persist_status status = check_cid(store, cid, error);
     return status == PERSIST_OK ? store->backend->blob_has(store, cid, error)
                                 : status;
@@ -45,6 +47,7 @@ persist_status persist_blob_add(persist_store *store, persist_slice bytes,
                                 persist_cid out, persist_lsn *lsn,
                                 persist_error *error)
 {
+    OS_NO_CANCEL;
     if (store == NULL)
         return args_closed(error, "store");
     if (out == NULL)
@@ -60,6 +63,7 @@ persist_status persist_blob_add(persist_store *store, persist_slice bytes,
 persist_status persist_blob_put(persist_store *store, persist_slice bytes,
                                 persist_cid out, persist_error *error)
 {
+    OS_NO_CANCEL;
     persist_lsn lsn;
     persist_status status = persist_blob_add(store, bytes, out, &lsn, error);
     return status == PERSIST_OK
@@ -71,6 +75,7 @@ persist_status persist_blob_create(persist_store *store,
                                    persist_blob_writer **out,
                                    persist_error *error)
 {
+    OS_NO_CANCEL;
     if (store == NULL)
         return args_closed(error, "store");
     if (out == NULL)
@@ -85,6 +90,7 @@ persist_status persist_blob_create(persist_store *store,
 persist_status persist_blob_write(persist_blob_writer *writer,
                                   persist_slice bytes, persist_error *error)
 {
+    OS_NO_CANCEL;
     if (writer == NULL)
         return args_closed(error, "blob writer");
     persist_status status = args_slice(bytes, SIZE_MAX, "blob", error);
@@ -96,6 +102,7 @@ persist_status persist_blob_write(persist_blob_writer *writer,
 persist_status persist_blob_finish(persist_blob_writer *writer, persist_cid out,
                                    persist_error *error)
 {
+    OS_NO_CANCEL;
     if (writer == NULL)
         return args_closed(error, "blob writer");
     persist_cid ignored;
@@ -111,6 +118,7 @@ persist_status persist_blob_finish(persist_blob_writer *writer, persist_cid out,
 
 void persist_blob_abort(persist_blob_writer *writer)
 {
+    OS_NO_CANCEL;
     if (writer != NULL)
         writer->backend->blob_abort(writer);
 }
@@ -119,6 +127,7 @@ persist_status persist_blob_open(persist_store *store, persist_slice cid,
                                  uint64_t *size, persist_blob_reader **out,
                                  persist_error *error)
 {
+    OS_NO_CANCEL;
     if (out == NULL)
         return args_missing(error, "out");
     *out = NULL;
@@ -133,6 +142,7 @@ persist_status persist_blob_open(persist_store *store, persist_slice cid,
 persist_status persist_blob_read(persist_blob_reader *reader, void *buffer,
                                  size_t size, size_t *got, persist_error *error)
 {
+    OS_NO_CANCEL;
     if (reader == NULL)
         return args_closed(error, "blob reader");
     if (got == NULL || (buffer == NULL && size > 0))
@@ -143,6 +153,7 @@ persist_status persist_blob_read(persist_blob_reader *reader, void *buffer,
 
 void persist_blob_close(persist_blob_reader *reader)
 {
+    OS_NO_CANCEL;
     if (reader != NULL)
         reader->backend->blob_close(reader);
 }
