@@ -155,9 +155,11 @@ class Manifest:
 
     def counts_are_sound(self):
         counts = (self.generation, self.next_segment, self.next_table)
-        return (0 not in counts and max(counts) < 2**63
+        figures = (self.streams, self.keys, self.events)
+        return (0 not in counts
+                and max(*counts, self.watermark) < 2**63 - 2**40
                 and 0 < self.next_position <= 2**63
-                and self.watermark < 2**63 and self.epoch < 2**31 - 1)
+                and max(figures) < 2**63 and self.epoch < 2**31 - 1)
 
 
 def load_manifest(store):
@@ -416,7 +418,8 @@ class Log:
         names = os.listdir(os.path.join(self.store, "wal"))
         numbers = sorted(int(n[:16], 16) for n in names
                          if re.fullmatch("[0-9a-f]{16}[.]log", n))
-        places = [(n, END) for n in numbers if n >= m.next_segment]
+        places = [(n, END) for n in numbers
+                  if m.next_segment <= n < m.next_segment + 2**32]
         if m.segments:
             places.insert(0, (m.segments[-1].number, m.segments[-1].end))
         for number, at in places:

@@ -75,6 +75,9 @@
     X(REQUEST_EARLY, "asks the outside before the sync")                       \
     X(PACK_FORGETS_FAILURE, "forgets that the sync of a pack has failed")      \
     X(FAILED_MEANWHILE, "acknowledges a sync after another one failed")        \
+    X(COUNT_FROM_ANY, "counts on from a file with any number")                 \
+    X(ACCEPT_LAST_NUMBERS, "takes a manifest that leaves no number")           \
+    X(STORE_ANY_MANIFEST, "stores a manifest that it would not read")          \
     X(PACE_WITHOUT_END, "makes log segments by all that was ever logged")      \
     X(LOST_SAYS_OK, "says ok to what a failed sync has lost")                  \
     X(CANCELLED_INSIDE, "lets a thread be cancelled within a call")            \

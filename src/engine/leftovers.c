@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/seeded_bug.h"
 #include "engine/engine.h"
+#include "engine/numbered.h"
 
 /* ---- noting ----------------------------------------------------------- */
 
@@ -42,7 +43,8 @@ static int note_table(void *context, const char *name)
 {
     listing *l = context;
     uint64_t number;
-    if (!table_number(name, &number))
+    if (!table_number(name, &number) ||
+        !numbered_is_near(number, l->listed->next_table))
         return 0;
     if (number >= l->e->next_table)
         l->e->next_table = number + 1;

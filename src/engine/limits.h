@@ -66,6 +66,12 @@
 
 /* What counts manifests, commits and files stays below. */
 #define COUNT_MAX (UINT64_MAX / 2)
+/* A manifest leaves so much to count on: more than a store gets through before
+ * the next one. */
+#define COUNT_LEFT ((uint64_t)1 << 40)
+/* No opening makes so many files: one that is numbered so far ahead of the
+ * next is not the store's. */
+#define NUMBER_REACH ((uint64_t)1 << 32)
 /* Openings that a store can have: the numbers of packs hold the epoch. */
 #define EPOCH_MAX (UINT32_MAX / 2 - 1)
 
@@ -185,6 +191,7 @@ CHECK_STATIC(PERSIST_COMMIT_SIZE_MAX / 16 * 10 + PERSIST_VALUE_SIZE_MAX +
                  BLOCK_RAW_MAX,
              "every entry fits in a block");
 CHECK_STATIC(2 * MEMTABLE_SIZE_DEFAULT <= 16u << 20, "replay is bounded");
+CHECK_STATIC(NUMBER_REACH < COUNT_LEFT, "what is in reach can be counted on");
 CHECK_STATIC(TABLE_FOOTER_SIZE >= 320, "a footer has room for its fields");
 
 #endif

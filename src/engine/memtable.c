@@ -272,6 +272,8 @@ static bool apply_truncate(memtable *t, memtable_edit *m, persist_lsn lsn)
     if (!history_push(&s->truncations, lsn, floor))
         return false;
     m->undo = floor.index - old.index;
+    if (m->undo > t->counts.events)
+        m->undo = t->counts.events; /* the manifest says fewer than there are */
     t->counts.events -= m->undo;
     m->applied = true;
     if (SEEDED_BUG(FORGET_MARK) && s->mark == through)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/seeded_bug.h"
 #include "engine/limits.h"
 #include "os/os.h"
 
@@ -42,4 +43,11 @@ bool numbered_parse(const char *name, const char *suffix, uint64_t *number)
     }
     *number = value;
     return value != 0 && value <= COUNT_MAX;
+}
+
+bool numbered_is_near(uint64_t number, uint64_t next)
+{
+    CHECK(next > 0 && next <= COUNT_MAX);
+    return number < next || number - next < NUMBER_REACH ||
+           SEEDED_BUG(COUNT_FROM_ANY);
 }

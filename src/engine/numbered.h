@@ -16,4 +16,9 @@ int numbered_path(const char *dir, uint64_t number, const char *suffix,
 /* Takes the number out of a file name; false if it is no such name. */
 bool numbered_parse(const char *name, const char *suffix, uint64_t *number);
 
+/* Tells whether the file of a number can be one of the store's, which gives
+ * `next` to the next: one from somewhere else may have any number, and there
+ * may be no counting on from that. */
+bool numbered_is_near(uint64_t number, uint64_t next);
+
 #endif

@@ -63,7 +63,8 @@ static int make(const pack_writer *w, uint64_t *number, os_file **out)
     char path[PERSIST_PATH_MAX];
     int code = -EEXIST;
     while (code == -EEXIST) {
-        CHECK(*number - w->first < PACKS_OF_EPOCH);
+        if (*number - w->first >= PACKS_OF_EPOCH - 1)
+            return -EDQUOT; /* the next opening has new numbers */
         code = pack_path(w->dir, ++*number, path);
         if (code == 0)
             code = w->sys->file_open(w->sys, w->dir, os_name(path),

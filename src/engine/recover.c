@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/seeded_bug.h"
+#include "engine/numbered.h"
 
 void recovery_release(recovery *r)
 {
@@ -47,7 +48,8 @@ static int collect_number(void *context, const char *name)
 {
     recovery *r = context;
     uint64_t number;
-    if (!segment_number(name, &number))
+    if (!segment_number(name, &number) ||
+        !numbered_is_near(number, r->old->next_segment))
         return 0;
     if (r->number_count == r->number_capacity) {
         size_t capacity = r->number_capacity * 2 + 16;

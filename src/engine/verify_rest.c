@@ -5,6 +5,7 @@
 
 #include "engine/blob.h"
 #include "engine/layout.h"
+#include "engine/numbered.h"
 #include "engine/segment.h"
 #include "engine/verify.h"
 
@@ -30,7 +31,11 @@ static const char *judge_segment(const verifier *v, const char *name)
 {
     uint64_t number;
     CHECK(v->log.dir != NULL);
-    return segment_number(name, &number) ? NULL : foreign;
+    if (!segment_number(name, &number))
+        return foreign;
+    bool near =
+        !v->newest_known || numbered_is_near(number, v->newest.next_segment);
+    return near ? NULL : foreign;
 }
 
 static bool lists_table(const manifest *m, uint64_t number)
@@ -45,6 +50,8 @@ static const char *judge_table(const verifier *v, const char *name)
 {
     uint64_t number;
     if (!table_number(name, &number))
+        return foreign;
+    if (v->newest_known && !numbered_is_near(number, v->newest.next_table))
         return foreign;
     bool known = lists_table(&v->newest, number) ||
                  lists_table(&v->previous, number) || !v->newest_known;
