@@ -91,6 +91,9 @@ typedef struct persist_options {
                                let go of a page and the disk cannot give it
                                again, the process gets SIGBUS, where a read
                                would be PERSIST_IO */
+    bool group;             /* files and folders that are made are for the
+                               user's group, too (0660 and 0770, else 0600 and
+                               0700; less what the umask takes away) */
     persist_equal_fn equal; /* NULL: values are equal when their bytes are */
     void *equal_context;
     const struct os *os; /* NULL: the real operating system */

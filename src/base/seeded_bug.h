@@ -81,7 +81,13 @@
     X(PACE_WITHOUT_END, "makes log segments by all that was ever logged")      \
     X(LOST_SAYS_OK, "says ok to what a failed sync has lost")                  \
     X(CANCELLED_INSIDE, "lets a thread be cancelled within a call")            \
-    X(THREADS_TAKE_SIGNALS, "lets its own threads take signals")
+    X(THREADS_TAKE_SIGNALS, "lets its own threads take signals")               \
+    X(NO_LOOK_AT_PATH, "does not look whether its directory was replaced")     \
+    X(LOCK_FILE_ONLY, "holds the file, and not the directory")                 \
+    X(FORK_UNSEEN, "lets a forked process use the handle")                     \
+    X(FORK_KEEPS_LOCK, "leaves the lock with a forked process")                \
+    X(WRITE_HARD_LINK, "writes to files that have a second name")              \
+    X(READ_ONLY_EARLY, "shows what a crash left before it is durable")
 
 enum {
     BUG_NONE,

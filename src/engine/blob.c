@@ -33,7 +33,7 @@ static int remove_leftover(void *context, const char *name)
     if (!blob_is_temporary(name))
         return 0;
     int code = b->sys->unlink(b->sys, b->temporary, name);
-    return code == -ENOENT ? 0 : code;
+    return code == -ENOENT || os_forbids_writing(code) ? 0 : code;
 }
 
 persist_status blob_open_store(blob_store *b, const os *sys, const os_dir *dir,

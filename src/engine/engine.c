@@ -96,13 +96,14 @@ static persist_status take_manifest(engine *e, const manifest *old, recovery *r,
     m->next_table = e->next_table;
     m->clean = old->clean;
     persist_status status =
-        old->clean ? PERSIST_OK
-                   : manifest_store(e->sys, e->at.root, m, &renamed, error);
+        old->clean || e->at.read_only
+            ? PERSIST_OK
+            : manifest_store(e->sys, e->at.root, m, &renamed, error);
     if (status != PERSIST_OK)
         return status;
     CHECK(m->watermark == e->latest);
     e->replayed = r->replayed;
-    atomic_store(&e->in_use, !old->clean);
+    atomic_store(&e->in_use, !old->clean && !e->at.read_only);
     e->manifest = *m;
     *m = (manifest){0};
     return PERSIST_OK;
@@ -122,7 +123,8 @@ static persist_status open_log(engine *e, uint64_t segment_size,
     const manifest *m = &e->manifest;
     const segment_entry *last =
         m->segment_count == 0 ? NULL : &m->segments[m->segment_count - 1];
-    bool resume = last != NULL && last->size - last->end >= RECORD_HEADER_SIZE;
+    bool resume = !e->at.read_only && last != NULL &&
+                  last->size - last->end >= RECORD_HEADER_SIZE;
     status = wal_open(&e->wal, &r->place, segment_size, m, resume,
                       r->next_number, error);
     return status == PERSIST_OK ? leftovers_find_segments(e, old, r, error)
@@ -190,7 +192,10 @@ static persist_status recover(engine *e, uint64_t segment_size,
         e->latest = manifest_tables_last(&newest);
     }
     if (status == PERSIST_OK) {
-        recovery r = {.old = &newest, .replay = replay, .context = e};
+        recovery r = {.old = &newest,
+                      .replay = replay,
+                      .context = e,
+                      .read_only = e->at.read_only};
         r.place = (segment_place){e->sys, e->at.log, newest.identity,
                                   newest.epoch + 1};
         r.segment_size = segment_size;
@@ -208,6 +213,12 @@ static int sync_packs(void *context)
     return pack_sync(&e->blobs.packs);
 }
 
+static persist_status check_hold(void *context, persist_error *why)
+{
+    const engine *e = context;
+    return layout_check_hold(e->sys, &e->at, why);
+}
+
 static persist_status open_blobs(engine *e, uint32_t packed_max,
                                  persist_error *error)
 {
@@ -216,7 +227,8 @@ static persist_status open_blobs(engine *e, uint32_t packed_max,
                           "blobs of up to %u bytes can be packed",
                           PACKED_MAX_MAX);
     e->wal.sync_first = sync_packs;
-    e->wal.sync_context = e;
+    e->wal.check_hold = check_hold;
+    e->wal.context = e;
     return blob_open_store(
         &e->blobs, e->sys, e->at.blobs, e->at.temporary, e->manifest.epoch,
         packed_max == 0 ? PACKED_MAX_DEFAULT : packed_max, error);
@@ -225,9 +237,13 @@ static persist_status open_blobs(engine *e, uint32_t packed_max,
 const os *engine_os(const persist_options *options, os *own)
 {
     const os *sys = options->os == NULL ? os_posix() : options->os;
-    if (!options->unmapped)
+    if (!options->unmapped && !options->group)
         return sys;
-    os_without_maps(sys, own);
+    *own = *sys;
+    own->group = options->group;
+    if (options->unmapped)
+        os_without_maps(sys, own);
+    own->group = options->group;
     return own;
 }
 
@@ -292,7 +308,7 @@ static persist_status open_all(engine *e, const persist_options *options,
     if (status == PERSIST_OK)
         status = layout_check(e->sys, e->at.root, options->create, error);
     if (status == PERSIST_OK)
-        status = layout_lock(e->sys, e->at.root, &e->lock_file, error);
+        status = layout_lock(e->sys, &e->at, true, error);
     /* Somebody may have made a store of it in between. */
     if (status == PERSIST_OK)
         status = layout_check(e->sys, e->at.root, options->create, error);
@@ -300,9 +316,12 @@ static persist_status open_all(engine *e, const persist_options *options,
         status = recover(e, segment_size, error);
     if (status == PERSIST_OK)
         status = open_blobs(e, options->packed_max, error);
-    if (status == PERSIST_OK && options->background)
+    if (status == PERSIST_OK && e->at.read_only)
+        wal_fail(&e->wal, &e->at.why);
+    bool background = options->background && !e->at.read_only;
+    if (status == PERSIST_OK && background)
         status = wal_start(&e->wal, error);
-    if (status == PERSIST_OK && options->background)
+    if (status == PERSIST_OK && background)
         status = upkeep_start(e, error);
     if (status == PERSIST_OK && atomic_load(&e->in_use))
         upkeep_call(e);
@@ -323,8 +342,6 @@ static void release(engine *e)
     leftovers_release(&e->leftovers);
     mem_free(e->plan);
     mem_free(e->seqs);
-    if (e->lock_file != NULL)
-        e->sys->file_close(e->sys, e->lock_file);
     layout_release(e->sys, &e->at);
     pthread_mutex_destroy(&e->writer);
     mem_free(e);
@@ -394,7 +411,7 @@ static persist_status close_log(engine *e, persist_error *error)
 persist_status engine_close(engine *e, persist_error *error)
 {
     persist_status status = wal_wait(&e->wal, e->latest, error);
-    if (status == PERSIST_OK && wal_failed(&e->wal))
+    if (status == PERSIST_OK && wal_failed(&e->wal) && !e->at.read_only)
         status = wal_read_only(&e->wal, error);
     upkeep_stop(e);
     if (status == PERSIST_OK && atomic_load(&e->in_use))

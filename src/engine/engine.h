@@ -74,7 +74,6 @@ typedef struct engine {
     atomic_bool in_use; /* the newest manifest says that this opening writes */
     persist_equal_fn equal;
     void *equal_context;
-    os_file *lock_file;
     uint64_t replayed; /* log bytes read at opening */
 
     pthread_mutex_t writer;

@@ -159,12 +159,32 @@ static bool is_link(const os *sys, const char *path)
     return there && !found.is_dir && !found.is_file;
 }
 
+/* A path that begins in the working directory goes on beginning in this one,
+ * though the process may turn to another. The dot follows a link that the path
+ * may end with. */
+static int hold_base(const os *sys, const char *path, layout *l)
+{
+    bool from_root = path[0] == '/';
+    int code =
+        sys->dir_open(sys, sys->cwd, from_root ? "/" : ".", &l->held_base);
+    if (code != 0 && code != -EACCES)
+        return code;
+    l->base = code == 0 ? l->held_base : sys->cwd;
+    path += code == 0 ? strspn(path, "/") : 0;
+    int size = snprintf(l->name, sizeof l->name, "%s%s.", path,
+                        path[0] == '\0' ? "" : "/");
+    CHECK(size > 0 && (size_t)size < sizeof l->name);
+    return 0;
+}
+
 persist_status layout_open(const os *sys, const char *path, bool create,
                            layout *out, persist_error *error)
 {
     CHECK(path[0] != '\0' && out->root == NULL);
     persist_status status = PERSIST_OK;
-    int code = sys->dir_open(sys, sys->cwd, path, &out->root);
+    int code = hold_base(sys, path, out);
+    if (code == 0)
+        code = sys->dir_open(sys, sys->cwd, path, &out->root);
     if (code == -ENOENT && is_link(sys, path))
         return bad_store(error, path, "is a link that leads nowhere",
                          "make the directory it leads to, or remove it");
@@ -190,37 +210,6 @@ persist_status layout_check(const os *sys, const os_dir *dir, bool create,
     return c.manifest ? PERSIST_OK : check_blank(sys, dir, create, &c, error);
 }
 
-persist_status layout_lock(const os *sys, const os_dir *dir, os_file **out,
-                           persist_error *error)
-{
-    char path[PERSIST_PATH_MAX];
-    os_file *file;
-    int64_t holder = 0;
-    int code = os_join(path, sizeof path, dir->path, LAYOUT_LOCK);
-    if (code == 0)
-        code = sys->file_open(sys, dir, LAYOUT_LOCK,
-                              OS_READ | OS_WRITE | OS_CREATE, &file);
-    if (code != 0)
-        return os_failed(error, code, "open", path);
-    code = sys->file_lock(sys, file, &holder);
-    if (code == 0) {
-        *out = file;
-        return PERSIST_OK;
-    }
-    sys->file_close(sys, file);
-    if (code != -EWOULDBLOCK)
-        return os_failed(error, code, "lock", path);
-    status_set(error, PERSIST_LOCKED,
-               "the store %.200s is open in process %lld; close it there first",
-               dir->path, (long long)holder);
-    status_at(error, path, STATUS_NO_OFFSET);
-    if (error != NULL) {
-        error->holder_pid = holder;
-        error->has |= PERSIST_HAS_HOLDER;
-    }
-    return PERSIST_LOCKED;
-}
-
 /* A file system without a journal keeps the name of a new folder when its
  * parent is synced, and the folder itself only when that is. */
 static int make_folder(const os *sys, const os_dir *dir, const char *name)
@@ -239,7 +228,10 @@ persist_status layout_create(const os *sys, const os_dir *dir,
     manifest m = {.next_segment = 1, .clean = true};
     m.next_table = m.next_position = 1;
     bool renamed;
-    int code = make_folder(sys, dir, LAYOUT_LOG);
+    /* one that is not ours stays as it is */
+    int code = sys->dir_protect(sys, dir);
+    if (code == 0 || os_forbids_writing(code))
+        code = make_folder(sys, dir, LAYOUT_LOG);
     if (code == 0)
         code = make_folder(sys, dir, LAYOUT_TABLES);
     if (code == 0)
@@ -295,7 +287,10 @@ persist_status layout_open_folders(const os *sys, layout *l,
 
 void layout_release(const os *sys, layout *l)
 {
-    os_dir *all[] = {l->root, l->log, l->tables, l->blobs, l->temporary};
+    os_dir *all[] = {l->held_base, l->log,       l->tables,
+                     l->blobs,     l->temporary, l->root};
+    if (l->lock != NULL)
+        sys->file_close(sys, l->lock);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i] != NULL)
             sys->dir_close(sys, all[i]);

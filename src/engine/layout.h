@@ -24,9 +24,21 @@
 bool layout_has(const char *name);
 
 /* The directory and its folders, held open: wherever their names lead later,
- * this is the store. Zeroed: none. */
+ * this is the store. Zeroed: none.
+ *
+ * Two locks say who owns it. That on the file `lock` tells people, and programs
+ * before this one, who that is; that on the directory stays when somebody
+ * deletes the file. Who cannot write there has both shared, and only reads. */
 typedef struct layout {
     os_dir *root, *log, *tables, *blobs, *temporary;
+    const os_dir *base; /* where the path begins: the working directory as it
+                           was, or the root of all */
+    os_dir *held_base;  /* the same, or NULL */
+    char name[PERSIST_PATH_MAX]; /* the path from there */
+    os_file *lock;               /* NULL: there is none, and none can be made */
+    os_stat root_is, lock_is;
+    bool read_only;
+    persist_error why; /* it is so */
 } layout;
 
 /* Takes the slashes off the end of a path. False, with PERSIST_BAD_REQUEST,
@@ -44,9 +56,14 @@ persist_status layout_open(const os *, const char *path, bool create, layout *,
 persist_status layout_check(const os *, const os_dir *, bool create,
                             persist_error *);
 
-/* Takes the lock; *out must stay open. Errors: PERSIST_LOCKED. */
-persist_status layout_lock(const os *, const os_dir *, os_file **out,
-                           persist_error *);
+/* Takes the locks, which layout_release lets go; shared, where nothing can be
+ * written. make: the file `lock` is made if it is missing. Errors:
+ * PERSIST_LOCKED, PERSIST_BAD_STORE. */
+persist_status layout_lock(const os *, layout *, bool make, persist_error *);
+
+/* Looks whether the path still leads here, and the lock is still the one that
+ * is held; says what has happened if not. */
+persist_status layout_check_hold(const os *, const layout *, persist_error *);
 
 /* Makes an empty store in a directory that layout_check has passed. */
 persist_status layout_create(const os *, const os_dir *, persist_error *);

@@ -504,6 +504,18 @@ static persist_status make_durable(recovery *r, persist_error *error)
     return status;
 }
 
+/* Where nothing can be written, what was kept above W is made durable where it
+ * lies: to sync takes no more than to read. A medium that nobody can write to
+ * may not know how to, and does not need it. */
+static persist_status sync_kept(const recovery *r, persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    for (size_t i = 0; i < r->out.segment_count && status == PERSIST_OK; i++)
+        if (r->out.segments[i].last > r->watermark)
+            status = segment_sync(&r->place, r->out.segments[i].number, error);
+    return status;
+}
+
 persist_status recover_read(recovery *r, persist_error *error)
 {
     CHECK(r->place.epoch > r->old->epoch);
@@ -516,7 +528,9 @@ persist_status recover_read(recovery *r, persist_error *error)
 persist_status recover_log(recovery *r, persist_error *error)
 {
     persist_status status = recover_read(r, error);
-    if (status == PERSIST_OK && !r->old->clean && !SEEDED_BUG(SERVE_EARLY))
+    if (status == PERSIST_OK && !r->old->clean && r->read_only)
+        status = sync_kept(r, error);
+    else if (status == PERSIST_OK && !r->old->clean && !SEEDED_BUG(SERVE_EARLY))
         status = make_durable(r, error);
     if (status != PERSIST_OK)
         return status;

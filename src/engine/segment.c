@@ -45,25 +45,60 @@ static int fill(const segment_place *place, os_file *file, uint64_t number,
     return code;
 }
 
+/* A copy of a store that was made of hard links shares its files with the
+ * original: what has a second name is never written to. */
+static int open_own(const segment_place *place, const char *path, os_file **out)
+{
+    const os *sys = place->sys;
+    os_stat stat;
+    int code =
+        sys->file_open(sys, place->dir, os_name(path), OS_READ | OS_WRITE, out);
+    if (code != 0)
+        return code;
+    code = sys->file_stat(sys, *out, &stat);
+    if (code == 0 && stat.links > 1 && !SEEDED_BUG(WRITE_HARD_LINK))
+        code = -EMLINK;
+    if (code != 0)
+        sys->file_close(sys, *out);
+    return code;
+}
+
+/* -EMLINK: it cannot be used, and is gone. */
+static int reuse(const segment_place *place, uint64_t number, const char *path,
+                 os_file **out)
+{
+    const os *sys = place->sys;
+    char old[PERSIST_PATH_MAX];
+    int code = segment_path(place, number, old);
+    if (code == 0)
+        code = sys->rename(sys, place->dir, os_name(old), place->dir,
+                           os_name(path));
+    if (code == 0)
+        code = open_own(place, path, out);
+    if (code == -EMLINK) {
+        int gone = sys->unlink(sys, place->dir, os_name(path));
+        code = gone == 0 ? code : gone;
+    }
+    return code;
+}
+
 persist_status segment_prepare(const segment_place *place, uint64_t number,
                                uint64_t size, uint64_t recycled, os_file **out,
                                persist_error *error)
 {
     CHECK(size >= SEGMENT_SIZE_MIN && size <= SEGMENT_SIZE_MAX);
     const os *sys = place->sys;
-    char path[PERSIST_PATH_MAX], old[PERSIST_PATH_MAX];
-    int flags = OS_READ | OS_WRITE;
+    char path[PERSIST_PATH_MAX];
     int code = segment_path(place, number, path);
+    bool anew = recycled == 0;
     if (code == 0 && recycled != 0) {
-        code = segment_path(place, recycled, old);
-        if (code == 0)
-            code = sys->rename(sys, place->dir, os_name(old), place->dir,
-                               os_name(path));
-    } else {
-        flags |= OS_CREATE | OS_EXCLUSIVE;
+        code = reuse(place, recycled, path, out);
+        anew = code == -EMLINK;
     }
-    if (code == 0)
-        code = sys->file_open(sys, place->dir, os_name(path), flags, out);
+    if (anew && (code == 0 || code == -EMLINK))
+        code =
+            sys->file_open(sys, place->dir, os_name(path),
+                           OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE, out);
     if (code != 0)
         return os_failed(error, code, "make", path);
     code = fill(place, *out, number, size);
@@ -123,8 +158,9 @@ persist_status segment_open(const segment_place *place, uint64_t number,
     char path[PERSIST_PATH_MAX];
     int code = segment_path(place, number, path);
     if (code == 0)
-        code = place->sys->file_open(place->sys, place->dir, os_name(path),
-                                     OS_READ | OS_WRITE, out);
+        code = open_own(place, path, out);
+    if (code == -EMLINK)
+        return PERSIST_NONE;
     return code == 0 ? PERSIST_OK : os_failed(error, code, "open", path);
 }
 
@@ -183,6 +219,22 @@ static persist_status open_to_read(const segment_place *place, uint64_t number,
     if (code == -ENOENT)
         return PERSIST_NONE;
     return code == 0 ? PERSIST_OK : os_failed(error, code, "open", path);
+}
+
+persist_status segment_sync(const segment_place *place, uint64_t number,
+                            persist_error *error)
+{
+    char path[PERSIST_PATH_MAX];
+    os_file *file;
+    persist_status status = open_to_read(place, number, path, &file, error);
+    if (status != PERSIST_OK)
+        return status;
+    int code = SEEDED_BUG(READ_ONLY_EARLY) ? 0 : os_sync(place->sys, file);
+    place->sys->file_close(place->sys, file);
+    /* a medium that cannot be written to holds what it shows */
+    return code == 0 || code == -EINVAL || code == -EROFS
+               ? PERSIST_OK
+               : os_failed(error, code, "sync", path);
 }
 
 persist_status segment_load(const segment_place *place, uint64_t number,

@@ -31,9 +31,14 @@ persist_status segment_prepare(const segment_place *, uint64_t number,
                                uint64_t size, uint64_t recycled, os_file **out,
                                persist_error *);
 
-/* Opens a segment that is there for writing more into it. */
+/* Opens a segment that is there for writing more into it; PERSIST_NONE if it
+ * has a second name, which may be that of another store's. */
 persist_status segment_open(const segment_place *, uint64_t number,
                             os_file **out, persist_error *);
+
+/* Makes durable what can be read of a segment. */
+persist_status segment_sync(const segment_place *, uint64_t number,
+                            persist_error *);
 
 /* Makes a segment of the bytes in the buffer, which begin with room for its
  * header, and makes it durable. A failure leaves no file behind. */

@@ -180,30 +180,8 @@ static void close_folders(verifier *v)
 
 /* ---- the way through -------------------------------------------------- */
 
-/* Nobody can write where a lock cannot be written. */
-static persist_status take_lock(verifier *v, os_file **out,
-                                persist_error *error)
-{
-    char path[PERSIST_PATH_MAX];
-    os_stat stat;
-    *out = NULL;
-    int code = os_join(path, sizeof path, v->dir, LAYOUT_LOCK);
-    CHECK(code == 0);
-    if (v->sys->stat(v->sys, v->root, LAYOUT_LOCK, &stat) == -ENOENT)
-        return PERSIST_OK; /* no process has ever opened it */
-    code = v->sys->file_open(v->sys, v->root, LAYOUT_LOCK, OS_READ | OS_WRITE,
-                             out);
-    if (code == -EROFS)
-        return PERSIST_OK;
-    if (code == 0) {
-        v->sys->file_close(v->sys, *out);
-        *out = NULL;
-        return layout_lock(v->sys, v->root, out, error);
-    }
-    return os_failed(error, code, "open", path);
-}
-
-static void verify_parts(verifier *v)
+/* With the locks held. */
+static persist_status verify_parts(verifier *v)
 {
     bool go_on =
         verify_manifests(v) && verify_folders(v) && verify_count_blobs(v);
@@ -219,21 +197,9 @@ static void verify_parts(verifier *v)
     CHECK(go_on == (v->status == PERSIST_OK));
     if (go_on)
         verify_rest(v);
-}
-
-/* With the lock held, or nobody to take it. */
-static persist_status verify_locked(verifier *v, persist_error *error)
-{
-    os_file *lock;
-    persist_status status = take_lock(v, &lock, error);
-    if (status != PERSIST_OK)
-        return status;
-    verify_parts(v);
     manifest_release(&v->newest);
     manifest_release(&v->previous);
     close_folders(v);
-    if (lock != NULL)
-        v->sys->file_close(v->sys, lock);
     return v->status;
 }
 
@@ -257,7 +223,9 @@ persist_status verify_store(const persist_options *options,
     if (status == PERSIST_OK)
         status = layout_check(v.sys, v.root, false, &why);
     if (status == PERSIST_OK)
-        status = verify_locked(&v, error);
+        status = layout_lock(v.sys, &at, false, &why);
+    if (status == PERSIST_OK)
+        status = verify_parts(&v);
     else if (status == PERSIST_CORRUPT)
         status = verify_failed(&v, &why, (persist_finding){0}) ? PERSIST_OK
                                                                : v.status;

@@ -33,7 +33,7 @@ static int write_batch(const wal *w, const wal_batch *batch)
 /* What records name is durable before they are written. */
 static int sync_named(const wal *w)
 {
-    return w->sync_first == NULL ? 0 : w->sync_first(w->sync_context);
+    return w->sync_first == NULL ? 0 : w->sync_first(w->context);
 }
 
 static int sync_segments(const wal *w, const wal_segment *list)
@@ -162,18 +162,38 @@ static wal_segment *begin_flush(wal *w, bool sync, persist_lsn *last)
     return mark_written(w);
 }
 
-static void end_flush(wal *w, int code, bool sync, persist_lsn last,
-                      wal_segment *list)
+/* The leader, without the lock: writes what is there, and syncs if told to.
+ * False: why it counts for nothing. */
+static bool write_out(wal *w, bool sync, const wal_segment *list,
+                      persist_error *why)
+{
+    bool late = SEEDED_BUG(BLOB_LATE_SYNC);
+    int code = late ? 0 : sync_named(w);
+    if (code == 0)
+        code = write_batch(w, &w->flush);
+    if (code == 0 && sync)
+        code = sync_segments(w, list);
+    if (code == 0 && late)
+        code = sync_named(w);
+    if (code != 0 && !SEEDED_BUG(IGNORE_READ_ONLY)) {
+        os_failed(why, code, sync ? "write and sync" : "write",
+                  w->place.dir->path);
+        return false;
+    }
+    return !sync || w->check_hold == NULL ||
+           w->check_hold(w->context, why) == PERSIST_OK;
+}
+
+/* why: what has failed; NULL: nothing. */
+static void end_flush(wal *w, const persist_error *why, bool sync,
+                      persist_lsn last, wal_segment *list)
 {
     CHECK(w->flushing && last >= wal_durable(w));
     clear_batch(w, &w->flush);
     w->flushing = false;
     w->flushing_last = 0;
-    if (code != 0 && !SEEDED_BUG(IGNORE_READ_ONLY)) {
-        persist_error why;
-        os_failed(&why, code, sync ? "write and sync" : "write",
-                  w->place.dir->path);
-        fail_locked(w, &why);
+    if (why != NULL) {
+        fail_locked(w, why);
         return;
     }
     /* What failed meanwhile elsewhere is final for these too. */
@@ -195,16 +215,10 @@ static void flush(wal *w, bool sync)
     persist_lsn last;
     wal_segment *list = begin_flush(w, sync, &last);
     pthread_mutex_unlock(&w->lock);
-    bool late = SEEDED_BUG(BLOB_LATE_SYNC);
-    int code = late ? 0 : sync_named(w);
-    if (code == 0)
-        code = write_batch(w, &w->flush);
-    if (code == 0 && sync)
-        code = sync_segments(w, list);
-    if (code == 0 && late)
-        code = sync_named(w);
+    persist_error why;
+    bool done = write_out(w, sync, list, &why);
     pthread_mutex_lock(&w->lock);
-    end_flush(w, code, sync, last, list);
+    end_flush(w, done ? NULL : &why, sync, last, list);
     wal_waiters *own = waiters_of(w, w->generation);
     wal_waiters *next = waiters_of(w, w->generation + 1);
     bool wakes_next = call(next, false), wakes_own = sync && call(own, true);

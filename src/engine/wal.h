@@ -68,7 +68,10 @@ typedef struct wal {
     /* Makes durable what records name, before they are written; returns 0 or
      * a negative errno. NULL: nothing. Set before anything is appended. */
     int (*sync_first)(void *context);
-    void *sync_context;
+    /* After a sync, before it counts: whether the log still is where others
+     * would look for it. NULL: it is. */
+    persist_status (*check_hold)(void *context, persist_error *why);
+    void *context; /* of both */
 
     /* the writer's */
     wal_segment *active; /* NULL: none yet; with the lock held it changes, as */

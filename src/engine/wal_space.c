@@ -301,10 +301,14 @@ static persist_status adopt(wal *w, const manifest *listed, bool resume,
         return status_set(error, PERSIST_LIMIT, "out of memory");
     persist_status status =
         segment_open(&w->place, e->number, &segment->file, error);
-    if (status != PERSIST_OK) {
+    if (status != PERSIST_OK)
         mem_free(segment);
+    if (status == PERSIST_NONE)
+        return manifest_add(&w->sealed, *e)
+                   ? PERSIST_OK
+                   : status_set(error, PERSIST_LIMIT, "out of memory");
+    if (status != PERSIST_OK)
         return status;
-    }
     segment->number = e->number;
     segment->size = e->size;
     segment->end = e->end;

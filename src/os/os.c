@@ -103,6 +103,16 @@ int os_list_in(const os *sys, const os_dir *at, const char *name,
     return code;
 }
 
+bool os_same(const os_stat *a, const os_stat *b)
+{
+    return a->device == b->device && a->inode == b->inode;
+}
+
+bool os_forbids_writing(int code)
+{
+    return code == -EROFS || code == -EACCES || code == -EPERM;
+}
+
 const char *os_name(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -42,6 +42,7 @@ typedef struct os_stat {
     bool is_file; /* a regular one */
     /* Together they tell which file it is, whatever its name. */
     uint64_t device, inode;
+    uint64_t links; /* names that it has */
 } os_stat;
 
 /* The bytes of a file in memory. */
@@ -55,10 +56,11 @@ typedef struct os_map {
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table; os_check asserts it. */
-enum { OS_VERSION = 4 };
+enum { OS_VERSION = 5 };
 
 struct os {
     int version;
+    bool group;        /* what is made is for the user's group, too */
     void *context;     /* of the implementation */
     const os_dir *cwd; /* the current directory; never closed */
 
@@ -68,7 +70,8 @@ struct os {
     int (*dir_open)(const os *, const os_dir *, const char *name, os_dir **out);
     void (*dir_close)(const os *, os_dir *);
     /* Only regular files: -EISDIR, and -EMEDIUMTYPE for a pipe, a device and
-     * the like, without waiting for anybody. */
+     * the like, without waiting for anybody. What is made is for its user
+     * alone (and the group, see above), less what the umask takes away. */
     int (*file_open)(const os *, const os_dir *, const char *name, int flags,
                      os_file **out);
     /* Releases the handle even when it returns an error. */
@@ -76,6 +79,8 @@ struct os {
     ssize_t (*file_read)(const os *, os_file *, void *, size_t, uint64_t at);
     ssize_t (*file_write)(const os *, os_file *, const void *, size_t,
                           uint64_t at);
+    /* -EBADF if the program has closed the handle's descriptor, and made
+     * another file of it; dir_sync too. */
     int (*file_sync)(const os *, os_file *);
     /* Begins to write bytes to the disk, and does not wait: a hint. */
     void (*file_start_write)(const os *, os_file *, uint64_t at, uint64_t size);
@@ -86,10 +91,13 @@ struct os {
     int (*file_allocate)(const os *, os_file *, uint64_t size);
     int (*file_truncate)(const os *, os_file *, uint64_t size);
     int (*file_size)(const os *, os_file *, uint64_t *size);
-    /* Takes an exclusive lock on the file without waiting: -EWOULDBLOCK if
-     * another process (or handle) has it, *holder is then its pid or 0. The
-     * lock goes with the handle or the process. */
-    int (*file_lock)(const os *, os_file *, int64_t *holder);
+    int (*file_stat)(const os *, os_file *, os_stat *out);
+    /* Takes a lock on the file without waiting, shared with others that take
+     * it so, or alone; the latter writes the process's id there, and needs
+     * OS_WRITE. -EWOULDBLOCK if another process (or handle) has it, *holder is
+     * then its pid, or 0 where that is not known. The lock goes with the handle
+     * or the process; a forked child has none. */
+    int (*file_lock)(const os *, os_file *, bool shared, int64_t *holder);
     /* Maps the bytes [0, size) of a file that does not change while it is
      * mapped, to be read in place. The mapping outlives the handle and the
      * name. An error says only that this file is to be read instead. */
@@ -106,6 +114,14 @@ struct os {
     int (*unlink)(const os *, const os_dir *, const char *name);
     /* -EEXIST if there */
     int (*dir_make)(const os *, const os_dir *, const char *name);
+    /* Takes away from other users (from the group too, but see above) what they
+     * may do in a directory. */
+    int (*dir_protect)(const os *, const os_dir *);
+    /* Whether names may be made there: 0, -EROFS, -EACCES or -EPERM. */
+    int (*dir_may_write)(const os *, const os_dir *);
+    /* As file_lock, on the directory itself: whatever is done to the names in
+     * it, the lock stays. -EOPNOTSUPP: not on this file system. */
+    int (*dir_lock)(const os *, const os_dir *, bool shared);
     int (*dir_sync)(const os *, const os_dir *);
     int (*dir_list)(const os *, const os_dir *, os_list_fn, void *);
 
@@ -138,6 +154,12 @@ int os_dir_sync(const os *, const os_dir *);
 int os_sync_in(const os *, const os_dir *, const char *name);
 int os_list_in(const os *, const os_dir *, const char *name, os_list_fn,
                void *);
+
+/* Tells whether two looks have met the same file or directory. */
+bool os_same(const os_stat *, const os_stat *);
+
+/* Tells whether a call was refused because nothing may be written there. */
+bool os_forbids_writing(int code);
 
 /* Returns the last part of a path. */
 const char *os_name(const char *path);

@@ -17,16 +17,26 @@
 #include "base/mem.h"
 #include "base/seeded_bug.h"
 #include "os/os.h"
+#include "os/os_fork.h"
 
 enum {
-    FILE_MODE = 0644,
-    DIR_MODE = 0755,
+    FILE_MODE = 0600,
+    DIR_MODE = 0700,
+    GROUP_FILE_MODE = 0660,
+    GROUP_DIR_MODE = 0770,
     LOCK_TEXT_SIZE = 21, /* a pid, right-aligned, and a newline */
     ZEROS_SIZE = 4096,
 };
 
+/* Which file a descriptor led to when it was opened. */
+typedef struct identity {
+    dev_t device;
+    ino_t inode;
+} identity;
+
 struct os_file {
-    int fd;
+    os_held held;
+    identity is;
 };
 
 static int result(int returned)
@@ -37,58 +47,81 @@ static int result(int returned)
 /* A descriptor of a directory, or what stands for the current one. */
 typedef struct posix_dir {
     os_dir head; /* first: this is what callers hold */
-    int fd;
+    os_held held;
+    identity is;
     char path[];
 } posix_dir;
 
-static const posix_dir current = {.head = {.path = "."}, .fd = AT_FDCWD};
+static const posix_dir current = {.head = {.path = "."},
+                                  .held = {.fd = AT_FDCWD}};
+
+static const posix_dir *posix_of(const os_dir *dir)
+{
+    CHECK(!dir->gone);
+    return (const posix_dir *)dir;
+}
 
 static int fd_of(const os_dir *dir)
 {
-    CHECK(!dir->gone);
-    return ((const posix_dir *)dir)->fd;
-}
-
-/* Nothing of a store gets the number of a standard stream: what the program
- * prints would stand in it. */
-static int above_streams(int fd)
-{
-    if (fd < 0 || fd > STDERR_FILENO)
-        return fd;
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    int why = errno;
-    close(fd);
-    errno = why;
-    return moved;
+    return posix_of(dir)->held.fd;
 }
 
 /* Who puts a pipe in the place of a file does not make us wait. */
-static int open_retry(const os_dir *dir, const char *name, int flags)
+static int open_held(const os *sys, const os_dir *dir, const char *name,
+                     int flags, os_held *out)
 {
-    int fd;
+    flags |= O_NONBLOCK | O_NOCTTY;
     if (dir != &current.head)
         flags |= O_NOFOLLOW;
-    do {
-        fd = openat(fd_of(dir), name, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-                    FILE_MODE);
-    } while (fd < 0 && errno == EINTR);
-    return above_streams(fd);
+    return os_held_open(out, fd_of(dir), name, flags,
+                        sys->group ? GROUP_FILE_MODE : FILE_MODE);
+}
+
+static int identify(int fd, identity *out, mode_t *mode)
+{
+    struct stat info;
+    if (fstat(fd, &info) < 0)
+        return -errno;
+    *out = (identity){info.st_dev, info.st_ino};
+    *mode = info.st_mode;
+    return 0;
+}
+
+/* A program that closes descriptors which are not its own, and opens others,
+ * has us write elsewhere: nothing counts as durable then. */
+static int check_identity(int fd, const identity *is)
+{
+    identity now;
+    mode_t ignored;
+    int code = identify(fd, &now, &ignored);
+    bool same = code == 0 && now.device == is->device && now.inode == is->inode;
+    return code != 0 ? code : same ? 0 : -EBADF;
+}
+
+/* Nor is what somebody else has opened by now closed. */
+static int close_held(os_held *held, const identity *is)
+{
+    return os_held_close(held, check_identity(held->fd, is) == 0);
 }
 
 static int dir_open(const os *sys, const os_dir *at, const char *name,
                     os_dir **out)
 {
-    (void)sys;
     if (at->gone)
         return -ENOENT;
     bool here = at == &current.head;
     size_t size = (here ? 0 : strlen(at->path) + 1) + strlen(name) + 1;
     posix_dir *dir = mem_alloc(sizeof *dir + size);
+    mode_t ignored;
     if (dir == NULL)
         return -ENOMEM;
-    dir->fd = open_retry(at, name, O_RDONLY | O_DIRECTORY);
-    if (dir->fd < 0) {
-        int code = -errno;
+    int code = open_held(sys, at, name, O_RDONLY | O_DIRECTORY, &dir->held);
+    if (code == 0) {
+        code = identify(dir->held.fd, &dir->is, &ignored);
+        if (code != 0)
+            os_held_close(&dir->held, true);
+    }
+    if (code != 0) {
         mem_free(dir);
         return code;
     }
@@ -103,24 +136,22 @@ static void dir_close(const os *sys, os_dir *dir)
 {
     (void)sys;
     CHECK(!dir->gone && dir != &current.head);
-    close(fd_of(dir));
+    close_held(&((posix_dir *)dir)->held, &posix_of(dir)->is);
     mem_free(dir);
 }
 
-static int check_regular(int fd)
+static int check_regular(os_file *file)
 {
-    struct stat info;
-    if (fstat(fd, &info) < 0)
-        return -errno;
-    if (S_ISREG(info.st_mode))
-        return 0;
-    return S_ISDIR(info.st_mode) ? -EISDIR : -EMEDIUMTYPE;
+    mode_t mode;
+    int code = identify(file->held.fd, &file->is, &mode);
+    if (code != 0 || S_ISREG(mode))
+        return code;
+    return S_ISDIR(mode) ? -EISDIR : -EMEDIUMTYPE;
 }
 
 static int file_open(const os *sys, const os_dir *dir, const char *name,
                      int flags, os_file **out)
 {
-    (void)sys;
     CHECK((flags & (OS_READ | OS_WRITE)) != 0);
     int mode = (flags & OS_WRITE) == 0  ? O_RDONLY
                : (flags & OS_READ) == 0 ? O_WRONLY
@@ -134,11 +165,13 @@ static int file_open(const os *sys, const os_dir *dir, const char *name,
     os_file *file = mem_alloc(sizeof *file);
     if (file == NULL)
         return -ENOMEM;
-    file->fd = open_retry(dir, name, mode);
-    int code = file->fd < 0 ? -errno : check_regular(file->fd);
+    int code = open_held(sys, dir, name, mode, &file->held);
+    if (code == 0) {
+        code = check_regular(file);
+        if (code != 0)
+            os_held_close(&file->held, true);
+    }
     if (code != 0) {
-        if (file->fd >= 0)
-            close(file->fd);
         mem_free(file);
         /* a pipe that nobody reads, a socket */
         return code == -ENXIO ? -EMEDIUMTYPE : code;
@@ -151,7 +184,7 @@ static int file_open(const os *sys, const os_dir *dir, const char *name,
 static int file_close(const os *sys, os_file *file)
 {
     (void)sys;
-    int code = result(close(file->fd));
+    int code = close_held(&file->held, &file->is);
     mem_free(file);
     return code == -EINTR ? 0 : code;
 }
@@ -160,7 +193,7 @@ static ssize_t file_read(const os *sys, os_file *file, void *data, size_t size,
                          uint64_t at)
 {
     (void)sys;
-    ssize_t n = pread(file->fd, data, size, (off_t)at);
+    ssize_t n = pread(file->held.fd, data, size, (off_t)at);
     return n < 0 ? -errno : n;
 }
 
@@ -168,21 +201,22 @@ static ssize_t file_write(const os *sys, os_file *file, const void *data,
                           size_t size, uint64_t at)
 {
     (void)sys;
-    ssize_t n = pwrite(file->fd, data, size, (off_t)at);
+    ssize_t n = pwrite(file->held.fd, data, size, (off_t)at);
     return n < 0 ? -errno : n;
 }
 
 static int file_sync(const os *sys, os_file *file)
 {
     (void)sys;
-    return result(fdatasync(file->fd));
+    int code = result(fdatasync(file->held.fd));
+    return code == 0 ? check_identity(file->held.fd, &file->is) : code;
 }
 
 static void file_start_write(const os *sys, os_file *file, uint64_t at,
                              uint64_t size)
 {
     (void)sys;
-    (void)sync_file_range(file->fd, (off_t)at, (off_t)size,
+    (void)sync_file_range(file->held.fd, (off_t)at, (off_t)size,
                           SYNC_FILE_RANGE_WRITE);
 }
 
@@ -190,7 +224,8 @@ static void file_start_read(const os *sys, os_file *file, uint64_t at,
                             uint64_t size)
 {
     (void)sys;
-    (void)posix_fadvise(file->fd, (off_t)at, (off_t)size, POSIX_FADV_WILLNEED);
+    (void)posix_fadvise(file->held.fd, (off_t)at, (off_t)size,
+                        POSIX_FADV_WILLNEED);
 }
 
 /* Blocks that hold written zeros, not unwritten extents: a sync of what is
@@ -202,12 +237,13 @@ static int file_allocate(const os *sys, os_file *file, uint64_t size)
     static const char zeros[ZEROS_SIZE];
     uint64_t at = 0;
     struct stat info;
-    if (fstat(file->fd, &info) < 0)
+    if (fstat(file->held.fd, &info) < 0)
         return -errno;
     at = (uint64_t)info.st_size;
     int code = 0;
     if (at < size)
-        code = result(fallocate(file->fd, 0, (off_t)at, (off_t)(size - at)));
+        code =
+            result(fallocate(file->held.fd, 0, (off_t)at, (off_t)(size - at)));
     if (code != 0 && code != -EOPNOTSUPP)
         return code;
     for (code = 0; code == 0 && at < size;) {
@@ -223,7 +259,7 @@ static int file_truncate(const os *sys, os_file *file, uint64_t size)
     (void)sys;
     int code;
     do {
-        code = result(ftruncate(file->fd, (off_t)size));
+        code = result(ftruncate(file->held.fd, (off_t)size));
     } while (code == -EINTR);
     return code;
 }
@@ -232,34 +268,45 @@ static int file_size(const os *sys, os_file *file, uint64_t *size)
 {
     (void)sys;
     struct stat info;
-    if (fstat(file->fd, &info) < 0)
+    if (fstat(file->held.fd, &info) < 0)
         return -errno;
     *size = (uint64_t)info.st_size;
     return 0;
 }
 
+/* Who has it shared has no name there; the text is of somebody before. */
+static int64_t read_holder(int fd)
+{
+    char text[LOCK_TEXT_SIZE + 1] = "";
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_RDLCK)
+        return 0;
+    ssize_t n = pread(fd, text, LOCK_TEXT_SIZE, 0);
+    return n == LOCK_TEXT_SIZE ? strtoll(text, NULL, 10) : 0;
+}
+
 /* The lock belongs to the open file, so a second handle of this process is
  * refused too. It does not tell who holds it: the holder's pid stands in the
  * file, for this function and for people. */
-static int file_lock(const os *sys, os_file *file, int64_t *holder)
+static int file_lock(const os *sys, os_file *file, bool shared, int64_t *holder)
 {
-    (void)sys;
     char text[LOCK_TEXT_SIZE + 1] = "";
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = shared ? F_RDLCK : F_WRLCK,
+                         .l_whence = SEEK_SET};
     *holder = 0;
-    if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0) {
-        int size = snprintf(text, sizeof text, "%20lld\n", (long long)getpid());
-        CHECK(size == LOCK_TEXT_SIZE);
-        /* A full disk only costs the name of the holder. */
-        (void)os_write_all(sys, file, text, LOCK_TEXT_SIZE, 0);
-        return 0;
+    if (fcntl(file->held.fd, F_OFD_SETLK, &lock) < 0) {
+        if (errno != EAGAIN && errno != EACCES)
+            return -errno;
+        *holder = read_holder(file->held.fd);
+        return -EWOULDBLOCK;
     }
-    if (errno != EAGAIN && errno != EACCES)
-        return -errno;
-    ssize_t n = pread(file->fd, text, LOCK_TEXT_SIZE, 0);
-    if (n == LOCK_TEXT_SIZE)
-        *holder = strtoll(text, NULL, 10);
-    return -EWOULDBLOCK;
+    if (shared)
+        return 0;
+    int size = snprintf(text, sizeof text, "%20lld\n", (long long)getpid());
+    CHECK(size == LOCK_TEXT_SIZE);
+    /* A full disk only costs the name of the holder. */
+    (void)os_write_all(sys, file, text, LOCK_TEXT_SIZE, 0);
+    return 0;
 }
 
 /* Since Linux 5.14; older C libraries have no name for it. */
@@ -302,7 +349,8 @@ static void map_release(const os *sys, os_map *map)
 static int file_map(const os *sys, os_file *file, uint64_t size, os_map *out)
 {
     CHECK(size > 0);
-    void *data = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, file->fd, 0);
+    void *data =
+        mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, file->held.fd, 0);
     if (data == MAP_FAILED)
         return -errno;
     *out = (os_map){data, size};
@@ -315,6 +363,26 @@ static int file_map(const os *sys, os_file *file, uint64_t size, os_map *out)
     return code;
 }
 
+static os_stat stat_of(const struct stat *info)
+{
+    return (os_stat){.size = (uint64_t)info->st_size,
+                     .is_dir = S_ISDIR(info->st_mode),
+                     .is_file = S_ISREG(info->st_mode),
+                     .device = (uint64_t)info->st_dev,
+                     .inode = (uint64_t)info->st_ino,
+                     .links = (uint64_t)info->st_nlink};
+}
+
+static int file_stat(const os *sys, os_file *file, os_stat *out)
+{
+    (void)sys;
+    struct stat info;
+    if (fstat(file->held.fd, &info) < 0)
+        return -errno;
+    *out = stat_of(&info);
+    return 0;
+}
+
 static int path_stat(const os *sys, const os_dir *dir, const char *name,
                      os_stat *out)
 {
@@ -325,11 +393,7 @@ static int path_stat(const os *sys, const os_dir *dir, const char *name,
     int flags = dir == &current.head ? 0 : AT_SYMLINK_NOFOLLOW;
     if (fstatat(fd_of(dir), name, &info, flags) < 0)
         return -errno;
-    out->size = (uint64_t)info.st_size;
-    out->is_dir = S_ISDIR(info.st_mode);
-    out->is_file = S_ISREG(info.st_mode);
-    out->device = (uint64_t)info.st_dev;
-    out->inode = (uint64_t)info.st_ino;
+    *out = stat_of(&info);
     return 0;
 }
 
@@ -350,32 +414,76 @@ static int path_unlink(const os *sys, const os_dir *dir, const char *name)
 
 static int dir_make(const os *sys, const os_dir *dir, const char *name)
 {
+    if (dir->gone)
+        return -ENOENT;
+    return result(
+        mkdirat(fd_of(dir), name, sys->group ? GROUP_DIR_MODE : DIR_MODE));
+}
+
+static int dir_protect(const os *sys, const os_dir *dir)
+{
+    struct stat info;
+    if (fstat(fd_of(dir), &info) < 0)
+        return -errno;
+    mode_t now = info.st_mode & ALLPERMS;
+    mode_t kept = now & ~(mode_t)(sys->group ? S_IRWXO : S_IRWXG | S_IRWXO);
+    return kept == now ? 0 : result(fchmod(fd_of(dir), kept));
+}
+
+static int dir_may_write(const os *sys, const os_dir *dir)
+{
     (void)sys;
-    return dir->gone ? -ENOENT : result(mkdirat(fd_of(dir), name, DIR_MODE));
+    return result(faccessat(fd_of(dir), ".", W_OK | X_OK, AT_EACCESS));
+}
+
+static int dir_lock(const os *sys, const os_dir *dir, bool shared)
+{
+    (void)sys;
+    int code;
+    do {
+        code =
+            result(flock(fd_of(dir), (shared ? LOCK_SH : LOCK_EX) | LOCK_NB));
+    } while (code == -EINTR);
+    /* a network's file system wants a descriptor that can write */
+    return code == -EBADF || code == -EINVAL || code == -ENOSYS ? -EOPNOTSUPP
+                                                                : code;
 }
 
 static int dir_sync(const os *sys, const os_dir *dir)
 {
     (void)sys;
-    return dir->gone ? -ENOENT : result(fsync(fd_of(dir)));
+    if (dir->gone)
+        return -ENOENT;
+    int code = result(fsync(fd_of(dir)));
+    return code == 0 ? check_identity(fd_of(dir), &posix_of(dir)->is) : code;
 }
 
-/* The listing has a descriptor of its own, for it has a place in it. */
+/* The listing has a descriptor of its own, for it has a place in it; a copy of
+ * it, which a child of a fork may keep: there is no lock on it. */
+static int open_listing(const os *sys, const os_dir *at, DIR **out)
+{
+    os_held held;
+    int code = open_held(sys, at, ".", O_RDONLY | O_DIRECTORY, &held);
+    if (code != 0)
+        return code;
+    int fd = fcntl(held.fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    *out = fd < 0 ? NULL : fdopendir(fd);
+    code = *out == NULL ? -errno : 0;
+    if (code != 0 && fd >= 0)
+        close(fd);
+    os_held_close(&held, true);
+    return code;
+}
+
 static int dir_list(const os *sys, const os_dir *at, os_list_fn each,
                     void *context)
 {
-    (void)sys;
     if (at->gone)
         return -ENOENT;
-    int fd = open_retry(at, ".", O_RDONLY | O_DIRECTORY);
-    if (fd < 0)
-        return -errno;
-    DIR *dir = fdopendir(fd);
-    if (dir == NULL) {
-        int code = -errno;
-        close(fd);
-        return code;
-    }
+    DIR *dir;
+    int opened = open_listing(sys, at, &dir);
+    if (opened != 0)
+        return opened;
     int code = 0;
     while (code == 0) {
         errno = 0;
@@ -433,6 +541,7 @@ const os *os_posix(void)
         .file_allocate = file_allocate,
         .file_truncate = file_truncate,
         .file_size = file_size,
+        .file_stat = file_stat,
         .file_lock = file_lock,
         .file_map = file_map,
         .map_load = map_load,
@@ -441,6 +550,9 @@ const os *os_posix(void)
         .rename = path_rename,
         .unlink = path_unlink,
         .dir_make = dir_make,
+        .dir_protect = dir_protect,
+        .dir_may_write = dir_may_write,
+        .dir_lock = dir_lock,
         .dir_sync = dir_sync,
         .dir_list = dir_list,
         .clock_ms = clock_ms,

@@ -17,6 +17,15 @@ persist_status args_closed(persist_error *error, const char *what)
     return status_set(error, PERSIST_CLOSED, "the %s is not open", what);
 }
 
+persist_status args_forked(persist_error *error, const char *what)
+{
+    CHECK(what != NULL);
+    return status_set(error, PERSIST_CLOSED,
+                      "the %s is of the process that this one was forked from; "
+                      "open the store here, once that process has closed it",
+                      what);
+}
+
 persist_status args_slice(slice s, size_t size_max, const char *what,
                           persist_error *error)
 {

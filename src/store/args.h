@@ -13,6 +13,10 @@ persist_status args_missing(persist_error *, const char *what);
 /* PERSIST_CLOSED: a handle is NULL. */
 persist_status args_closed(persist_error *, const char *what);
 
+/* PERSIST_CLOSED: a handle is of another process, from which this one was
+ * forked. */
+persist_status args_forked(persist_error *, const char *what);
+
 /* PERSIST_BAD_REQUEST for a NULL with a size, PERSIST_TOO_LARGE. */
 persist_status args_slice(slice, size_t size_max, const char *what,
                           persist_error *);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "engine/verify.h"
+#include "os/os.h"
 #include "os/os_thread.h"
 #include "store/args.h"
 
@@ -26,14 +27,25 @@ persist_status persist_open(const persist_options *options, persist_store **out,
     *out = NULL;
     if (options->path != NULL && options->path[0] == '\0')
         return status_set(error, PERSIST_BAD_REQUEST, "the path is empty");
-    return options->path == NULL ? store_memory_open(options, out, error)
-                                 : store_disk_open(options, out, error);
+    int code = os_fork_watch();
+    if (code != 0)
+        return os_failed(error, code, "open", "a store");
+    persist_status status = options->path == NULL
+                                ? store_memory_open(options, out, error)
+                                : store_disk_open(options, out, error);
+    if (status == PERSIST_OK)
+        (*out)->process = os_process();
+    return status;
 }
 
 persist_status persist_close(persist_store *store, persist_error *error)
 {
     OS_NO_CANCEL;
-    return store == NULL ? PERSIST_OK : store->backend->close(store, error);
+    /* another process has it; what is in memory of it cannot be trusted, for
+     * a thread of that process may have been at work there */
+    if (store == NULL || STORE_FORKED(store))
+        return PERSIST_OK;
+    return store->backend->close(store, error);
 }
 
 persist_status persist_verify(const persist_options *options,
@@ -113,8 +125,9 @@ persist_status persist_commit(persist_store *store, const persist_edit *edits,
                               persist_outcome *outcome, persist_error *error)
 {
     OS_NO_CANCEL;
-    if (store == NULL)
-        return args_closed(error, "store");
+    persist_status open = STORE_CHECK(store, "store", error);
+    if (open != PERSIST_OK)
+        return open;
     if (outcome != NULL)
         *outcome = (persist_outcome){0};
     persist_status status =
@@ -139,8 +152,9 @@ persist_status persist_once_find(persist_store *store, persist_slice id,
                                  persist_outcome *outcome, persist_error *error)
 {
     OS_NO_CANCEL;
-    if (store == NULL)
-        return args_closed(error, "store");
+    persist_status open = STORE_CHECK(store, "store", error);
+    if (open != PERSIST_OK)
+        return open;
     if (fingerprint == NULL || outcome == NULL)
         return args_missing(error, "fingerprint or outcome");
     *outcome = (persist_outcome){0};
@@ -154,8 +168,9 @@ persist_status persist_wait_durable(persist_store *store, persist_lsn lsn,
                                     persist_error *error)
 {
     OS_NO_CANCEL;
-    if (store == NULL)
-        return args_closed(error, "store");
+    persist_status open = STORE_CHECK(store, "store", error);
+    if (open != PERSIST_OK)
+        return open;
     return lsn == 0 ? PERSIST_OK
                     : store->backend->wait_durable(store, lsn, error);
 }
@@ -163,13 +178,13 @@ persist_status persist_wait_durable(persist_store *store, persist_lsn lsn,
 persist_lsn persist_latest(persist_store *store)
 {
     CHECK(store != NULL);
-    return store->backend->latest(store);
+    return STORE_FORKED(store) ? 0 : store->backend->latest(store);
 }
 
 persist_lsn persist_durable(persist_store *store)
 {
     CHECK(store != NULL);
-    return store->backend->durable(store);
+    return STORE_FORKED(store) ? 0 : store->backend->durable(store);
 }
 
 /* ---- reading ---------------------------------------------------------- */
@@ -179,8 +194,9 @@ static persist_status open_cursor(persist_store *store,
                                   persist_cursor **out, persist_error *error)
 {
     OS_NO_CANCEL;
-    if (store == NULL)
-        return args_closed(error, "store");
+    persist_status open = STORE_CHECK(store, "store", error);
+    if (open != PERSIST_OK)
+        return open;
     if (out == NULL)
         return args_missing(error, "out");
     *out = NULL;
@@ -194,6 +210,7 @@ static persist_status open_cursor(persist_store *store,
     if (status != PERSIST_OK)
         return status;
     (*out)->kind = request->kind;
+    (*out)->process = store->process;
     (*out)->ready = (*out)->ready_end = NULL;
     return PERSIST_OK;
 }
@@ -251,8 +268,9 @@ static bool reads_names(const persist_cursor *cursor)
 persist_status persist_next_event(persist_cursor *cursor, persist_event *out,
                                   persist_error *error)
 {
-    if (cursor == NULL)
-        return args_closed(error, "cursor");
+    persist_status open = STORE_CHECK(cursor, "cursor", error);
+    if (open != PERSIST_OK)
+        return open;
     if (out == NULL)
         return args_missing(error, "out");
     if (LIKELY(cursor->ready != cursor->ready_end)) {
@@ -270,8 +288,9 @@ persist_status persist_next_key(persist_cursor *cursor, persist_slice *name,
                                 persist_slice *value, persist_error *error)
 {
     OS_NO_CANCEL;
-    if (cursor == NULL)
-        return args_closed(error, "cursor");
+    persist_status open = STORE_CHECK(cursor, "cursor", error);
+    if (open != PERSIST_OK)
+        return open;
     if (!reads_names(cursor))
         return status_set(error, PERSIST_BAD_REQUEST,
                           "the cursor reads events, not names");
@@ -283,7 +302,7 @@ persist_status persist_next_key(persist_cursor *cursor, persist_slice *name,
 void persist_cursor_close(persist_cursor *cursor)
 {
     OS_NO_CANCEL;
-    if (cursor != NULL)
+    if (cursor != NULL && !STORE_FORKED(cursor))
         cursor->backend->cursor_close(cursor);
 }
 
@@ -292,8 +311,9 @@ persist_status persist_info(persist_store *store, persist_slice stream,
                             bool *known, persist_error *error)
 {
     OS_NO_CANCEL;
-    if (store == NULL)
-        return args_closed(error, "store");
+    persist_status open = STORE_CHECK(store, "store", error);
+    if (open != PERSIST_OK)
+        return open;
     if (info == NULL)
         return args_missing(error, "info");
     persist_status status = args_view(view, error);
@@ -310,8 +330,9 @@ persist_status persist_info(persist_store *store, persist_slice stream,
 static persist_status get(persist_store *store, slice key, persist_view view,
                           slice *out, persist_error *error)
 {
-    if (store == NULL)
-        return args_closed(error, "store");
+    persist_status open = STORE_CHECK(store, "store", error);
+    if (open != PERSIST_OK)
+        return open;
     persist_status status = args_view(view, error);
     if (status == PERSIST_OK)
         status = args_name(key, "key", error);
@@ -356,5 +377,6 @@ void persist_get_stats(persist_store *store, persist_stats *out)
     OS_NO_CANCEL;
     CHECK(store != NULL && out != NULL);
     *out = (persist_stats){0};
-    store->backend->stats(store, out);
+    if (!STORE_FORKED(store))
+        store->backend->stats(store, out);
 }

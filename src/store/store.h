@@ -7,7 +7,9 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include "base/seeded_bug.h"
 #include "base/slice.h"
+#include "os/os_fork.h"
 #include "persist.h"
 
 typedef enum read_kind {
@@ -72,12 +74,15 @@ typedef struct store_backend {
     persist_status (*step)(persist_store *, bool *did, persist_error *);
 } store_backend;
 
-/* Every handle of a backend begins with its table. */
+/* Every handle of a backend begins with its table, and with the process that
+ * it is of; that is set, and looked at, by store.c. */
 struct persist_store {
     const store_backend *backend;
+    uint32_t process;
 };
 struct persist_cursor {
     const store_backend *backend;
+    uint32_t process;
     read_kind kind; /* set by store.c, which checks it */
     /* Events that the backend has put in hand besides the one it returned;
      * store.c gives them out before it asks for more. */
@@ -85,11 +90,23 @@ struct persist_cursor {
 };
 struct persist_blob_writer {
     const store_backend *backend;
+    uint32_t process;
     persist_store *store;
 };
 struct persist_blob_reader {
     const store_backend *backend;
+    uint32_t process;
 };
+
+/* Tells whether a handle may not be used here: a fork has brought it. */
+#define STORE_FORKED(handle)                                                   \
+    ((handle)->process != os_process() && !SEEDED_BUG(FORK_UNSEEN))
+
+/* PERSIST_CLOSED unless the handle is open, in this process. */
+#define STORE_CHECK(handle, what, error)                                       \
+    ((handle) == NULL       ? args_closed(error, what)                         \
+     : STORE_FORKED(handle) ? args_forked(error, what)                         \
+                            : PERSIST_OK)
 
 /* Does a piece of the background work that is due, for a store that has no
  * thread for it: so a test decides when it happens. *did tells whether there

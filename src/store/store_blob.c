@@ -25,8 +25,9 @@ bool persist_cid_valid(persist_slice text)
 static persist_status check_cid(const persist_store *store, slice cid,
                                 persist_error *error)
 {
-    if (store == NULL)
-        return args_closed(error, "store");
+    persist_status open = STORE_CHECK(store, "store", error);
+    if (open != PERSIST_OK)
+        return open;
     if (persist_cid_valid(cid))
         return PERSIST_OK;
     return status_set(error, PERSIST_BAD_CID,
@@ -48,8 +49,9 @@ persist_status persist_blob_add(persist_store *store, persist_slice bytes,
                                 persist_error *error)
 {
     OS_NO_CANCEL;
-    if (store == NULL)
-        return args_closed(error, "store");
+    persist_status open = STORE_CHECK(store, "store", error);
+    if (open != PERSIST_OK)
+        return open;
     if (out == NULL)
         return args_missing(error, "out");
     persist_lsn ignored;
@@ -76,14 +78,17 @@ persist_status persist_blob_create(persist_store *store,
                                    persist_error *error)
 {
     OS_NO_CANCEL;
-    if (store == NULL)
-        return args_closed(error, "store");
+    persist_status open = STORE_CHECK(store, "store", error);
+    if (open != PERSIST_OK)
+        return open;
     if (out == NULL)
         return args_missing(error, "out");
     *out = NULL;
     persist_status status = store->backend->blob_create(store, out, error);
-    if (status == PERSIST_OK)
+    if (status == PERSIST_OK) {
         (*out)->store = store;
+        (*out)->process = store->process;
+    }
     return status;
 }
 
@@ -91,8 +96,9 @@ persist_status persist_blob_write(persist_blob_writer *writer,
                                   persist_slice bytes, persist_error *error)
 {
     OS_NO_CANCEL;
-    if (writer == NULL)
-        return args_closed(error, "blob writer");
+    persist_status open = STORE_CHECK(writer, "blob writer", error);
+    if (open != PERSIST_OK)
+        return open;
     persist_status status = args_slice(bytes, SIZE_MAX, "blob", error);
     return status == PERSIST_OK
                ? writer->backend->blob_write(writer, bytes, error)
@@ -103,8 +109,9 @@ persist_status persist_blob_finish(persist_blob_writer *writer, persist_cid out,
                                    persist_error *error)
 {
     OS_NO_CANCEL;
-    if (writer == NULL)
-        return args_closed(error, "blob writer");
+    persist_status open = STORE_CHECK(writer, "blob writer", error);
+    if (open != PERSIST_OK)
+        return open;
     persist_cid ignored;
     persist_lsn lsn;
     persist_store *store = writer->store;
@@ -119,7 +126,7 @@ persist_status persist_blob_finish(persist_blob_writer *writer, persist_cid out,
 void persist_blob_abort(persist_blob_writer *writer)
 {
     OS_NO_CANCEL;
-    if (writer != NULL)
+    if (writer != NULL && !STORE_FORKED(writer))
         writer->backend->blob_abort(writer);
 }
 
@@ -131,20 +138,23 @@ persist_status persist_blob_open(persist_store *store, persist_slice cid,
     if (out == NULL)
         return args_missing(error, "out");
     *out = NULL;
-    persist_status status = check_cid(store, cid, error);
     uint64_t ignored;
-    return status == PERSIST_OK
-               ? store->backend->blob_open(
-                     store, cid, size != NULL ? size : &ignored, out, error)
-               : status;
+    persist_status status = check_cid(store, cid, error);
+    if (status == PERSIST_OK)
+        status = store->backend->blob_open(
+            store, cid, size != NULL ? size : &ignored, out, error);
+    if (status == PERSIST_OK)
+        (*out)->process = store->process;
+    return status;
 }
 
 persist_status persist_blob_read(persist_blob_reader *reader, void *buffer,
                                  size_t size, size_t *got, persist_error *error)
 {
     OS_NO_CANCEL;
-    if (reader == NULL)
-        return args_closed(error, "blob reader");
+    persist_status open = STORE_CHECK(reader, "blob reader", error);
+    if (open != PERSIST_OK)
+        return open;
     if (got == NULL || (buffer == NULL && size > 0))
         return args_missing(error, "buffer or got");
     *got = 0;
@@ -154,6 +164,6 @@ persist_status persist_blob_read(persist_blob_reader *reader, void *buffer,
 void persist_blob_close(persist_blob_reader *reader)
 {
     OS_NO_CANCEL;
-    if (reader != NULL)
+    if (reader != NULL && !STORE_FORKED(reader))
         reader->backend->blob_close(reader);
 }

@@ -10,7 +10,7 @@
 #include "os_sim_disk.h"
 
 /* A path is longer than any store needs. */
-enum { PATH_MAX_SIM = 1024, SIM_PID = 4711 };
+enum { PATH_MAX_SIM = 1024 };
 
 /* ---- faults and watching ---------------------------------------------- */
 
@@ -33,9 +33,21 @@ static bool changes_something(sim_call call, int flags)
     }
 }
 
+static void act(os_sim *s)
+{
+    if (s->actor == NULL || s->acting)
+        return;
+    s->acting = true;
+    s->actor(s->actor_context, s, ++s->acted);
+    s->acting = false;
+}
+
 /* Begins a call; true when the fault that was asked for hits it. */
 static bool begin(os_sim *s, sim_call call, int flags)
 {
+    act(s);
+    if (s->acting)
+        return false;
     s->clock_ms++;
     s->calls[call]++;
     s->calls[SIM_CALLS]++;
@@ -53,9 +65,19 @@ static bool begin(os_sim *s, sim_call call, int flags)
     return hit;
 }
 
+static bool writes(sim_call call, int flags)
+{
+    if (call == SIM_SYNC || call == SIM_DIR_SYNC)
+        return false;
+    return changes_something(call, flags) || call == SIM_PROTECT ||
+           (call == SIM_OPEN && (flags & OS_WRITE) != 0);
+}
+
 int sim_refuse(os_sim *s, sim_call call, int flags)
 {
-    return begin(s, call, flags) && s->fault.error != 0 ? -s->fault.error : 0;
+    if (begin(s, call, flags) && s->fault.error != 0)
+        return -s->fault.error;
+    return s->read_only && writes(call, flags) ? -EROFS : 0;
 }
 
 static bool bug_every(os_sim *s, sim_bug bug, uint64_t period)
@@ -91,6 +113,18 @@ void os_sim_watch(os_sim *s, sim_watch_fn watch, void *context)
     s->watch_context = context;
 }
 
+void os_sim_act(os_sim *s, sim_actor_fn actor, void *context)
+{
+    s->actor = actor;
+    s->actor_context = context;
+    s->acted = 0;
+}
+
+void os_sim_read_only(os_sim *s, bool read_only)
+{
+    s->read_only = read_only;
+}
+
 uint64_t os_sim_calls(const os_sim *s, sim_call call)
 {
     return s->calls[call];
@@ -109,11 +143,12 @@ size_t os_sim_open_files(const os_sim *s)
 const char *os_sim_call_name(sim_call call)
 {
     static const char *const names[] = {
-        "file_open", "file_close",    "file_read",     "file_write",
-        "file_sync", "file_allocate", "file_truncate", "file_size",
-        "file_lock", "file_map",      "map_load",      "stat",
-        "rename",    "unlink",        "dir_make",      "dir_sync",
-        "dir_list",  "dir_open",      "random",
+        "file_open",   "file_close",    "file_read",     "file_write",
+        "file_sync",   "file_allocate", "file_truncate", "file_size",
+        "file_stat",   "file_lock",     "file_map",      "map_load",
+        "stat",        "rename",        "unlink",        "dir_make",
+        "dir_protect", "dir_may_write", "dir_lock",      "dir_sync",
+        "dir_list",    "dir_open",      "random",
     };
     CHECK_STATIC(sizeof names / sizeof *names == SIM_CALLS, "a name each");
     CHECK(call < SIM_CALLS);
@@ -155,7 +190,7 @@ static int file_open(const os *o, const os_dir *from, const char *path,
     if (rc != 0)
         return rc;
     os_file *file = sim_alloc(sizeof *file);
-    *file = (os_file){inode, flags};
+    *file = (os_file){.inode = inode, .flags = flags};
     s->inodes[inode].opens++;
     s->open_files++;
     *out = file;
@@ -170,8 +205,7 @@ static int file_close(const os *o, os_file *file)
     CHECK(inode->opens > 0 && s->open_files > 0);
     inode->opens--;
     s->open_files--;
-    if (inode->locked_by == file)
-        inode->locked_by = NULL;
+    sim_unlock(s, file->inode, file, file->shares);
     free(file);
     return rc;
 }
@@ -236,7 +270,10 @@ static ssize_t file_write(const os *o, os_file *file, const void *bytes,
     os_sim *s = sim_of(o);
     size_t asked = size;
     int rc = 0;
-    if (begin(s, SIM_WRITE, 0)) {
+    bool hit = begin(s, SIM_WRITE, 0);
+    if (s->read_only)
+        return -EROFS;
+    if (hit) {
         rc = -s->fault.error;
         size = rc == 0      ? (size + 1) / 2
                : rc == -EIO ? sim_random(&s->random) % (size + 1)
@@ -325,20 +362,22 @@ static int file_size(const os *o, os_file *file, uint64_t *size)
     return rc;
 }
 
-static int file_lock(const os *o, os_file *file, int64_t *holder)
+static os_stat stat_of(const os_sim *s, unsigned inode)
+{
+    return (os_stat){.size = s->inodes[inode].now->size,
+                     .is_dir = s->inodes[inode].is_dir,
+                     .is_file = !s->inodes[inode].is_dir,
+                     .inode = inode,
+                     .links = s->inodes[inode].links};
+}
+
+static int file_stat(const os *o, os_file *file, os_stat *out)
 {
     os_sim *s = sim_of(o);
-    int rc = sim_refuse(s, SIM_LOCK, 0);
-    if (rc != 0)
-        return rc;
-    sim_inode *inode = &s->inodes[file->inode];
-    if (inode->locked_by != NULL && inode->locked_by != file &&
-        s->bug != SIM_BUG_IGNORE_LOCK) {
-        *holder = SIM_PID;
-        return -EWOULDBLOCK;
-    }
-    inode->locked_by = file;
-    return 0;
+    int rc = sim_refuse(s, SIM_FILE_STAT, 0);
+    if (rc == 0)
+        *out = stat_of(s, file->inode);
+    return rc;
 }
 
 /* ---- names ------------------------------------------------------------ */
@@ -352,10 +391,7 @@ static int sim_stat(const os *o, const os_dir *from, const char *path,
     if (rc == 0)
         rc = sim_find(s, from, path, &inode);
     if (rc == 0)
-        *out = (os_stat){.size = s->inodes[inode].now->size,
-                         .is_dir = s->inodes[inode].is_dir,
-                         .is_file = !s->inodes[inode].is_dir,
-                         .inode = inode};
+        *out = stat_of(s, inode);
     return rc;
 }
 
@@ -493,7 +529,8 @@ os_sim *os_sim_new(uint64_t seed)
         .file_start_write = start,
         .file_start_read = start,
         .file_size = file_size,
-        .file_lock = file_lock,
+        .file_stat = file_stat,
+        .file_lock = sim_file_lock,
         .file_map = sim_file_map,
         .map_load = sim_map_load,
         .map_release = sim_map_release,
@@ -501,6 +538,9 @@ os_sim *os_sim_new(uint64_t seed)
         .rename = sim_rename,
         .unlink = sim_unlink,
         .dir_make = dir_make,
+        .dir_protect = sim_dir_protect,
+        .dir_may_write = sim_dir_may_write,
+        .dir_lock = sim_dir_lock,
         .dir_sync = dir_sync,
         .dir_list = dir_list,
         .clock_ms = clock_ms,

@@ -27,6 +27,7 @@ typedef enum sim_call {
     SIM_ALLOCATE,
     SIM_TRUNCATE,
     SIM_SIZE,
+    SIM_FILE_STAT,
     SIM_LOCK,
     SIM_MAP,
     SIM_MAP_LOAD,
@@ -34,6 +35,9 @@ typedef enum sim_call {
     SIM_RENAME,
     SIM_UNLINK,
     SIM_MKDIR,
+    SIM_PROTECT,
+    SIM_MAY_WRITE,
+    SIM_DIR_LOCK,
     SIM_DIR_SYNC,
     SIM_LIST,
     SIM_DIR_OPEN,
@@ -127,6 +131,10 @@ void os_sim_limit_space(os_sim *, uint64_t bytes);
 /* Returns the bytes that all files together hold. */
 uint64_t os_sim_space_used(const os_sim *);
 
+/* The disk is mounted anew: nothing can be written from now on, or all again.
+ * What is in the cache already may still reach the disk. */
+void os_sim_read_only(os_sim *, bool);
+
 /* Bugs of an engine that can be played at this seam, to test the tests. */
 typedef enum sim_bug {
     SIM_BUG_NONE,
@@ -149,6 +157,12 @@ void os_sim_set_bug(os_sim *, sim_bug);
 /* Called before each call that changes something. */
 typedef void (*sim_watch_fn)(void *context, const os_sim *, sim_call);
 void os_sim_watch(os_sim *, sim_watch_fn, void *context);
+
+/* Called before each call, by its number from 1: another actor, who may use the
+ * table as he likes. His own calls are none of these, and no fault hits them.
+ */
+typedef void (*sim_actor_fn)(void *context, os_sim *, uint64_t call);
+void os_sim_act(os_sim *, sim_actor_fn, void *context);
 
 /* Calls so far of a kind; of all kinds for SIM_CALLS. */
 uint64_t os_sim_calls(const os_sim *, sim_call);

@@ -51,7 +51,8 @@ typedef struct sim_inode {
     bool is_dir;
     unsigned links; /* entries that name it now */
     unsigned opens;
-    const void *locked_by;
+    const void *locked_by; /* alone */
+    unsigned shared_by;    /* so many have it shared */
     /* a file */
     sim_bytes *now, *durable;
     sim_version *versions;
@@ -74,6 +75,7 @@ typedef struct sim_write {
 typedef struct sim_dir {
     os_dir head; /* first */
     unsigned inode;
+    bool shares; /* its lock */
     char path[];
 } sim_dir;
 
@@ -94,11 +96,16 @@ struct os_sim {
     uint64_t bug_seen;
     sim_watch_fn watch;
     void *watch_context;
+    sim_actor_fn actor;
+    void *actor_context;
+    uint64_t acted;
+    bool acting, read_only;
 };
 
 struct os_file {
     unsigned inode;
     int flags;
+    bool shares; /* its lock */
 };
 
 static inline os_sim *sim_of(const os *o)
@@ -109,6 +116,15 @@ static inline os_sim *sim_of(const os *o)
 
 /* Begins a call that a fault always refuses; 0 or a negative errno. */
 int sim_refuse(os_sim *, sim_call, int flags);
+
+/* Lets go of the lock that a handle may have. */
+void sim_unlock(os_sim *, unsigned inode, const void *handle, bool shares);
+
+/* Locks and permissions: see os.h for the calls. */
+int sim_file_lock(const os *, os_file *, bool shared, int64_t *holder);
+int sim_dir_lock(const os *, const os_dir *, bool shared);
+int sim_dir_protect(const os *, const os_dir *);
+int sim_dir_may_write(const os *, const os_dir *);
 
 /* Directories: see os.h for the calls. */
 sim_dir *sim_dir_new(unsigned inode, const char *above_path, const char *name);

@@ -117,6 +117,7 @@ void sim_dir_close(const os *o, os_dir *dir)
     os_sim *s = sim_of(o);
     sim_inode *inode = &s->inodes[sim_dir_of(dir)->inode];
     CHECK(inode->opens > 0 && s->open_files > 0 && dir != o->cwd);
+    sim_unlock(s, sim_dir_of(dir)->inode, dir, sim_dir_of(dir)->shares);
     inode->opens--;
     s->open_files--;
     free(dir);

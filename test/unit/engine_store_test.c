@@ -411,8 +411,8 @@ static void a_failed_sync_ends_writing(void **state)
     fixture_end(&f);
 }
 
-/* With preallocation kept up, a commit and its wait are one write and one
- * sync: no file is made, grown or renamed. */
+/* With preallocation kept up, a commit and its wait are one write, one sync,
+ * and a look at who holds the store: no file is made, grown or renamed. */
 static void a_commit_moves_data_only(void **state)
 {
     (void)state;
@@ -429,7 +429,8 @@ static void a_commit_moves_data_only(void **state)
         if (i > 60)
             os_sim_fail(
                 f.sim, (sim_fault){.calls = ~(1u << SIM_WRITE | 1u << SIM_SYNC |
-                                              1u << SIM_CLOSE),
+                                              1u << SIM_CLOSE | 1u << SIM_STAT |
+                                              1u << SIM_FILE_STAT),
                                    .nth = 1,
                                    .from_then_on = true,
                                    .error = EIO});

@@ -229,16 +229,17 @@ static void a_killed_process_leaves_what_can_still_be_lost(void **state)
     os_file *file = old_and_new(*state);
     int64_t holder = 0;
     const os *o = os_sim_os(*state);
-    assert_int_equal(o->file_lock(o, file, &holder), 0);
+    assert_int_equal(o->file_lock(o, file, false, &holder), 0);
     os_file *second = open_file(*state, "f", OS_READ);
-    assert_int_equal(o->file_lock(o, second, &holder), -EWOULDBLOCK);
+    assert_int_equal(o->file_lock(o, second, false, &holder), -EWOULDBLOCK);
     assert_true(holder != 0);
     close_file(*state, second);
     os_sim *killed = os_sim_kill(*state);
     assert_string_equal(content(killed, "f"), "new");
     second = open_file(killed, "f", OS_READ | OS_WRITE);
     assert_int_equal(
-        os_sim_os(killed)->file_lock(os_sim_os(killed), second, &holder), 0);
+        os_sim_os(killed)->file_lock(os_sim_os(killed), second, false, &holder),
+        0);
     assert_string_equal(after(killed, "f", SIM_KEEP_NONE, 0), "old");
     sync_file(killed, second);
     assert_string_equal(after(killed, "f", SIM_KEEP_NONE, 0), "new");

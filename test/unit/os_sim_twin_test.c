@@ -152,12 +152,13 @@ static void check_lock(const side *s)
         s->sys->file_open(s->sys, s->sys->cwd, path, flags, &first), 0);
     assert_int_equal(
         s->sys->file_open(s->sys, s->sys->cwd, path, flags, &second), 0);
-    assert_int_equal(s->sys->file_lock(s->sys, first, &holder), 0);
-    assert_int_equal(s->sys->file_lock(s->sys, first, &holder), 0);
-    assert_int_equal(s->sys->file_lock(s->sys, second, &holder), -EWOULDBLOCK);
+    assert_int_equal(s->sys->file_lock(s->sys, first, false, &holder), 0);
+    assert_int_equal(s->sys->file_lock(s->sys, first, false, &holder), 0);
+    assert_int_equal(s->sys->file_lock(s->sys, second, false, &holder),
+                     -EWOULDBLOCK);
     assert_true(holder > 0);
     assert_int_equal(s->sys->file_close(s->sys, first), 0);
-    assert_int_equal(s->sys->file_lock(s->sys, second, &holder), 0);
+    assert_int_equal(s->sys->file_lock(s->sys, second, false, &holder), 0);
     assert_int_equal(s->sys->file_close(s->sys, second), 0);
     assert_int_equal(s->sys->unlink(s->sys, s->sys->cwd, path), 0);
 }

@@ -219,11 +219,11 @@ static void a_lock_belongs_to_a_handle(void **state)
     snprintf(path, sizeof path, "%s/lock", dir);
     assert_int_equal(sys->file_open(sys, sys->cwd, path, flags, &first), 0);
     assert_int_equal(sys->file_open(sys, sys->cwd, path, flags, &second), 0);
-    assert_int_equal(sys->file_lock(sys, first, &holder), 0);
-    assert_int_equal(sys->file_lock(sys, second, &holder), -EWOULDBLOCK);
+    assert_int_equal(sys->file_lock(sys, first, false, &holder), 0);
+    assert_int_equal(sys->file_lock(sys, second, false, &holder), -EWOULDBLOCK);
     assert_int_equal(holder, getpid());
     assert_int_equal(sys->file_close(sys, first), 0);
-    assert_int_equal(sys->file_lock(sys, second, &holder), 0);
+    assert_int_equal(sys->file_lock(sys, second, false, &holder), 0);
     assert_int_equal(sys->file_close(sys, second), 0);
 }
 
