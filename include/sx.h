@@ -43,6 +43,8 @@ typedef struct sx_options {
     size_t depth_max;  /* frames, or levels of nested data; 0: 1,000,000 */
     sx_write_fn write; /* NULL: printed text is dropped */
     void *write_context;
+    uint64_t hash_seed; /* any random bits: then nobody can choose keys of dicts
+                           that take long to find. No result depends on it */
 } sx_options;
 
 /* Makes a machine with all primitives. NULL options: the defaults. Returns
@@ -186,7 +188,8 @@ persist_status sx_print(sx *, sx_value, unsigned flags, sx_out *out,
                         persist_error *error);
 
 /* Appends the text that people see of a raised value: "code: message" for the
- * dict of an error, the printed form for all else. Errors: as sx_print. */
+ * dict of an error, the printed form for all else; after 64 KiB it is cut and
+ * ends with "...". Errors: as sx_print. */
 persist_status sx_print_failure(sx *, sx_value, sx_out *out,
                                 persist_error *error);
 

@@ -2,6 +2,8 @@
 /* UTF-8. */
 #include "base/utf8.h"
 
+#include <string.h>
+
 #include "base/check.h"
 
 bool utf8_valid_code(int64_t code)
@@ -44,4 +46,26 @@ size_t utf8_length(const char *data, size_t size)
     }
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     return code >= least[length] && utf8_valid_code(code) ? length : 0;
+}
+
+size_t utf8_cut(const char *data, size_t size, size_t most)
+{
+    if (size <= most)
+        return size;
+    size_t cut = most;
+    while (cut > 0 && most - cut < UTF8_MAX &&
+           ((unsigned char)data[cut] & 0xc0) == 0x80)
+        cut--;
+    return cut;
+}
+
+void utf8_shorten(const char *data, size_t size, size_t most, char *out)
+{
+    size_t cut = utf8_cut(data, size, most);
+    CHECK(cut <= most);
+    if (cut > 0)
+        memcpy(out, data, cut);
+    memcpy(out + cut, "...", 4);
+    if (cut == size)
+        out[cut] = '\0';
 }

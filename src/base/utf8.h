@@ -19,4 +19,12 @@ size_t utf8_encode(uint32_t code, char out[UTF8_MAX]);
  * (cut short, longer than needed, a surrogate, too large). size > 0. */
 size_t utf8_length(const char *data, size_t size);
 
+/* How many of the first bytes may stand alone: at most `most`, and less where
+ * that would cut a character in two. */
+size_t utf8_cut(const char *data, size_t size, size_t most);
+
+/* A text for a message: its first bytes, and "..." if those are not all. out
+ * has room for most + 4 bytes, and ends with a NUL. */
+void utf8_shorten(const char *data, size_t size, size_t most, char *out);
+
 #endif

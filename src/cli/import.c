@@ -377,7 +377,10 @@ static void report(cli *c, const import_counts *n)
 int cli_import(cli *c)
 {
     CHECK(c->arg_count == 2);
-import im = {.os = os_posix(), .dir = c->args[0], .machine = sx_open(NULL) };
+    sx_options options = {0};
+import im = {.os = os_posix(), .dir = c->args[0] };
+    if (im.os->random(im.os, &options.hash_seed, sizeof options.hash_seed) == 0)
+        im.machine = sx_open(&options);
     persist_status status =
         im.machine != NULL
             ? check_old(&im)

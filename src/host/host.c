@@ -5,6 +5,10 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/utf8.h"
+#include "os/os.h"
+
+enum { OP_SHOWN_MAX = 200 }; /* bytes of an unknown op in its error */
 
 host *host_open(const host_options *options)
 {
@@ -14,7 +18,10 @@ host *host_open(const host_options *options)
     if (h == NULL)
         return NULL;
     h->options = *options;
-    h->machine = sx_open(&options->machine);
+    const os *sys = options->store.os == NULL ? os_posix() : options->store.os;
+    uint64_t *seed = &h->options.machine.hash_seed;
+    if (*seed != 0 || sys->random(sys, seed, sizeof *seed) == 0)
+        h->machine = sx_open(&h->options.machine);
     if (h->machine == NULL) {
         mem_free(h);
         return NULL;
@@ -63,9 +70,11 @@ static void refuse(host *h, persist_status status, const char *message,
                    slice op)
 {
     op_call call = {.host = h, .machine = h->machine, .op = op};
-    int size = op.size < 100 ? (int)op.size : 100;
-    status_set(&call.error, status, "%s%.*s", message, size,
-               op.size == 0 ? "" : (const char *)op.data);
+    char shown[OP_SHOWN_MAX + 4];
+    utf8_shorten(op.data, op.size, OP_SHOWN_MAX, shown);
+    status_set(&call.error, status, "%s%s", message, shown);
+    if (op.size > OP_SHOWN_MAX)
+        call.op = slice_str(shown);
     call_raise(&call);
 }
 

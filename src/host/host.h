@@ -42,8 +42,9 @@ typedef enum host_state {
     HOST_BRIDGE,  /* host_value is the request {:op :args}; host_answer it */
 } host_state;
 
-/* Makes a host; strings in options must live as long as it does. Returns NULL
- * when memory is out. */
+/* Makes a host; strings in options must live as long as it does. The machine's
+ * hash is seeded with random bits if options have no seed. Returns NULL when
+ * memory is out. */
 host *host_open(const host_options *);
 
 /* Closes machine and store: what was committed is durable when this returns

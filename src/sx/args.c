@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/status.h"
+#include "base/utf8.h"
 #include "sx/machine.h"
 #include "sx/reader.h"
 
@@ -56,9 +57,21 @@ const char *type_name(value v)
     return names[object_of(v)->kind];
 }
 
+static char *next_brief(sx *m)
+{
+    return m->brief[m->brief_next++ % 4];
+}
+
+const char *brief_name(sx *m, const string *name)
+{
+    char *text = next_brief(m);
+    utf8_shorten(name->bytes, name->size, NAME_SHOWN_MAX, text);
+    return text;
+}
+
 const char *brief(sx *m, value v)
 {
-    char *text = m->brief[m->brief_next++ % 4];
+    char *text = next_brief(m);
     char room[BRIEF_MAX * 4];
     sx_out out = {room, 0, sizeof room, sizeof room};
     if (is_list(v) || is_dict(v))
@@ -66,10 +79,12 @@ const char *brief(sx *m, value v)
                  object_of(v)->aux);
     else if (is_string(v) && string_of(v)->size > BRIEF_MAX / 2)
         snprintf(text, BRIEF_MAX, "a string of %zu bytes", string_of(v)->size);
+    else if (is_symbol(v) || is_keyword(v))
+        utf8_shorten(name_of(v)->bytes, name_of(v)->size, BRIEF_MAX, text);
     else if (sx_print(m, v, 0, &out, NULL) != PERSIST_OK)
         snprintf(text, BRIEF_MAX, "a %s", type_name(v));
     else
-        snprintf(text, BRIEF_MAX, "%.*s", (int)out.size, room);
+        utf8_shorten(room, out.size, BRIEF_MAX, text);
     return text;
 }
 

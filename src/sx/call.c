@@ -86,10 +86,7 @@ static const instr *depth_failed(sx *m)
 
 static const instr *arity_failed(sx *m, const code *c, size_t count)
 {
-    char name[BRIEF_MAX] = "a lambda";
-    if (c->name != NULL)
-        snprintf(name, sizeof name, "%.*s", (int)sizeof name - 1,
-                 c->name->bytes);
+    const char *name = c->name != NULL ? brief_name(m, c->name) : "a lambda";
     fail(m, PERSIST_ARITY, "%s: %s%u argument%s wanted, %zu given", name,
          c->rest ? "at least " : "", c->params - c->rest,
          c->params - c->rest == 1 ? "" : "s", count);

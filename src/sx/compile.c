@@ -196,9 +196,12 @@ static bool compile_list(sx *m, const task *t)
     }
     if (find_macro(m, head, &expander))
         return wait_for_macro(m, expander, t);
-    if (size - 1 > ARGUMENTS_MAX)
-        return syntax_failed(m, "a call with over %d arguments",
-                             (int)ARGUMENTS_MAX);
+    if (size - 1 > ARGUMENTS_MAX) {
+        fail(m, PERSIST_LIMIT,
+             "a call with over %d arguments; apply takes more",
+             (int)ARGUMENTS_MAX);
+        return false;
+    }
     return push_task(m,
                      (task){.run = run_call, .form = t->form, .tail = t->tail});
 }

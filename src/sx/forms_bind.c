@@ -143,9 +143,11 @@ bool compile_define(sx *m, const task *t)
         return wants_name(m, "define", head);
     string *name = name_of(head);
     if (form_of(m, head) != NULL)
-        return syntax_failed(m, "define: %s is a special form", name->bytes);
+        return syntax_failed(m, "define: %s is a special form",
+                             brief_name(m, name));
     if (!is_lambda && form_size(t->form) != 3)
-        return syntax_failed(m, "define: %s needs one value", name->bytes);
+        return syntax_failed(m, "define: %s needs one value",
+                             brief_name(m, name));
     if (!push_defined(m, name, t->tail))
         return false;
     return is_lambda ? push_lambda(m, t->form, 1, 1, name, false)
@@ -199,7 +201,7 @@ bool declare_param(sx *m, value v)
             break;
         if (old->name == name_of(v))
             return syntax_failed(m, "parameters: %s is there twice",
-                                 old->name->bytes);
+                                 brief_name(m, old->name));
     }
     return declare(m, name_of(v), VARIABLE_PARAM, u->params++, &i);
 }

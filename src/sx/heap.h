@@ -137,7 +137,6 @@ static inline bool make_integer(sx *m, int64_t n, value *out)
 bool make_string(sx *, slice, value *out);
 /* A string whose bytes the caller writes before anybody sees it. */
 string *string_alloc(sx *, size_t size);
-uint32_t string_hash(string *);
 bool string_equal(string *, string *);
 
 /* The one name with these bytes; NULL: memory is out. */

@@ -17,8 +17,9 @@
 #include "sx/prim.h"
 
 enum {
-    BRIEF_MAX = 64,   /* bytes of a value in a message */
-    STACK_SLACK = 64, /* words that any frame of a primitive may need */
+    BRIEF_MAX = 60,       /* bytes of a value in a message */
+    NAME_SHOWN_MAX = 200, /* and of a name */
+    STACK_SLACK = 64,     /* words that any frame of a primitive may need */
 };
 
 typedef struct instr instr;
@@ -116,7 +117,7 @@ struct sx {
     /* scratch, kept for the next time */
     walk_stack print_walk, print_order, read_values, read_openings;
     sx_out scratch;
-    char brief[4][BRIEF_MAX];
+    char brief[4][NAME_SHOWN_MAX + 4];
     unsigned brief_next;
 
     sx_options options;

@@ -5,7 +5,6 @@
 
 #include "base/mem.h"
 #include "sx/block.h"
-#include "sx/chars.h"
 #include "sx/machine.h"
 
 enum { NAMES_FIRST = 1024 };
@@ -63,14 +62,14 @@ static uint64_t tail_word(const char *at, size_t size)
            (uint64_t)bytes[size - 1] << 16;
 }
 
-/* Multiply and fold eight bytes at a time. Never 0. It begins with an address,
- * which each process has its own, so that nobody can choose keys that collide;
- * the order of a dict does not depend on it. */
-static uint32_t hash_bytes(const char *at, size_t size)
+/* Multiply and fold eight bytes at a time. Never 0. It begins with the seed, so
+ * that nobody can choose keys that collide; the order of a dict does not depend
+ * on it. */
+static uint32_t hash_bytes(const sx *m, const char *at, size_t size)
 {
     const uint64_t k = UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t h =
-        mix(size ^ (uintptr_t)char_class, UINT64_C(0xa0761d6478bd642f));
+    uint64_t h = mix(m->options.hash_seed ^ UINT64_C(0xa0761d6478bd642f),
+                     size ^ UINT64_C(0xe7037ed1a0b428db));
     for (; size >= 8; at += 8, size -= 8) {
         uint64_t word;
         memcpy(&word, at, 8);
@@ -83,11 +82,11 @@ static uint32_t hash_bytes(const char *at, size_t size)
     return hash == 0 ? 1 : hash;
 }
 
-uint32_t string_hash(string *s)
+static uint32_t string_hash(const sx *m, string *s)
 {
     CHECK(s->head.kind == KIND_STRING);
     if (s->head.aux == 0)
-        s->head.aux = hash_bytes(s->bytes, s->size);
+        s->head.aux = hash_bytes(m, s->bytes, s->size);
     return s->head.aux;
 }
 
@@ -164,7 +163,7 @@ string *intern(sx *m, slice bytes)
         return NULL;
     if (bytes.size == 0)
         bytes.data = "";
-    uint32_t hash = hash_bytes(bytes.data, bytes.size);
+    uint32_t hash = hash_bytes(m, bytes.data, bytes.size);
     string **place = find_place(h, bytes, hash);
     if (*place != NULL)
         return *place;
@@ -182,7 +181,7 @@ string *intern_string(sx *m, string *s)
         return s;
     if (names_full(h) && !grow_names(m))
         return NULL;
-    string **place = find_place(h, string_slice(s), string_hash(s));
+    string **place = find_place(h, string_slice(s), string_hash(m, s));
     return *place != NULL ? *place : add_name(h, place, s);
 }
 
@@ -193,7 +192,7 @@ string *intern_find(sx *m, slice bytes)
         return NULL;
     if (bytes.size == 0)
         bytes.data = "";
-    return *find_place(h, bytes, hash_bytes(bytes.data, bytes.size));
+    return *find_place(h, bytes, hash_bytes(m, bytes.data, bytes.size));
 }
 
 /* Empties place i, moving back what had been pushed on by it. */

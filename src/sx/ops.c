@@ -18,7 +18,7 @@ static const instr *push(sx *m, value v, const instr *i)
 
 static const instr *unbound(sx *m, const string *name)
 {
-    fail(m, PERSIST_UNBOUND, "%.400s", name->bytes);
+    fail(m, PERSIST_UNBOUND, "%s", brief_name(m, name));
     return stop(m, SIGNAL_ERROR);
 }
 

@@ -83,7 +83,7 @@ typedef prim_status (*prim_fn)(sx *, value *args, size_t count, value *out);
 typedef prim_status (*prim_step_fn)(sx *, value *args, value *slots,
                                     const value *result, value *out);
 
-enum { PRIM_MANY = 1 << 20 }; /* max of a primitive without one */
+#define PRIM_MANY UINT32_MAX /* max of a primitive without one */
 
 typedef struct prim {
     const char *name;
@@ -118,6 +118,8 @@ prim_status fail_argument(sx *, const value *args, size_t i,
 /* A value for a message: its printed form, cut to a few dozen bytes. The text
  * holds until the next call but three. */
 const char *brief(sx *, value);
+/* A name for a message, cut to 200 bytes. The same holds for the text. */
+const char *brief_name(sx *, const string *);
 /* "integer", "float", "string", ... as type-of has it. Static. */
 const char *type_name(value);
 

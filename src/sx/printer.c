@@ -6,11 +6,18 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "sx/chars.h"
 #include "sx/machine.h"
 #include "sx/number.h"
 
-enum { OUT_FIRST = 256, WALK_KEEP = 4096, WHERE_MAX = 8 };
+enum {
+    OUT_FIRST = 256,
+    WALK_KEEP = 4096,
+    WHERE_MAX = 8,
+    KEY_SHOWN_MAX = 40,
+    FAILURE_MAX = 64 << 10,
+};
 
 /* A list or dict that is being printed, up to next. */
 typedef struct level {
@@ -123,9 +130,9 @@ static persist_status put_string(printer *p, const string *s)
 
 static persist_status refuse(printer *p, const char *what, const string *name)
 {
-    return status_set(p->error, PERSIST_NOT_STORABLE,
-                      "%s%s%.60s has no stored form", what,
-                      name == NULL ? "" : " ", name == NULL ? "" : name->bytes);
+    return status_set(
+        p->error, PERSIST_NOT_STORABLE, "%s%s%s has no stored form", what,
+        name == NULL ? "" : " ", name == NULL ? "" : brief_name(p->m, name));
 }
 
 /* What cannot be read back: #<kind name>, on which the reader fails. */
@@ -371,7 +378,8 @@ static void tell_where(printer *p)
         } else {
             string *key = entry_of(p, l, l->next - 1)->key;
             bool plain = chars_keyword(key);
-            snprintf(to, room, "%s%s%.40s%s", before, plain ? ":" : "\"",
+            int size = (int)utf8_cut(key->bytes, key->size, KEY_SHOWN_MAX);
+            snprintf(to, room, "%s%s%.*s%s", before, plain ? ":" : "\"", size,
                      key->bytes, plain ? "" : "\"");
         }
         at = strlen(e->message);
@@ -397,6 +405,8 @@ static persist_status print(printer *p, value v)
     size_t size = p->out->size;
     p->error->status = PERSIST_OK;
     persist_status status = put_value(p, v);
+    if (status == PERSIST_NOT_STORABLE)
+        tell_where(p);
     keep_small(m, &m->print_walk);
     keep_small(m, &m->print_order);
     if (status != PERSIST_OK)
@@ -415,8 +425,6 @@ persist_status sx_print(sx *m, value v, unsigned flags, sx_out *out,
         out->size_max = out->size + m->heap.max;
     persist_status status = print(&p, v);
     out->size_max = size_max;
-    if (status == PERSIST_NOT_STORABLE)
-        tell_where(&p);
     if (size_max == 0 && status == PERSIST_TOO_LARGE)
         status = PERSIST_LIMIT;
     if (status == PERSIST_OK || p.error->status != PERSIST_OK)
@@ -457,17 +465,33 @@ static bool error_text(sx *m, value v, const char *key, string **out)
     return true;
 }
 
+/* Cuts what was added since size, so that nobody is sent a whole heap. */
+static persist_status shorten(sx_out *out, size_t size, persist_error *error)
+{
+    CHECK(out->size >= size);
+    size_t cut = utf8_cut(out->data + size, out->size - size, FAILURE_MAX);
+    if (cut == out->size - size)
+        return PERSIST_OK;
+    out->size = size + cut;
+    if (text_put(out, slice_str("...")))
+        return PERSIST_OK;
+    out->size = size;
+    return status_set(error, PERSIST_LIMIT, "no room for the message");
+}
+
 persist_status sx_print_failure(sx *m, value v, sx_out *out,
                                 persist_error *error)
 {
     string *error_code, *message;
-    if (!error_text(m, v, "error", &error_code) ||
-        !error_text(m, v, "message", &message))
-        return sx_print(m, v, 0, out, error);
     size_t size = out->size;
+    if (!error_text(m, v, "error", &error_code) ||
+        !error_text(m, v, "message", &message)) {
+        persist_status status = sx_print(m, v, 0, out, error);
+        return status == PERSIST_OK ? shorten(out, size, error) : status;
+    }
     if (text_put(out, string_slice(error_code)) &&
         text_put(out, slice_str(": ")) && text_put(out, string_slice(message)))
-        return PERSIST_OK;
+        return shorten(out, size, error);
     out->size = size;
     return status_set(error, PERSIST_LIMIT, "no room for the message");
 }

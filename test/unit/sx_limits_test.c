@@ -329,6 +329,39 @@ static void marking_takes_no_memory(void **state)
                         "200010000");
 }
 
+/* ---- the hash --------------------------------------------------------- */
+
+/* The seed decides about hashes, and about nothing that a program can see; and
+ * nothing else decides about them, as an address would. */
+static void only_the_seed_decides_about_hashes(void **state)
+{
+    world *w = *state;
+    static const uint64_t seeds[] = {7, 7, 8, UINT64_C(1) << 63, 0, 0};
+    enum { SEEDS = sizeof seeds / sizeof *seeds };
+    uint32_t hashes[SEEDS];
+    char first[sizeof w->text];
+    for (size_t i = 0; i < SEEDS; i++) {
+        sx_close(w->m);
+        sx_options options = {.hash_seed = seeds[i]};
+        w->m = sx_open(&options);
+        assert_non_null(w->m);
+        eval(w,
+             "(let ((d (dict)))"
+             "  (for-each (fn (i) (dict-set! d (str i) i)) (range 100))"
+             "  (list (keys d) (get d \"77\") (get d \"x\") (dissoc d :5)))");
+        if (i == 0)
+            memcpy(first, w->text, sizeof first);
+        assert_string_equal(w->text, first);
+        hashes[i] = intern(w->m, text_of("a name"))->head.aux;
+    }
+    assert_int_equal(hashes[0], hashes[1]);
+    assert_int_equal(hashes[4], hashes[5]);
+    for (size_t i = 1; i < 5; i++) {
+        for (size_t k = i + 1; k < 5; k++)
+            assert_int_not_equal(hashes[i], hashes[k]);
+    }
+}
+
 /* ---- damaged programs ------------------------------------------------- */
 
 static const char *const words[] = {
@@ -439,6 +472,7 @@ int main(void)
         TEST(making_values_may_fail),
         TEST(marking_goes_deep_and_wide),
         TEST(marking_takes_no_memory),
+        TEST(only_the_seed_decides_about_hashes),
         TEST(damaged_programs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
