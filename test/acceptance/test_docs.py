@@ -7,7 +7,7 @@ import re
 import subprocess
 import unittest
 
-from client import ROOT, SANITIZED, SERVER, Case, main
+from client import ROOT, SANITIZED, SERVER, Case, main, quote
 
 BUILD = os.path.abspath(os.path.dirname(SERVER))
 
@@ -56,6 +56,68 @@ class Tour(Case):
             run = subprocess.run(command.split(), capture_output=True,
                                  text=True, timeout=60)
             self.assertEqual((run.returncode, run.stdout), (0, wanted))
+
+
+class Language(Case):
+    """LANGUAGE.md: what it shows runs, and what it names is there."""
+
+    def setUp(self):
+        super().setUp()
+        self.page = read("docs", "LANGUAGE.md")
+        self.server = self.serve()
+
+    def spans(self, text):
+        return re.findall(r"`([^`]+)`", text)
+
+    def test_examples_of_forms_give_what_is_beside_them(self):
+        rows = re.findall(r"^\| (`.*`) \| `([^`]*)` \|", self.page, re.M)
+        self.assertGreater(len(rows), 15)
+        shown = ""
+        for examples, value in rows:
+            for example in self.spans(examples):
+                self.gives(self.server, example, value)
+                shown += example
+        forms = re.findall(r'^    \{"([^"]+)", \d, ', read(
+            "src", "sx", "forms.c"), re.M)
+        self.assertGreater(len(forms), 18)
+        for form in forms:
+            self.assertIn("(" + form + " ", shown)
+
+    def test_the_block_about_text_reads(self):
+        block = blocks(self.page)[0]
+        self.assertIn("#;(the next form)", block)
+        shown = [re.split(" {4,}", line)[0] for line in block.splitlines()]
+        self.assertGreater(len(shown), 7)
+        for text in shown:
+            self.server.eval("(quote (" + text + "\n))")
+
+    def test_every_other_example_is_no_slip(self):
+        prose = re.sub(r"(?m)^(\||    ).*", "", self.page)
+        examples = [s for s in self.spans(prose) if s.startswith("(")]
+        self.assertGreater(len(examples), 5)
+        for name in ("v", "x", "s"):
+            self.server.eval('(define %s "a text")' % name)
+        for example in examples:
+            reply = self.server.command("(eval %s)" % quote(example))
+            self.assertNotRegex(
+                str(reply), r"(syntax|unbound|arity|not-callable|type): ",
+                example)
+
+    def test_every_primitive_is_there(self):
+        section = self.page.split("## Primitives")[1].split("\n## ")[0]
+        names = {n for s in re.findall(r"\*\* `([^`]+)`", section)
+                 for n in s.split()}
+        self.assertGreater(len(names), 90)
+        for name in names:
+            self.gives(self.server, "(fn? %s)" % name, "true")
+        rows = set()
+        for path in glob.glob(ROOT + "/src/sx/*.c"):
+            rows |= set(re.findall(r'^    \{(?:\.name = )?"([^"]+)",(?: \d+,'
+                                   r'|$)', read(path), re.M))
+        known = names | {"call/cc", "perform", "raise"}
+        forms = set(re.findall(r'^    \{"([^"]+)", \d, ', read(
+            "src", "sx", "forms.c"), re.M))
+        self.assertEqual(rows - known - forms, set())
 
 
 class Pages(Case):
