@@ -81,6 +81,10 @@
     X(PACE_WITHOUT_END, "makes log segments by all that was ever logged")      \
     X(LOST_SAYS_OK, "says ok to what a failed sync has lost")                  \
     X(CANCELLED_INSIDE, "lets a thread be cancelled within a call")            \
+    X(DEAD_STAYS, "never lets dead space go by itself")                        \
+    X(REPLACED_WAIT, "keeps replaced tables until there is another merge")     \
+    X(TRUNCATED_COUNTS_NOTHING, "does not count what a truncation frees")      \
+    X(CLOSED_CURSOR_KEEPS, "deletes nothing when the last reader is gone")     \
     X(THREADS_TAKE_SIGNALS, "lets its own threads take signals")               \
     X(NO_LOOK_AT_PATH, "does not look whether its directory was replaced")     \
     X(LOCK_FILE_ONLY, "holds the file, and not the directory")                 \

@@ -129,6 +129,7 @@ static void publish(commit *c)
     t->logged += c->logged;
     t->edits += c->count;
     e->latest = c->lsn;
+    dead_publish(c);
 }
 
 /* An edit, and what its replay has to know of older layers. */

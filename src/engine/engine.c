@@ -316,6 +316,8 @@ static persist_status open_all(engine *e, const persist_options *options,
         status = recover(e, segment_size, error);
     if (status == PERSIST_OK)
         status = open_blobs(e, options->packed_max, error);
+    if (status == PERSIST_OK)
+        dead_estimate(e);
     if (status == PERSIST_OK && e->at.read_only)
         wal_fail(&e->wal, &e->at.why);
     bool background = options->background && !e->at.read_only;
@@ -404,7 +406,7 @@ static persist_status close_log(engine *e, persist_error *error)
         return wal_read_only(&e->wal, error);
     persist_status status = mark_clean(e, error);
     if (status == PERSIST_OK)
-        upkeep_sweep(e);
+        (void)upkeep_sweep(e);
     return status;
 }
 

@@ -40,9 +40,13 @@ typedef struct upkeep {
     bool by_steps; /* without a thread: no more than engine_step is told to */
     bool merging;
     merge merge;
-    bool paid;               /* the merge is one that reads have paid for */
-    atomic_bool flushed;     /* something, since the opening */
-    _Atomic uint64_t credit; /* bytes of merging that reads have paid for */
+    bool paid;                  /* the merge is one that reads have paid for */
+    atomic_bool flushed;        /* something, since the opening */
+    _Atomic uint64_t credit;    /* bytes of merging that reads have paid for */
+    _Atomic uint64_t dead;      /* bytes in tables; changed under step */
+    uint64_t claimed;           /* of them the merge does away with */
+    uint64_t given_up;          /* so many were dead when a merge met damage */
+    atomic_bool awaits_readers; /* to delete a table */
     dropped_table *dropped;
     size_t dropped_count, dropped_capacity;
 
@@ -83,6 +87,7 @@ typedef struct engine {
     uint64_t *seqs;      /* numbers of its appends */
     size_t plan_capacity;
     uint64_t plan_number; /* counts plans */
+    uint64_t keys_made;   /* counts keys that entered a memtable */
     bool installing;      /* nothing is frozen meanwhile */
     bool wakes_upkeep;    /* when the lock is given back */
 
@@ -185,6 +190,8 @@ bool upkeep_is_full(const engine *);
 /* The writer: freezes the active memtable if it is full and nothing frozen is
  * left; *did tells. After an error nothing has happened. */
 persist_status upkeep_freeze(engine *, bool *did, persist_error *);
+/* The same if it holds anything at all. */
+persist_status upkeep_freeze_all(engine *, bool *did, persist_error *);
 /* Waits, or works, until something can be frozen; an error if that cannot be.
  * The caller is not the writer. */
 persist_status upkeep_await(engine *, persist_error *);
@@ -198,8 +205,9 @@ bool upkeep_may_merge(const engine *, const layers *);
 persist_status upkeep_step(engine *, bool *did, persist_error *);
 /* Writes what the log holds into a table if that makes opening fast. */
 void upkeep_close(engine *);
-/* Deletes the files of tables that nobody needs any more. */
-void upkeep_sweep(engine *);
+/* Deletes the files of tables that nobody needs any more; tells whether there
+ * were any. */
+bool upkeep_sweep(engine *);
 
 /* Opens a table that has just been written; if that cannot be its file goes. */
 persist_status upkeep_open_table(engine *, uint64_t number, uint64_t size,
@@ -212,6 +220,20 @@ persist_status upkeep_open_table(engine *, uint64_t number, uint64_t size,
  * upkeep.c, under upkeep.step. */
 persist_status upkeep_install(engine *, size_t from, size_t to, table *t,
                               bool flushed, uint64_t keys, persist_error *);
+
+/* Writes the manifest once more, so that what it does not list can go. Under
+ * upkeep.step. */
+persist_status upkeep_settle(engine *, persist_error *);
+
+/* ---- dead.c: space that goes by itself --------------------------------- */
+
+/* Tells whether so many dead bytes in tables shall go. */
+bool dead_is_much(const engine *, const layers *, uint64_t dead);
+/* At opening: guesses what is dead in the tables. */
+void dead_estimate(engine *);
+/* Makes one step towards letting go of what is dead, but for merging. Under
+ * upkeep.step, with nothing frozen. */
+persist_status dead_step(engine *, const layers *, bool *did, persist_error *);
 
 /* ---- leftovers.c ------------------------------------------------------ */
 

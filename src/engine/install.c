@@ -96,21 +96,28 @@ static bool reserve_dropped(upkeep *u, size_t more)
     return true;
 }
 
+/* The writer's lock is held. The one before, which m now takes the place of,
+ * keeps nothing any more. */
+static void swap_manifest(engine *e, manifest *m)
+{
+    CHECK(m->generation > e->manifest.generation);
+    wal_trim(&e->wal, &e->manifest);
+    manifest_release(&e->manifest);
+    e->manifest = *m;
+    *m = (manifest){0};
+}
+
 /* The writer's lock is held. The old tables [from, to) are dropped. */
 static void swap_view(engine *e, layers *next, size_t from, size_t to,
                       manifest *m)
 {
     upkeep *u = &e->upkeep;
     const layers *old = e->layers;
-    CHECK(m->generation > e->manifest.generation);
     CHECK(u->dropped_count + (to - from) <= u->dropped_capacity);
     for (size_t i = from; i < to; i++)
         u->dropped[u->dropped_count++] =
             (dropped_table){table_ref(old->tables[i]), m->generation};
-    wal_trim(&e->wal, &e->manifest);
-    manifest_release(&e->manifest);
-    e->manifest = *m;
-    *m = (manifest){0};
+    swap_manifest(e, m);
     engine_set_layers(e, next);
 }
 
@@ -191,18 +198,46 @@ persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
     return status;
 }
 
+persist_status upkeep_settle(engine *e, persist_error *error)
+{
+    manifest m = {0};
+    pthread_mutex_lock(&e->writer);
+    persist_status status =
+        describe(e, e->layers, false, e->manifest.keys, &m, error);
+    e->installing = status == PERSIST_OK;
+    pthread_mutex_unlock(&e->writer);
+    if (status == PERSIST_OK)
+        status = store(e, &m, error);
+    pthread_mutex_lock(&e->writer);
+    e->installing = false;
+    if (status == PERSIST_OK)
+        swap_manifest(e, &m);
+    pthread_mutex_unlock(&e->writer);
+    manifest_release(&m);
+    if (status == PERSIST_OK)
+        wal_drop_free(&e->wal, SEGMENT_FREE_MAX);
+    return status;
+}
+
 /* ---- what is dropped -------------------------------------------------- */
 
-void upkeep_sweep(engine *e)
+/* A reader that leaves after it was looked for calls for another step. */
+bool upkeep_sweep(engine *e)
 {
     upkeep *u = &e->upkeep;
-    size_t kept = 0;
-    for (size_t i = 0; i < u->dropped_count; i++) {
+    size_t kept = 0, count = u->dropped_count;
+    bool any_read = false;
+    if (count == 0)
+        return false;
+    atomic_store(&u->awaits_readers, true);
+    for (size_t i = 0; i < count; i++) {
         dropped_table d = u->dropped[i];
         CHECK(d.generation <= e->manifest.generation);
-        bool read = atomic_load_explicit(&d.table->references,
-                                         memory_order_acquire) > 1;
-        if (read || d.generation >= e->manifest.generation) {
+        bool waits = d.generation >= e->manifest.generation;
+        bool read = !waits && atomic_load_explicit(&d.table->references,
+                                                   memory_order_acquire) > 1;
+        if (waits || read) {
+            any_read = any_read || read;
             u->dropped[kept++] = d;
             continue;
         }
@@ -211,4 +246,6 @@ void upkeep_sweep(engine *e)
         delete_table(e, number);
     }
     u->dropped_count = kept;
+    atomic_store(&u->awaits_readers, any_read);
+    return kept < count;
 }

@@ -16,8 +16,10 @@ layers *layers_new(memtable *active, memtable *frozen, table *const *tables,
     *v = (layers){.active = memtable_ref(active), .table_count = table_count};
     if (frozen != NULL)
         v->frozen = memtable_ref(frozen);
-    for (size_t i = 0; i < table_count; i++)
+    for (size_t i = 0; i < table_count; i++) {
         v->tables[i] = table_ref(tables[i]);
+        v->table_bytes += tables[i]->footer.size;
+    }
     return v;
 }
 

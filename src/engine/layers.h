@@ -14,6 +14,7 @@ typedef struct layers {
     memtable *active;
     memtable *frozen;            /* NULL: none */
     struct layers *retired_next; /* for readers.c */
+    uint64_t table_bytes;        /* of all their files */
     size_t table_count;
     table *tables[]; /* oldest first */
 } layers;

@@ -150,6 +150,16 @@
 #define KEYS_SAMPLED 128u
 /* All tables are merged when they hold this many times what is there. */
 #define GARBAGE_RATIO 2u
+/* What is dead in tables, or replaced, goes by itself when it is more than
+ * this, or than so many memtables if they are small, and than this part of what
+ * lives. */
+#define DEAD_SIZE_MIN (64u << 20)
+#define DEAD_MEMTABLES 8u
+#define DEAD_SHARE 4u
+/* What an event takes in a table besides data and the stream's name. */
+#define EVENT_OVERHEAD 24u
+/* One of so many puts looks for what it overwrites. */
+#define PUTS_A_LOOK 64u
 /* What reading wastes when tables are many, in bytes of merging that take as
  * long. A byte takes 1.5 ns; a look into one more table 30 ns (their filters
  * are asked for all at once), a tournament between tables 60 an entry, a seek

@@ -64,6 +64,7 @@ typedef struct memtable {
     persist_lsn first, last; /* commits in it; last 0: none yet */
     uint64_t logged;         /* bytes of the log that they take */
     uint64_t edits;          /* in them */
+    uint64_t dead;           /* bytes of older layers that they make dead */
     hashmap stream_map, key_map, once_map, blob_map;
     btree stream_tree, key_tree;
     order order;

@@ -37,7 +37,7 @@ persist_status merge_begin(merge *m, const table_place *place,
                            uint32_t block_size, bool compress,
                            persist_error *error)
 {
-    CHECK(count > 1);
+    CHECK(count > 0);
     uint64_t names = 0;
     *m = (merge){.to_the_bottom = to_the_bottom};
     m->sources = mem_alloc_zero(count * sizeof *m->sources);
@@ -63,7 +63,7 @@ persist_status merge_begin(merge *m, const table_place *place,
 
 persist_status merge_finish(merge *m, uint64_t *size, persist_error *error)
 {
-    CHECK(m->stage == MERGE_DONE && m->source_count > 1);
+    CHECK(m->stage == MERGE_DONE && m->source_count > 0);
     persist_lsn first = m->sources[0].table->footer.first;
     persist_lsn last = m->sources[m->source_count - 1].table->footer.last;
     persist_status status = table_finish(&m->writer, first, last, error);

@@ -86,6 +86,8 @@ static persist_status find_key(commit *c, memtable_edit *m,
     m->target = memtable_make_key(t, m->edit->name);
     readers_change_end(&e->readers);
     m->made = m->target != NULL;
+    if (m->made)
+        dead_note_key(c, m->edit);
     return m->made ? PERSIST_OK : no_memory(error);
 }
 
@@ -187,8 +189,10 @@ static persist_status plan_truncate(commit *c, memtable_edit *m,
     stream *s = planned(c, m->target);
     if (seq <= s->plan_floor.through)
         return PERSIST_OK;
+    stream_floor before = s->plan_floor;
     if (seq >= s->base.mark) {
         s->plan_floor.through = seq < s->plan_mark ? seq : s->plan_mark;
+        dead_note_floor(c, s, &before, &s->plan_floor);
         return PERSIST_OK;
     }
     stream_state now = s->base;
@@ -197,9 +201,11 @@ static persist_status plan_truncate(commit *c, memtable_edit *m,
         c->replayed ? replay_floor(m, past, error)
                     : layers_below_floor(c->e->layers, s->name, &now, seq,
                                          &m->floor, error);
-    if (status == PERSIST_OK)
-        s->plan_floor = m->floor;
-    return status;
+    if (status != PERSIST_OK)
+        return status;
+    s->plan_floor = m->floor;
+    dead_note_floor(c, s, &before, &s->plan_floor);
+    return PERSIST_OK;
 }
 
 /* What the log says in front of the edit that is planned next. */

@@ -23,6 +23,7 @@ typedef struct commit {
     once *once;      /* to be kept */
     blob_item *blob; /* the same */
     uint64_t logged; /* bytes of its record */
+    uint64_t dead;   /* bytes of older layers that it makes dead, see dead.c */
 } commit;
 
 static inline bool plan_is_expectation(const persist_edit *edit)
@@ -44,6 +45,16 @@ persist_status plan_commit(commit *, persist_error *);
 
 /* Drops what only a commit that failed has made. */
 void plan_abandon(commit *);
+
+/* ---- dead.c ------------------------------------------------------------ */
+
+/* A truncation, in the plan, that moves the floor of a stream. */
+void dead_note_floor(commit *, const stream *, const stream_floor *before,
+                     const stream_floor *after);
+/* The first edit in this memtable of a key. */
+void dead_note_key(commit *, const persist_edit *);
+/* The commit applies. */
+void dead_publish(const commit *);
 
 /* After a commit: gives back what a big one needed. */
 void plan_trim(engine *);

@@ -52,6 +52,9 @@ void snapshot_close(engine *e, snapshot *s)
     if (UNLIKELY(s->place->wasted >= e->credit_share))
         credit_hand_in(e, s);
     readers_leave(&e->readers, s->place);
+    if (UNLIKELY(atomic_load(&e->upkeep.awaits_readers)) &&
+        !SEEDED_BUG(CLOSED_CURSOR_KEEPS))
+        upkeep_wake(e);
     s->layers = NULL;
 }
 

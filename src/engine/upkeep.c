@@ -49,9 +49,15 @@ bool upkeep_is_full(const engine *e)
 
 persist_status upkeep_freeze(engine *e, bool *did, persist_error *error)
 {
+    *did = false;
+    return upkeep_is_full(e) ? upkeep_freeze_all(e, did, error) : PERSIST_OK;
+}
+
+persist_status upkeep_freeze_all(engine *e, bool *did, persist_error *error)
+{
     const layers *old = e->layers;
     *did = false;
-    if (!upkeep_is_full(e) || old->frozen != NULL || e->installing)
+    if (old->active->last == 0 || old->frozen != NULL || e->installing)
         return PERSIST_OK;
     persist_status status = engine_use(e, error);
     if (status != PERSIST_OK)
@@ -149,6 +155,7 @@ static persist_status begin_merge(engine *e, const layers *v, size_t from,
         &u->merge, &e->table_place, v->tables + from, count, to_the_bottom,
         e->next_table++, e->block_size, e->compress, error);
     u->merging = status == PERSIST_OK;
+    u->claimed = from == 0 ? atomic_load(&u->dead) : 0;
     return status;
 }
 
@@ -162,14 +169,24 @@ static size_t place_of_sources(const upkeep *u, const layers *v)
     return at;
 }
 
+/* Of some of the tables it is what they have shrunk by. */
+static void note_freed(upkeep *u, uint64_t bytes)
+{
+    uint64_t dead = atomic_load(&u->dead);
+    atomic_store(&u->dead, bytes < dead ? dead - bytes : 0);
+    u->given_up = 0;
+}
+
 static persist_status end_merge(engine *e, const layers *v,
                                 persist_error *error)
 {
     upkeep *u = &e->upkeep;
     size_t from = place_of_sources(u, v);
     size_t to = from + u->merge.source_count;
-    uint64_t number = u->merge.writer.footer.number, size;
+    uint64_t number = u->merge.writer.footer.number, size, before = 0;
     table *t;
+    for (size_t i = from; i < to; i++)
+        before += v->tables[i]->footer.size;
     u->merging = false;
     /* What was wasted meanwhile, this merge has done away with. */
     if (u->paid)
@@ -179,6 +196,10 @@ static persist_status end_merge(engine *e, const layers *v,
         status = upkeep_open_table(e, number, size, &t, error);
     if (status == PERSIST_OK)
         status = upkeep_install(e, from, to, t, false, e->manifest.keys, error);
+    if (status == PERSIST_OK)
+        note_freed(u, from == 0       ? u->claimed
+                      : size < before ? before - size
+                                      : 0);
     return status;
 }
 
@@ -195,12 +216,23 @@ bool upkeep_may_merge(const engine *e, const layers *v)
            (atomic_load(&e->upkeep.flushed) || is_crowded(v));
 }
 
+/* Where damage is in the way it takes more dead bytes to try again. */
+static bool dead_shall_go(const engine *e, const layers *v)
+{
+    const upkeep *u = &e->upkeep;
+    uint64_t dead = atomic_load(&u->dead);
+    return dead_is_much(e, v, dead > u->given_up ? dead - u->given_up : 0);
+}
+
 /* Finds tables to merge, and pays for it if that is due. */
 static bool find_work(engine *e, const layers *v, size_t *from)
 {
+    e->upkeep.paid = false;
+    *from = 0;
+    if (dead_shall_go(e, v))
+        return true;
     if (!upkeep_may_merge(e, v))
         return false;
-    e->upkeep.paid = false;
     if (find_run(e, v, from))
         return true;
     e->upkeep.paid = credit_covers(e, v, from);
@@ -227,6 +259,8 @@ static persist_status step_merge(engine *e, const layers *v, bool *did,
         merge_abort(&u->merge);
         u->merging = false;
     }
+    if (status == PERSIST_CORRUPT)
+        u->given_up = atomic_load(&u->dead);
     *did = status == PERSIST_OK;
     return status;
 }
@@ -235,35 +269,47 @@ static persist_status step_merge(engine *e, const layers *v, bool *did,
 
 static persist_status flush_step(engine *e, bool *did, persist_error *error)
 {
+    uint64_t dead = e->layers->frozen->dead;
     persist_status status = flush_frozen(e, error);
     *did = status == PERSIST_OK;
-    if (*did)
+    if (*did) {
+        atomic_fetch_add(&e->upkeep.dead, dead);
         atomic_store(&e->upkeep.flushed, true);
+    }
     return status;
+}
+
+/* What is due, the most important first. */
+static persist_status work(engine *e, const layers *v, bool *did,
+                           persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    if (wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
+    if (!atomic_load(&e->in_use)) {
+        CHECK(v->frozen == NULL);
+        return PERSIST_OK;
+    }
+    *did = v->frozen == NULL && leftovers_step(e);
+    if (!*did && (v->frozen == NULL || is_crowded(v)))
+        status = step_merge(e, v, did, error);
+    /* Tables that cannot be merged must not keep others from being made. */
+    if (v->frozen != NULL && !*did && !wal_failed(&e->wal))
+        return flush_step(e, did, error);
+    return status == PERSIST_OK && !*did ? dead_step(e, v, did, error) : status;
 }
 
 persist_status upkeep_step(engine *e, bool *did, persist_error *error)
 {
     upkeep *u = &e->upkeep;
-    persist_status status = PERSIST_OK;
     *did = false;
     pthread_mutex_lock(&u->step);
     layers *v;
     read_place own, *place = readers_enter(&e->readers, &own, &v);
-    if (wal_failed(&e->wal))
-        status = wal_read_only(&e->wal, error);
-    else if (!atomic_load(&e->in_use))
-        CHECK(v->frozen == NULL);
-    else if (v->frozen == NULL && leftovers_step(e))
-        *did = true;
-    else if (v->frozen == NULL || is_crowded(v))
-        status = step_merge(e, v, did, error);
-    /* Tables that cannot be merged must not keep others from being made. */
-    if (v->frozen != NULL && !*did && !wal_failed(&e->wal))
-        status = flush_step(e, did, error);
+    persist_status status = work(e, v, did, error);
     readers_leave(&e->readers, place);
-    if (*did)
-        upkeep_sweep(e);
+    if (status == PERSIST_OK && upkeep_sweep(e))
+        *did = true;
     pthread_mutex_unlock(&u->step);
     return status;
 }
@@ -399,12 +445,8 @@ static void freeze_the_rest(engine *e)
     bool did;
     uint64_t share = e->memtable_size / CLOSE_LOG_SHARE;
     pthread_mutex_lock(&e->writer);
-    if (e->layers->frozen == NULL && e->layers->active->logged > share) {
-        uint64_t size = e->memtable_size;
-        e->memtable_size = 1;
-        (void)upkeep_freeze(e, &did, &ignored);
-        e->memtable_size = size;
-    }
+    if (e->layers->active->logged > share)
+        (void)upkeep_freeze_all(e, &did, &ignored);
     pthread_mutex_unlock(&e->writer);
 }
 

@@ -90,10 +90,17 @@ static void tables_are_merged(void **state)
 static void closing_deletes_what_was_merged(void **state)
 {
     (void)state;
+    persist_cursor *reader;
     fixture_begin_tables(&f, EVERY_COMMIT, 3);
-    for (int i = 0; i < 3; i++)
+    fixture_append(&f, "s", "data");
+    assert_int_equal(
+        persist_streams(f.store, NULL, PERSIST_LATEST, &reader, NULL),
+        PERSIST_OK);
+    for (int i = 0; i < 2; i++)
         fixture_append(&f, "s", "data");
     int tables = (int)fixture_stats(&f).tables;
+    assert_true(table_files() > tables);
+    persist_cursor_close(reader);
     assert_true(table_files() > tables);
     fixture_close(&f);
     assert_int_equal(table_files(), tables);

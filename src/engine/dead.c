@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Dead space: bytes of tables that nobody can read any more. When they are much
+ * they go by themselves, without further commits: the memtable that makes them
+ * dead is flushed, all tables are merged into one, and a manifest is written
+ * that lets the replaced ones go.
+ *
+ * A truncation knows the bytes that it makes dead in older layers. A deletion
+ * looks for what it deletes, and one of many puts looks for what it overwrites
+ * and stands for the others. What died before the store was opened is told by
+ * numbers: those of the entries that tables hold, and of what is live. */
+#include "base/seeded_bug.h"
+#include "engine/plan.h"
+
+static uint64_t least_of(const engine *e)
+{
+    uint64_t least = e->memtable_size * DEAD_MEMTABLES;
+    return least < DEAD_SIZE_MIN ? least : DEAD_SIZE_MIN;
+}
+
+bool dead_is_much(const engine *e, const layers *v, uint64_t dead)
+{
+    uint64_t live = dead > v->table_bytes ? 0 : v->table_bytes - dead;
+    return v->table_count > 0 && dead > least_of(e) &&
+           dead > live / DEAD_SHARE && !SEEDED_BUG(DEAD_STAYS);
+}
+
+/* ---- what commits make dead ------------------------------------------- */
+
+/* What is left of a stream in older layers above a floor. */
+static uint64_t left_below(const stream *s, const stream_floor *f)
+{
+    if (f->through >= s->base.mark)
+        return 0;
+    CHECK(f->index <= s->base.count && f->bytes <= s->base.bytes);
+    return s->base.bytes - f->bytes +
+           (s->base.count - f->index) * (s->name.size + EVENT_OVERHEAD);
+}
+
+void dead_note_floor(commit *c, const stream *s, const stream_floor *before,
+                     const stream_floor *after)
+{
+    uint64_t was = left_below(s, before), is = left_below(s, after);
+    if (!SEEDED_BUG(TRUNCATED_COUNTS_NOTHING))
+        c->dead += was > is ? was - is : 0;
+}
+
+/* What cannot be read counts as nothing. */
+void dead_note_key(commit *c, const persist_edit *edit)
+{
+    engine *e = c->e;
+    found_value found;
+    persist_error ignored;
+    unsigned stands_for = edit->kind == PERSIST_DELETE ? 1 : PUTS_A_LOOK;
+    if (c->replayed || e->layers->table_bytes <= least_of(e) ||
+        e->keys_made++ % stands_for != 0 ||
+        layers_tables_key(e->layers, edit->name, &found, &ignored) !=
+            PERSIST_OK)
+        return;
+    c->dead += (edit->name.size + found.value.size) * stands_for;
+    found_value_release(&found);
+}
+
+void dead_publish(const commit *c)
+{
+    engine *e = c->e;
+    const layers *v = e->layers;
+    if (c->dead == 0)
+        return;
+    v->active->dead += c->dead;
+    if (dead_is_much(e, v, atomic_load(&e->upkeep.dead) + v->active->dead))
+        e->wakes_upkeep = true;
+}
+
+/* ---- what was dead before --------------------------------------------- */
+
+/* Of the entries that tables hold too many of, the oldest are taken to be the
+ * dead ones. */
+void dead_estimate(engine *e)
+{
+    const layers *v = e->layers;
+    uint64_t held = 0, dead = 0;
+    uint64_t live = e->manifest.events + e->manifest.keys;
+    for (size_t i = 0; i < v->table_count; i++) {
+        const table_root *roots = v->tables[i]->footer.roots;
+        held += roots[TABLE_EVENTS].entries + roots[TABLE_KEYS].entries;
+    }
+    uint64_t left = held > live ? held - live : 0;
+    for (size_t i = 0; i < v->table_count; i++) {
+        const table_footer *f = &v->tables[i]->footer;
+        uint64_t all = 1, some = f->roots[TABLE_EVENTS].entries +
+                                 f->roots[TABLE_KEYS].entries;
+        for (unsigned s = 0; s < TABLE_SECTIONS; s++)
+            all += s == TABLE_ORDER ? 0 : f->roots[s].entries;
+        some = some < left ? some : left;
+        left -= some;
+        dead += (uint64_t)((double)f->size * (double)some / (double)all);
+    }
+    atomic_store(&e->upkeep.dead, dead);
+}
+
+/* ---- letting go ------------------------------------------------------- */
+
+/* Freezes the active memtable if what it knows makes much dead. */
+static persist_status freeze(engine *e, bool *did, persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    pthread_mutex_lock(&e->writer);
+    const layers *v = e->layers;
+    uint64_t more = v->active->dead;
+    if (more > 0 && dead_is_much(e, v, atomic_load(&e->upkeep.dead) + more))
+        status = upkeep_freeze_all(e, did, error);
+    pthread_mutex_unlock(&e->writer);
+    return status;
+}
+
+/* Bytes of tables that wait for one more manifest. */
+static uint64_t replaced(const engine *e)
+{
+    const upkeep *u = &e->upkeep;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < u->dropped_count; i++)
+        if (u->dropped[i].generation >= e->manifest.generation)
+            bytes += u->dropped[i].table->footer.size;
+    return bytes;
+}
+
+persist_status dead_step(engine *e, const layers *v, bool *did,
+                         persist_error *error)
+{
+    persist_status status = freeze(e, did, error);
+    if (status != PERSIST_OK || *did || SEEDED_BUG(REPLACED_WAIT) ||
+        !dead_is_much(e, v, replaced(e)))
+        return status;
+    status = upkeep_settle(e, error);
+    *did = status == PERSIST_OK;
+    return status;
+}

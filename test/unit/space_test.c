@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/* Space that nobody can read any more goes by itself: what is truncated,
+ * overwritten, deleted or replaced, beyond a share of what lives, is gone from
+ * the disk without further commits. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/slice.h"
+#include "persist.h"
+#include "store/store.h"
+
+enum {
+    MEMTABLE = 16 << 10,
+    LEAST = 8 * MEMTABLE, /* what may stay dead however little lives */
+    STREAMS = 20,
+    EVENTS = 4000,
+    EVENT = 400,
+    SMALL = 20,
+    VALUE = 8000,
+    KEYS = 150,
+    WAIT = 30, /* seconds until something counts as never */
+};
+
+static char dir[64];
+static persist_store *store;
+static bool by_steps;
+
+static void open_store(void)
+{
+    persist_error error = {0};
+    persist_options options = {.path = dir,
+                               .create = true,
+                               .background = !by_steps,
+                               .memtable_size = MEMTABLE,
+                               .segment_size = MEMTABLE};
+    if (persist_open(&options, &store, &error) != PERSIST_OK)
+        fail_msg("%s", error.message);
+    if (by_steps)
+        store_disk_by_steps(store);
+}
+
+static int set_up(void **state)
+{
+    by_steps = *state != NULL;
+    snprintf(dir, sizeof dir, "/tmp/persist-space-XXXXXX");
+    if (mkdtemp(dir) == NULL)
+        return -1;
+    open_store();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    char command[96];
+    int status = persist_close(store, NULL);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return status == PERSIST_OK ? system(command) : -1;
+}
+
+/* ---- what is on disk -------------------------------------------------- */
+
+static size_t size_of(const char *folder)
+{
+    char path[400];
+    struct stat s;
+    size_t size = 0;
+    snprintf(path, sizeof path, "%s/%s", dir, folder);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        snprintf(path, sizeof path, "%s/%s/%s", dir, folder, e->d_name);
+        if (e->d_name[0] != '.' && stat(path, &s) == 0)
+            size += (size_t)s.st_size;
+    }
+    closedir(d);
+    return size;
+}
+
+static void work(int steps)
+{
+    bool did = by_steps;
+    persist_error error;
+    while (did && steps-- > 0)
+        assert_int_equal(store_step(store, &did, &error), PERSIST_OK);
+}
+
+/* Nothing is committed meanwhile. */
+static void idle_until_below(size_t bytes)
+{
+    time_t end = time(NULL) + WAIT;
+    struct timespec moment = {0, 5 * 1000 * 1000};
+    work(1000000);
+    while (!by_steps && size_of("tables") > bytes && time(NULL) < end)
+        nanosleep(&moment, NULL);
+    assert_in_range(size_of("tables"), 0, bytes);
+}
+
+/* ---- what is in it ---------------------------------------------------- */
+
+static slice name_of(const char *kind, int number, char out[24])
+{
+    return slice_of(out, (size_t)snprintf(out, 24, "%s-%04d", kind, number));
+}
+
+static void commit(persist_edit edit)
+{
+    persist_error error = {0};
+    if (persist_commit(store, &edit, 1, NULL, NULL, &error) != PERSIST_OK)
+        fail_msg("%s", error.message);
+    work(2);
+}
+
+static void append(const char *kind, int streams, int events, size_t size)
+{
+    static uint8_t bytes[VALUE];
+    char name[24];
+    for (int i = 0; i < events; i++)
+        commit((persist_edit){PERSIST_APPEND, name_of(kind, i % streams, name),
+                              slice_of(bytes, size), 0});
+}
+
+static void truncate_all(const char *kind, int streams)
+{
+    char name[24];
+    for (int i = 0; i < streams; i++)
+        commit((persist_edit){PERSIST_TRUNCATE,
+                              name_of(kind, i, name),
+                              {NULL, 0},
+                              PERSIST_SEQ_MAX});
+}
+
+static void put_all(size_t size)
+{
+    static uint8_t bytes[VALUE];
+    char name[24];
+    for (int i = 0; i < KEYS; i++)
+        commit((persist_edit){PERSIST_PUT, name_of("key", i, name),
+                              slice_of(bytes, size), 0});
+}
+
+static void delete_all(void)
+{
+    char name[24];
+    for (int i = 0; i < KEYS; i++)
+        commit((persist_edit){
+            PERSIST_DELETE, name_of("key", i, name), {NULL, 0}, 0});
+}
+
+static uint64_t count_of(const char *kind, int number)
+{
+    char name[24];
+    persist_stream_info info;
+    assert_int_equal(persist_info(store, name_of(kind, number, name),
+                                  PERSIST_LATEST, &info, NULL, NULL),
+                     PERSIST_OK);
+    return info.count;
+}
+
+/* ---- tests ------------------------------------------------------------ */
+
+static void what_is_truncated_goes(void **state)
+{
+    (void)state;
+    append("s", STREAMS, EVENTS, EVENT);
+    work(1000000);
+    assert_true(size_of("tables") > 4 * LEAST);
+    truncate_all("s", STREAMS);
+    idle_until_below(LEAST);
+    assert_in_range(size_of("wal"), 0, 16 * MEMTABLE);
+    assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+    open_store();
+    assert_in_range(size_of("tables") + size_of("wal"), 0, 2 * LEAST);
+    assert_int_equal(count_of("s", 0), 0);
+}
+
+/* A few large events among many small ones: what counts is bytes. */
+static void what_is_truncated_is_counted_in_bytes(void **state)
+{
+    (void)state;
+    append("small", STREAMS, EVENTS, SMALL);
+    append("large", 1, KEYS, VALUE);
+    work(1000000);
+    size_t before = size_of("tables");
+    assert_true(before > (size_t)KEYS * VALUE);
+    truncate_all("large", 1);
+    idle_until_below(before - (size_t)KEYS * VALUE + LEAST);
+    assert_int_equal(count_of("small", 0), EVENTS / STREAMS);
+}
+
+static void what_is_deleted_goes(void **state)
+{
+    (void)state;
+    put_all(VALUE);
+    work(1000000);
+    assert_true(size_of("tables") > 4 * LEAST);
+    delete_all();
+    idle_until_below(LEAST);
+}
+
+/* What an opening finds dead goes too, as soon as it writes. */
+static void what_was_dead_goes(void **state)
+{
+    (void)state;
+    append("s", STREAMS, EVENTS, EVENT);
+    truncate_all("s", STREAMS);
+    assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+    open_store();
+    commit((persist_edit){PERSIST_PUT, slice_str("k"), slice_str("v"), 0});
+    idle_until_below(LEAST);
+}
+
+/* Tables that somebody reads stay, and go with him. */
+static void what_is_read_goes_with_its_reader(void **state)
+{
+    (void)state;
+    persist_cursor *cursor;
+    persist_event event;
+    uint64_t count = 0;
+    append("s", 1, EVENTS, EVENT);
+    work(1000000);
+    assert_int_equal(persist_read(store, slice_str("s-0000"), 0,
+                                  PERSIST_NO_LIMIT, PERSIST_LATEST, &cursor,
+                                  NULL),
+                     PERSIST_OK);
+    truncate_all("s", 1);
+    work(1000000);
+    struct timespec second = {by_steps ? 0 : 1, 0};
+    nanosleep(&second, NULL); /* what is read is merged meanwhile */
+    assert_true(size_of("tables") > 4 * LEAST);
+    while (persist_next_event(cursor, &event, NULL) == PERSIST_OK)
+        count++;
+    assert_int_equal(count, EVENTS);
+    persist_cursor_close(cursor);
+    idle_until_below(LEAST);
+}
+
+/* A store in which nothing is dead is written no more than before. */
+static void what_lives_is_left_alone(void **state)
+{
+    (void)state;
+    persist_stats before, after;
+    append("s", STREAMS, EVENTS, EVENT);
+    truncate_all("nobody", STREAMS);
+    work(1000000);
+    persist_get_stats(store, &before);
+    append("s", STREAMS, 1, EVENT);
+    truncate_all("nobody", STREAMS);
+    work(1000000);
+    persist_get_stats(store, &after);
+    if (by_steps)
+        assert_int_equal(after.table_bytes, before.table_bytes);
+    assert_in_range(count_of("s", 1), EVENTS / STREAMS, EVENTS);
+}
+
+#define BOTH(test)                                                             \
+    cmocka_unit_test_setup_teardown(test, set_up, tear_down),                  \
+        cmocka_unit_test_prestate_setup_teardown(test, set_up, tear_down,      \
+                                                 &steps)
+
+int main(void)
+{
+    static bool steps = true;
+    const struct CMUnitTest tests[] = {
+        BOTH(what_is_truncated_goes),
+        BOTH(what_is_truncated_is_counted_in_bytes),
+        BOTH(what_is_deleted_goes),
+        BOTH(what_was_dead_goes),
+        BOTH(what_is_read_goes_with_its_reader),
+        BOTH(what_lives_is_left_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
