@@ -51,9 +51,15 @@ typedef uint64_t persist_lsn;
 
 #define PERSIST_NAME_SIZE_MAX 65535u       /* stream or key, bytes */
 #define PERSIST_VALUE_SIZE_MAX (16u << 20) /* value or event, bytes */
-/* All edits of one, bytes. Until it is in a table a commit takes memory twice,
- * so big ones, one after the other, take up to four times this. */
+/* All edits of one, bytes: names and data, and for what they take of memory
+ * besides, PERSIST_EDIT_OVERHEAD for each, and PERSIST_NAME_OVERHEAD for each
+ * that has another name than the one before it. So some 250,000 new streams or
+ * keys fit into one, and a million events of one stream. Until it is in a table
+ * a commit takes memory twice, so big ones, one after the other, take up to
+ * four times this. */
 #define PERSIST_COMMIT_SIZE_MAX (64u << 20)
+#define PERSIST_EDIT_OVERHEAD 64u
+#define PERSIST_NAME_OVERHEAD 192u
 #define PERSIST_SEQ_MAX ((uint64_t)INT64_MAX) /* the highest event number */
 #define PERSIST_CID_SIZE 59u                  /* characters of a cid */
 

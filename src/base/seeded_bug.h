@@ -81,6 +81,7 @@
     X(PACE_WITHOUT_END, "makes log segments by all that was ever logged")      \
     X(LOST_SAYS_OK, "says ok to what a failed sync has lost")                  \
     X(CANCELLED_INSIDE, "lets a thread be cancelled within a call")            \
+    X(NAMES_COST_NOTHING, "takes commits that name millions of streams")       \
     X(DEAD_STAYS, "never lets dead space go by itself")                        \
     X(REPLACED_WAIT, "keeps replaced tables until there is another merge")     \
     X(TRUNCATED_COUNTS_NOTHING, "does not count what a truncation frees")      \

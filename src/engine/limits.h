@@ -77,8 +77,9 @@
 
 #define MANIFEST_SIZE_MAX (64u << 20)
 
-/* Events of one stream lie in chunks that grow from the first size to the
- * other; a bigger event has a chunk of its own. */
+/* Events of one stream lie in chunks: the first has room for one, as many
+ * streams have no more; then they grow from the first size to the other. A
+ * bigger event has a chunk of its own. */
 #define CHUNK_SIZE_FIRST 512u
 #define CHUNK_SIZE_MAX (16u << 10)
 /* What an entry costs in memory besides its own struct, roughly. */
@@ -185,8 +186,8 @@ CHECK_STATIC(SEGMENT_ROUND % LOG_ALIGN == 0, "segments are aligned");
 CHECK_STATIC(SEGMENT_SIZE_DEFAULT % SEGMENT_ROUND == 0, "whole pages");
 CHECK_STATIC(SEGMENT_SIZE_MIN >= SEGMENT_HEADER_SIZE + RECORD_HEADER_SIZE,
              "a segment holds a record");
-/* persist_commit counts 16 bytes an edit: see store.c. */
-CHECK_STATIC(PERSIST_COMMIT_SIZE_MAX / 16 * RECORD_EDIT_OVERHEAD +
+CHECK_STATIC(PERSIST_COMMIT_SIZE_MAX / PERSIST_EDIT_OVERHEAD *
+                         RECORD_EDIT_OVERHEAD +
                      PERSIST_NAME_SIZE_MAX + PERSIST_FINGERPRINT_SIZE + 64 <=
                  RECORD_BODY_MAX,
              "every commit fits in a record");
@@ -196,8 +197,9 @@ CHECK_STATIC(PERSIST_VALUE_SIZE_MAX <= PERSIST_COMMIT_SIZE_MAX,
              "every value fits in a commit");
 CHECK_STATIC(PERSIST_VALUE_SIZE_MAX < UINT32_MAX / 2, "chunk offsets fit");
 /* A command id keeps the number of each append, ten bytes at the most. */
-CHECK_STATIC(PERSIST_COMMIT_SIZE_MAX / 16 * 10 + PERSIST_VALUE_SIZE_MAX +
-                     2 * PERSIST_NAME_SIZE_MAX + BLOCK_SIZE_MAX <=
+CHECK_STATIC(PERSIST_COMMIT_SIZE_MAX / PERSIST_EDIT_OVERHEAD * 10 +
+                     PERSIST_VALUE_SIZE_MAX + 2 * PERSIST_NAME_SIZE_MAX +
+                     BLOCK_SIZE_MAX <=
                  BLOCK_RAW_MAX,
              "every entry fits in a block");
 CHECK_STATIC(2 * MEMTABLE_SIZE_DEFAULT <= 16u << 20, "replay is bounded");

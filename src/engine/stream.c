@@ -140,7 +140,9 @@ static bool make_slot(stream *s)
 static chunk *add_chunk(stream *s, arena *a, size_t need)
 {
     const chunk *last = last_chunk(s);
-    size_t capacity = last == NULL ? CHUNK_SIZE_FIRST : last->capacity * 2;
+    size_t capacity = last == NULL ? need : last->capacity * 2;
+    if (last != NULL && capacity < CHUNK_SIZE_FIRST)
+        capacity = CHUNK_SIZE_FIRST;
     if (capacity > CHUNK_SIZE_MAX)
         capacity = CHUNK_SIZE_MAX;
     if (capacity < need)

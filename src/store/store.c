@@ -4,17 +4,15 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "engine/verify.h"
 #include "os/os.h"
 #include "os/os_thread.h"
 #include "store/args.h"
 
-/* What an edit adds to the size of its commit besides its bytes: it bounds
- * the number of edits, however small they are. */
-enum { EDIT_OVERHEAD = 16 };
-
-CHECK_STATIC(PERSIST_NAME_SIZE_MAX + PERSIST_VALUE_SIZE_MAX + EDIT_OVERHEAD <=
+CHECK_STATIC(PERSIST_NAME_SIZE_MAX + PERSIST_VALUE_SIZE_MAX +
+                     PERSIST_EDIT_OVERHEAD + PERSIST_NAME_OVERHEAD <=
                  PERSIST_COMMIT_SIZE_MAX,
              "the largest edit fits into a commit");
 
@@ -89,6 +87,17 @@ static persist_status check_edit(const persist_edit *edit, persist_error *error)
     return PERSIST_OK;
 }
 
+/* What an edit adds to its commit: its bytes, and about what it takes of memory
+ * besides, so that small ones are bounded too. A stream or key that perhaps has
+ * to be entered takes more. */
+static uint64_t edit_size(const persist_edit *edit, const persist_edit *before)
+{
+    bool same = before != NULL && slice_equal(edit->name, before->name);
+    bool free = same || SEEDED_BUG(NAMES_COST_NOTHING);
+    return (uint64_t)edit->name.size + edit->data.size + PERSIST_EDIT_OVERHEAD +
+           (free ? 0 : PERSIST_NAME_OVERHEAD);
+}
+
 static persist_status check_commit(const persist_edit *edits, size_t count,
                                    const persist_once *once,
                                    const persist_outcome *outcome,
@@ -108,12 +117,13 @@ static persist_status check_commit(const persist_edit *edits, size_t count,
         persist_status status = check_edit(&edits[i], error);
         if (status != PERSIST_OK)
             return status;
-        size += edits[i].name.size + edits[i].data.size + EDIT_OVERHEAD;
+        size += edit_size(&edits[i], i == 0 ? NULL : &edits[i - 1]);
         needs_outcome = needs_outcome || is_expectation(&edits[i]);
     }
     if (size > PERSIST_COMMIT_SIZE_MAX)
         return status_set(error, PERSIST_TOO_LARGE,
-                          "a commit of %llu bytes is over the limit of %u",
+                          "a commit of %llu bytes, with what its edits take "
+                          "besides, is over the limit of %u; make several",
                           (unsigned long long)size, PERSIST_COMMIT_SIZE_MAX);
     if (needs_outcome && outcome == NULL)
         return args_missing(error, "outcome");

@@ -68,6 +68,30 @@ static void sizes_have_limits(void **state)
     free(large);
 }
 
+/* However short they are, new streams and keys take memory. */
+static void edits_have_a_limit(void **state)
+{
+    (void)state;
+    enum { NAMES = 2, MOST = PERSIST_COMMIT_SIZE_MAX / PERSIST_EDIT_OVERHEAD };
+    const uint32_t each = PERSIST_EDIT_OVERHEAD + PERSIST_NAME_OVERHEAD;
+    persist_edit *edits = calloc(MOST, sizeof *edits);
+    slice names[NAMES] = {slice_str("a"), slice_str("b")};
+    for (size_t i = 0; i < MOST; i++)
+        edits[i].name = names[i % NAMES];
+    size_t fit = PERSIST_COMMIT_SIZE_MAX / (each + 1);
+    assert_int_equal(persist_commit(store, edits, fit, NULL, NULL, NULL),
+                     PERSIST_OK);
+    assert_int_equal(persist_commit(store, edits, fit + 1, NULL, NULL, NULL),
+                     PERSIST_TOO_LARGE);
+    for (size_t i = 0; i < MOST; i++)
+        edits[i].name = names[0];
+    assert_int_equal(persist_commit(store, edits, MOST, NULL, NULL, NULL),
+                     PERSIST_TOO_LARGE);
+    assert_int_equal(persist_commit(store, edits, 3 * fit, NULL, NULL, NULL),
+                     PERSIST_OK);
+    free(edits);
+}
+
 static void numbers_have_a_limit(void **state)
 {
     (void)state;
@@ -227,6 +251,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sizes_have_limits, open_store,
+                                        close_store),
+        cmocka_unit_test_setup_teardown(edits_have_a_limit, open_store,
                                         close_store),
         cmocka_unit_test_setup_teardown(numbers_have_a_limit, open_store,
                                         close_store),
