@@ -312,11 +312,12 @@ void persist_cid_of(persist_slice bytes, persist_cid out);
 /* Tells whether text is a well-formed cid of this kind. Never fails. */
 bool persist_cid_valid(persist_slice text);
 
-/* Stores a blob; a repeat costs a hash and a look-up. That a blob is there is
- * a commit like any other: it has an lsn, it is visible at once, and durable,
- * with its bytes, when persist_wait_durable says so for *lsn (which may be
- * NULL); it is so before any later commit is. Errors: PERSIST_NO_SPACE,
- * PERSIST_READ_ONLY. */
+/* Stores a blob; a repeat costs a hash and a look at what is there, which is
+ * stored anew if it is missing or damaged. That a blob is there is a commit
+ * like any other: it has an lsn, it is visible at once, and durable, with its
+ * bytes, when persist_wait_durable says so for *lsn (which may be NULL); it is
+ * so before any later commit is. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY.
+ */
 persist_status persist_blob_add(persist_store *store, persist_slice bytes,
                                 persist_cid out, persist_lsn *lsn,
                                 persist_error *error);

@@ -78,6 +78,7 @@
     X(COUNT_FROM_ANY, "counts on from a file with any number")                 \
     X(ACCEPT_LAST_NUMBERS, "takes a manifest that leaves no number")           \
     X(STORE_ANY_MANIFEST, "stores a manifest that it would not read")          \
+    X(REPEAT_ANY_BLOB, "takes a blob for whole because the index has it")      \
     X(PACE_WITHOUT_END, "makes log segments by all that was ever logged")      \
     X(LOST_SAYS_OK, "says ok to what a failed sync has lost")                  \
     X(CANCELLED_INSIDE, "lets a thread be cancelled within a call")            \

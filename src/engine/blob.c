@@ -43,6 +43,7 @@ persist_status blob_open_store(blob_store *b, const os *sys, const os_dir *dir,
     CHECK(strlen(dir->path) + CID_SIZE + FOLDER_NAME + 2 < PERSIST_PATH_MAX);
     CHECK(packed_max <= PACKED_MAX_MAX);
     *b = (blob_store){.sys = sys, .packed_max = packed_max};
+    atomic_init(&b->repeats, true);
     b->dir = dir;
     b->temporary = temporary;
     pthread_mutex_init(&b->lock, NULL);
@@ -116,21 +117,6 @@ static int name_folder(blob_store *b, unsigned folder, const char *path,
     return code;
 }
 
-bool blob_is_whole(const blob_store *b, const blob_entry *e)
-{
-    file_place place;
-    os_stat stat = {0};
-    os_dir *folder;
-    if (e->pack != 0)
-        return true;
-    find_place(b, e->digest, &place);
-    if (open_folder(b, &place, &folder) != 0)
-        return false;
-    int code = b->sys->stat(b->sys, folder, os_name(place.path), &stat);
-    b->sys->dir_close(b->sys, folder);
-    return code == 0 && stat.is_file && stat.size == e->size;
-}
-
 /* ---- writing ---------------------------------------------------------- */
 
 static persist_status no_memory(persist_error *error)
@@ -158,7 +144,8 @@ static persist_status make_file(blob_writer *w, persist_error *error)
     int code = os_join(w->path, sizeof w->path, b->temporary->path, name);
     if (code == 0)
         code = b->sys->file_open(b->sys, b->temporary, name,
-                                 OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &w->file);
+                                 OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE,
+                                 &w->file);
     return code == 0 ? PERSIST_OK : os_failed(error, code, "make", w->path);
 }
 
@@ -182,6 +169,16 @@ static persist_status write_pieces(blob_writer *w, slice bytes, uint64_t at,
     return PERSIST_OK;
 }
 
+persist_status blob_to_file(blob_writer *w, persist_error *error)
+{
+    CHECK(w->file == NULL);
+    persist_status status = make_file(w, error);
+    if (status == PERSIST_OK)
+        status = write_pieces(w, buf_slice(&w->small), 0, true, error);
+    buf_release(&w->small);
+    return status;
+}
+
 persist_status blob_write(blob_writer *w, slice bytes, persist_error *error)
 {
     uint64_t at = w->size;
@@ -195,10 +192,7 @@ persist_status blob_write(blob_writer *w, slice bytes, persist_error *error)
     }
     if (w->file == NULL) {
         CHECK(w->small.size == at);
-        status = make_file(w, error);
-        if (status == PERSIST_OK)
-            status = write_pieces(w, buf_slice(&w->small), 0, true, error);
-        buf_release(&w->small);
+        status = blob_to_file(w, error);
     }
     if (status == PERSIST_OK)
         status = write_pieces(w, bytes, at, false, error);
@@ -295,23 +289,23 @@ static persist_status corrupt(const blob_reader *r, persist_error *error)
     return PERSIST_CORRUPT;
 }
 
-static int open_place(const blob_store *b, const blob_entry *e, blob_reader *r)
+int blob_open_file(const blob_store *b, const blob_entry *e,
+                   char path[PERSIST_PATH_MAX], os_file **out)
 {
     file_place place;
     os_dir *folder;
     if (e->pack != 0) {
-        int code = pack_path(b->dir, e->pack, r->path);
+        int code = pack_path(b->dir, e->pack, path);
         return code != 0 ? code
-                         : b->sys->file_open(b->sys, b->dir, os_name(r->path),
-                                             OS_READ, &r->file);
+                         : b->sys->file_open(b->sys, b->dir, os_name(path),
+                                             OS_READ, out);
     }
     find_place(b, e->digest, &place);
-    memcpy(r->path, place.path, sizeof r->path);
+    memcpy(path, place.path, sizeof place.path);
     int code = open_folder(b, &place, &folder);
     if (code != 0)
         return code;
-    code =
-        b->sys->file_open(b->sys, folder, os_name(r->path), OS_READ, &r->file);
+    code = b->sys->file_open(b->sys, folder, os_name(path), OS_READ, out);
     b->sys->dir_close(b->sys, folder);
     return code;
 }
@@ -321,7 +315,7 @@ persist_status blob_open(const blob_store *b, const blob_entry *e,
 {
     *r = (blob_reader){.store = b, .base = e->offset, .size = e->size};
     memcpy(r->digest, e->digest, sizeof r->digest);
-    int code = open_place(b, e, r);
+    int code = blob_open_file(b, e, r->path, &r->file);
     if (code == -ENOENT || code == -ENOTDIR)
         return corrupt(r, error);
     if (code != 0)

@@ -21,10 +21,13 @@ typedef struct blob_store {
     const os *sys;
     const os_dir *dir, *temporary;
     uint32_t packed_max; /* bytes of a blob that goes into a pack */
-    atomic_bool repeats; /* the last large blob that was put was there */
+    /* The last large blob that was put was there; true before the first. */
+    atomic_bool repeats;
     /* hashes of what large blobs began with, the newest where two collide */
     _Atomic uint64_t seen[BLOBS_SEEN];
     _Atomic uint64_t next_temporary;
+    atomic_uint mending; /* odd: what is there may not be durable yet */
+    atomic_bool unsure;  /* nor ever be: a sync failed while mending */
 
     pthread_mutex_t lock; /* for all below; held while a blob gets its place
                              and enters the index */
@@ -79,9 +82,33 @@ void blob_take_back(const blob_store *, const blob_entry *);
 /* Releases a writer, and the bytes that have no place. */
 void blob_release(blob_writer *);
 
-/* Tells whether a blob that the index has can be what it should, by its size;
- * one that cannot is put again. */
-bool blob_is_whole(const blob_store *, const blob_entry *);
+/* The bytes of a blob that is put: in memory, or, if there is a writer, in its
+ * file. */
+typedef struct blob_source {
+    slice bytes;
+    blob_writer *writer;
+} blob_source;
+
+/* Compares a blob that the index has with the same one that is put, and waits
+ * while one is being mended. PERSIST_NONE: it is missing or damaged. In _here
+ * the caller has the store's lock, and nobody mends. */
+persist_status blob_compare(blob_store *, const blob_entry *,
+                            const blob_source *, persist_error *);
+persist_status blob_compare_here(const blob_store *, const blob_entry *,
+                                 const blob_source *, persist_error *);
+
+/* With the store's lock: stores such a blob anew, where the index says that it
+ * is, and makes it durable. *unsynced: as in blob_sync. */
+persist_status blob_mend(blob_store *, const blob_entry *, const blob_source *,
+                         bool *unsynced, persist_error *);
+
+/* The bytes of a writer go to a file, however few they are. */
+persist_status blob_to_file(blob_writer *, persist_error *);
+
+/* Opens the file that has a blob, to read; writes its path. Returns 0 or a
+ * negative errno. */
+int blob_open_file(const blob_store *, const blob_entry *,
+                   char path[PERSIST_PATH_MAX], os_file **);
 
 /* Opens a blob that the index has. */
 persist_status blob_open(const blob_store *, const blob_entry *, blob_reader *,

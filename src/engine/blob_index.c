@@ -49,27 +49,68 @@ static persist_status settle(engine *e, persist_status status, bool unsynced,
 
 /* ---- putting ---------------------------------------------------------- */
 
-/* Looks a blob up. PERSIST_NONE: it has to be written; *indexed tells whether
- * the index has it all the same. */
-static persist_status look_up(engine *e, const uint8_t *digest, bool *indexed,
-                              persist_lsn *lsn, persist_error *error)
+/* A blob that is put. */
+typedef struct blob_put {
+    engine *engine;
+    blob_source source;
+    uint8_t *digest;
+    blob_entry entry; /* what the index has, if it has it */
+    bool indexed;
+    persist_lsn *lsn;
+} blob_put;
+
+/* Looks a blob up. PERSIST_NONE: the index does not have it, or what is there
+ * is not whole. locked: the caller has the blobs' lock. */
+static persist_status look_up(blob_put *p, uint64_t size, bool locked,
+                              persist_error *error)
 {
-    blob_entry entry;
-    persist_status status = find(e, digest, &entry, lsn, error);
-    *indexed = status == PERSIST_OK;
-    return *indexed && !blob_is_whole(&e->blobs, &entry) ? PERSIST_NONE
-                                                         : status;
+    blob_store *b = &p->engine->blobs;
+    persist_status status =
+        find(p->engine, p->digest, &p->entry, p->lsn, error);
+    p->indexed = status == PERSIST_OK;
+    if (!p->indexed)
+        return status;
+    memcpy(p->entry.digest, p->digest, sizeof p->entry.digest);
+    if (p->entry.size != size)
+        return status_set(error, PERSIST_CORRUPT,
+                          "the index of blobs tells another size of one; "
+                          "restore the store from a backup");
+    status = locked ? blob_compare_here(b, &p->entry, &p->source, error)
+                    : blob_compare(b, &p->entry, &p->source, error);
+    return status == PERSIST_OK && atomic_load(&b->unsure)
+               ? wal_read_only(&p->engine->wal, error)
+               : status;
 }
 
-/* With the blobs' lock: adds a blob to a pack, by its digest, which is computed
- * if it is not known. *there: it was there before. */
-static persist_status add_to_pack(engine *e, slice bytes, uint8_t *digest,
-                                  bool known, bool *there, persist_lsn *lsn,
-                                  persist_error *error)
+/* With the blobs' lock: what the index has is stored anew. Nobody takes it for
+ * done before it is durable, or the log has failed. */
+static persist_status mend(blob_put *p, persist_error *error)
 {
+    engine *e = p->engine;
+    bool unsynced;
+    persist_error why;
+    CHECK(p->indexed);
+    if (wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
+    atomic_fetch_add(&e->blobs.mending, 1);
+    persist_status status =
+        blob_mend(&e->blobs, &p->entry, &p->source, &unsynced, &why);
+    status = settle(e, status, unsynced, &why, error);
+    if (unsynced)
+        atomic_store(&e->blobs.unsure, true);
+    atomic_fetch_add(&e->blobs.mending, 1);
+    return status;
+}
+
+/* With the blobs' lock: adds a blob to a pack, and computes its digest if that
+ * is not known. *there: it was there before. */
+static persist_status add_to_pack(blob_put *p, slice bytes, bool known,
+                                  bool *there, persist_error *error)
+{
+    engine *e = p->engine;
     blob_store *b = &e->blobs;
     blob_entry entry = {.size = bytes.size};
-    bool unsynced, indexed;
+    bool unsynced;
     persist_error why;
     int code =
         pack_add(&b->packs, bytes, &entry.pack, &entry.offset, &unsynced);
@@ -79,112 +120,128 @@ static persist_status add_to_pack(engine *e, slice bytes, uint8_t *digest,
         return settle(e, status, unsynced, &why, error);
     }
     if (!known)
-        hash_sha256(bytes, digest);
-    memcpy(entry.digest, digest, sizeof entry.digest);
-    persist_status status = look_up(e, digest, &indexed, lsn, error);
-    *there = status == PERSIST_OK;
-    if (status == PERSIST_NONE)
-        status = engine_commit_blob(e, &entry, lsn, error);
+        hash_sha256(bytes, p->digest);
+    memcpy(entry.digest, p->digest, sizeof entry.digest);
+    persist_status status = look_up(p, bytes.size, true, error);
+    *there = status == PERSIST_OK || p->indexed;
+    if (status == PERSIST_NONE && !p->indexed)
+        status = engine_commit_blob(e, &entry, p->lsn, error);
     if (status != PERSIST_OK || *there)
         pack_take_back(&b->packs);
-    return status;
+    return status == PERSIST_NONE ? mend(p, error) : status;
 }
 
-static persist_status add_packed(engine *e, slice bytes, uint8_t *digest,
-                                 bool known, bool *there, persist_lsn *lsn,
-                                 persist_error *error)
+static persist_status add_packed(blob_put *p, slice bytes, bool known,
+                                 bool *there, persist_error *error)
 {
-    CHECK(bytes.size <= e->blobs.packed_max);
-    pthread_mutex_lock(&e->blobs.lock);
-    persist_status status =
-        add_to_pack(e, bytes, digest, known, there, lsn, error);
-    pthread_mutex_unlock(&e->blobs.lock);
+    blob_store *b = &p->engine->blobs;
+    CHECK(bytes.size <= b->packed_max);
+    pthread_mutex_lock(&b->lock);
+    persist_status status = add_to_pack(p, bytes, known, there, error);
+    pthread_mutex_unlock(&b->lock);
     return status;
 }
 
 /* With the blobs' lock: gives a file its name, and commits that. */
-static persist_status name_file(engine *e, blob_writer *w, bool indexed,
-                                persist_lsn *lsn, persist_error *error)
+static persist_status name_file(blob_put *p, persist_error *error)
 {
+    engine *e = p->engine;
     blob_entry entry;
     bool unsynced;
     persist_error why;
-    persist_status status = blob_place(w, &entry, &unsynced, &why);
+    persist_status status =
+        blob_place(p->source.writer, &entry, &unsynced, &why);
     status = settle(e, status, unsynced, &why, error);
-    if (status != PERSIST_OK || indexed)
+    if (status != PERSIST_OK)
         return status;
-    status = engine_commit_blob(e, &entry, lsn, error);
+    status = engine_commit_blob(e, &entry, p->lsn, error);
     if (status != PERSIST_OK)
         blob_take_back(&e->blobs, &entry);
     return status;
 }
 
-/* Adds a blob whose bytes are in the writer's file. */
-static persist_status add_file(engine *e, blob_writer *w, bool *there,
-                               persist_lsn *lsn, persist_error *error)
+/* Adds a blob whose bytes are in the writer's file, and not there yet. */
+static persist_status add_file(blob_put *p, persist_error *error)
 {
+    engine *e = p->engine;
     blob_store *b = &e->blobs;
-    bool indexed, unsynced;
+    blob_writer *w = p->source.writer;
+    bool unsynced;
     persist_error why;
-    persist_status status = look_up(e, w->digest, &indexed, lsn, error);
-    *there = status == PERSIST_OK;
-    if (status != PERSIST_NONE)
-        return status;
-    status = blob_sync(w, &unsynced, &why);
+    persist_status status = blob_sync(w, &unsynced, &why);
     status = settle(e, status, unsynced, &why, error);
     if (status != PERSIST_OK)
         return status;
     pthread_mutex_lock(&b->lock);
     /* Somebody may have put the same in between. */
-    status = look_up(e, w->digest, &indexed, lsn, error);
+    status = look_up(p, w->size, true, error);
     if (status == PERSIST_NONE && wal_failed(&e->wal))
         status = wal_read_only(&e->wal, error);
     else if (status == PERSIST_NONE)
-        status = name_file(e, w, indexed, lsn, error);
+        status = p->indexed ? mend(p, error) : name_file(p, error);
     pthread_mutex_unlock(&b->lock);
     return status;
 }
 
-static persist_status finish(engine *e, blob_writer *w, bool *there,
-                             persist_lsn *lsn, persist_error *error)
+/* The index has it, but it is not whole. */
+static persist_status add_again(blob_put *p, uint64_t size,
+                                persist_error *error)
 {
-    bool indexed;
+    blob_store *b = &p->engine->blobs;
+    pthread_mutex_lock(&b->lock);
+    persist_status status = look_up(p, size, true, error);
+    if (status == PERSIST_NONE)
+        status = mend(p, error);
+    pthread_mutex_unlock(&b->lock);
+    return status;
+}
+
+/* Adds a blob of which all is written. */
+static persist_status finish(blob_put *p, bool *there, persist_error *error)
+{
+    blob_writer *w = p->source.writer;
     blob_end(w);
-    if (w->file != NULL)
-        return add_file(e, w, there, lsn, error);
-    persist_status status = look_up(e, w->digest, &indexed, lsn, error);
-    return status == PERSIST_NONE
-               ? add_packed(e, buf_slice(&w->small), w->digest, true, there,
-                            lsn, error)
-               : status;
+    persist_status status = look_up(p, w->size, false, error);
+    *there = status == PERSIST_OK || p->indexed;
+    if (status != PERSIST_NONE)
+        return status;
+    if (p->indexed)
+        return add_again(p, w->size, error);
+    return w->file != NULL
+               ? add_file(p, error)
+               : add_packed(p, buf_slice(&w->small), true, there, error);
 }
 
 persist_status engine_blob_finish(engine *e, blob_writer *w, persist_cid out,
                                   persist_lsn *lsn, persist_error *error)
 {
     bool there;
+    blob_put p = {
+        .engine = e, .source = {.writer = w}, .digest = w->digest, .lsn = lsn};
     CHECK(w->store == &e->blobs);
-    persist_status status = finish(e, w, &there, lsn, error);
+    persist_status status = finish(&p, &there, error);
     if (status == PERSIST_OK)
         cid_encode(w->digest, out);
     blob_release(w);
     return status;
 }
 
-static persist_status add_large(engine *e, slice bytes, uint8_t *digest,
-                                bool known, bool *there, persist_lsn *lsn,
-                                persist_error *error)
+static persist_status add_large(blob_put *p, slice bytes, bool known,
+                                bool *there, persist_error *error)
 {
     blob_writer w;
     persist_status status =
-        blob_begin(&e->blobs, &w, known ? digest : NULL, error);
+        blob_begin(&p->engine->blobs, &w, known ? p->digest : NULL, error);
     if (status != PERSIST_OK)
         return status;
+    blob_put through = *p;
+    through.source = (blob_source){.writer = &w};
+    through.digest = w.digest;
     status = blob_write(&w, bytes, error);
     if (status == PERSIST_OK)
-        status = finish(e, &w, there, lsn, error);
+        status = finish(&through, there, error);
     if (status == PERSIST_OK)
-        memcpy(digest, w.digest, sizeof w.digest);
+        memcpy(p->digest, w.digest, sizeof w.digest);
     blob_release(&w);
     return status;
 }
@@ -197,6 +254,22 @@ static uint64_t hash_beginning(slice bytes)
     return hash_xxh3_seed(first, bytes.size);
 }
 
+/* Adds what the index does not have, or may not have if that is not known. */
+static persist_status add(blob_put *p, bool known, bool *there,
+                          persist_error *error)
+{
+    engine *e = p->engine;
+    slice bytes = p->source.bytes;
+    *there = true;
+    if (wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
+    if (p->indexed)
+        return add_again(p, bytes.size, error);
+    return bytes.size <= e->blobs.packed_max
+               ? add_packed(p, bytes, known, there, error)
+               : add_large(p, bytes, known, there, error);
+}
+
 /* The disk is at work while the digest is computed: in vain if it turns out
  * that the blob was there. So one that begins like another of its size, or
  * comes after a repeat, is looked up first. A few bytes are hashed in no time.
@@ -206,22 +279,21 @@ persist_status engine_blob_add(engine *e, slice bytes, persist_cid out,
 {
     blob_store *b = &e->blobs;
     uint8_t digest[HASH_SHA256_SIZE];
+    blob_put p = {
+        .engine = e, .source = {.bytes = bytes}, .digest = digest, .lsn = lsn};
     bool small = bytes.size < b->packed_max / BLOB_AHEAD_SHARE;
     uint64_t hash = small ? 0 : hash_beginning(bytes);
     _Atomic uint64_t *seen = &b->seen[hash % BLOBS_SEEN];
     bool known = small || atomic_load(&b->repeats) ||
                  atomic_load(seen) == hash || wal_failed(&e->wal);
-    bool there = true, indexed;
+    bool there = true;
     persist_status status = PERSIST_NONE;
     if (known) {
         hash_sha256(bytes, digest);
-        status = look_up(e, digest, &indexed, lsn, error);
+        status = look_up(&p, bytes.size, false, error);
     }
-    if (status == PERSIST_NONE && wal_failed(&e->wal))
-        return wal_read_only(&e->wal, error);
     if (status == PERSIST_NONE)
-        status = (bytes.size <= b->packed_max ? add_packed : add_large)(
-            e, bytes, digest, known, &there, lsn, error);
+        status = add(&p, known, &there, error);
     if (status != PERSIST_OK)
         return status;
     cid_encode(digest, out);

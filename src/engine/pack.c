@@ -135,3 +135,44 @@ void pack_take_back(pack_writer *w)
     CHECK(w->file != NULL && w->before <= w->end);
     w->end = w->before;
 }
+
+/* Nothing goes to a file that may have no name any more. */
+static void leave(pack_writer *w)
+{
+    pthread_mutex_lock(&w->sync);
+    w->sys->file_close(w->sys, w->file);
+    w->file = NULL;
+    w->end = w->before = 0;
+    pthread_mutex_unlock(&w->sync);
+}
+
+int pack_restore(pack_writer *w, uint64_t number, uint64_t offset, slice bytes,
+                 bool *unsynced)
+{
+    char path[PERSIST_PATH_MAX];
+    os_file *file;
+    *unsynced = false;
+    bool in_hand = w->file != NULL && number == w->number;
+    int code = in_hand ? pack_sync(w) : 0;
+    if (code != 0) {
+        *unsynced = true;
+        return code;
+    }
+    if (in_hand)
+        leave(w);
+    code = pack_path(w->dir, number, path);
+    if (code == 0)
+        code = w->sys->file_open(w->sys, w->dir, os_name(path),
+                                 OS_WRITE | OS_CREATE, &file);
+    if (code != 0)
+        return code;
+    code = os_write_all(w->sys, file, bytes.data, bytes.size, offset);
+    if (code == 0) {
+        code = os_sync(w->sys, file);
+        if (code == 0)
+            code = os_dir_sync(w->sys, w->dir);
+        *unsynced = code != 0;
+    }
+    w->sys->file_close(w->sys, file);
+    return code;
+}

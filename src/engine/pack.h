@@ -50,6 +50,12 @@ int pack_add(pack_writer *, slice bytes, uint64_t *number, uint64_t *offset,
 /* The writer: takes back what was added last; the next bytes go there. */
 void pack_take_back(pack_writer *);
 
+/* The writer: puts bytes to their place in a pack of any opening again, which
+ * may have gone, and makes them durable. Returns 0 or a negative errno.
+ * *unsynced tells that a sync failed. */
+int pack_restore(pack_writer *, uint64_t number, uint64_t offset, slice bytes,
+                 bool *unsynced);
+
 /* Makes durable what was added. Returns 0 or a negative errno, from then on the
  * same: what a sync has lost, no other one brings back. */
 int pack_sync(pack_writer *);
