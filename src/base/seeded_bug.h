@@ -93,7 +93,15 @@
     X(FORK_UNSEEN, "lets a forked process use the handle")                     \
     X(FORK_KEEPS_LOCK, "leaves the lock with a forked process")                \
     X(WRITE_HARD_LINK, "writes to files that have a second name")              \
-    X(READ_ONLY_EARLY, "shows what a crash left before it is durable")
+    X(READ_ONLY_EARLY, "shows what a crash left before it is durable")         \
+    X(CLOSE_OVER_NOTHING,                                                      \
+      "copies a local into a closure before its definition")                   \
+    X(MARK_SKIPS_WORD, "does not mark what stands behind a nested object")     \
+    X(HALF_STEP, "keeps half of a step that is tried again")                   \
+    X(SPLICE_SHARED, "gives a list with nothing spliced to each entry")        \
+    X(RANGE_BY_QUOTIENT, "counts a range by the quotient of its distance")     \
+    X(SUM_FROM_ZERO, "begins a sum of floats with the integer zero")           \
+    X(UNSEEDED_HASH, "hashes names as every other process does")
 
 enum {
     BUG_NONE,

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "os/os.h"
@@ -20,7 +21,8 @@ host *host_open(const host_options *options)
     h->options = *options;
     const os *sys = options->store.os == NULL ? os_posix() : options->store.os;
     uint64_t *seed = &h->options.machine.hash_seed;
-    if (*seed != 0 || sys->random(sys, seed, sizeof *seed) == 0)
+    if (*seed != 0 || SEEDED_BUG(UNSEEDED_HASH) ||
+        sys->random(sys, seed, sizeof *seed) == 0)
         h->machine = sx_open(&h->options.machine);
     if (h->machine == NULL) {
         mem_free(h);
