@@ -24,6 +24,11 @@
     X(FORGET_MARK, "gives a truncated number again")                           \
     X(HALF_COMMIT, "replays a commit without its last edit")                   \
     X(IGNORE_READ_ONLY, "goes on writing after a failed sync")                 \
+    X(DELETE_RENAMED, "deletes a table that a renamed manifest lists")         \
+    X(FAILED_TABLE_STAYS, "leaves the table of a manifest that failed")        \
+    X(PASS_EMPTY_SEGMENT, "counts beyond a segment that is not listed")        \
+    X(KEEP_COPIES, "leaves the copies of an opening that failed")              \
+    X(TRUST_RENAMES, "replaces a manifest while the other is not durable")     \
     X(SHOW_UNDURABLE, "shows what is not durable after a failed sync")         \
     X(SKIP_TABLE_SYNC, "lists a table that is not synced")                     \
     X(SKIP_TABLE_NAME_SYNC, "lists a table whose name is not durable")         \

@@ -87,9 +87,8 @@ static persist_status replay(void *context, persist_lsn lsn,
 /* What recovery found becomes the manifest. A store that was closed cleanly
  * keeps the one that it has until something is written. */
 static persist_status take_manifest(engine *e, const manifest *old, recovery *r,
-                                    persist_error *error)
+                                    bool *renamed, persist_error *error)
 {
-    bool renamed;
     manifest *m = &r->out;
     if (!manifest_copy_tables(m, old))
         return no_memory(error);
@@ -98,7 +97,7 @@ static persist_status take_manifest(engine *e, const manifest *old, recovery *r,
     persist_status status =
         old->clean || e->at.read_only
             ? PERSIST_OK
-            : manifest_store(e->sys, e->at.root, m, &renamed, error);
+            : manifest_store(e->sys, e->at.root, m, renamed, error);
     if (status != PERSIST_OK)
         return status;
     CHECK(m->watermark == e->latest);
@@ -109,15 +108,51 @@ static persist_status take_manifest(engine *e, const manifest *old, recovery *r,
     return PERSIST_OK;
 }
 
+/* The manifests that were found may not be durable yet, if the last process
+ * ended between a rename and its sync. Before anything is deleted that they do
+ * not list, or one of them is replaced, they are. */
+static persist_status make_manifests_durable(const engine *e,
+                                             persist_error *error)
+{
+    int code = 0;
+    if (!SEEDED_BUG(TRUST_RENAMES))
+        code = os_dir_sync(e->sys, e->at.root);
+    return code == 0 ? PERSIST_OK
+                     : os_failed(error, code, "sync", e->at.root->path);
+}
+
+/* Writes the end of the log again, and the manifest that lists it. */
+static persist_status renew_log(engine *e, const manifest *old,
+                                const manifest *previous, recovery *r,
+                                persist_error *error)
+{
+    bool renamed = false;
+    persist_status status = PERSIST_OK;
+    if (!old->clean && !e->at.read_only) {
+        status = make_manifests_durable(e, error);
+        if (status != PERSIST_OK)
+            return status;
+        leftovers_delete_segments(e, &r->place, previous);
+    }
+    status = recover_write(r, error);
+    if (status == PERSIST_OK)
+        status = take_manifest(e, old, r, &renamed, error);
+    if (status != PERSIST_OK && !renamed && !SEEDED_BUG(KEEP_COPIES))
+        recover_undo(r);
+    return status;
+}
+
 static persist_status open_log(engine *e, uint64_t segment_size,
-                               const manifest *old, recovery *r,
-                               persist_error *error)
+                               const manifest *old, const manifest *previous,
+                               recovery *r, persist_error *error)
 {
     persist_status status = leftovers_find_tables(e, old, error);
     if (status == PERSIST_OK)
-        status = recover_log(r, error);
+        status = recover_read(r, error);
     if (status == PERSIST_OK)
-        status = take_manifest(e, old, r, error);
+        status = leftovers_find_segments(e, old, r, error);
+    if (status == PERSIST_OK)
+        status = renew_log(e, old, previous, r, error);
     if (status != PERSIST_OK)
         return status;
     const manifest *m = &e->manifest;
@@ -125,10 +160,8 @@ static persist_status open_log(engine *e, uint64_t segment_size,
         m->segment_count == 0 ? NULL : &m->segments[m->segment_count - 1];
     bool resume = !e->at.read_only && last != NULL &&
                   last->size - last->end >= RECORD_HEADER_SIZE;
-    status = wal_open(&e->wal, &r->place, segment_size, m, resume,
-                      r->next_number, error);
-    return status == PERSIST_OK ? leftovers_find_segments(e, old, r, error)
-                                : status;
+    return wal_open(&e->wal, &r->place, segment_size, m, resume, r->next_number,
+                    error);
 }
 
 persist_status engine_use(engine *e, persist_error *error)
@@ -136,6 +169,9 @@ persist_status engine_use(engine *e, persist_error *error)
     bool renamed = false;
     if (atomic_load(&e->in_use))
         return PERSIST_OK;
+    persist_status status = make_manifests_durable(e, error);
+    if (status != PERSIST_OK)
+        return status;
     manifest *m = &e->manifest, was = *m;
     CHECK(m->clean && m->epoch <= e->wal.place.epoch);
     m->clean = SEEDED_BUG(STAY_CLEAN);
@@ -143,8 +179,7 @@ persist_status engine_use(engine *e, persist_error *error)
     m->next_segment = e->wal.next_number;
     m->next_table = e->next_table;
     persist_error why;
-    persist_status status =
-        manifest_store(e->sys, e->at.root, m, &renamed, &why);
+    status = manifest_store(e->sys, e->at.root, m, &renamed, &why);
     if (status == PERSIST_OK) {
         atomic_store(&e->in_use, true);
         e->wakes_upkeep = true;
@@ -199,7 +234,7 @@ static persist_status recover(engine *e, uint64_t segment_size,
         r.place = (segment_place){e->sys, e->at.log, newest.identity,
                                   newest.epoch + 1};
         r.segment_size = segment_size;
-        status = open_log(e, segment_size, &newest, &r, error);
+        status = open_log(e, segment_size, &newest, &previous, &r, error);
         recovery_release(&r);
     }
     manifest_release(&newest);

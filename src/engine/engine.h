@@ -241,12 +241,15 @@ persist_status dead_step(engine *, const layers *, bool *did, persist_error *);
  * the numbers of all. */
 persist_status leftovers_find_tables(engine *, const manifest *listed,
                                      persist_error *);
-/* At opening, with the log set up: notes segments that neither the manifest on
- * disk nor the engine's lists. Those from its next_segment on may be its
- * log. */
-persist_status leftovers_find_segments(engine *, const manifest *old,
+/* At opening: notes segments that the newest manifest on disk does not list.
+ * Those from its next_segment on may be its log. */
+persist_status leftovers_find_segments(engine *, const manifest *newest,
                                        const recovery *, persist_error *);
-/* Recycles or deletes one; false if there is none. In use only. */
+/* Deletes at once those that the manifest before does not list either; both are
+ * durable. */
+void leftovers_delete_segments(engine *, const segment_place *,
+                               const manifest *previous);
+/* Deletes one file; false if there is none. In use only. */
 bool leftovers_step(engine *);
 void leftovers_release(leftovers *);
 

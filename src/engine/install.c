@@ -139,13 +139,13 @@ persist_status upkeep_open_table(engine *e, uint64_t number, uint64_t size,
     return status;
 }
 
-static persist_status store(engine *e, manifest *m, persist_error *error)
+static persist_status store(engine *e, manifest *m, bool *renamed,
+                            persist_error *error)
 {
-    bool renamed = false;
     persist_error why;
     persist_status status =
-        manifest_store(e->sys, e->at.root, m, &renamed, &why);
-    if (status != PERSIST_OK && renamed)
+        manifest_store(e->sys, e->at.root, m, renamed, &why);
+    if (status != PERSIST_OK && *renamed)
         wal_fail(&e->wal, &why);
     if (status != PERSIST_OK && error != NULL)
         *error = why;
@@ -175,13 +175,14 @@ persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
     manifest m = {0};
     layers *next = NULL;
     uint64_t number = t->footer.number;
+    bool renamed = false;
     CHECK(number < e->next_table);
     persist_status status =
         prepare(e, from, to, t, flushed, keys, &next, &m, error);
     for (size_t i = from; SEEDED_BUG(DELETE_FIRST) && i < to; i++)
         delete_table(e, e->layers->tables[i]->footer.number);
     if (status == PERSIST_OK)
-        status = store(e, &m, error);
+        status = store(e, &m, &renamed, error);
     pthread_mutex_lock(&e->writer);
     e->installing = false;
     if (status == PERSIST_OK)
@@ -193,21 +194,23 @@ persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
     table_unref(t);
     if (status == PERSIST_OK)
         wal_drop_free(&e->wal, SEGMENT_FREE_MAX);
-    else if (status == PERSIST_NO_SPACE || status == PERSIST_LIMIT)
-        delete_table(e, number); /* surely in no manifest */
+    else if ((!renamed && !SEEDED_BUG(FAILED_TABLE_STAYS)) ||
+             SEEDED_BUG(DELETE_RENAMED))
+        delete_table(e, number); /* in no manifest that a crash can leave */
     return status;
 }
 
 persist_status upkeep_settle(engine *e, persist_error *error)
 {
     manifest m = {0};
+    bool renamed = false;
     pthread_mutex_lock(&e->writer);
     persist_status status =
         describe(e, e->layers, false, e->manifest.keys, &m, error);
     e->installing = status == PERSIST_OK;
     pthread_mutex_unlock(&e->writer);
     if (status == PERSIST_OK)
-        status = store(e, &m, error);
+        status = store(e, &m, &renamed, error);
     pthread_mutex_lock(&e->writer);
     e->installing = false;
     if (status == PERSIST_OK)

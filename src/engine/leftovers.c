@@ -65,14 +65,13 @@ persist_status leftovers_find_tables(engine *e, const manifest *listed,
                      : os_failed(error, code, "list", e->at.tables->path);
 }
 
-persist_status leftovers_find_segments(engine *e, const manifest *old,
+persist_status leftovers_find_segments(engine *e, const manifest *newest,
                                        const recovery *r, persist_error *error)
 {
     for (size_t i = 0; i < r->number_count; i++) {
         uint64_t number = r->numbers[i];
-        bool listed =
-            manifest_lists(old, number) || manifest_lists(&e->manifest, number);
-        if (number < old->next_segment &&
+        bool listed = manifest_lists(newest, number);
+        if (number < newest->next_segment &&
             (!listed || SEEDED_BUG(RECYCLE_LISTED)) &&
             !note(&e->leftovers.segments, number))
             return status_set(error, PERSIST_LIMIT, "out of memory");
@@ -96,12 +95,13 @@ static bool read_start(const os *sys, const os_dir *dir, const char *path,
 }
 
 /* What is not understood is left alone: only a file with a header of this
- * store, or with none yet, is taken. */
-static void take_segment(engine *e, uint64_t number)
+ * store, or with none yet, goes. It is not used again: a crash in the middle of
+ * a rename may have left it another name, of a segment that is needed. */
+static void delete_segment(engine *e, const segment_place *place,
+                           uint64_t number)
 {
     static const uint8_t none[SEGMENT_HEADER_SIZE];
     uint8_t bytes[SEGMENT_HEADER_SIZE];
-    const segment_place *place = &e->wal.place;
     char path[PERSIST_PATH_MAX];
     segment_header header;
     size_t got;
@@ -112,9 +112,21 @@ static void take_segment(engine *e, uint64_t number)
                 header.identity == place->identity;
     if (!ours && memcmp(bytes, none, sizeof bytes) != 0)
         return;
-    uint64_t size = ours ? header.size : 0;
-    if (!wal_recycle(&e->wal, number, size))
-        e->sys->unlink(e->sys, place->dir, os_name(path));
+    e->sys->unlink(e->sys, place->dir, os_name(path));
+}
+
+void leftovers_delete_segments(engine *e, const segment_place *place,
+                               const manifest *previous)
+{
+    number_list *l = &e->leftovers.segments;
+    size_t kept = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        if (manifest_lists(previous, l->numbers[i]))
+            l->numbers[kept++] = l->numbers[i];
+        else
+            delete_segment(e, place, l->numbers[i]);
+    }
+    l->count = kept;
 }
 
 /* A file with another store's header, or none of ours, is left alone. */
@@ -137,7 +149,8 @@ bool leftovers_step(engine *e)
     leftovers *l = &e->leftovers;
     CHECK(atomic_load(&e->in_use));
     if (l->segments.count > 0)
-        take_segment(e, l->segments.numbers[--l->segments.count]);
+        delete_segment(e, &e->wal.place,
+                       l->segments.numbers[--l->segments.count]);
     else if (l->tables.count > 0)
         delete_table(e, l->tables.numbers[--l->tables.count]);
     else

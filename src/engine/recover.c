@@ -82,6 +82,7 @@ static persist_status list_files(recovery *r, persist_error *error)
         r->numbers[r->number_count - 1] >= r->next_number)
         r->next_number = r->numbers[r->number_count - 1] + 1;
     CHECK(r->next_number >= r->old->next_segment && r->tail == NULL);
+    r->first_copy = r->next_number;
     r->tail = mem_alloc_zero((r->number_count + 1) * sizeof *r->tail);
     return r->tail == NULL ? no_memory(error) : PERSIST_OK;
 }
@@ -478,6 +479,21 @@ static persist_status copy_from(recovery *r, const cut *c,
                : status;
 }
 
+static void delete_file(const recovery *r, uint64_t number)
+{
+    char path[PERSIST_PATH_MAX];
+    if (segment_path(&r->place, number, path) == 0)
+        r->place.sys->unlink(r->place.sys, r->place.dir, os_name(path));
+}
+
+/* Copies of a recovery that did not come to its end are in no manifest. */
+static void drop_copies(const recovery *r)
+{
+    for (size_t i = 0; i < r->tail_count; i++)
+        if (r->tail[i].later && !SEEDED_BUG(KEEP_COPIES))
+            delete_file(r, r->tail[i].number);
+}
+
 static persist_status make_durable(recovery *r, persist_error *error)
 {
     manifest *out = &r->out;
@@ -499,6 +515,7 @@ static persist_status make_durable(recovery *r, persist_error *error)
         kept->last = c.lsn - 1;
         kept->end = c.offset;
     }
+    drop_copies(r);
     status = copy_from(r, &c, old, count, error);
     mem_free(old);
     return status;
@@ -525,12 +542,19 @@ persist_status recover_read(recovery *r, persist_error *error)
     return status == PERSIST_OK ? check_end(r, error) : status;
 }
 
-persist_status recover_log(recovery *r, persist_error *error)
+void recover_undo(recovery *r)
 {
-    persist_status status = recover_read(r, error);
-    if (status == PERSIST_OK && !r->old->clean && r->read_only)
+    for (uint64_t number = r->first_copy; number < r->next_number; number++)
+        delete_file(r, number);
+    r->next_number = r->first_copy;
+}
+
+persist_status recover_write(recovery *r, persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    if (!r->old->clean && r->read_only)
         status = sync_kept(r, error);
-    else if (status == PERSIST_OK && !r->old->clean && !SEEDED_BUG(SERVE_EARLY))
+    else if (!r->old->clean && !SEEDED_BUG(SERVE_EARLY))
         status = make_durable(r, error);
     if (status != PERSIST_OK)
         return status;

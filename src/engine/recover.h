@@ -41,6 +41,7 @@ typedef struct recovery {
     manifest out;         /* what the log is now, for the next manifest */
     uint64_t replayed;    /* bytes read */
     uint64_t next_number; /* above all segments there are */
+    uint64_t first_copy;  /* number of the first that was written */
     uint64_t *numbers;    /* of all segment files found, sorted */
     size_t number_count, number_capacity;
 
@@ -57,9 +58,13 @@ typedef struct recovery {
  * after an error that is PERSIST_CORRUPT numbers are those of all files. */
 persist_status recover_read(recovery *, persist_error *);
 
-/* Does all of the above. out lists the log; the last segment may be written
- * on. Release the recovery in any case. */
-persist_status recover_log(recovery *, persist_error *);
+/* The rest of the above, after recover_read. out lists the log; the last
+ * segment may be written on. */
+persist_status recover_write(recovery *, persist_error *);
+/* Deletes what recover_write has written, which no manifest on disk can list:
+ * an opening that fails again and again leaves nothing each time. */
+void recover_undo(recovery *);
+/* Release the recovery in any case. */
 void recovery_release(recovery *);
 
 #endif

@@ -63,23 +63,22 @@ static int open_own(const segment_place *place, const char *path, os_file **out)
     return code;
 }
 
-/* -EMLINK: it cannot be used, and is gone. */
-static int reuse(const segment_place *place, uint64_t number, const char *path,
-                 os_file **out)
+/* Gives a file a new name and opens it. What cannot be renamed or used goes:
+ * nobody would ask for it again. */
+static bool reuse(const segment_place *place, uint64_t number, const char *path,
+                  os_file **out)
 {
     const os *sys = place->sys;
     char old[PERSIST_PATH_MAX];
-    int code = segment_path(place, number, old);
-    if (code == 0)
-        code = sys->rename(sys, place->dir, os_name(old), place->dir,
-                           os_name(path));
-    if (code == 0)
-        code = open_own(place, path, out);
-    if (code == -EMLINK) {
-        int gone = sys->unlink(sys, place->dir, os_name(path));
-        code = gone == 0 ? code : gone;
-    }
-    return code;
+    if (segment_path(place, number, old) != 0)
+        return false;
+    const char *name = os_name(path);
+    if (sys->rename(sys, place->dir, os_name(old), place->dir, name) != 0)
+        name = os_name(old);
+    else if (open_own(place, path, out) == 0)
+        return true;
+    sys->unlink(sys, place->dir, name);
+    return false;
 }
 
 persist_status segment_prepare(const segment_place *place, uint64_t number,
@@ -90,20 +89,20 @@ persist_status segment_prepare(const segment_place *place, uint64_t number,
     const os *sys = place->sys;
     char path[PERSIST_PATH_MAX];
     int code = segment_path(place, number, path);
-    bool anew = recycled == 0;
-    if (code == 0 && recycled != 0) {
-        code = reuse(place, recycled, path, out);
-        anew = code == -EMLINK;
-    }
-    if (anew && (code == 0 || code == -EMLINK))
+    bool opened = code == 0 && recycled != 0 &&
+                  reuse(place, recycled, path, out);
+    if (code == 0 && !opened) {
         code =
             sys->file_open(sys, place->dir, os_name(path),
                            OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE, out);
-    if (code != 0)
-        return os_failed(error, code, "make", path);
-    code = fill(place, *out, number, size);
+        opened = code == 0;
+    }
+    if (opened)
+        code = fill(place, *out, number, size);
     if (code == 0)
         return PERSIST_OK;
+    if (!opened)
+        return os_failed(error, code, "make", path);
     sys->file_close(sys, *out);
     sys->unlink(sys, place->dir, os_name(path));
     return os_failed(error, code, "make", path);

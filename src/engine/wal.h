@@ -125,10 +125,6 @@ persist_status wal_open(wal *, const segment_place *, uint64_t segment_size,
                         const manifest *listed, bool resume,
                         uint64_t next_number, persist_error *);
 
-/* Hands over a segment file that is needed no more; false when enough of them
- * wait, it is bigger than usual, or memory is out: then it stays as it is. */
-bool wal_recycle(wal *, uint64_t number, uint64_t size);
-
 /* Starts the thread that keeps segments ready. */
 persist_status wal_start(wal *, persist_error *);
 

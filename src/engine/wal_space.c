@@ -51,16 +51,6 @@ static bool free_file(wal *w, uint64_t number, uint64_t size)
     return true;
 }
 
-bool wal_recycle(wal *w, uint64_t number, uint64_t size)
-{
-    pthread_mutex_lock(&w->lock);
-    CHECK(number < w->next_number);
-    bool done = w->free_count < SEGMENT_FREE_MAX && size <= w->segment_size &&
-                free_file(w, number, size);
-    pthread_mutex_unlock(&w->lock);
-    return done;
-}
-
 /* With the lock held, let go of meanwhile: makes one segment. */
 static persist_status prepare(wal *w, uint64_t size, wal_segment **out,
                               persist_error *error)
@@ -229,6 +219,8 @@ persist_status wal_next_segment(wal *w, uint64_t need, persist_error *error)
         if (old != NULL) {
             CHECK(segment->number > old->number);
             old->sealed = true;
+            if (!used)
+                free_file(w, old->number, old->size);
         }
         segment->next = w->open;
         w->open = segment;
@@ -382,6 +374,8 @@ persist_status wal_describe(wal *w, persist_lsn tables_last, bool closing,
     out->next_segment = w->next_number;
     pthread_mutex_unlock(&w->lock);
     if (w->active != NULL && !closing)
+        out->next_segment = w->active->number + (needed ? 1 : 0);
+    if (w->active != NULL && SEEDED_BUG(PASS_EMPTY_SEGMENT))
         out->next_segment = w->active->number + 1;
     return added ? PERSIST_OK
                  : status_set(error, PERSIST_LIMIT, "out of memory");
