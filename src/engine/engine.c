@@ -169,6 +169,8 @@ persist_status engine_use(engine *e, persist_error *error)
     bool renamed = false;
     if (atomic_load(&e->in_use))
         return PERSIST_OK;
+    if (wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
     persist_status status = make_manifests_durable(e, error);
     if (status != PERSIST_OK)
         return status;

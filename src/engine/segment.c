@@ -89,8 +89,8 @@ persist_status segment_prepare(const segment_place *place, uint64_t number,
     const os *sys = place->sys;
     char path[PERSIST_PATH_MAX];
     int code = segment_path(place, number, path);
-    bool opened = code == 0 && recycled != 0 &&
-                  reuse(place, recycled, path, out);
+    bool opened =
+        code == 0 && recycled != 0 && reuse(place, recycled, path, out);
     if (code == 0 && !opened) {
         code =
             sys->file_open(sys, place->dir, os_name(path),
@@ -230,10 +230,11 @@ persist_status segment_sync(const segment_place *place, uint64_t number,
         return status;
     int code = SEEDED_BUG(READ_ONLY_EARLY) ? 0 : os_sync(place->sys, file);
     place->sys->file_close(place->sys, file);
-    /* a medium that cannot be written to holds what it shows */
-    return code == 0 || code == -EINVAL || code == -EROFS
-               ? PERSIST_OK
-               : os_failed(error, code, "sync", path);
+    /* A medium that cannot be written to has nothing to sync. (A file system
+     * that has stopped because of an error says EROFS: what it shows may be in
+     * memory only.) */
+    return code == 0 || code == -EINVAL ? PERSIST_OK
+                                        : os_failed(error, code, "sync", path);
 }
 
 persist_status segment_load(const segment_place *place, uint64_t number,

@@ -17,7 +17,9 @@ enum {
     VIOLATIONS_MAX = 3,
     DISK_MAX = 64 << 10,
     DISK_STEP = 509, /* once the first bytes were counted one by one */
+    DISK_BYTES = 20,
     WORKLOAD_MAX = 96,
+    PASSES = 16, /* each over every so manieth place */
 };
 
 static explorer *x;
@@ -39,7 +41,10 @@ static const op fixed[] = {
     {OP_APPEND_LARGE, 14},  {OP_WAIT, 0},           {OP_EXPECT_HOLDS, 15},
     {OP_TRUNCATE_HALF, 0},  {OP_APPEND_HUGE, 18},   {OP_PUT_K, 19},
     {OP_EXPECT_ABSENT, 20}, {OP_APPEND_HUGE, 21},   {OP_STEP, 0},
-    {OP_REOPEN, 0},         {OP_BATCH, 16},         {OP_READ, 0},
+    {OP_REOPEN, 1},         {OP_BATCH, 16},         {OP_READ, 0},
+    {OP_APPEND_LARGE, 28},  {OP_APPEND_HUGE, 29},   {OP_STEP, 0},
+    {OP_STEP, 0},           {OP_APPEND_A, 30},      {OP_WAIT, 0},
+    {OP_BLOB_LARGE, 31},    {OP_REOPEN, 2},         {OP_PUT_K, 32},
     {OP_WAIT, 0},
 };
 enum { FIXED = sizeof fixed / sizeof *fixed };
@@ -57,9 +62,32 @@ static const struct {
              {1, true, false, NULL}};
 enum { MODES = sizeof modes / sizeof *modes };
 
+/* What once lost something, or left files behind, each with a reason. */
+static const struct {
+    uint32_t memtable_size;
+    bool by_steps;
+    const char *ops;
+} found[] = {
+    /* a table was deleted that a renamed manifest listed */
+    {12000, false,
+     "append-large:0 append-large:1 append-large:2 append-large:3 "
+     "append-large:4 append-large:5 append-large:6 append-large:7"},
+    /* a refused commit left a segment that no manifest named */
+    {1, true,
+     "append-a:1 append-huge:4 step:0 step:0 append-a:5 wait:0 append-a:6"},
+    {600, true, "append-large:2 append-huge:4 step:0 step:0 put-k:5 wait:0"},
+    /* each commit that was refused left a table */
+    {1, false,
+     "append-a:1 put-k:2 batch:3 once-append:0 blob-small:4 append-large:5 "
+     "append-a:6 put-k:7 append-a:8 put-k:9 append-a:10 put-k:11 append-a:12"},
+};
+enum { FOUND = sizeof found / sizeof *found };
+
 static op workload[WORKLOAD_MAX];
 static size_t workload_count;
 static uint64_t workloads;
+/* Which places are tried: this one, and every so manieth after it. */
+static uint64_t first_place = 1, stride = 1, passes;
 
 static bool may_go_on(void)
 {
@@ -69,57 +97,86 @@ static bool may_go_on(void)
 
 /* ---- all trials ------------------------------------------------------- */
 
+/* The errors of each call, by its manual page. */
+#define BIT(call) (1u << SIM_##call)
+enum {
+    TRANSFERS = BIT(READ) | BIT(WRITE),
+    SYNCS = BIT(SYNC) | BIT(DIR_SYNC),
+    LOOKS = BIT(STAT) | BIT(MAY_WRITE),
+    LOCKS = BIT(LOCK) | BIT(DIR_LOCK),
+    NAMES = BIT(RENAME) | BIT(UNLINK) | BIT(MKDIR),
+    GROWS = BIT(OPEN) | BIT(WRITE) | BIT(ALLOCATE) | BIT(MKDIR) | BIT(RENAME),
+    FULL = GROWS | SYNCS | BIT(CLOSE) | BIT(UNLINK) | BIT(TRUNCATE),
+    OPENS = BIT(OPEN) | BIT(LIST) | BIT(DIR_OPEN),
+    CHANGES = BIT(OPEN) | BIT(WRITE) | BIT(ALLOCATE) | BIT(TRUNCATE),
+    MEMORY = OPENS | NAMES | LOOKS | BIT(SIZE) | BIT(FILE_STAT) | BIT(MAP) |
+             BIT(MAP_LOAD),
+    INTERRUPTED = TRANSFERS | SYNCS | BIT(ALLOCATE),
+};
+#define ONCE(error_) .name = #error_, .fault.error = error_
+#define LASTING(error_)                                                        \
+    .name = #error_, .fault.error = error_, .fault.from_then_on = true
+#define CALLS(calls_) .fault.calls = calls_
+#define NAMED(calls_, name_) .fault.calls = calls_, .fault.on = name_
+
 static const trial kinds[] = {
-    {.name = "EIO", .fault = {.error = EIO}},
-    {.name = "ENOSPC", .fault = {.error = ENOSPC}},
-    {.name = "EINTR", .fault = {.error = EINTR, .keep_pages = true}},
-    {.name = "EMFILE", .fault = {.error = EMFILE}},
-    {.name = "short", .fault = {.error = 0}},
-    {.name = "EIO", .fault = {.error = EIO, .from_then_on = true}},
-    {.name = "ENOSPC", .fault = {.error = ENOSPC, .from_then_on = true}},
-    {.name = "short", .fault = {.error = 0, .from_then_on = true}},
+    {ONCE(EIO), CALLS(~0u)},
+    {ONCE(ENOSPC), CALLS(FULL)},
+    {ONCE(EINTR), CALLS(INTERRUPTED), .fault.keep_pages = true},
+    {ONCE(EMFILE), CALLS(OPENS)},
+    {.name = "short", CALLS(TRANSFERS)},
+    {LASTING(EIO), CALLS(~0u)},
+    {LASTING(ENOSPC), CALLS(FULL)},
+    {.name = "short", CALLS(TRANSFERS), .fault.from_then_on = true},
+    {ONCE(ENOMEM), CALLS(MEMORY)},
+    {ONCE(EDQUOT), CALLS(FULL)},
+    {ONCE(EROFS), CALLS(CHANGES | NAMES | SYNCS | BIT(PROTECT))},
+    {ONCE(EACCES), CALLS(OPENS | NAMES | LOOKS)},
+    {ONCE(EPERM),
+     CALLS(BIT(OPEN) | NAMES | BIT(PROTECT) | BIT(ALLOCATE) | BIT(TRUNCATE))},
+    {ONCE(ENFILE), CALLS(OPENS | BIT(MAP))},
+    {ONCE(EFBIG), CALLS(BIT(WRITE) | BIT(ALLOCATE) | BIT(TRUNCATE))},
+    {ONCE(EBUSY), CALLS(BIT(RENAME) | BIT(UNLINK))},
+    {ONCE(ENOLCK), CALLS(LOCKS)},
+    {LASTING(EROFS),
+     CALLS(CHANGES | NAMES | SYNCS | BIT(PROTECT) | BIT(MAY_WRITE))},
+    {LASTING(EACCES), CALLS(OPENS | NAMES | LOOKS)},
+    {LASTING(EMFILE), CALLS(OPENS)},
+    {LASTING(ENOMEM), CALLS(MEMORY)},
+    /* One file that fails while all others do not. */
+    {LASTING(EACCES), NAMED(BIT(OPEN), "manifest.tmp")},
+    {LASTING(EIO), NAMED(BIT(RENAME), "manifest.tmp")},
+    {LASTING(EIO), NAMED(BIT(RENAME), ".log")},
+    {LASTING(EIO), NAMED(BIT(OPEN), ".log")},
+    {LASTING(EIO), NAMED(BIT(OPEN), ".tbl")},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-/* Calls that the error can come from. */
-static unsigned calls_for(const trial *t)
+/* Puts a trial at one of the places of its kind; false past the last one. */
+static bool set_place(trial *t, uint64_t place)
 {
-    const unsigned transfers = 1u << SIM_READ | 1u << SIM_WRITE;
-    if (t->fault.error == 0)
-        return transfers;
-    if (t->fault.error == EINTR)
-        return transfers | 1u << SIM_SYNC | 1u << SIM_ALLOCATE;
-    if (t->fault.error == ENOSPC)
-        return 1u << SIM_OPEN | 1u << SIM_WRITE | 1u << SIM_ALLOCATE |
-               1u << SIM_MKDIR | 1u << SIM_RENAME | 1u << SIM_SYNC;
-    if (t->fault.error == EMFILE)
-        return 1u << SIM_OPEN | 1u << SIM_LIST;
-    return ~0u;
-}
-
-/* Moves a trial to the next place of its kind; false at the last one. */
-static bool next_place(trial *t)
-{
+    uint64_t most = t->where == RECOVERY ? DISK_MAX / 4 : DISK_MAX;
     if (t->fault.nth > 0)
-        t->fault.nth++;
+        t->fault.nth = place;
     else if (t->allocation > 0)
-        t->allocation++;
+        t->allocation = place;
     else
-        t->disk_size += t->disk_size < 20 ? 1 : DISK_STEP;
-    return t->disk_size <
-           (uint64_t)(t->where == RECOVERY ? DISK_MAX / 4 : DISK_MAX);
+        t->disk_size = place <= DISK_BYTES
+                           ? place
+                           : DISK_BYTES + (place - DISK_BYTES) * DISK_STEP;
+    return t->disk_size < most;
 }
 
-/* Runs a trial at all its places, until one fails. */
+/* Runs a trial at its places, until one fails. */
 static bool sweep(trial t, bool shrinking)
 {
     uint64_t before = x->violations;
     trial_workload(workload, workload_count, shrinking);
-    do {
-        if (!trial_run(&t) && t.disk_size == 0)
+    for (uint64_t place = shrinking ? 1 : first_place; set_place(&t, place);
+         place += shrinking ? 1 : stride)
+        if ((!trial_run(&t) && t.disk_size == 0) || x->violations > before ||
+            (!shrinking && !may_go_on()))
             break;
-    } while (x->violations == before && next_place(&t) &&
-             (shrinking || may_go_on()));
     return x->violations == before;
 }
 
@@ -162,7 +219,6 @@ static void all_calls(void)
         if ((args.sites != NULL && t.fault.error != EIO) ||
             (!arguments_want(&args, "calls") && !arguments_want(&args, t.name)))
             continue;
-        t.fault.calls = calls_for(&t);
         t.fault.nth = 1;
         try_everywhere(t);
         t.where = RECOVERY;
@@ -225,21 +281,57 @@ static void try_many_segments(void)
     try_workload();
 }
 
+static void try_found(void)
+{
+    for (int i = 0; i < FOUND && may_go_on(); i++) {
+        x->memtable_size = found[i].memtable_size;
+        x->by_steps = found[i].by_steps;
+        workload_count = ops_parse(found[i].ops, workload, WORKLOAD_MAX);
+        try_workload();
+    }
+}
+
+static void try_modes(void)
+{
+    for (int mode = 0; mode < MODES && may_go_on(); mode++) {
+        x->memtable_size = modes[mode].memtable_size;
+        x->by_steps = modes[mode].by_steps;
+        x->compress = modes[mode].compress;
+        x->path = modes[mode].path;
+        try_workload();
+    }
+    x->compress = false;
+    x->path = NULL;
+}
+
+static void try_fixed(void)
+{
+    x->by_steps = false;
+    try_many_segments();
+    try_found();
+    memcpy(workload, fixed, sizeof fixed);
+    workload_count = FIXED;
+    try_modes();
+}
+
+/* All places of the fixed workloads, a part of them in each pass; then those
+ * that are drawn. */
 static void all_trials(void)
 {
     uint64_t random = x->seed;
-    try_many_segments();
-    memcpy(workload, fixed, sizeof fixed);
-    workload_count = FIXED;
-    for (bool more = true; more; more = may_go_on() && args.sites == NULL) {
-        for (int mode = 0; mode < MODES && may_go_on(); mode++) {
-            x->memtable_size = modes[mode].memtable_size;
-            x->by_steps = modes[mode].by_steps;
-            x->compress = modes[mode].compress;
-            x->path = modes[mode].path;
-            try_workload();
-        }
+    if (args.sites != NULL) {
+        try_fixed();
+        return;
+    }
+    stride = PASSES;
+    for (passes = 0; passes < PASSES && may_go_on(); passes++) {
+        first_place = 1 + (passes * 7 + x->seed) % PASSES;
+        try_fixed();
+    }
+    while (may_go_on()) {
+        first_place = 1 + sim_random(&random) % PASSES;
         draw_workload(&random);
+        try_modes();
     }
 }
 
@@ -281,17 +373,19 @@ int main(int argc, char **argv)
         all_trials();
     trial_end();
     unsigned used, failed;
-    bool partial = workloads <= MODES + 1 || args.only != NULL;
+    bool partial = passes < PASSES || args.only != NULL;
     count_functions(&used, &failed, !partial);
     if (args.sites != NULL && !sites_write(args.sites))
         x->violations++;
-    printf(
-        "figure: %llu fault points hit in %llu workloads (each kind of "
-        "error, allocations, disk sizes), %u of %u os functions that are used "
-        "were failed, %llu states reopened, violations %llu, %.0f s\n",
-        (unsigned long long)trial_seen()->points, (unsigned long long)workloads,
-        failed, used, (unsigned long long)x->unique,
-        (unsigned long long)x->violations, seconds());
+    printf("figure: %llu fault points hit in %llu workloads (each kind of "
+           "error, allocations, disk sizes), %llu of %d passes over the fixed "
+           "ones, "
+           "%u of %u os functions that are used "
+           "were failed, %llu states reopened, violations %llu, %.0f s\n",
+           (unsigned long long)trial_seen()->points,
+           (unsigned long long)workloads, (unsigned long long)passes, PASSES,
+           failed, used, (unsigned long long)x->unique,
+           (unsigned long long)x->violations, seconds());
     int code = verdict(x->checks, x->violations + (failed < used && !partial));
     explore_release(x);
     return code;

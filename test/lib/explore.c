@@ -42,19 +42,30 @@ void explore_fail(explorer *x, const char *format, ...)
     buf_put_byte(&x->report, '\n');
 }
 
+/* Options that a store is opened with one after the other. */
+static const struct {
+    uint32_t segments, memtables, packed_max;
+    unsigned merge_width;
+} variants[] = {{1, 1, EXPLORE_PACKED_MAX, 2},
+                {3, 1, OP_PAYLOAD_MAX, 3},
+                {1, 5, 1, 4},
+                {2, 2, EXPLORE_PACKED_MAX, 0}};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
 persist_status explore_open(const explorer *x, os_sim *sim, persist_store **out,
                             persist_error *error)
 {
+    unsigned v = x->variant % VARIANTS;
     const persist_options options = {
         .path = x->in_memory      ? NULL
                 : x->path == NULL ? "store"
                                   : x->path,
         .compress = x->compress,
         .create = true,
-        .segment_size = x->segment_size,
-        .memtable_size = x->memtable_size,
-        .merge_width = x->memtable_size == 0 ? 0 : 2,
-        .packed_max = EXPLORE_PACKED_MAX,
+        .segment_size = x->segment_size * variants[v].segments,
+        .memtable_size = x->memtable_size * variants[v].memtables,
+        .merge_width = x->memtable_size == 0 ? 0 : variants[v].merge_width,
+        .packed_max = variants[v].packed_max,
         .os = os_sim_os(sim),
     };
     persist_status status = persist_open(&options, out, error);
@@ -299,16 +310,23 @@ static void background(explorer *x)
         explore_fail(x, "background work: %s", error.message);
 }
 
+static void open_again(explorer *x, op o)
+{
+    x->variant = o.serial;
+    if (o.kind == OP_REOPEN)
+        reopen(x);
+    else
+        kill_process(x);
+}
+
 static void step(explorer *x, op o)
 {
     if (o.kind == OP_STEP)
         background(x);
     else if (o.kind == OP_WAIT)
         wait(x);
-    else if (o.kind == OP_REOPEN)
-        reopen(x);
-    else if (o.kind == OP_KILL)
-        kill_process(x);
+    else if (o.kind == OP_REOPEN || o.kind == OP_KILL)
+        open_again(x, o);
     else
         apply(x, o);
     if (x->wait_each && !x->failed && !op_is_control(o.kind))
@@ -343,6 +361,7 @@ void explore_begin(explorer *x)
 {
     x->sequences++;
     x->failed = false;
+    x->variant = 0;
     x->random = 0;
     x->acknowledged = x->acknowledged_before = 0;
     x->blob_count = x->blobs_acknowledged = 0;

@@ -42,6 +42,7 @@ typedef struct explorer {
     uint32_t memtable_size; /* 0: no table is made before the store closes */
     bool aged; /* it begins with numbers close to 2^32, see age.h */
     bool compress;
+    unsigned variant; /* of the other options: what changes between openings */
     const char *path; /* of the store; NULL: "store" */
     bool in_memory;   /* the memory backend is under test */
     bool by_steps;    /* tables are made and merged by OP_STEP only */

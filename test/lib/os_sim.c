@@ -54,7 +54,14 @@ static bool begin(os_sim *s, sim_call call, int flags)
     if (s->watch != NULL && changes_something(call, flags))
         s->watch(s->watch_context, s, call);
     const sim_fault *fault = &s->fault;
+    const char *name = s->name;
+    s->name = NULL;
     if (fault->nth == 0 || (fault->calls & (1u << call)) == 0)
+        return false;
+    if (fault->on != NULL && (name == NULL || strstr(name, fault->on) == NULL))
+        return false;
+    /* What is only read may lie where nothing can be written. */
+    if (fault->error == EROFS && call == SIM_OPEN && (flags & OS_WRITE) == 0)
         return false;
     uint64_t seen = ++s->fault_seen;
     bool hit = seen == fault->nth || (fault->from_then_on && seen > fault->nth);
@@ -99,6 +106,11 @@ void os_sim_on_fault(os_sim *s, sim_hit_fn on_fault)
 void os_sim_limit_space(os_sim *s, uint64_t bytes)
 {
     s->space = bytes;
+}
+
+uint64_t os_sim_space(const os_sim *s)
+{
+    return s->space;
 }
 
 void os_sim_set_bug(os_sim *s, sim_bug bug)
@@ -184,6 +196,7 @@ static int file_open(const os *o, const os_dir *from, const char *path,
 {
     os_sim *s = sim_of(o);
     unsigned inode;
+    s->name = path;
     int rc = sim_refuse(s, SIM_OPEN, flags);
     if (rc == 0)
         rc = open_inode(s, from, path, flags, &inode);
@@ -401,6 +414,7 @@ static int sim_rename(const os *o, const os_dir *from_at, const char *from,
     os_sim *s = sim_of(o);
     char from_name[SIM_NAME_MAX], to_name[SIM_NAME_MAX];
     unsigned from_dir, to_dir, inode;
+    s->name = from;
     int rc = sim_refuse(s, SIM_RENAME, 0);
     if (rc == 0)
         rc = sim_find_parent(s, from_at, from, &from_dir, from_name);
@@ -427,6 +441,7 @@ static int sim_unlink(const os *o, const os_dir *from, const char *path)
     os_sim *s = sim_of(o);
     char name[SIM_NAME_MAX];
     unsigned dir, inode;
+    s->name = path;
     int rc = sim_refuse(s, SIM_UNLINK, 0);
     if (rc == 0)
         rc = sim_find(s, from, path, &inode);

@@ -108,6 +108,7 @@ typedef struct sim_fault {
     uint64_t nth;   /* the nth of those, from 1; 0: no fault */
     bool from_then_on;
     int error;       /* a positive errno; 0: the call transfers less */
+    const char *on;  /* calls on names with this in them; NULL: on any */
     bool keep_pages; /* a failed sync leaves the cache as it was */
 } sim_fault;
 
@@ -127,6 +128,7 @@ void os_sim_on_fault(os_sim *, sim_hit_fn);
 
 /* Limits the bytes that all files together may hold; UINT64_MAX: no limit. */
 void os_sim_limit_space(os_sim *, uint64_t bytes);
+uint64_t os_sim_space(const os_sim *);
 
 /* Returns the bytes that all files together hold. */
 uint64_t os_sim_space_used(const os_sim *);

@@ -233,6 +233,24 @@ static bool is_lost(image *im, unsigned number)
            pick(im, im->first_unit[number] + inode->change_count, 1, true) == 0;
 }
 
+/* Without a journal a rename may leave both names, or neither. */
+enum { NOT_RENAMED, BOTH_NAMES, NEITHER_NAME, RENAMED };
+
+static void apply_change(image *im, uint64_t unit, const sim_change *change,
+                         sim_entries *kept)
+{
+    bool renames = change->from[0] != '\0' && change->to[0] != '\0';
+    sim_change part = *change;
+    size_t version = pick(im, unit, renames ? RENAMED : 1, true);
+    if (version == NOT_RENAMED)
+        return;
+    if (renames && version == BOTH_NAMES)
+        part.from[0] = '\0';
+    sim_change_apply(kept, &part);
+    if (renames && version == NEITHER_NAME)
+        sim_entry_remove(kept, change->to);
+}
+
 static void copy_dir(image *im, unsigned number, unsigned copy)
 {
     const sim_inode *from = &im->from->inodes[number];
@@ -242,8 +260,7 @@ static void copy_dir(image *im, unsigned number, unsigned copy)
         from->durable_entries.count,
     };
     for (size_t i = 0; i < from->change_count; i++)
-        if (pick(im, im->first_unit[number] + i, 1, true) > 0)
-            sim_change_apply(&kept, &from->changes[i]);
+        apply_change(im, im->first_unit[number] + i, &from->changes[i], &kept);
     size_t found = 0;
     for (size_t i = 0; i < kept.count; i++)
         if (!is_lost(im, kept.items[i].inode))

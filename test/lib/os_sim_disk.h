@@ -90,6 +90,7 @@ struct os_sim {
     unsigned refuse_maps, maps;
     sim_fault fault;
     uint64_t fault_seen;
+    const char *name; /* that the call in hand is given; NULL: none */
     sim_hit_fn on_fault;
     uint64_t calls[SIM_CALLS + 1], faults[SIM_CALLS + 1];
     sim_bug bug;

@@ -6,25 +6,36 @@
  * and shows nothing past the durable point. */
 #include "trial.h"
 
-#include <errno.h>
-#include <stdio.h>
-
 #include "base/mem.h"
 #include "clock.h"
 #include "sites.h"
+#include "space.h"
 #include "store/store.h"
+#include <errno.h>
+#include <stdio.h>
 
 static explorer x;
 static const op *workload;
 static size_t workload_count;
 static trial_figures figures;
 static bool quiet, noting;
+static const char healed[] = "healed"; /* the trial after the fault */
 static const trial *current;
 static uint64_t allocations;
 static bool armed, read_only;
 /* A blob whose sync failed: whether it is there, the next opening tells. */
 static op unknown;
 static bool has_unknown;
+/* Ops since the fault hit that were looked at. */
+static unsigned looked;
+
+enum {
+    LOOKS = 5,        /* ops after a fault behind which crash images are made */
+    UNLISTED_MAX = 8, /* files in the making, waiting, or of an earlier try */
+    OPENINGS_TRIED = 8, /* while the fault lasts */
+    SPACE_SLACK = 1024, /* bytes: of manifests */
+    STEPS_MAX = 64,
+};
 
 static int fail_allocation(void *context)
 {
@@ -63,19 +74,9 @@ static bool fault_was_hit(void)
            (current->allocation > 0 && allocations >= current->allocation);
 }
 
-/* May this be the answer of a call that met the fault? */
 static bool excused(persist_status status)
 {
-    if (current->disk_size > 0)
-        return status == PERSIST_NO_SPACE;
-    bool harmless = current->fault.error == 0 || current->fault.error == EINTR;
-    if (!fault_was_hit() || (harmless && current->allocation == 0))
-        return false;
-    if (current->allocation > 0)
-        return status == PERSIST_LIMIT ||
-               (read_only && status == PERSIST_READ_ONLY);
-    return status == PERSIST_IO || status == PERSIST_NO_SPACE ||
-           status == PERSIST_READ_ONLY || status == PERSIST_LIMIT;
+    return fault_was_hit() && trial_excuses(current, status, read_only);
 }
 
 /* Takes note of an answer; true when the call did what it was asked. */
@@ -102,6 +103,57 @@ static void allow_unknown(void)
     buf_release(&ignored);
 }
 
+/* ---- crashes ---------------------------------------------------------- */
+
+/* Checks what crashes leave now: with nothing of what was not synced, with all,
+ * and so many others. */
+static void check_images(unsigned others)
+{
+    const sim_plan plans[] = {
+        {SIM_KEEP_NONE, 0, 0, 1},
+        {SIM_KEEP_ALL, 0, 0, 1},
+        {SIM_KEEP_RANDOM, 0, 0, x.seed + looked},
+        {SIM_KEEP_RANDOM, 1, 0, x.seed + looked + 1},
+    };
+    uint64_t space = os_sim_space(x.sim);
+    os_sim_limit_space(x.sim, UINT64_MAX); /* somebody makes room */
+    for (size_t i = 0; i < 2 + others && !x.failed; i++)
+        explore_check(&x, os_sim_crash(x.sim, &plans[i]), "power loss");
+    if (!x.failed && others > 1)
+        explore_check(&x, os_sim_kill(x.sim), "killed");
+    os_sim_limit_space(x.sim, space);
+}
+
+/* What a crash leaves right after a fault, and after each of the next ops:
+ * nothing is closed, so nothing has healed. */
+static void look_after_fault(void)
+{
+    bool wanted = fault_was_hit() && !trial_is_harmless(current) &&
+                  looked < LOOKS && current->name != healed;
+    if (!wanted || x.failed || x.in_memory || noting || has_unknown)
+        return;
+    looked++;
+    check_images(looked % 2);
+}
+
+/* Files that nothing names are few while a fault lasts, however often what
+ * fails is tried again. */
+static void check_unlisted(void)
+{
+    space_files n = space_count(x.sim);
+    persist_stats stats = {0};
+    if (x.store == NULL || x.in_memory || x.failed)
+        return;
+    persist_get_stats(x.store, &stats);
+    x.checks++;
+    if (n.tables_unlisted > UNLISTED_MAX)
+        explore_fail(&x, "%zu tables that no manifest lists",
+                     n.tables_unlisted);
+    if (n.segments > stats.segments + stats.segments_spare + UNLISTED_MAX)
+        explore_fail(&x, "%zu files of the log for %llu segments", n.segments,
+                     (unsigned long long)stats.segments);
+}
+
 /* ---- the workload ----------------------------------------------------- */
 
 /* Opens the store. What was not acknowledged may be gone by then. */
@@ -119,7 +171,10 @@ static bool open_store(void)
         allow_unknown();
     has_unknown = false;
     if (latest < x.acknowledged || latest > x.model.latest)
-        explore_fail(&x, "opened at commit %llu", (unsigned long long)latest);
+        explore_fail(&x, "opened at commit %llu, acknowledged %llu of %llu",
+                     (unsigned long long)latest,
+                     (unsigned long long)x.acknowledged,
+                     (unsigned long long)x.model.latest);
     else
         model_roll_back(&x.model, latest);
     return true;
@@ -136,9 +191,12 @@ static void close_store(void)
         x.acknowledged = x.model.latest;
 }
 
-static void reopen(void)
+static void reopen(op o)
 {
     close_store();
+    x.variant = o.serial;
+    if (o.serial % 2 == 1)
+        space_add_strays(x.sim);
     open_store();
 }
 
@@ -225,9 +283,12 @@ static void step(op o)
     else if (o.kind == OP_WAIT)
         wait();
     else if (op_is_control(o.kind))
-        reopen();
+        reopen(o);
     else if (!read_only)
         apply(o);
+    if (!x.failed)
+        check_unlisted();
+    look_after_fault();
 }
 
 /* ---- what must hold after it ------------------------------------------ */
@@ -265,10 +326,53 @@ static void check_reads(void)
     buf_release(&why);
 }
 
+static void work(void)
+{
+    bool did = true;
+    apply((op){OP_APPEND_B, 97});
+    for (int i = 0; i < STEPS_MAX && did && !x.failed; i++)
+        if (store_step(x.store, &did, NULL) != PERSIST_OK)
+            explore_fail(&x, "background work after the fault");
+}
+
+/* The store is opened once more and written to, and once more, since a manifest
+ * that stood at one opening may name what goes in the next: then there are no
+ * files but those that are needed. */
+static void check_space(void)
+{
+    if (read_only) {
+        persist_close(x.store, NULL);
+        x.store = NULL;
+        open_store();
+    } else {
+        reopen((op){OP_REOPEN, 0});
+    }
+    if (!x.failed)
+        work();
+    if (!x.failed)
+        reopen((op){OP_REOPEN, 0});
+    if (!x.failed)
+        work();
+    if (!x.failed)
+        close_store();
+    space_files n = space_count(x.sim);
+    x.checks++;
+    /* A file with half a header, which could not be deleted either, is left
+     * alone as what is not understood. */
+    if (os_sim_faults(x.sim, SIM_UNLINK) > 0 &&
+        os_sim_faults(x.sim, SIM_WRITE) > 0)
+        return;
+    if (!x.failed && n.tables_unlisted + n.segments_unlisted + n.temporary > 0)
+        explore_fail(&x,
+                     "left on the disk: %zu tables, %zu segments, %zu "
+                     "temporary files",
+                     n.tables_unlisted, n.segments_unlisted, n.temporary);
+}
+
 /* The fault is over: a store that is not read-only goes on by itself. */
 static void check_heals(void)
 {
-    static const trial none = {.name = "healed"};
+    static const trial none = {.name = healed};
     const trial *before = current;
     os_sim_fail(x.sim, (sim_fault){0});
     os_sim_limit_space(x.sim, UINT64_MAX);
@@ -281,7 +385,8 @@ static void check_heals(void)
         persist_status status =
             op_apply(x.store, (op){OP_APPEND_B, 98}, &answer, &error);
         buf_clear(&answer);
-        bool stopped = status == PERSIST_READ_ONLY && before->disk_size == 0;
+        bool stopped = status == PERSIST_READ_ONLY && before->disk_size == 0 &&
+                       trial_may_stop(before, x.sim);
         if (status == PERSIST_OK)
             model_apply(&x.model, (op){OP_APPEND_B, 98}, &answer);
         else if (!stopped)
@@ -295,18 +400,12 @@ static void check_heals(void)
     if (!x.failed && read_only)
         check_read_only();
     current = before;
-}
-
-static void check_images(void)
-{
-    const sim_plan plans[] = {{SIM_KEEP_NONE, 0, 0, 1},
-                              {SIM_KEEP_ALL, 0, 0, 1},
-                              {SIM_KEEP_RANDOM, 0, 0, x.seed},
-                              {SIM_KEEP_RANDOM, 1, 0, x.seed + 1}};
-    for (size_t i = 0; i < sizeof plans / sizeof *plans && !x.failed; i++)
-        explore_check(&x, os_sim_crash(x.sim, &plans[i]), "power loss");
+    if (!x.failed && !noting && !has_unknown)
+        check_images(2);
+    current = &none;
     if (!x.failed)
-        explore_check(&x, os_sim_kill(x.sim), "killed");
+        check_space();
+    current = before;
 }
 
 static void finish(void)
@@ -320,7 +419,7 @@ static void finish(void)
     x.store = NULL;
     allow_unknown();
     if (!x.failed && !x.in_memory && !noting)
-        check_images();
+        check_images(0);
     if (!x.failed && os_sim_open_files(x.sim) != 0)
         explore_fail(&x, "%zu files left open", os_sim_open_files(x.sim));
     os_sim_free(x.sim);
@@ -328,29 +427,10 @@ static void finish(void)
     model_end(&x.model);
 }
 
-static const char *place_of(const trial *t)
-{
-    static const char *const recoveries[] = {"recovery", "recovery, later",
-                                             "recovery, latest"};
-    CHECK(t->variant < sizeof recoveries / sizeof *recoveries);
-    return t->where == WORKLOAD    ? "workload"
-           : t->where == IN_MEMORY ? "memory"
-           : t->where == VERIFYING ? "verify"
-                                   : recoveries[t->variant];
-}
-
 static void describe(const trial *t)
 {
-    static char word[256];
-    snprintf(
-        word, sizeof word,
-        "faults --seed %llu: %s, %s, call %llu, error %d%s, disk %llu, "
-        "allocation %llu",
-        (unsigned long long)x.seed, place_of(t), t->name,
-        (unsigned long long)t->fault.nth, t->fault.error,
-        t->fault.from_then_on || t->allocations_from_then_on ? " from then on"
-                                                             : "",
-        (unsigned long long)t->disk_size, (unsigned long long)t->allocation);
+    static char word[TRIAL_TEXT_MAX];
+    trial_text(t, x.seed, word);
     last_word(word);
     if (x.failed && !quiet)
         printf("VIOLATION in %s\n%.*s", word, (int)x.report.size,
@@ -362,6 +442,7 @@ static void begin(const trial *t)
     current = t;
     allocations = 0;
     read_only = has_unknown = false;
+    looked = 0;
     x.in_memory = t->where == IN_MEMORY;
     explore_begin(&x);
     describe(t);
@@ -430,17 +511,41 @@ static void run_armed(const trial *t)
         step(workload[i]);
 }
 
+/* An opening that fails again and again leaves no more each time: what the two
+ * manifests list, and what is in the making. */
+static void open_in_vain(void)
+{
+    uint64_t before = 0;
+    for (int i = 0; i < OPENINGS_TRIED && x.store == NULL && !x.failed; i++) {
+        if (i == OPENINGS_TRIED / 2)
+            before = os_sim_space_used(x.sim);
+        allocations = 0;
+        if (!current->fault.from_then_on)
+            os_sim_fail(x.sim, current->fault);
+        open_store();
+    }
+    uint64_t after = os_sim_space_used(x.sim);
+    if (!x.failed && x.store == NULL && after > before + SPACE_SLACK)
+        explore_fail(&x, "openings that fail leave %llu bytes, then %llu",
+                     (unsigned long long)before, (unsigned long long)after);
+}
+
 /* Runs one trial. Returns false when the fault was past its end. */
 bool trial_run(const trial *t)
 {
     begin(t);
     if (t->where == RECOVERY)
         crash_workload(t->variant);
+    if (t->where == RECOVERY && t->fault.nth % 2 == 1)
+        space_add_strays(x.sim);
     if (t->where == VERIFYING) {
         run_first(workload_count);
         close_store();
     }
     run_armed(t);
+    look_after_fault();
+    if (t->where == RECOVERY)
+        open_in_vain();
     bool hit = fault_was_hit();
     figures.points += hit;
     if (!x.failed && x.store != NULL &&

@@ -42,6 +42,22 @@ void trial_workload(const op *, size_t count, bool be_quiet);
 /* Runs a trial. Returns false when the fault was past its end. */
 bool trial_run(const trial *);
 
+/* Says which trial it is. */
+enum { TRIAL_TEXT_MAX = 256 };
+void trial_text(const trial *, uint64_t seed, char out[TRIAL_TEXT_MAX]);
+
+/* True for a fault that is only to be tried again. */
+bool trial_is_harmless(const trial *);
+
+/* Tells whether a call that met the fault may answer so; read_only: the store
+ * was, before. */
+bool trial_excuses(const trial *, persist_status, bool read_only);
+
+/* What was lost on its way to the disk ends writing for good, and when nobody
+ * can look whether the directory is still the one. Where nothing can be written
+ * a store is opened to be read. */
+bool trial_may_stop(const trial *, const os_sim *);
+
 /* All figures so far. */
 const trial_figures *trial_seen(void);
 
