@@ -79,7 +79,7 @@ static double append_round(host *h, int round)
     snprintf(text, sizeof text, "(go \"bench-%d\" %d)", round, EVENTS);
     double start = now();
     (void)eval(h, slice_str(text));
-    if (host_sync(h, host_latest(h), &error) != PERSIST_OK)
+    if (host_sync(h, host_rests(h), &error) != PERSIST_OK)
         fail(error.message);
     return now() - start;
 }

@@ -201,11 +201,18 @@ persist_status persist_once_find(persist_store *store, persist_slice id,
                                  persist_error *error);
 
 /* Waits until every commit up to lsn is durable, syncing if nobody else is.
- * lsn 0 returns at once. Errors: PERSIST_READ_ONLY once a sync has failed. */
+ * lsn 0 returns at once. Errors: PERSIST_READ_ONLY once a sync has failed, and
+ * for ever, if the commit was not durable by then: it is lost, whoever waits;
+ * PERSIST_BAD_REQUEST if no commit has that lsn yet. */
 persist_status persist_wait_durable(persist_store *store, persist_lsn lsn,
                                     persist_error *error);
 
-/* Returns the lsn of the newest visible commit. Never fails. */
+/* Returns the lsn of the newest visible commit. Never fails. A failed sync
+ * takes back what was not durable: from then on this is the last durable lsn,
+ * for good, and tells no more what was seen before. So wait, before anything
+ * leaves the program, for what it rests on: the outcome.lsn of each commit,
+ * and what this returned before each PERSIST_LATEST read. Where other threads
+ * commit meanwhile, read PERSIST_DURABLE instead: that needs no waiting. */
 persist_lsn persist_latest(persist_store *store);
 
 /* Returns the lsn up to which everything is durable. Never fails. */

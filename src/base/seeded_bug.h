@@ -106,7 +106,15 @@
     X(SPLICE_SHARED, "gives a list with nothing spliced to each entry")        \
     X(RANGE_BY_QUOTIENT, "counts a range by the quotient of its distance")     \
     X(SUM_FROM_ZERO, "begins a sum of floats with the integer zero")           \
-    X(UNSEEDED_HASH, "hashes names as every other process does")
+    X(UNSEEDED_HASH, "hashes names as every other process does")               \
+    X(FLUSH_FORGETS_RUNNING, "a failed flush forgets the evaluation it is in") \
+    X(REST_ON_LATEST, "rests replies on the newest lsn, which may fall back")  \
+    X(PRINT_EARLY, "prints before the sync")                                   \
+    X(DEAF_WITH_OPS, "looks around in no evaluation that performs ops")        \
+    X(HOLD_REPLIES, "lets a long evaluation hold earlier replies back")        \
+    X(DEAF_TO_OUTPUT, "does not see that nobody reads its output any more")    \
+    X(END_LATE, "ends when the program looks around, and not before")          \
+    X(END_EARLY, "ends at once, without a sync of what was accepted")
 
 enum {
     BUG_NONE,

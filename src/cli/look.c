@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/cli.h"
-#include "os/os_stream.h"
 
 /* A cursor's end is PERSIST_NONE; anything else but PERSIST_OK failed. */
 static int finish(cli *c, persist_store *store, persist_cursor *cursor,
@@ -34,7 +33,7 @@ static persist_status count_keys(persist_store *store, uint64_t *count,
     persist_status status =
         persist_scan(store, slice_of(NULL, 0), NULL, PERSIST_NO_LIMIT,
                      PERSIST_LATEST, &cursor, error);
-    while (status == PERSIST_OK && !os_stream_stopped()) {
+    while (status == PERSIST_OK) {
         status = persist_next_key(cursor, NULL, NULL, error);
         *count += status == PERSIST_OK;
     }

@@ -296,12 +296,12 @@ static int run(cli *c, const bool given[OPTIONS])
 
 int main(int argc, char **argv)
 {
+    os_stream_begin();
     const char *place = os_env("SX_PERSIST_DIR");
     cli c = {
         .store = place != NULL && *place != '\0' ? place : "persist-data",
         .limit = PERSIST_NO_LIMIT,
     };
-    os_stream_begin();
     bool given[OPTIONS] = {false};
     if (!parse_options(argc, argv, &c, given))
         return 2;

@@ -25,22 +25,19 @@ bool cli_flush(cli *c)
 {
     if (!c->closed && c->out.failed)
         end_output(c, "out of memory");
-    if (!c->closed && os_stream_stopped())
-        end_output(c, "stopped by a signal");
     int bad =
         c->closed ? 0 : os_stream_write(OS_STDOUT, c->out.data, c->out.size);
     if (bad == -EPIPE)
         c->closed = true;
     else if (bad != 0)
-        end_output(c, bad == -EINTR ? "stopped by a signal" : strerror(-bad));
+        end_output(c, strerror(-bad));
     buf_clear(&c->out);
     return !c->closed;
 }
 
 bool cli_flow(cli *c)
 {
-    return c->out.size < FLOW_SIZE && !os_stream_stopped() ? !c->closed
-                                                           : cli_flush(c);
+    return c->out.size < FLOW_SIZE ? !c->closed : cli_flush(c);
 }
 
 int cli_fail(const persist_error *error)

@@ -7,7 +7,6 @@
 #include "base/status.h"
 #include "cli/cli.h"
 #include "os/os.h"
-#include "os/os_stream.h"
 
 enum {
     EXIT_CLEAN = 0,
@@ -46,8 +45,6 @@ static bool show_progress(void *context, const persist_progress *p)
 {
     reporter *r = context;
     uint64_t now = r->sys->clock_ms(r->sys);
-    if (os_stream_stopped())
-        return false;
     if (r->cli->quiet || now - r->shown_ms < SHOW_EVERY_MS)
         return true;
     r->shown_ms = now;

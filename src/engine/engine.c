@@ -259,10 +259,6 @@ static persist_status check_hold(void *context, persist_error *why)
 static persist_status open_blobs(engine *e, uint32_t packed_max,
                                  persist_error *error)
 {
-    if (packed_max > PACKED_MAX_MAX)
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "blobs of up to %u bytes can be packed",
-                          PACKED_MAX_MAX);
     e->wal.sync_first = sync_packs;
     e->wal.check_hold = check_hold;
     e->wal.context = e;
@@ -301,8 +297,27 @@ static void set_up(engine *e, const persist_options *options)
     readers_init(&e->readers);
 }
 
-static persist_status set_sizes(engine *e, const persist_options *options,
-                                persist_error *error)
+persist_status engine_check(const persist_options *options,
+                            persist_error *error)
+{
+    uint32_t segment = options->segment_size, width = options->merge_width;
+    if (options->packed_max > PACKED_MAX_MAX)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "blobs of up to %u bytes can be packed, not %u",
+                          PACKED_MAX_MAX, options->packed_max);
+    if (segment != 0 &&
+        (segment < SEGMENT_SIZE_MIN || segment > SEGMENT_SIZE_MAX))
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "a segment has %u to %u bytes, not %u",
+                          SEGMENT_SIZE_MIN, SEGMENT_SIZE_MAX, segment);
+    if (width == 1 || width > MERGE_WIDTH_MAX)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "2 to %u tables can be merged, not %u",
+                          MERGE_WIDTH_MAX, width);
+    return PERSIST_OK;
+}
+
+static void set_sizes(engine *e, const persist_options *options)
 {
     e->memtable_size = options->memtable_size == 0 ? MEMTABLE_SIZE_DEFAULT
                                                    : options->memtable_size;
@@ -315,10 +330,6 @@ static persist_status set_sizes(engine *e, const persist_options *options,
         e->block_size = BLOCK_SIZE_MAX;
     if (e->block_size < BLOCK_SIZE_MIN)
         e->block_size = BLOCK_SIZE_MIN;
-    if (e->merge_width == 1 || e->merge_width > MERGE_WIDTH_MAX)
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "2 to %u tables can be merged", MERGE_WIDTH_MAX);
-    return PERSIST_OK;
 }
 
 static persist_status open_directory(engine *e, const persist_options *options,
@@ -335,13 +346,8 @@ static persist_status open_all(engine *e, const persist_options *options,
 {
     uint64_t segment_size = options->segment_size == 0 ? SEGMENT_SIZE_DEFAULT
                                                        : options->segment_size;
-    if (segment_size < SEGMENT_SIZE_MIN || segment_size > SEGMENT_SIZE_MAX)
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "a segment has %u to %u bytes", SEGMENT_SIZE_MIN,
-                          SEGMENT_SIZE_MAX);
-    persist_status status = set_sizes(e, options, error);
-    if (status == PERSIST_OK)
-        status = open_directory(e, options, error);
+    set_sizes(e, options);
+    persist_status status = open_directory(e, options, error);
     if (status == PERSIST_OK)
         status = layout_check(e->sys, e->at.root, options->create, error);
     if (status == PERSIST_OK)
@@ -390,11 +396,14 @@ persist_status engine_open(const persist_options *options, engine **out,
                            persist_error *error)
 {
     CHECK(options->path != NULL);
+    persist_status status = engine_check(options, error);
+    if (status != PERSIST_OK)
+        return status;
     engine *e = mem_alloc_zero(sizeof *e);
     if (e == NULL)
         return no_memory(error);
     set_up(e, options);
-    persist_status status = open_all(e, options, error);
+    status = open_all(e, options, error);
     if (status == PERSIST_OK)
         *out = e;
     else

@@ -105,6 +105,9 @@ typedef struct engine {
  * own, and lives as long as what is returned. */
 const os *engine_os(const persist_options *, os *own);
 
+/* Tells what is wrong with the sizes in options: PERSIST_BAD_REQUEST. */
+persist_status engine_check(const persist_options *, persist_error *);
+
 /* Opens as persist_open does. The engine is allocated; *out is released by
  * engine_close. */
 persist_status engine_open(const persist_options *, engine **out,

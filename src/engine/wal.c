@@ -235,8 +235,7 @@ persist_status wal_wait(wal *w, persist_lsn lsn, persist_error *error)
         if (wal_failed(w))
             return wal_read_only(w, error);
         pthread_mutex_lock(&w->lock);
-        if (lsn > w->appended)
-            lsn = w->appended;
+        CHECK(lsn <= w->appended);
         if (lsn <= wal_durable(w) || wal_failed(w))
             pthread_mutex_unlock(&w->lock);
         else if (w->flushing)

@@ -154,8 +154,8 @@ persist_status wal_reserve(wal *, persist_error *);
  * one before. Cannot fail after wal_reserve. */
 void wal_append(wal *, persist_lsn lsn);
 
-/* Waits until everything up to lsn is durable, or PERSIST_READ_ONLY. An lsn
- * that was not given yet stands for the newest. */
+/* Waits until everything up to lsn, which was given, is durable. What was not
+ * when the log failed never will be: PERSIST_READ_ONLY, for ever. */
 persist_status wal_wait(wal *, persist_lsn lsn, persist_error *);
 
 /* Ends writing for good, because a sync failed. */

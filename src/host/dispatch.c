@@ -100,12 +100,12 @@ static persist_status run(op_call *call, sx_value args)
         status = host_store(h, &call->store, &call->error);
     if (status != PERSIST_OK)
         return status;
-    status = call->row->run(call);
+    status = host_serve(call);
     if (status != PERSIST_LIMIT)
         return status;
     /* Nothing has changed yet; the request is a root of the machine. */
     sx_collect(h->machine, NULL, 0);
-    return call->row->run(call);
+    return host_serve(call);
 }
 
 void host_dispatch(host *h, const op_row *row, sx_value args)

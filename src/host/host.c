@@ -8,8 +8,14 @@
 #include "base/status.h"
 #include "base/utf8.h"
 #include "os/os.h"
+#include "store/store.h"
 
 enum { OP_SHOWN_MAX = 200 }; /* bytes of an unknown op in its error */
+
+persist_status host_check(const host_options *options, persist_error *error)
+{
+    return store_disk_check(&options->store, error);
+}
 
 host *host_open(const host_options *options)
 {
@@ -53,11 +59,12 @@ persist_status host_store(host *h, persist_store **out, persist_error *error)
             options.cache_size = HOST_CACHE_SIZE;
         options.equal = host_equal_texts;
         options.equal_context = h;
-        persist_status status = persist_open(&options, &h->store, error);
+        persist_store *opened;
+        persist_status status = persist_open(&options, &opened, error);
         if (status != PERSIST_OK)
             return status;
+        h->store = opened;
     }
-    CHECK(h->store != NULL);
     *out = h->store;
     return PERSIST_OK;
 }
@@ -115,9 +122,11 @@ host_state host_run(host *h, uint64_t steps)
     for (;;) {
         switch (sx_run(h->machine, steps)) {
         case SX_SUSPENDED:
-            if (answer(h))
+            if (!answer(h))
+                return h->state = HOST_BRIDGE;
+            if (steps == 0 || SEEDED_BUG(DEAF_WITH_OPS))
                 break;
-            return h->state = HOST_BRIDGE;
+            return HOST_RUNNING;
         case SX_DONE:
             return h->state = HOST_DONE;
         case SX_FAILED:
@@ -159,22 +168,54 @@ void host_refuse(host *h, const persist_error *error)
     h->state = HOST_RUNNING;
 }
 
-persist_lsn host_latest(const host *h)
+persist_lsn host_rests(const host *h)
 {
-    return h->store == NULL ? 0 : persist_latest(h->store);
+    if (SEEDED_BUG(REST_ON_LATEST))
+        return h->store == NULL ? 0 : persist_latest(h->store);
+    return h->rests;
+}
+
+void host_forget(host *h)
+{
+    h->rests = 0;
+}
+
+/* Only ops commit, so what one sees was visible before it; after a failed sync
+ * that is what is durable. What it makes has a number that was not given
+ * before, whatever has become of it. */
+persist_status host_serve(op_call *call)
+{
+    host *h = call->host;
+    persist_lsn rests = persist_latest(call->store);
+    persist_lsn given = store_given(call->store);
+    CHECK(rests <= given);
+    persist_status status = call->row->run(call);
+    if (store_given(call->store) > given)
+        rests = store_given(call->store);
+    if (rests > h->rests)
+        h->rests = rests;
+    if (rests > h->highest)
+        h->highest = rests;
+    return status;
 }
 
 persist_lsn host_durable(const host *h)
 {
-    return h->store == NULL ? 0 : persist_durable(h->store);
+    persist_store *store = h->store;
+    return store == NULL ? 0 : persist_durable(store);
 }
 
 persist_status host_sync(host *h, persist_lsn lsn, persist_error *error)
 {
-    CHECK(h->store != NULL || lsn == 0);
-    if (h->store == NULL)
-        return PERSIST_OK;
-    return persist_wait_durable(h->store, lsn, error);
+    persist_store *store = h->store;
+    CHECK(store != NULL || lsn == 0);
+    return store == NULL ? PERSIST_OK : persist_wait_durable(store, lsn, error);
+}
+
+persist_status host_settle(host *h, persist_error *error)
+{
+    persist_lsn highest = h->highest;
+    return host_sync(h, highest, error);
 }
 
 sx *host_machine(host *h)

@@ -4,8 +4,8 @@
  * host_load a text, host_run it until it is done, failed, or (with
  * HOST_UNKNOWN_BRIDGE) asks for an op that somebody outside must answer. Every
  * op that the store owns is answered inside host_run. Answers may rest on
- * commits that are not durable yet: before anything leaves the process, call
- * host_sync. */
+ * commits that are not durable yet: before anything leaves the process,
+ * host_sync what host_rests says. */
 #ifndef HOST_HOST_H
 #define HOST_HOST_H
 
@@ -36,11 +36,15 @@ typedef struct host_options {
 
 typedef enum host_state {
     HOST_IDLE,    /* nothing is loaded */
-    HOST_RUNNING, /* the step bound was reached: call host_run again */
+    HOST_RUNNING, /* the bound was reached: call host_run again */
     HOST_DONE,    /* host_value is the value of the last form */
     HOST_FAILED,  /* host_value is what was raised */
     HOST_BRIDGE,  /* host_value is the request {:op :args}; host_answer it */
 } host_state;
+
+/* Tells what is wrong with options, before the first op would: the store opens
+ * late. PERSIST_BAD_REQUEST. */
+persist_status host_check(const host_options *, persist_error *);
 
 /* Makes a host; strings in options must live as long as it does. The machine's
  * hash is seeded with random bits if options have no seed. Returns NULL when
@@ -54,7 +58,8 @@ persist_status host_close(host *, persist_error *);
 /* Loads a text; what was loaded or waiting before is dropped. */
 void host_load(host *, slice text);
 
-/* Runs at most steps machine steps (0: no bound). */
+/* Runs to the end, or where steps is not 0 no more than so many machine steps
+ * and one op. */
 host_state host_run(host *, uint64_t steps);
 
 /* See host_state; valid until the next host_run. */
@@ -66,12 +71,22 @@ void host_answer(host *, sx_value);
 /* Raises an error in place of the value that a HOST_BRIDGE waits for. */
 void host_refuse(host *, const persist_error *);
 
-/* Returns the commit that everything said so far may rest on; 0: none. */
-persist_lsn host_latest(const host *);
+/* Returns the newest commit that an op, since host_forget, made or saw (by
+ * reading it, or by being refused for it): what the machine holds may rest on
+ * it. 0: none. A failed sync does not change it. */
+persist_lsn host_rests(const host *);
+
+/* What rests on lost commits has been told to be lost: the next evaluation
+ * rests on what it makes and sees itself. */
+void host_forget(host *);
 
 /* Makes every commit up to lsn durable. After an error nothing that rests on
  * commits after host_durable may be shown. */
 persist_status host_sync(host *, persist_lsn lsn, persist_error *);
+
+/* Makes everything that any op made or saw durable; PERSIST_READ_ONLY if some
+ * of it is lost. From any thread, until host_close is called. */
+persist_status host_settle(host *, persist_error *);
 
 /* Returns the commit up to which everything is durable; 0: none. */
 persist_lsn host_durable(const host *);

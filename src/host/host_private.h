@@ -3,15 +3,23 @@
 #ifndef HOST_HOST_PRIVATE_H
 #define HOST_HOST_PRIVATE_H
 
+#include <stdatomic.h>
+
 #include "host/ops.h"
 
 struct host {
     host_options options;
     sx *machine;
-    persist_store *store; /* NULL until the first op */
+    _Atomic(persist_store *) store; /* NULL until the first op */
     host_state state;
-    sx_out text;    /* printed values of the op at work */
-    bool no_memory; /* host_equal_texts ran out of memory */
+    persist_lsn rests;           /* see host_rests */
+    _Atomic persist_lsn highest; /* that any op ever made or saw */
+    sx_out text;                 /* printed values of the op at work */
+    bool no_memory;              /* host_equal_texts ran out of memory */
 };
+
+/* Runs the handler of a call, and notes what its answer, or its refusal, rests
+ * on. */
+persist_status host_serve(op_call *);
 
 #endif

@@ -136,6 +136,9 @@ persist_status os_failed(persist_error *error, int code, const char *what,
     if (code == -ENOSPC || code == -EDQUOT) {
         status = PERSIST_NO_SPACE;
         hint = "free some space; writing goes on by itself";
+    } else if (code == -EFBIG) {
+        status = PERSIST_NO_SPACE;
+        hint = "raise the limit on file sizes (ulimit -f) and start again";
     } else if (code == -ENOMEM) {
         status = PERSIST_LIMIT;
         hint = "free some memory and try again";

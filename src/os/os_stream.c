@@ -1,76 +1,169 @@
 /* SPDX-License-Identifier: MIT */
-/* Standard streams, the signal to end, whole files, the environment. */
+/* Standard streams, the end, whole files, the environment.
+ *
+ * The signals to end stay blocked and pending, for ever: whoever waits looks
+ * at a descriptor that is readable as long as one is, so that none can slip in
+ * between a look and a wait. */
 #include "os/os_stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/seeded_bug.h"
 #include "base/visible.h"
 
 enum {
     SLURP_STEP_SIZE = 64 * 1024,
     WRITE_PART_SIZE = 4096, /* PIPE_BUF on Linux */
-    STOP_GRACE_S = 1,
+    WRITE_GRACE_MS = 25,    /* of all writes at the end */
 };
 
-static volatile sig_atomic_t stopped;
-static sigset_t outside_mask; /* the mask while waiting for input */
+static int signals = -1;       /* readable when one to end has come */
+static _Atomic int64_t end_ms; /* when the end was seen; 0: not yet */
 
-static void on_stop(int signal_number)
+/* ---- beginning -------------------------------------------------------- */
+
+/* Standard output opens for reading, so that writing is an error. */
+static void fill(int stream)
 {
-    (void)signal_number;
-    stopped = 1;
+    if (fcntl(stream, F_GETFD) >= 0)
+        return;
+    int mode = stream == OS_STDERR ? O_WRONLY : O_RDONLY;
+    int got = open("/dev/null", mode);
+    if (got < 0)
+        got = open("/", O_RDONLY);
+    CHECK(got == stream);
 }
 
-/* The signals are blocked except while ppoll waits, so that none can slip in
- * between a test of the flag and a read that blocks. */
 void os_stream_begin(void)
 {
-    struct sigaction stop = {.sa_handler = on_stop};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
+    for (int stream = OS_STDIN; stream <= OS_STDERR; stream++)
+        fill(stream);
+    int bad = sigaction(SIGPIPE, &ignore, NULL);
+    bad |= sigaction(SIGXFSZ, &ignore, NULL);
+    CHECK(bad == 0);
+}
+
+int os_stream_catch(void)
+{
+    struct sigaction hangup;
     sigset_t set;
+    CHECK(signals < 0);
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
-    int bad = sigprocmask(SIG_BLOCK, &set, &outside_mask);
-    bad |= sigaction(SIGTERM, &stop, NULL);
-    bad |= sigaction(SIGINT, &stop, NULL);
-    bad |= sigaction(SIGPIPE, &ignore, NULL);
-    CHECK(bad == 0);
-    sigdelset(&outside_mask, SIGTERM);
-    sigdelset(&outside_mask, SIGINT);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(&set, SIGHUP);
+    int code = pthread_sigmask(SIG_BLOCK, &set, NULL);
+    CHECK(code == 0);
+    signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return signals < 0 ? -errno : 0;
+}
+
+/* ---- the end ---------------------------------------------------------- */
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Waits for events of a stream (-1: none), or for the end. Returns what poll
+ * returns of the stream alone, or -EINTR when the end came and the stream is
+ * not ready. */
+static int wait_for(int stream, short events, int timeout_ms)
+{
+    enum { STREAM, SIGNALS, OUTPUT, COUNT };
+    struct pollfd fds[COUNT] = {
+        [STREAM] = {.fd = stream, .events = events},
+        [SIGNALS] = {.fd = signals, .events = POLLIN},
+        [OUTPUT] = {.fd = signals < 0 ? -1 : OS_STDOUT},
+    };
+    if (SEEDED_BUG(DEAF_TO_OUTPUT))
+        fds[OUTPUT].fd = -1;
+    int n = poll(fds, COUNT, timeout_ms);
+    if (n < 0)
+        return -errno;
+    if (fds[SIGNALS].revents != 0 || fds[OUTPUT].revents != 0) {
+        int64_t unseen = 0;
+        atomic_compare_exchange_strong(&end_ms, &unseen, now_ms());
+        if (fds[STREAM].revents == 0 || events == POLLIN)
+            return -EINTR;
+    }
+    return fds[STREAM].revents != 0;
 }
 
 bool os_stream_stopped(void)
 {
-    sigset_t pending;
-    if (stopped)
-        return true;
-    sigemptyset(&pending);
-    sigpending(&pending);
-    return sigismember(&pending, SIGTERM) == 1 ||
-           sigismember(&pending, SIGINT) == 1;
+    if (signals >= 0 && atomic_load(&end_ms) == 0)
+        (void)wait_for(-1, 0, 0);
+    return atomic_load(&end_ms) != 0;
 }
+
+static struct {
+    pthread_mutex_t lock;
+    int (*end)(void *); /* NULL: the program ends by itself, with: */
+    int code;
+    void *context;
+    int grace_ms;
+} watcher = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* The lock is never given back: the process ends here. */
+static void *watch(void *unused)
+{
+    (void)unused;
+    while (atomic_load(&end_ms) == 0)
+        (void)wait_for(-1, 0, -1);
+    (void)poll(NULL, 0, watcher.grace_ms);
+    pthread_mutex_lock(&watcher.lock);
+    _exit(watcher.end == NULL ? watcher.code : watcher.end(watcher.context));
+}
+
+int os_stream_watch(int grace_ms, int (*end)(void *), void *context)
+{
+    pthread_t thread;
+    sigset_t all, before;
+    CHECK(signals >= 0 && end != NULL && watcher.end == NULL);
+    watcher.end = end;
+    watcher.context = context;
+    watcher.grace_ms = grace_ms;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int code = pthread_create(&thread, NULL, watch, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (code == 0)
+        code = pthread_detach(thread);
+    return -code;
+}
+
+void os_stream_leave(int code)
+{
+    pthread_mutex_lock(&watcher.lock);
+    watcher.end = NULL;
+    watcher.code = code;
+    pthread_mutex_unlock(&watcher.lock);
+}
+
+/* ---- reading and writing ---------------------------------------------- */
 
 int os_stream_wait(int stream, int timeout_ms)
 {
-    struct pollfd one = {.fd = stream, .events = POLLIN};
-    struct timespec limit = {.tv_sec = timeout_ms / 1000,
-                             .tv_nsec = (timeout_ms % 1000) * 1000000L};
     for (;;) {
-        if (stopped)
-            return -EINTR;
-        int n = ppoll(&one, 1, timeout_ms < 0 ? NULL : &limit, &outside_mask);
-        if (n >= 0)
+        int n = wait_for(stream, POLLIN, timeout_ms);
+        if (n != -EINTR || atomic_load(&end_ms) != 0)
             return n;
-        if (errno != EINTR)
-            return -errno;
     }
 }
 
@@ -88,25 +181,35 @@ ssize_t os_stream_read(int stream, void *buffer, size_t size)
     }
 }
 
-/* Once the signal to end has come, a reader who does not read gets a moment of
- * grace only. */
+/* How long a write may still wait; -1: for ever. */
+static int patience_ms(int stream)
+{
+    int64_t seen = atomic_load(&end_ms);
+    if (seen == 0)
+        return -1;
+    int64_t left = seen + WRITE_GRACE_MS - now_ms();
+    return stream == OS_STDERR || left < 0 ? 0 : (int)left;
+}
+
 static int wait_writable(int stream)
 {
-    static const struct timespec grace = {.tv_sec = STOP_GRACE_S};
-    struct pollfd one = {.fd = stream, .events = POLLOUT};
     for (;;) {
-        int n = ppoll(&one, 1, stopped ? &grace : NULL, &outside_mask);
+        int patience = patience_ms(stream), n;
+        if (patience < 0) {
+            n = wait_for(stream, POLLOUT, -1);
+        } else {
+            struct pollfd one = {.fd = stream, .events = POLLOUT};
+            n = poll(&one, 1, patience);
+            if (n == 0)
+                return -EINTR;
+        }
         if (n > 0)
             return 0;
-        if (n == 0)
-            return -EINTR;
-        if (errno != EINTR)
-            return -errno;
     }
 }
 
 /* A pipe that polls writable takes this much without blocking, so that the
- * signal is seen between two writes. */
+ * end is seen between two writes. */
 int os_stream_write(int stream, const void *bytes, size_t size)
 {
     const char *at = bytes;
@@ -135,10 +238,19 @@ void os_stream_say(const char *line)
     buf_release(&text);
 }
 
+/* EBADF: it was closed when the program began; EIO: its terminal is gone. */
+bool os_stream_is_closed(int code)
+{
+    return code == -EPIPE || code == -ECONNRESET || code == -EBADF ||
+           code == -EIO || code == -EINTR;
+}
+
 bool os_stream_is_terminal(int stream)
 {
     return isatty(stream) == 1;
 }
+
+/* ---- files ------------------------------------------------------------ */
 
 static int slurp(int fd, size_t size_max, buf *out)
 {
@@ -146,21 +258,19 @@ static int slurp(int fd, size_t size_max, buf *out)
     for (;;) {
         if (!buf_reserve(out, SLURP_STEP_SIZE))
             return -ENOMEM;
-        ssize_t n = read(fd, out->data + out->size, SLURP_STEP_SIZE);
-        if (n == 0)
-            return 0;
-        if (n > 0)
-            out->size += (size_t)n;
-        else if (errno != EINTR)
-            return -errno;
+        ssize_t n = os_stream_read(fd, out->data + out->size, SLURP_STEP_SIZE);
+        if (n <= 0)
+            return (int)n;
+        out->size += (size_t)n;
         if (out->size - start > size_max)
             return -EFBIG;
     }
 }
 
+/* Opening a pipe does not wait for one who writes to it: reading does. */
 int os_file_slurp(const char *path, size_t size_max, buf *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return -errno;
     int result = slurp(fd, size_max, out);

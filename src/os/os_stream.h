@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What a program does with its own process: standard streams, the signal to
- * end, whole text files, the environment. Kept apart from os.h because the
- * engine needs none of it. */
+/* What a program does with its own process: standard streams, the end, whole
+ * text files, the environment. Kept apart from os.h because the engine needs
+ * none of it.
+ *
+ * *The end* is a signal to end or a standard output that nobody reads any
+ * more. Who has called os_stream_catch is told of it by every wait here. */
 #ifndef OS_OS_STREAM_H
 #define OS_OS_STREAM_H
 
@@ -13,24 +16,42 @@
 
 enum { OS_STDIN = 0, OS_STDOUT = 1, OS_STDERR = 2 };
 
-/* Catches SIGTERM and SIGINT (see os_stream_stopped) and ignores SIGPIPE, so
- * that a closed standard output is an error of the write. */
+/* The first call of a program. A standard stream that is closed gets a place
+ * that nothing comes from and nothing goes to, so that no file ever gets its
+ * number. A closed standard output and a limit on file sizes (SIGPIPE,
+ * SIGXFSZ) become errors of the write. */
 void os_stream_begin(void);
 
-/* Tells whether a signal to end has come since os_stream_begin. */
+/* From now on SIGTERM, SIGINT and, unless the program was started to ignore
+ * it, SIGHUP mean the end. Before any thread is started. Returns 0 or a
+ * negative errno. */
+int os_stream_catch(void);
+
+/* Starts a thread that, when the end has come, gives the program grace_ms to
+ * end by itself; then it calls `end` and ends the process with what that
+ * returns, whatever the other threads are in the middle of. Returns 0 or a
+ * negative errno. */
+int os_stream_watch(int grace_ms, int (*end)(void *), void *context);
+
+/* `end` is called no more: code is what it would return. When it is being
+ * called this does not return. */
+void os_stream_leave(int code);
+
+/* Tells whether the end has come since os_stream_catch. */
 bool os_stream_stopped(void);
 
 /* Waits until the stream can be read without blocking, for timeout_ms at
  * most (-1: for ever). Returns 1 if it can (or is at its end), 0 if the time
- * is up, -EINTR if a signal to end came first. */
+ * is up, -EINTR if the end came first. */
 int os_stream_wait(int stream, int timeout_ms);
 
 /* Reads what is there, at most size bytes; 0 at the end of the input.
- * Returns a count or a negative errno, -EINTR after a signal to end. */
+ * Returns a count or a negative errno, -EINTR at the end. */
 ssize_t os_stream_read(int stream, void *buffer, size_t size);
 
-/* Writes all bytes. Returns 0 or a negative errno; -EINTR if a signal to end
- * has come and nobody reads. */
+/* Writes all bytes. Returns 0 or a negative errno. When the end has come, all
+ * writes together wait for a moment only, and those to standard error not at
+ * all: -EINTR. */
 int os_stream_write(int stream, const void *bytes, size_t size);
 
 /* Writes a line for people to standard error and adds the newline. Control
@@ -38,11 +59,16 @@ int os_stream_write(int stream, const void *bytes, size_t size);
  * line, and no terminal obeys it. */
 void os_stream_say(const char *line);
 
+/* Tells whether a negative errno of os_stream_write means that nobody reads
+ * the stream, or that the end has come; else the write failed. */
+bool os_stream_is_closed(int code);
+
 /* Tells whether a stream is a terminal. */
 bool os_stream_is_terminal(int stream);
 
-/* Appends a whole file to buf, refusing with -EFBIG when it is larger than
- * size_max. Returns 0 or a negative errno. */
+/* Appends a whole file, or what comes from a pipe until it ends, to buf,
+ * refusing with -EFBIG when it is larger than size_max. Returns 0 or a
+ * negative errno, -EINTR at the end. */
 int os_file_slurp(const char *path, size_t size_max, buf *out);
 
 /* Returns an environment variable, NULL if it is not set. */

@@ -5,60 +5,83 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/seeded_bug.h"
 #include "base/status.h"
+#include "os/os.h"
 #include "os/os_stream.h"
 #include "server/session.h"
 #include "server/source.h"
 
 enum {
-    STEPS_AT_ONCE = 1 << 16, /* a few milliseconds between looks around */
+    /* Between two looks around: so many times a number of steps, or one op;
+     * less where that takes longer. A step may be long: few while a reply
+     * waits. */
+    STEPS_AT_ONCE = 1024,
+    STEPS_WAITED_FOR = 32,
+    TIMES_MAX = 64,
+    LOOK_MS_MAX = 5,
     BACKLOG_SIZE_MAX = 64 << 20,
 };
 
 /* ---- replies ---------------------------------------------------------- */
 
-static void reply_status(session *s, int64_t epoch, const persist_error *error)
+static void reply_status(session *s, int64_t epoch, const persist_error *error,
+                         persist_lsn needs)
 {
     char text[PERSIST_MESSAGE_MAX + 32];
     int n = snprintf(text, sizeof text, "%s: %s",
                      persist_status_code(error->status), error->message);
     CHECK(n > 0 && (size_t)n < sizeof text);
-    replies_error(&s->replies, epoch, slice_of(text, (size_t)n));
+    replies_error(&s->replies, epoch, slice_of(text, (size_t)n), needs);
 }
 
+/* What is wrong with the command itself rests on nothing stored. */
 static void bad_command(session *s, persist_status status, const char *message)
 {
     persist_error error;
     status_set(&error, status, "%s", message);
-    reply_status(s, s->epoch, &error);
+    reply_status(s, s->epoch, &error, 0);
+}
+
+/* What anything that the machine says now rests on. */
+static persist_lsn rests(const session *s)
+{
+    return host_rests(s->host);
+}
+
+void session_print(session *s, slice text)
+{
+    replies_print(&s->replies, text, rests(s));
 }
 
 static void reply_done(session *s)
 {
     persist_error error;
+    persist_lsn needs = rests(s);
     if (s->loading) {
-        replies_ok(&s->replies, s->runs_in);
+        replies_ok(&s->replies, s->runs_in, needs);
         return;
     }
     s->text.size = 0;
     if (sx_print(host_machine(s->host), host_value(s->host), 0, &s->text,
                  &error) == PERSIST_OK)
         replies_value(&s->replies, s->runs_in,
-                      slice_of(s->text.data, s->text.size));
+                      slice_of(s->text.data, s->text.size), needs);
     else
-        reply_status(s, s->runs_in, &error);
+        reply_status(s, s->runs_in, &error, needs);
 }
 
 static void reply_failed(session *s)
 {
     persist_error error;
+    persist_lsn needs = rests(s);
     s->text.size = 0;
     if (sx_print_failure(host_machine(s->host), host_value(s->host), &s->text,
                          &error) == PERSIST_OK)
         replies_error(&s->replies, s->runs_in,
-                      slice_of(s->text.data, s->text.size));
+                      slice_of(s->text.data, s->text.size), needs);
     else
-        reply_status(s, s->runs_in, &error);
+        reply_status(s, s->runs_in, &error, needs);
 }
 
 /* ---- the bridge ------------------------------------------------------- */
@@ -103,7 +126,8 @@ static void ask_outside(session *s)
     persist_error error;
     persist_status status = print_request(s, &error);
     if (status == PERSIST_OK)
-        status = replies_send_line(&s->replies, buf_slice(&s->line), &error);
+        status = replies_send_line(&s->replies, buf_slice(&s->line), rests(s),
+                                   &error);
     if (status != PERSIST_OK) {
         host_refuse(s->host, &error);
         return;
@@ -114,16 +138,37 @@ static void ask_outside(session *s)
 
 /* ---- running ---------------------------------------------------------- */
 
-/* Runs the loaded text as far as it goes. Replies that wait leave while a long
- * evaluation runs; a signal to end leaves it where it is. */
+static uint64_t now_ms(void)
+{
+    return os_posix()->clock_ms(os_posix());
+}
+
+/* Replies that wait leave while a long evaluation runs; false when the end has
+ * come. */
+static bool look_around(session *s)
+{
+    if (os_stream_stopped())
+        return false;
+    bool due = replies_due(&s->replies) && !SEEDED_BUG(HOLD_REPLIES);
+    return due ? replies_flush(&s->replies) : !s->replies.closed;
+}
+
+/* Runs the loaded text as far as it goes; at the end it is left where it is. */
 static void run(session *s)
 {
+    uint64_t looked_ms = now_ms();
     CHECK(!s->bridging);
-    for (;;) {
-        switch (host_run(s->host, STEPS_AT_ONCE)) {
+    for (int times = 1;; times++) {
+        bool waited_for = replies_waiting(&s->replies);
+        switch (
+            host_run(s->host, waited_for ? STEPS_WAITED_FOR : STEPS_AT_ONCE)) {
         case HOST_RUNNING:
-            if (os_stream_stopped() || !replies_flush(&s->replies))
+            if (times < TIMES_MAX && now_ms() - looked_ms < LOOK_MS_MAX)
+                break;
+            if (!look_around(s))
                 return;
+            looked_ms = now_ms();
+            times = 0;
             break;
         case HOST_BRIDGE:
             ask_outside(s);
@@ -146,6 +191,8 @@ static void start(session *s, bool loading)
     CHECK(!s->bridging && !s->source.failed);
     s->loading = loading;
     s->runs_in = s->epoch;
+    if (s->replies.failed)
+        host_forget(s->host);
     host_load(s->host, buf_slice(&s->source));
     run(s);
 }
@@ -160,7 +207,7 @@ static void do_epoch(session *s, sx_value command)
 static void do_ping(session *s, sx_value command)
 {
     (void)command;
-    replies_free_ok(&s->replies, s->epoch);
+    replies_ok(&s->replies, s->epoch, 0);
 }
 
 static void do_eval(session *s, sx_value command)
@@ -186,6 +233,8 @@ static void do_load(session *s, sx_value command)
     snprintf(path, sizeof path, "%.*s", (int)given.size,
              (const char *)given.data);
     buf_clear(&s->source);
+    /* What comes from a pipe may come late: nobody waits for it. */
+    (void)replies_flush(&s->replies);
     int result = source_read(path, sx_heap_max(host_machine(s->host)),
                              &s->source, failed);
     if (result == 0) {
@@ -196,7 +245,7 @@ static void do_load(session *s, sx_value command)
                "cannot load %s: %s; the path is relative to the directory "
                "that the server was started in",
                failed, strerror(-result));
-    reply_status(s, s->epoch, &error);
+    reply_status(s, s->epoch, &error, 0);
 }
 
 static void do_stray_response(session *s, sx_value command)
@@ -320,5 +369,5 @@ void session_line(session *s, slice text)
     else if (status == PERSIST_OK)
         run_command(s, line);
     else
-        reply_status(s, s->epoch, &error);
+        reply_status(s, s->epoch, &error, 0);
 }

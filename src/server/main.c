@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "os/os_stream.h"
 #include "server/session.h"
@@ -51,6 +52,10 @@ static const char help[] =
     "A reply leaves when everything it rests on is on disk. To end: close\n"
     "the input (control-D) or send SIGTERM; nothing accepted is lost.\n";
 
+/* What is left of the 100 ms within which the end ends the server is for the
+ * sync of what was accepted. */
+enum { END_MS = 40 };
+
 static int usage_error(const char *what, const char *value)
 {
     char text[256];
@@ -58,6 +63,21 @@ static int usage_error(const char *what, const char *value)
              what, value);
     os_stream_say(text);
     return 2;
+}
+
+static int cannot(const char *what, int code)
+{
+    char text[256];
+    snprintf(text, sizeof text, "sx_server: cannot %s: %s", what,
+             strerror(-code));
+    os_stream_say(text);
+    return 1;
+}
+
+static int show(const char *text)
+{
+    int code = os_stream_write(OS_STDOUT, text, strlen(text));
+    return code == 0 ? 0 : cannot("write to standard output", code);
 }
 
 CHECK_STATIC(HOST_UNKNOWN_ERROR == 0 && HOST_UNKNOWN_NIL == 1 &&
@@ -95,12 +115,6 @@ static bool parse_size(const char *text, size_t *out)
         return false;
     *out = value << shift;
     return true;
-}
-
-static void print_to_stderr(void *context, slice text)
-{
-    (void)context;
-    (void)os_stream_write(OS_STDERR, text.data, text.size);
 }
 
 /* The options that are sizes; false if c is none of them, or no size. */
@@ -168,9 +182,7 @@ static int parse_options(int argc, char **argv, host_options *options)
         } else if (c == 'z') {
             options->store.compress = true;
         } else if (c == 'h' || c == 'v') {
-            const char *text =
-                c == 'h' ? help : "sx_server " PERSIST_VERSION "\n";
-            return os_stream_write(OS_STDOUT, text, strlen(text)) == 0 ? 0 : 1;
+            return show(c == 'h' ? help : "sx_server " PERSIST_VERSION "\n");
         } else if (c == '?') {
             return usage_error("unknown or incomplete option ",
                                argv[optind - 1]);
@@ -183,41 +195,80 @@ static int parse_options(int argc, char **argv, host_options *options)
     return -1;
 }
 
-static int serve(const host_options *options)
+static int not_durable(const persist_error *error)
 {
-    persist_error error = {.message = "out of memory"}, closing;
-    session s = {.host = host_open(options)};
-    if (s.host == NULL) {
-        os_stream_say("sx_server: out of memory; free some and try again");
-        return 1;
-    }
-    persist_status status = session_serve(&s, &error);
-    if (host_close(s.host, &closing) != PERSIST_OK && status == PERSIST_OK) {
-        status = closing.status;
-        error = closing;
-    }
-    session_release(&s);
-    if (status == PERSIST_OK)
-        return 0;
     char text[PERSIST_MESSAGE_MAX + 64];
     snprintf(text, sizeof text,
-             "sx_server: not all could be made durable: "
-             "%s: %s",
-             persist_status_code(status), error.message);
+             "sx_server: not all could be made durable: %s: %s",
+             persist_status_code(error->status), error->message);
     os_stream_say(text);
     return 1;
 }
 
+/* The end has come, and the session is too long about it. */
+static int end_now(void *s)
+{
+    persist_error error;
+    if (SEEDED_BUG(END_EARLY))
+        return 0;
+    persist_status status = host_settle(((session *)s)->host, &error);
+    return status == PERSIST_OK ? 0 : not_durable(&error);
+}
+
+static void print(void *s, slice text)
+{
+    session_print(s, text);
+}
+
+/* A standard output that is closed is the end that a client chose. */
+static int serve_session(session *s)
+{
+    persist_error error, closing;
+    int written = 0, code = 0;
+    persist_status status = session_serve(s, &error);
+    if (s->replies.closed && !os_stream_is_closed(s->replies.why))
+        written = s->replies.why;
+    if (status != PERSIST_OK)
+        code = not_durable(&error);
+    else if (written != 0)
+        code = cannot("write to standard output", written);
+    os_stream_leave(code);
+    if (host_close(s->host, &closing) != PERSIST_OK && code == 0)
+        code = not_durable(&closing);
+    return code;
+}
+
+static int serve(host_options *options)
+{
+    session s = {0};
+    persist_error error;
+    if (host_check(options, &error) != PERSIST_OK)
+        return usage_error("", error.message);
+    int code = os_stream_catch();
+    if (code != 0)
+        return cannot("catch signals", code);
+    options->machine.write = print;
+    options->machine.write_context = &s;
+    s.host = host_open(options);
+    if (s.host == NULL) {
+        os_stream_say("sx_server: out of memory; free some and try again, or "
+                      "raise --heap-max");
+        return 1;
+    }
+    if (!SEEDED_BUG(END_LATE))
+        code = os_stream_watch(END_MS, end_now, &s);
+    code = code == 0 ? serve_session(&s) : cannot("start a thread", code);
+    session_release(&s);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
+    os_stream_begin();
     const char *place = os_env("SX_PERSIST_DIR");
     host_options options = {
         .store.path = place != NULL && *place != '\0' ? place : "persist-data",
-        .machine.write = print_to_stderr,
     };
     int code = parse_options(argc, argv, &options);
-    if (code >= 0)
-        return code;
-    os_stream_begin();
-    return serve(&options);
+    return code >= 0 ? code : serve(&options);
 }

@@ -1,22 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* Replies that wait for their sync. */
+/* What leaves the server, and waits for its sync. */
 #include "server/replies.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/check.h"
 #include "base/seeded_bug.h"
 #include "base/status.h"
+#include "os/os.h"
 #include "os/os_stream.h"
 
-/* Enough to share a sync among, and little enough to keep no one waiting. */
-enum { FULL_COUNT = 4096, FULL_SIZE = 1 << 20 };
+enum {
+    /* Enough to share a sync among, and little enough to keep no one
+     * waiting. */
+    FULL_COUNT = 4096,
+    FULL_SIZE = 1 << 20,
+    WAIT_MS_MAX = 50,
+};
 
 typedef struct reply_mark {
     persist_lsn needs; /* durable before it leaves; 0: nothing */
     int64_t epoch;
     size_t end; /* offset of its end in the text */
+    int stream; /* where it goes */
 } reply_mark;
 
 void replies_release(replies *r)
@@ -25,18 +33,40 @@ void replies_release(replies *r)
     buf_release(&r->marks);
 }
 
-static void add_mark(replies *r, int64_t epoch, persist_lsn needs)
+/* ---- the queue -------------------------------------------------------- */
+
+static reply_mark *marks_of(const replies *r, size_t *count)
 {
     CHECK(r->marks.size % sizeof(reply_mark) == 0);
-    reply_mark mark = {needs, epoch, r->text.size};
-    if (needs <= r->lost)
-        mark.needs = 0;
+    *count = r->marks.size / sizeof(reply_mark);
+    return (reply_mark *)(void *)r->marks.data;
+}
+
+static uint64_t now_ms(void)
+{
+    return os_posix()->clock_ms(os_posix());
+}
+
+static void add_mark(replies *r, int stream, int64_t epoch, persist_lsn needs)
+{
+    reply_mark mark = {needs, epoch, r->text.size, stream};
+    if (r->marks.size == 0)
+        r->since_ms = now_ms();
     buf_put(&r->marks, &mark, sizeof mark);
 }
 
-static void put_ok(replies *r, int64_t epoch)
+void replies_ok(replies *r, int64_t epoch, persist_lsn needs)
 {
     buf_printf(&r->text, "(ok %" PRId64 ")\n", epoch);
+    add_mark(r, OS_STDOUT, epoch, needs);
+}
+
+void replies_value(replies *r, int64_t epoch, slice printed, persist_lsn needs)
+{
+    buf_printf(&r->text, "(ok-len %" PRId64 " %zu)\n", epoch, printed.size);
+    buf_put_slice(&r->text, printed);
+    buf_put_byte(&r->text, '\n');
+    add_mark(r, OS_STDOUT, epoch, needs);
 }
 
 static void put_error(buf *text, int64_t epoch, slice message)
@@ -55,30 +85,10 @@ static void put_error(buf *text, int64_t epoch, slice message)
     buf_put_str(text, "\")\n");
 }
 
-void replies_ok(replies *r, int64_t epoch)
-{
-    put_ok(r, epoch);
-    add_mark(r, epoch, host_latest(r->host));
-}
-
-void replies_free_ok(replies *r, int64_t epoch)
-{
-    put_ok(r, epoch);
-    add_mark(r, epoch, 0);
-}
-
-void replies_value(replies *r, int64_t epoch, slice printed)
-{
-    buf_printf(&r->text, "(ok-len %" PRId64 " %zu)\n", epoch, printed.size);
-    buf_put_slice(&r->text, printed);
-    buf_put_byte(&r->text, '\n');
-    add_mark(r, epoch, host_latest(r->host));
-}
-
-void replies_error(replies *r, int64_t epoch, slice message)
+void replies_error(replies *r, int64_t epoch, slice message, persist_lsn needs)
 {
     put_error(&r->text, epoch, message);
-    add_mark(r, epoch, SEEDED_BUG(REFUSAL_EARLY) ? 0 : host_latest(r->host));
+    add_mark(r, OS_STDOUT, epoch, SEEDED_BUG(REFUSAL_EARLY) ? 0 : needs);
 }
 
 bool replies_waiting(const replies *r)
@@ -86,45 +96,99 @@ bool replies_waiting(const replies *r)
     return r->marks.size > 0;
 }
 
-bool replies_full(const replies *r)
+bool replies_due(const replies *r)
 {
+    if (r->marks.size == 0)
+        return false;
     return r->marks.size >= FULL_COUNT * sizeof(reply_mark) ||
-           r->text.size >= FULL_SIZE;
+           r->text.size >= FULL_SIZE || now_ms() - r->since_ms >= WAIT_MS_MAX;
 }
 
-static bool send(replies *r, slice bytes)
+/* Prints come in many small pieces: those that follow each other are one. */
+static void queue_print(replies *r, slice text, persist_lsn needs)
 {
-    if (!r->closed && os_stream_write(OS_STDOUT, bytes.data, bytes.size) != 0)
-        r->closed = true;
-    return !r->closed;
+    size_t count;
+    reply_mark *marks = marks_of(r, &count);
+    buf_put_slice(&r->text, text);
+    if (count == 0 || marks[count - 1].stream != OS_STDERR) {
+        add_mark(r, OS_STDERR, 0, needs);
+        return;
+    }
+    marks[count - 1].end = r->text.size;
+    if (needs > marks[count - 1].needs)
+        marks[count - 1].needs = needs;
 }
 
-/* After a failed sync: keeps the replies that rest on durable commits only and
- * turns the others into errors. */
-static void send_survivors(replies *r)
+void replies_print(replies *r, slice text, persist_lsn needs)
 {
-    const reply_mark *marks = (const reply_mark *)(void *)r->marks.data;
-    size_t count = r->marks.size / sizeof *marks, start = 0;
-    persist_lsn durable = host_durable(r->host);
+    bool free = r->marks.size == 0 && needs <= host_durable(r->host);
+    if (free || SEEDED_BUG(PRINT_EARLY)) {
+        (void)os_stream_write(OS_STDERR, text.data, text.size);
+        return;
+    }
+    queue_print(r, text, needs);
+    if (replies_due(r))
+        (void)replies_flush(r);
+}
+
+/* ---- sending ---------------------------------------------------------- */
+
+/* Nobody has to read what is printed. */
+static void send(replies *r, int stream, const void *bytes, size_t size)
+{
+    if (size == 0 || (stream == OS_STDOUT && r->closed))
+        return;
+    int code = os_stream_write(stream, bytes, size);
+    if (code == 0 || stream != OS_STDOUT)
+        return;
+    r->closed = true;
+    r->why = code;
+}
+
+/* Out of memory: no reply is better than a wrong one. */
+static void give_up(replies *r)
+{
+    r->closed = true;
+    r->why = -ENOMEM;
+}
+
+/* In place of a reply that needs what was lost. */
+static void send_lost(replies *r, int64_t epoch)
+{
     buf out = {0};
     char message[PERSIST_MESSAGE_MAX + 32];
     int size = snprintf(message, sizeof message, "%s: %s",
                         persist_status_code(r->last_error.status),
                         r->last_error.message);
     CHECK(size > 0 && (size_t)size < sizeof message);
-    for (size_t i = 0; i < count; i++) {
-        CHECK(start <= marks[i].end && marks[i].end <= r->text.size);
-        if (marks[i].needs <= durable || SEEDED_BUG(LOST_SAYS_OK))
-            buf_put(&out, r->text.data + start, marks[i].end - start);
-        else
-            put_error(&out, marks[i].epoch, slice_of(message, (size_t)size));
-        start = marks[i].end;
-    }
-    CHECK(start == r->text.size);
+    put_error(&out, epoch, slice_of(message, (size_t)size));
     if (out.failed)
-        r->closed = true; /* no reply is better than a wrong one */
-    (void)send(r, buf_slice(&out));
+        give_up(r);
+    send(r, OS_STDOUT, out.data, out.size);
     buf_release(&out);
+}
+
+/* Sends what needs nothing beyond an lsn, and tells of the rest. */
+static void send_queue(replies *r, persist_lsn durable)
+{
+    size_t count, from = 0, to = 0;
+    const reply_mark *marks = marks_of(r, &count);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(to <= marks[i].end && marks[i].end <= r->text.size);
+        bool lost = marks[i].needs > durable && !SEEDED_BUG(LOST_SAYS_OK);
+        if (lost || (i > 0 && marks[i].stream != marks[i - 1].stream)) {
+            if (i > 0)
+                send(r, marks[i - 1].stream, r->text.data + from, to - from);
+            from = to;
+        }
+        to = marks[i].end;
+        if (lost && marks[i].stream == OS_STDOUT)
+            send_lost(r, marks[i].epoch);
+        if (lost)
+            from = to;
+    }
+    CHECK(count > 0 && to == r->text.size);
+    send(r, marks[count - 1].stream, r->text.data + from, to - from);
 }
 
 static persist_status sync(replies *r, persist_lsn lsn)
@@ -132,14 +196,17 @@ static persist_status sync(replies *r, persist_lsn lsn)
     persist_status status = host_sync(r->host, lsn, &r->last_error);
     if (status != PERSIST_OK)
         r->failed = true;
+    if (status != PERSIST_OK && SEEDED_BUG(FLUSH_FORGETS_RUNNING))
+        host_forget(r->host);
     return status;
 }
 
 static persist_lsn needed(const replies *r)
 {
-    const reply_mark *marks = (const reply_mark *)(void *)r->marks.data;
+    size_t count;
+    const reply_mark *marks = marks_of(r, &count);
     persist_lsn needs = 0;
-    for (size_t i = 0; i < r->marks.size / sizeof *marks; i++)
+    for (size_t i = 0; i < count; i++)
         if (marks[i].needs > needs)
             needs = marks[i].needs;
     return needs;
@@ -147,38 +214,33 @@ static persist_lsn needed(const replies *r)
 
 bool replies_flush(replies *r)
 {
-    if (!replies_waiting(r))
+    bool failed = r->text.failed || r->marks.failed;
+    if (r->marks.size == 0 && !failed)
         return !r->closed;
-    if (r->text.failed || r->marks.failed) {
-        r->closed = true; /* out of memory for the replies themselves */
-    } else if (SEEDED_BUG(REPLY_EARLY)) {
-        (void)send(r, buf_slice(&r->text));
-        (void)sync(r, needed(r));
-    } else if (sync(r, needed(r)) == PERSIST_OK) {
-        (void)send(r, buf_slice(&r->text));
-    } else {
-        send_survivors(r);
-        r->lost = host_latest(r->host);
-    }
+    if (failed)
+        give_up(r);
+    else if (SEEDED_BUG(REPLY_EARLY))
+        send_queue(r, UINT64_MAX);
+    persist_status status = sync(r, needed(r));
+    if (!r->closed && !SEEDED_BUG(REPLY_EARLY))
+        send_queue(r,
+                   status == PERSIST_OK ? UINT64_MAX : host_durable(r->host));
     buf_clear(&r->text);
     buf_clear(&r->marks);
     return !r->closed;
 }
 
-persist_status replies_send_line(replies *r, slice line, persist_error *error)
+persist_status replies_send_line(replies *r, slice line, persist_lsn needs,
+                                 persist_error *error)
 {
     CHECK(line.size > 0 && ((const char *)line.data)[line.size - 1] == '\n');
     (void)replies_flush(r);
-    if (SEEDED_BUG(REQUEST_EARLY)) {
-        (void)send(r, line);
-        return PERSIST_OK;
-    }
-    persist_lsn latest = host_latest(r->host);
-    persist_status status = latest <= r->lost ? PERSIST_OK : sync(r, latest);
+    persist_status status =
+        SEEDED_BUG(REQUEST_EARLY) ? PERSIST_OK : sync(r, needs);
     if (status != PERSIST_OK) {
         *error = r->last_error;
         return status;
     }
-    (void)send(r, line);
+    send(r, OS_STDOUT, line.data, line.size);
     return PERSIST_OK;
 }

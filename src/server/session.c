@@ -2,11 +2,10 @@
 /* From bytes to lines: reading ahead, sharing syncs, ending well. */
 #include "server/session.h"
 
-#include <errno.h>
-
 #include "base/check.h"
 #include "base/status.h"
 #include "os/os_stream.h"
+#include "server/source.h"
 
 enum { READ_SIZE = 64 * 1024 };
 
@@ -49,7 +48,7 @@ static void refuse_long_line(session *s)
         "too-large: the line is longer than the machine's heap; raise "
         "--heap-max, or send less at once";
     if (!s->skipping)
-        replies_error(&s->replies, s->epoch, slice_str(text));
+        replies_error(&s->replies, s->epoch, slice_str(text), 0);
     s->skipping = true;
     consume(s, s->input.size);
 }
@@ -75,20 +74,28 @@ static bool going_on(const session *s)
 }
 
 /* The line is copied: handling it may change the input buffer's contents. */
+static void handle_line(session *s, size_t end)
+{
+    buf_clear(&s->line);
+    buf_put(&s->line, s->input.data + s->input_at, end - s->input_at);
+    consume(s, end + 1);
+    slice line = buf_slice(&s->line);
+    if (!s->begun)
+        line = source_without_mark(line);
+    s->begun = true;
+    if (!s->skipping)
+        session_line(s, line);
+    s->skipping = false;
+    take_backlog(s);
+    if (replies_due(&s->replies))
+        (void)replies_flush(&s->replies);
+}
+
 static void handle_lines(session *s)
 {
     size_t end;
-    while (going_on(s) && find_line(s, &end)) {
-        buf_clear(&s->line);
-        buf_put(&s->line, s->input.data + s->input_at, end - s->input_at);
-        consume(s, end + 1);
-        if (!s->skipping)
-            session_line(s, buf_slice(&s->line));
-        s->skipping = false;
-        take_backlog(s);
-        if (replies_full(&s->replies))
-            (void)replies_flush(&s->replies);
-    }
+    while (going_on(s) && find_line(s, &end))
+        handle_line(s, end);
     if (s->input.size - s->input_at > sx_heap_max(host_machine(s->host)))
         refuse_long_line(s);
     else if (s->skipping)
@@ -117,15 +124,12 @@ persist_status session_serve(session *s, persist_error *error)
     CHECK(s->host != NULL && s->input.size == 0 && !s->bridging);
     static const char greeting[] = "(ready)\n";
     s->replies.host = s->host;
-    if (os_stream_write(OS_STDOUT, greeting, sizeof greeting - 1) != 0)
-        s->replies.closed = true;
+    s->replies.why = os_stream_write(OS_STDOUT, greeting, sizeof greeting - 1);
+    s->replies.closed = s->replies.why != 0;
     while (going_on(s) && read_more(s))
         handle_lines(s);
     (void)replies_flush(&s->replies);
-    persist_lsn latest = host_latest(s->host);
-    if (latest <= s->replies.lost)
-        latest = 0;
-    return host_sync(s->host, latest, error);
+    return host_settle(s->host, error);
 }
 
 void session_release(session *s)

@@ -15,6 +15,7 @@ typedef struct session {
     size_t input_at;
     size_t searched;  /* no newline before this offset */
     buf line;         /* the line at work */
+    bool begun;       /* the first line has come */
     bool skipping;    /* inside a line that is too long */
     bool bridging;    /* an io-request waits for its io-response */
     int64_t asked_in; /* epoch of the command that asked */
@@ -25,10 +26,14 @@ typedef struct session {
     sx_out text;      /* printed values */
 } session;
 
-/* Greets, then serves standard input until it ends, a signal to end comes, or
- * standard output is closed. What was accepted is durable on PERSIST_OK. The
- * session must be zeroed but for its host. */
+/* Greets, then serves standard input until it ends, or the end comes (see
+ * os_stream.h). What was accepted is durable on PERSIST_OK. The session must be
+ * zeroed but for its host. */
 persist_status session_serve(session *, persist_error *);
+
+/* Sends what a program prints to standard error, when all that it may rest on
+ * is durable. */
+void session_print(session *, slice text);
 
 /* Handles one line without its newline. */
 void session_line(session *, slice line);

@@ -16,13 +16,28 @@ static int fail(int result, const char *path, char *failed)
     return result;
 }
 
+slice source_without_mark(slice text)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    size_t size = sizeof mark - 1;
+    if (text.size < size || memcmp(text.data, mark, size) != 0)
+        return text;
+    return slice_of((const char *)text.data + size, text.size - size);
+}
+
 /* A file ends its last line itself, whatever its author did. */
 static int read_file(const char *path, size_t size_max, buf *out, char *failed)
 {
-    size_t room = size_max > out->size ? size_max - out->size : 0;
+    size_t start = out->size;
+    size_t room = size_max > start ? size_max - start : 0;
     int result = os_file_slurp(path, room, out);
     if (result < 0)
         return fail(result, path, failed);
+    size_t size = out->size - start;
+    slice text = source_without_mark(slice_of(out->data + start, size));
+    if (text.size < size)
+        memmove(out->data + start, text.data, text.size);
+    out->size = start + text.size;
     buf_put_byte(out, '\n');
     return out->failed ? fail(-ENOMEM, path, failed) : 0;
 }

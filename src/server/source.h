@@ -5,6 +5,9 @@
 
 #include "base/buf.h"
 
+/* A text without the byte order mark that some editors put before it. */
+slice source_without_mark(slice text);
+
 /* Appends the text of a file, of size_max bytes at most. A directory stands
  * for the files that its file `load-order` names, one a line. Returns 0, or a
  * negative errno with the path that failed in *failed (PERSIST_PATH_MAX

@@ -85,6 +85,11 @@ static persist_lsn disk_latest(persist_store *store)
     return engine_latest(engine_of(store));
 }
 
+static persist_lsn disk_given(persist_store *store)
+{
+    return engine_of(store)->latest;
+}
+
 static persist_lsn disk_durable(persist_store *store)
 {
     return wal_durable(&engine_of(store)->wal);
@@ -304,6 +309,7 @@ static const store_backend disk_backend = {
     .once_find = disk_once_find,
     .wait_durable = disk_wait_durable,
     .latest = disk_latest,
+    .given = disk_given,
     .durable = disk_durable,
     .read = disk_read,
     .next_event = disk_next_event,
@@ -323,6 +329,12 @@ static const store_backend disk_backend = {
     .stats = disk_stats,
     .step = disk_step,
 };
+
+persist_status store_disk_check(const persist_options *options,
+                                persist_error *error)
+{
+    return engine_check(options, error);
+}
 
 persist_status store_disk_open(const persist_options *options,
                                persist_store **out, persist_error *error)

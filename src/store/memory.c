@@ -65,7 +65,6 @@ static persist_status once_find(persist_store *store, slice id,
     return status;
 }
 
-/* A commit that was not made yet stands for the latest. */
 static persist_status wait_durable(persist_store *store, persist_lsn lsn,
                                    persist_error *error)
 {
@@ -142,6 +141,7 @@ const store_backend memory_backend = {
     .once_find = once_find,
     .wait_durable = wait_durable,
     .latest = latest,
+    .given = latest,
     .durable = latest,
     .read = memory_read,
     .next_event = memory_next_event,

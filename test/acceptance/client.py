@@ -72,12 +72,13 @@ def append(stream, seq, data="nil"):
 
 class Server:
     def __init__(self, store=None, flags=(), cwd=None, env=None, wrap=(),
-                 ready=True):
+                 ready=True, errors=None, preexec=None):
         place = ["--store", store] if store is not None else []
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [*wrap, SERVER, *place, *flags], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self.errors, cwd=cwd, bufsize=0,
+            stdout=subprocess.PIPE, preexec_fn=preexec, cwd=cwd, bufsize=0,
+            stderr=self.errors if errors is None else errors,
             env={**os.environ, **(env or {})})
         self.pid = self.process.pid
         self.input, self.output = self.process.stdin, self.process.stdout

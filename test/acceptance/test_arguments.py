@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import select
-import signal
 import subprocess
 import unittest
 
@@ -227,23 +226,6 @@ class Terminal(Tool):
         self.assert_shown(text)
         self.assertEqual(json.loads(text), '"\x1b\x7f\x9b"')
         self.assertEqual(self.persist(*command[1:]), text)
-
-
-class Signal(Tool):
-    def test_the_signal_ends_a_long_listing(self):
-        s = self.serve()
-        s.eval("(for-each (fn (i) %s) (range 0 20000))" % perform(
-            "persist/kv-put", '(str i)', quote("v" * 200)))
-        self.end(s)
-        process = subprocess.Popen(
-            [PERSIST, "--store", self.store, "kv", "keys"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.addCleanup(process.stderr.close)
-        self.addCleanup(process.stdout.close)
-        process.stdout.read(10)  # it is at work, and the pipe is full
-        process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(timeout=60), 1)
-        self.assertIn(b"stopped by a signal", process.stderr.read())
 
 
 @unittest.skipIf(SANITIZED, "sanitizers need the memory that is limited here")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from client import SERVER, Case, Failed, append, main, quote
+from client import SERVER, Case, Failed, append, main, perform, quote
 
 MALFORMED = [
     ")", "(", "]", "(ping", "(ping))", "(ping]", "(eval", '(eval "1', "(eval)",
@@ -205,6 +205,22 @@ class Load(Case):
         self.assertEqual(caught.exception.code, "unbound")
         self.gives(s, "c", "1")
 
+    def test_a_byte_order_mark_is_no_text(self):
+        self.write("e.sx", "\ufeff(define e 1)")
+        os.mkdir(os.path.join(self.dir, "two"))
+        self.write("two/load-order", "\ufefff.sx\ng.sx\n")
+        self.write("two/f.sx", "\ufeff(define f 2)")
+        self.write("two/g.sx", "\ufeff(define g 3)")
+        self.write("h.sx", "\ufeff")
+        s = self.serve(cwd=self.dir)
+        s.send("\xef\xbb\xbf(ping)")
+        self.assertEqual(s.line(), "(ok 0)")
+        for name in ("e.sx", "two", "h.sx"):
+            s.load(name)
+        self.gives(s, "(list e f g)", "(1 2 3)")
+        s.send("\xef\xbb\xbf(ping)")  # the input does not begin here
+        self.assertEqual(s.reply().kind, "error")
+
     def test_a_file_may_perform(self):
         self.write("d.sx", append("s", 1))
         s = self.serve(cwd=self.dir)
@@ -341,20 +357,13 @@ class Ends(Case):
         s = self.serve()
         self.assertEqual(s.perform("persist/last-seq", '"s"'), "1")
 
-    def test_closed_output(self):
+    def test_closed_output_ends_the_server(self):
         s = self.serve()
+        s.eval(append("s", 1))
         s.output.close()
-        s.send("(eval %s)" % quote(append("s", 1)))
-        s.input.close()
         self.assertEqual(s.wait(), 0, s.stderr())
         s = self.serve()
         self.assertEqual(s.perform("persist/last-seq", '"s"'), "1")
-
-    def test_closed_output_ends_the_server(self):
-        s = self.serve()
-        s.output.close()
-        s.send("(eval %s)" % quote(append("s", 1)))
-        self.assertEqual(s.wait(), 0, s.stderr())
 
 
 class Flags(Case):
@@ -381,6 +390,26 @@ class Flags(Case):
             run = self.run_server(*flags)
             self.assertEqual((run.returncode, run.stdout), (2, ""), flags)
             self.assertIn("--help", run.stderr, flags)
+
+    def test_sizes_that_no_store_can_have(self):
+        for flags, why in ((["--merge-width", "65"], "2 to 64 "),
+                           (["--merge-width", "1"], "2 to 64 "),
+                           (["--segment", "1"], "4096 to 1073741824 "),
+                           (["--segment", "2G"], "4096 to 1073741824 "),
+                           (["--memtable", "4G"], "4G"),
+                           (["--cache", "5G"], "5G"),
+                           (["--segment", "0"], "0"),
+                           (["--merge-width", "8K"], "2 to 64 ")):
+            run = self.run_server(*flags)
+            self.assertEqual((run.returncode, run.stdout), (2, ""), flags)
+            self.assertIn(why, run.stderr, flags)
+
+    def test_the_smallest_sizes_serve(self):
+        s = self.serve(flags=["--merge-width", "2", "--segment", "4K",
+                              "--memtable", "1", "--cache", "1"])
+        s.eval(append("s", 1))
+        self.gives(s, perform("persist/last-seq", '"s"'), "1")
+        self.end(s)
 
     def test_no_flag_leaves_a_trace(self):
         for flags in (["--help"], ["--version"], ["--nope"], []):

@@ -31,7 +31,9 @@ static host *open_memory_host(const os *sys)
     host *h = open_host(sys, 0);
     const persist_options options = {.equal = host_equal_texts,
                                      .equal_context = h};
-    CHECK(persist_open(&options, &h->store, NULL) == PERSIST_OK);
+    persist_store *store;
+    CHECK(persist_open(&options, &store, NULL) == PERSIST_OK);
+    h->store = store;
     return h;
 }
 
@@ -73,7 +75,7 @@ static void compare(host *memory, host *disk, slice request)
 static void end_host(host *h)
 {
     persist_error error;
-    CHECK(host_sync(h, host_latest(h), &error) == PERSIST_OK);
+    CHECK(host_sync(h, host_rests(h), &error) == PERSIST_OK);
     CHECK(host_close(h, &error) == PERSIST_OK);
 }
 

@@ -401,6 +401,11 @@ static void a_failed_sync_ends_writing(void **state)
     assert_int_equal(persist_blob_put(f.store, slice_str("x"), cid, NULL),
                      PERSIST_READ_ONLY);
     assert_int_equal(persist_wait_durable(f.store, 2, NULL), PERSIST_OK);
+    for (persist_lsn lost = 3; lost <= 4; lost++)
+        assert_int_equal(persist_wait_durable(f.store, lost, NULL),
+                         PERSIST_READ_ONLY);
+    assert_int_equal(persist_wait_durable(f.store, 5, NULL),
+                     PERSIST_BAD_REQUEST);
     assert_string_equal(fixture_events(&f, "s", PERSIST_LATEST), "1:a");
     assert_string_equal(fixture_value(&f, "k", PERSIST_LATEST), "old");
     assert_int_equal(persist_close(f.store, NULL), PERSIST_READ_ONLY);

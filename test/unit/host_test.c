@@ -89,7 +89,7 @@ static bool begins(const char *text, const char *with)
 
 static persist_status sync_all(world *w)
 {
-    return host_sync(w->host, host_latest(w->host), NULL);
+    return host_sync(w->host, host_rests(w->host), NULL);
 }
 
 #define APPEND(seq)                                                            \
@@ -169,7 +169,7 @@ static void nothing_is_opened_without_an_op(void **state)
 {
     world *w = *state;
     assert_string_equal(eval(w, "(+ 1 2)"), "3");
-    assert_int_equal(host_latest(w->host), 0);
+    assert_int_equal(host_rests(w->host), 0);
     /* the seed of the hash */
     assert_int_equal(os_sim_calls(w->sim, SIM_CALLS), 1);
 }
@@ -191,7 +191,7 @@ static void requests_that_are_none_are_refused(void **state)
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_true(begins(eval(w, bad[i]), "bad-request: "));
-    assert_int_equal(host_latest(w->host), 0);
+    assert_int_equal(host_rests(w->host), 0);
 }
 
 static void an_op_that_nobody_owns(void **state)

@@ -106,7 +106,10 @@ static void numbers_have_a_limit(void **state)
                      PERSIST_BAD_REQUEST);
     assert_int_equal(commit(PERSIST_APPEND_AT, s, s, 0), PERSIST_SEQ_CONFLICT);
     persist_lsn future = persist_latest(store) + 1;
-    assert_int_equal(persist_wait_durable(store, future, NULL), PERSIST_OK);
+    assert_int_equal(persist_wait_durable(store, future, NULL),
+                     PERSIST_BAD_REQUEST);
+    assert_int_equal(persist_wait_durable(store, UINT64_MAX, NULL),
+                     PERSIST_BAD_REQUEST);
     assert_int_equal(persist_wait_durable(store, 0, NULL), PERSIST_OK);
 }
 

@@ -16,6 +16,16 @@ void os_stream_begin(void)
 {
 }
 
+int os_stream_catch(void)
+{
+    return 0;
+}
+
+bool os_stream_is_closed(int code)
+{
+    return code != 0;
+}
+
 bool os_stream_stopped(void)
 {
     fuzz_process *p = &fuzz_process_now;

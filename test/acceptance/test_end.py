@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# The end: signals, closed outputs, and everything that could keep a program.
+import os
+import resource
+import signal
+import subprocess
+import time
+
+from client import SERVER, Case, append, main, perform, quote
+
+TOOL = os.path.join(os.path.dirname(SERVER), "persist")
+PROMISED_S = 0.1
+# for a machine that is busy with something else
+END_SECONDS_MAX = 5
+GET = perform("persist/kv-get", '"k"')
+OPS = "(let loop () (begin %s (loop)))" % GET
+WRITES = "(let loop ((i 1)) (begin %s (loop (inc i))))" % perform(
+    "persist/kv-put", '(str "k" i)', "i")
+NO_OPS = "(let loop () (loop))"
+LONG_STEPS = "(let ((b (range 0 3000000))) " \
+    "(let loop () (begin (json-encode b) (loop))))"
+PRINTS = '(let loop () (begin (println "%s") (loop)))' % ("x" * 200)
+
+# nohup's doing is not meant here
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def repeat(text, times):
+    return '(join "" (map (fn (i) "%s") (range 0 %d)))' % (text, times)
+
+
+class End(Case):
+    stores = 0
+
+    def begin(self, **options):
+        """A server on a store of its own, with a write accepted."""
+        self.stores += 1
+        self.store = os.path.join(self.dir, "store-%d" % self.stores)
+        s = self.serve(**options)
+        s.eval(append("s", 1))
+        return s
+
+    def running(self, source, **options):
+        """The same in the middle of a program."""
+        s = self.begin(**options)
+        s.send("(eval %s)" % quote(source))
+        time.sleep(0.1)
+        return s
+
+    def ends(self, s, stop, code=0):
+        """It ends in time, with everything accepted."""
+        start = time.monotonic()
+        stop(s)
+        self.assertEqual(s.process.wait(END_SECONDS_MAX), code,
+                         s.stderr()[-500:])
+        took = time.monotonic() - start
+        self.slowest = max(getattr(self, "slowest", 0), took)
+        again = self.serve()
+        self.assertEqual(again.perform("persist/last-seq", '"s"'), "1")
+        self.end(again)
+
+    def tearDown(self):
+        if hasattr(self, "slowest"):
+            print("figure: %s: %.0f ms at the most, %.0f promised" % (
+                self.id().split(".")[-1], self.slowest * 1e3,
+                PROMISED_S * 1e3))
+
+    @staticmethod
+    def kill(number):
+        return lambda s: os.kill(s.pid, number)
+
+    @staticmethod
+    def close_output(s):
+        s.output.close()
+
+    def stops(self):
+        return [self.kill(signal.SIGTERM), self.kill(signal.SIGINT),
+                self.kill(signal.SIGHUP), self.close_output]
+
+    def test_programs_without_end(self):
+        for source in (OPS, WRITES, NO_OPS, LONG_STEPS,
+                       "(map (fn (i) %s) (range 0 10000000))" % GET):
+            for stop in self.stops():
+                self.ends(self.running(source), stop)
+
+    def test_what_they_wrote_is_kept(self):
+        for program in (LONG_STEPS, NO_OPS):
+            s = self.running("(do %s %s)" % (append("t", 1), program))
+            self.ends(s, self.kill(signal.SIGTERM))
+            s = self.serve()
+            self.assertEqual(s.perform("persist/last-seq", '"t"'), "1")
+            self.end(s)
+
+    def test_while_nothing_is_done(self):
+        for stop in self.stops():
+            self.ends(self.begin(), stop)
+
+    def test_while_the_outside_is_asked(self):
+        for stop in self.stops():
+            self.ends(self.running(perform("ask"),
+                                   flags=["--unknown-op=bridge"]), stop)
+
+    def test_while_nobody_reads_what_is_printed(self):
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        try:
+            while True:
+                os.write(write, bytes(4096))
+        except BlockingIOError:
+            pass
+        os.set_blocking(write, True)
+        for source in (PRINTS, '(println "x")'):
+            for stop in self.stops():
+                self.ends(self.running(source, errors=write), stop)
+        # prints that wait cost nothing at the end
+        s = self.begin(errors=write)
+        s.send("\n".join(["(eval %s)" % quote(
+            '(do %s (println "x") (println "y"))' % GET)] * 20))
+        time.sleep(0.1)
+        self.ends(s, self.kill(signal.SIGTERM))
+        os.close(read)
+        os.close(write)
+
+    def test_while_nobody_reads_the_replies(self):
+        for stop in self.stops()[:3]:
+            s = self.begin()
+            s.send("(eval %s)" % quote(repeat("x", 5000000)))
+            time.sleep(0.2)
+            self.ends(s, stop)
+
+    def test_while_a_text_is_loaded_from_a_pipe(self):
+        path = os.path.join(self.dir, "pipe")
+        os.mkfifo(path)
+        for stop in self.stops():
+            s = self.begin()
+            s.send("(eval %s)\n(load %s)" % (quote(append("t", 1)),
+                                             quote(path)))
+            self.assertEqual(s.reply().kind, "value")  # not held back
+            self.ends(s, stop)
+        s = self.begin()
+        for text in ("(define from-pipe 7)", "\xef\xbb\xbf(define marked 8)"):
+            s.send("(load %s)" % quote(path))
+            with open(path, "w", encoding="latin-1") as f:
+                f.write(text[:5])
+                f.flush()
+                time.sleep(0.05)
+                f.write(text[5:])
+            self.assertEqual(s.reply().kind, "ok")
+        self.gives(s, "(+ from-pipe marked)", "15")
+        self.ends(s, self.kill(signal.SIGTERM))
+
+    def test_while_a_text_without_end_is_loaded(self):
+        for stop in self.stops():
+            s = self.begin()
+            s.send('(load "/dev/zero")')
+            time.sleep(0.1)
+            self.ends(s, stop)
+        s = self.serve(flags=["--heap-max", "20M"])
+        self.assertRegex(s.command('(load "/dev/zero")').text,
+                         "^io: .*too large")
+        self.end(s)
+
+    def test_orphans_end(self):
+        """Nobody signals them: both ends of their client are gone."""
+        for source in (OPS, NO_OPS):
+            s = self.running(source)
+            s.input.close()
+            self.ends(s, self.close_output)
+
+    def test_a_reply_is_not_held_back(self):
+        for source in (OPS, NO_OPS, WRITES, LONG_STEPS):
+            s = self.begin()
+            s.send("(eval %s)\n(ping)\n(eval %s)" % (
+                quote(append("t", 1)), quote(source)))
+            self.assertEqual(s.reply(END_SECONDS_MAX).kind, "value")
+            self.assertEqual(s.reply(END_SECONDS_MAX).kind, "ok")
+            self.ends(s, self.kill(signal.SIGTERM))
+
+    def test_sighup_can_be_ignored(self):
+        s = self.serve(wrap=["nohup"])
+        os.kill(s.pid, signal.SIGHUP)
+        time.sleep(0.2)
+        self.alive(s)
+        self.end(s)
+
+    # ---- outputs that cannot be written
+
+    def test_a_full_output(self):
+        text = "(eval %s)\n" % quote(append("s", 1))
+        with open("/dev/full", "w") as full:
+            for command, why in (([SERVER, "--store", self.store], "space"),
+                                 ([SERVER, "--help"], "space"),
+                                 ([TOOL, "--store", self.store, "streams"],
+                                  ""), ([TOOL, "help"], "space")):
+                run = subprocess.run(command, input=text, stdout=full,
+                                     stderr=subprocess.PIPE, text=True,
+                                     timeout=60)
+                self.assertEqual(run.returncode, 1, command)
+                self.assertIn(why, run.stderr)
+
+    def test_a_full_output_loses_nothing(self):
+        s = self.serve()
+        s.eval(append("s", 1))
+        self.end(s)
+        file = os.path.join(self.dir, "out")
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
+        with open(file, "w") as out:
+            run = subprocess.run(
+                [SERVER, "--store", self.store], preexec_fn=limit, stdout=out,
+                input="(eval %s)\n" % quote('"%s"' % ("x" * 100)) * 5,
+                stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(run.returncode, 1, run.stderr)
+        self.assertIn("too large", run.stderr)
+        s = self.serve()
+        self.assertEqual(s.perform("persist/last-seq", '"s"'), "1")
+
+    def test_a_limit_on_file_sizes(self):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                                           (1 << 20, 1 << 20))
+        s = self.serve(flags=["--segment", "64K", "--memtable", "8M"],
+                       preexec=limit)
+        s.eval("(define big %s)" % repeat("0123456789", 10000))
+        s.perform("persist/kv-put", '"before"', "1")
+        self.fails("no-space", s, '(let ((b (reduce (fn (a i) (str a big)) "" '
+                   '(range 0 30)))) %s)' % perform("persist/kv-put", '"k"',
+                                                   "b"))
+        self.gives(s, perform("persist/kv-get", '"before"'), "1")
+        s.perform("persist/kv-put", '"after"', "2")
+        self.end(s)
+        s = self.serve()
+        self.gives(s, perform("persist/kv-keys"), '("after" "before")')
+
+    # ---- descriptors
+
+    def test_closed_descriptors(self):
+        program = '(do %s (println "PRINTED") (println "%s"))' % (
+            append("s", 1), "x" * 100)
+        for closed in ("<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-",
+                       "<&- 2>&-", "<&- >&- 2>&-"):
+            store = os.path.join(self.dir, "s%d" % len(os.listdir(self.dir)))
+            run = subprocess.run(
+                ["sh", "-c", '"$@" ' + closed, "sh", SERVER, "--store", store],
+                input="(eval %s)\n" % quote(program), capture_output=True,
+                text=True, timeout=60)
+            self.assertEqual(run.returncode, 0, closed)
+            for folder, _, names in os.walk(store):
+                for name in names:
+                    with open(os.path.join(folder, name), "rb") as f:
+                        self.assertNotIn(b"PRINTED", f.read(), closed)
+            if closed == "2>&-":
+                self.assertIn("(ok-len 0", run.stdout)
+            run = subprocess.run(
+                ["sh", "-c", '"$@" ' + closed, "sh", TOOL, "--store", store,
+                 "stat"], capture_output=True, text=True, timeout=60)
+            if ">&-" not in closed.replace("2>&-", ""):
+                expected = 0 if os.path.isdir(store) else 1
+                self.assertEqual(run.returncode, expected, closed)
+
+    def test_a_held_store_with_a_closed_error_output(self):
+        holder = self.serve(wrap=["sh", "-c", 'exec "$@" 2>&-', "sh"])
+        holder.eval('(do %s (println "nonsense"))' % append("s", 1))
+        other = self.serve()
+        message = self.fails("locked", other, GET)
+        self.assertIn(str(holder.pid), message)
+
+
+class Tool(Case):
+    def setUp(self):
+        super().setUp()
+        s = self.serve()
+        s.eval("(define big %s) (for-each (fn (i) %s) (range 1 20000))" % (
+            repeat("x", 200), perform(
+                "persist/append", '"s"',
+                '{:stream "s" :seq i :type "t" :at 0 :data big}')))
+        self.end(s)
+
+    def test_signals_end_it(self):
+        """While it waits for somebody who reads."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            p = subprocess.Popen([TOOL, "--store", self.store, "log"],
+                                 stdout=subprocess.PIPE)
+            p.stdout.read(1000)
+            p.send_signal(number)
+            self.assertEqual(p.wait(END_SECONDS_MAX), -number)
+            p.stdout.close()
+
+    def test_a_closed_output_ends_it(self):
+        p = subprocess.Popen([TOOL, "--store", self.store, "log"],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        p.stdout.read(1000)
+        p.stdout.close()
+        self.assertEqual(p.wait(END_SECONDS_MAX), 1)
+        self.assertEqual(p.stderr.read(), b"")
+        p.stderr.close()
+
+
+if __name__ == "__main__":
+    main()
