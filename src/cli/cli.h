@@ -39,6 +39,10 @@ persist_store *cli_open(const char *dir, bool create);
 /* Closes it; returns code, or 1 with a message if closing fails. */
 int cli_close(persist_store *, int code);
 
+/* Counts the keys of a store by reading them; too few after a signal to end. */
+persist_status cli_count_keys(persist_store *, uint64_t *count,
+                              persist_error *);
+
 /* Says on standard error what failed; returns 1. */
 int cli_fail(const persist_error *);
 

@@ -6,34 +6,51 @@
  * OLD/kv/<hex of key>             one printed value
  * OLD/blobs/<cid>                 bytes
  *
- * Everything is read and checked once before the first write. */
+ * Everything is read and checked once before the first write, and again while
+ * it is written. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "base/mem.h"
+#include "base/cid.h"
+#include "base/hash.h"
 #include "base/status.h"
 #include "cli/import.h"
 #include "engine/layout.h"
 
-enum { BLOB_STEP_SIZE = 1 << 20 };
+enum { NAME_SIZE = 256 }; /* of a file */
 
-typedef persist_status (*file_fn)(import *, const char *path, slice name);
+typedef persist_status (*file_fn)(import *, const import_file *, slice name);
 
-/* One folder of the old layout: how its files end and who takes them. */
-typedef struct folder {
-    const char *name, *suffix;
+enum { STREAMS, KEYS, BLOBS };
+static const char *const folder_names[IMPORT_FOLDERS] = {
+    [STREAMS] = "streams", [KEYS] = "kv", [BLOBS] = "blobs"};
+
+/* One kind of file of the old layout: where, how its name ends, and who takes
+ * it. */
+typedef struct kind {
+    int folder;
+    const char *suffix;
     bool hex;
     file_fn take;
-} folder;
+} kind;
 
 typedef struct stream_walk {
     const char *path;
     slice name;
-    uint64_t last; /* the number of the event before */
+    uint64_t last;  /* the number of the event before */
+    unsigned lines; /* of a mark */
 } stream_walk;
+
+/* What was wrong with a value, and where it stands. */
+static persist_status of_file(import *im, const char *path,
+                              const persist_error *why)
+{
+    return status_set(&im->error, why->status, "%.300s: %s", path,
+                      why->message);
+}
 
 static persist_status take_value(import *im, const char *path, uint64_t offset,
                                  slice text)
@@ -45,13 +62,16 @@ static persist_status take_value(import *im, const char *path, uint64_t offset,
         sx_collect(im->machine, NULL, 0);
         status = sx_read(im->machine, text, &value, &reading);
     }
+    if (status == PERSIST_LIMIT)
+        return of_file(im, path, &reading);
     if (status != PERSIST_OK)
         return import_damaged(im, path, offset, "it does not read as a value");
     im->value = value;
     im->text.size = 0;
     im->text.size_max = PERSIST_VALUE_SIZE_MAX;
-    return sx_print(im->machine, value, SX_PRINT_STORABLE, &im->text,
-                    &im->error);
+    status =
+        sx_print(im->machine, value, SX_PRINT_STORABLE, &im->text, &reading);
+    return status == PERSIST_OK ? status : of_file(im, path, &reading);
 }
 
 /* ---- streams ---------------------------------------------------------- */
@@ -84,13 +104,13 @@ static persist_status take_event(import *im, void *context, slice line,
                       slice_of(im->text.data, im->text.size), walk->last);
 }
 
-static persist_status take_log(import *im, const char *path, slice name)
+static persist_status take_log(import *im, const import_file *file, slice name)
 {
-    stream_walk walk = {.path = path, .name = name};
+    stream_walk walk = {.path = file->path, .name = name};
     im->counts.streams++;
     cli_progress("%" PRIu64 " streams, %" PRIu64 " events, %" PRIu64 " keys",
                  im->counts.streams, im->counts.events, im->counts.keys);
-    persist_status status = import_lines(im, path, take_event, &walk);
+    persist_status status = import_lines(im, file, take_event, &walk);
     if (status == PERSIST_OK)
         status = import_add(im, PERSIST_SET_MARK, name, slice_of(NULL, 0),
                             walk.last);
@@ -105,28 +125,48 @@ static persist_status take_mark_line(import *im, void *context, slice line,
     (void)whole;
     if (status != PERSIST_OK)
         return status;
-    if (sx_type_of(im->value) != SX_INTEGER || sx_integer(im->value) < 0)
+    if (sx_type_of(im->value) != SX_INTEGER || sx_integer(im->value) < 0 ||
+        ++walk->lines > 1)
         return import_damaged(im, walk->path, offset, "it is no mark");
     return import_add(im, PERSIST_SET_MARK, walk->name, slice_of(NULL, 0),
                       (uint64_t)sx_integer(im->value));
 }
 
-static persist_status take_mark(import *im, const char *path, slice name)
+/* Without its mark a stream might give numbers again. */
+static persist_status take_mark(import *im, const import_file *file, slice name)
 {
-    stream_walk walk = {.path = path, .name = name};
-    return import_lines(im, path, take_mark_line, &walk);
+    stream_walk walk = {.path = file->path, .name = name};
+    persist_status status = import_lines(im, file, take_mark_line, &walk);
+    if (status == PERSIST_OK && walk.lines == 0)
+        return import_damaged(im, file->path, 0, "it holds no mark");
+    return status;
 }
 
 /* ---- keys and blobs --------------------------------------------------- */
 
-static persist_status take_key(import *im, const char *path, slice name)
+typedef struct key_bytes {
+    const char *path;
+    buf text;
+} key_bytes;
+
+static persist_status take_key_bytes(import *im, void *context, slice bytes)
 {
-    buf bytes = {0};
-    int result = os_file_slurp(path, PERSIST_COMMIT_SIZE_MAX, &bytes);
-    persist_status status = result < 0
-                                ? import_io(im, "read", path, result)
-                                : take_value(im, path, 0, buf_slice(&bytes));
-    buf_release(&bytes);
+    key_bytes *key = context;
+    if (key->text.size + bytes.size > PERSIST_COMMIT_SIZE_MAX)
+        return import_damaged(im, key->path, 0, "it is too large for a value");
+    buf_put_slice(&key->text, bytes);
+    return key->text.failed
+               ? status_set(&im->error, PERSIST_LIMIT, "out of memory")
+               : PERSIST_OK;
+}
+
+static persist_status take_key(import *im, const import_file *file, slice name)
+{
+    key_bytes key = {.path = file->path};
+    persist_status status = import_read(im, file, take_key_bytes, &key);
+    if (status == PERSIST_OK)
+        status = take_value(im, file->path, 0, buf_slice(&key.text));
+    buf_release(&key.text);
     if (status != PERSIST_OK)
         return status;
     im->counts.keys++;
@@ -134,68 +174,57 @@ static persist_status take_key(import *im, const char *path, slice name)
                       slice_of(im->text.data, im->text.size), 0);
 }
 
-static persist_status copy_blob(import *im, os_file *file, const char *path,
-                                persist_blob_writer *writer)
+typedef struct blob_copy {
+    hash_sha256_state *sum;
+    persist_blob_writer *writer; /* NULL: only check */
+} blob_copy;
+
+static persist_status take_blob_bytes(import *im, void *context, slice bytes)
 {
-    uint8_t *step = mem_alloc(BLOB_STEP_SIZE);
-    size_t got = step == NULL ? 0 : 1;
-    persist_status status =
-        step != NULL ? PERSIST_OK
-                     : status_set(&im->error, PERSIST_LIMIT, "out of memory");
-    for (uint64_t at = 0; got > 0 && status == PERSIST_OK; at += got) {
-        int result = os_read_all(im->os, file, step, BLOB_STEP_SIZE, at, &got);
-        if (result < 0)
-            status = import_io(im, "read", path, result);
-        else
-            status =
-                persist_blob_write(writer, slice_of(step, got), &im->error);
-    }
-    mem_free(step);
-    return status;
+    blob_copy *copy = context;
+    hash_sha256_add(copy->sum, bytes);
+    return copy->writer == NULL
+               ? PERSIST_OK
+               : persist_blob_write(copy->writer, bytes, &im->error);
 }
 
-static persist_status store_blob(import *im, const char *path, slice name)
+/* Its bytes are those of its name, or nothing of it is stored. */
+static persist_status take_blob(import *im, const import_file *file, slice name)
 {
-    CHECK(im->store != NULL);
-    persist_blob_writer *writer;
+    uint8_t named[HASH_SHA256_SIZE], found[HASH_SHA256_SIZE];
+    blob_copy copy = {0};
     persist_cid cid;
-    os_file *file;
-    int result = im->os->file_open(im->os, im->os->cwd, path, OS_READ, &file);
-    if (result < 0)
-        return import_io(im, "open", path, result);
-    persist_status status = persist_blob_create(im->store, &writer, &im->error);
-    if (status == PERSIST_OK) {
-        status = copy_blob(im, file, path, writer);
-        if (status == PERSIST_OK)
-            status = persist_blob_finish(writer, cid, &im->error);
-        else
-            persist_blob_abort(writer);
-    }
-    (void)im->os->file_close(im->os, file);
-    if (status == PERSIST_OK && !slice_equal(name, slice_str(cid)))
-        status = import_damaged(im, path, 0,
-                                "its bytes are not those of its "
-                                "name");
-    return status;
-}
-
-static persist_status take_blob(import *im, const char *path, slice name)
-{
-    if (!persist_cid_valid(name)) {
+    if (!cid_decode(name, named)) {
         im->counts.unknown++;
         return PERSIST_OK;
     }
     im->counts.blobs++;
-    return im->store == NULL ? PERSIST_OK : store_blob(im, path, name);
+    copy.sum = hash_sha256_begin();
+    if (copy.sum == NULL)
+        return status_set(&im->error, PERSIST_LIMIT, "out of memory");
+    persist_status status = PERSIST_OK;
+    if (im->store != NULL)
+        status = persist_blob_create(im->store, &copy.writer, &im->error);
+    if (status == PERSIST_OK)
+        status = import_read(im, file, take_blob_bytes, &copy);
+    hash_sha256_end(copy.sum, found);
+    if (status == PERSIST_OK && memcmp(named, found, sizeof named) != 0)
+        status = import_damaged(im, file->path, 0,
+                                "its bytes are not those of its name");
+    if (status != PERSIST_OK)
+        persist_blob_abort(copy.writer);
+    else if (copy.writer != NULL)
+        status = persist_blob_finish(copy.writer, cid, &im->error);
+    return status;
 }
 
 /* ---- walking ---------------------------------------------------------- */
 
-static const folder folders[] = {
-    {"blobs", "", false, take_blob},
-    {"streams", ".log", true, take_log},
-    {"streams", ".seq", true, take_mark},
-    {"kv", "", true, take_key},
+static const kind kinds[] = {
+    {BLOBS, "", false, take_blob},
+    {STREAMS, ".log", true, take_log},
+    {STREAMS, ".seq", true, take_mark},
+    {KEYS, "", true, take_key},
 };
 
 static int hex_digit(char c)
@@ -218,7 +247,28 @@ static bool decode_hex(slice hex, buf *out)
             return false;
         buf_put_byte(out, (uint8_t)(high << 4 | low));
     }
-    return !out->failed;
+    return true;
+}
+
+/* The old host writes lower case: of two names for one thing, one would be
+ * lost. */
+static persist_status check_case(import *im, const import_file *file,
+                                 size_t size)
+{
+    char lower[NAME_SIZE];
+    bool same = true;
+    snprintf(lower, sizeof lower, "%s", file->name);
+    for (size_t i = 0; i < size && i < sizeof lower; i++)
+        if (lower[i] >= 'A' && lower[i] <= 'F') {
+            lower[i] = (char)(lower[i] - 'A' + 'a');
+            same = false;
+        }
+    if (same)
+        return PERSIST_OK;
+    return status_set(&im->error, PERSIST_CORRUPT,
+                      "%.250s names the same as %.200s, and the old host "
+                      "writes lower case; rename or remove it and import again",
+                      file->path, lower);
 }
 
 static bool ends_with(slice s, const char *suffix)
@@ -228,75 +278,71 @@ static bool ends_with(slice s, const char *suffix)
            memcmp((const char *)s.data + s.size - n, suffix, n) == 0;
 }
 
-/* Files that end otherwise are another folder row's, or nobody's. */
-static bool is_foreign(const folder *f, slice file)
+/* Files that end otherwise are another kind's, or nobody's. */
+static bool is_foreign(const kind *k, slice file)
 {
-    bool streams = strcmp(f->name, "streams") == 0;
-    return streams && strcmp(f->suffix, ".log") == 0 &&
-           !ends_with(file, ".seq");
+    return k->take == take_log && !ends_with(file, ".seq");
 }
 
-static persist_status walk_file(import *im, const folder *f, const char *file)
+static persist_status take_hex(import *im, const kind *k,
+                               const import_file *file, slice stem)
 {
-    char dir[IMPORT_PATH_SIZE], path[IMPORT_PATH_SIZE];
-    slice stem = slice_str(file);
     buf name = {0};
-    int bad = os_join(dir, sizeof dir, im->dir, f->name);
-    if (bad == 0)
-        bad = os_join(path, sizeof path, dir, file);
-    if (bad != 0)
-        return import_io(im, "name", file, bad);
-    if (!ends_with(stem, f->suffix)) {
-        im->counts.unknown += is_foreign(f, stem) ? 1 : 0;
-        return PERSIST_OK;
-    }
-    stem.size -= strlen(f->suffix);
     persist_status status = PERSIST_OK;
-    if (!f->hex)
-        status = f->take(im, path, stem);
-    else if (decode_hex(stem, &name))
-        status = f->take(im, path, buf_slice(&name));
-    else
+    bool hex = decode_hex(stem, &name);
+    if (name.failed)
+        status = status_set(&im->error, PERSIST_LIMIT, "out of memory");
+    else if (!hex)
         im->counts.unknown++;
+    else
+        status = check_case(im, file, stem.size);
+    if (status == PERSIST_OK && hex)
+        status = k->take(im, file, buf_slice(&name));
     buf_release(&name);
     return status;
 }
 
-static int keep_name(void *context, const char *name)
+static persist_status walk_file(import *im, const kind *k, const char *name)
 {
-    buf *names = context;
-    buf_put(names, name, strlen(name) + 1);
-    return names->failed ? -ENOMEM : 0;
+    import_file file = {.dir = im->folders[k->folder], .name = name};
+    slice stem = slice_str(name);
+    int code = os_join(file.path, sizeof file.path, file.dir->path, name);
+    if (code != 0)
+        return os_failed(&im->error, code, "name", name);
+    if (!ends_with(stem, k->suffix)) {
+        im->counts.unknown += is_foreign(k, stem) ? 1 : 0;
+        return PERSIST_OK;
+    }
+    stem.size -= strlen(k->suffix);
+    return k->hex ? take_hex(im, k, &file, stem) : k->take(im, &file, stem);
 }
 
-static persist_status walk_folder(import *im, const folder *f)
+static persist_status walk_kind(import *im, const kind *k)
 {
-    char dir[IMPORT_PATH_SIZE];
     buf names = {0};
-    int bad = os_join(dir, sizeof dir, im->dir, f->name);
-    if (bad == 0)
-        bad = os_list_in(im->os, im->os->cwd, dir, keep_name, &names);
-    persist_status status = PERSIST_OK;
-    if (bad != 0 && bad != -ENOENT)
-        status = import_io(im, "list", dir, bad);
+    const os_dir *dir = im->folders[k->folder];
+    if (dir == NULL)
+        return PERSIST_OK;
+    int code = im->os->dir_list(im->os, dir, import_keep_name, &names);
+    persist_status status =
+        code == 0 ? PERSIST_OK : os_failed(&im->error, code, "list", dir->path);
     for (size_t at = 0; status == PERSIST_OK && at < names.size;) {
         const char *name = (const char *)names.data + at;
-        status = walk_file(im, f, name);
+        status = walk_file(im, k, name);
         at += strlen(name) + 1;
     }
     buf_release(&names);
     return status;
 }
 
-static persist_status walk(import *im, persist_store *store)
+static persist_status walk(import *im)
 {
     CHECK(im->edits.size == 0 && im->bytes.size == 0);
     persist_status status = PERSIST_OK;
-    im->store = store;
     im->counts = (import_counts){0};
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (status == PERSIST_OK)
-            status = walk_folder(im, &folders[i]);
+            status = walk_kind(im, &kinds[i]);
     if (status == PERSIST_OK)
         status = import_commit(im);
     cli_progress("%s", "");
@@ -305,49 +351,96 @@ static persist_status walk(import *im, persist_store *store)
 
 /* ---- the command ------------------------------------------------------ */
 
-static persist_status check_old(import *im)
+/* A link is not followed out of OLD. */
+static persist_status open_folders(import *im)
 {
-    char path[IMPORT_PATH_SIZE];
-    static const char *const names[] = {"streams", "kv", "blobs"};
-    os_stat log;
-    if (os_join(path, sizeof path, im->dir, LAYOUT_LOG) == 0 &&
-        im->os->stat(im->os, im->os->cwd, path, &log) == 0)
-        return status_set(&im->error, PERSIST_BAD_STORE,
-                          "%s is a store of this version: there is nothing to "
-                          "import; open it",
-                          im->dir);
-    for (size_t i = 0; i < 3; i++) {
-        os_stat found;
-        if (os_join(path, sizeof path, im->dir, names[i]) == 0 &&
-            im->os->stat(im->os, im->os->cwd, path, &found) == 0 &&
-            found.is_dir)
-            return PERSIST_OK;
+    bool any = false;
+    for (int i = 0; i < IMPORT_FOLDERS; i++) {
+        const char *name = folder_names[i];
+        int code = im->os->dir_open(im->os, im->old, name, &im->folders[i]);
+        any = any || code == 0;
+        if (code == -ENOTDIR || code == -ELOOP)
+            return status_set(&im->error, PERSIST_BAD_STORE,
+                              "%.300s/%s is no directory; put the one of the "
+                              "old host in its place",
+                              im->old->path, name);
+        if (code != 0 && code != -ENOENT)
+            return os_failed(&im->error, code, "open the folder", name);
     }
-    return status_set(&im->error, PERSIST_BAD_STORE,
-                      "%s has none of the folders streams, kv and blobs of "
-                      "the old host; check the path",
-                      im->dir);
+    return any ? PERSIST_OK
+               : status_set(&im->error, PERSIST_BAD_STORE,
+                            "%.300s has no folder streams, kv or blobs: it is "
+                            "no directory of the old host; check the path",
+                            im->old->path);
 }
 
-static persist_status write_new(import *im, const char *dir)
+static persist_status open_old(import *im, const char *path)
 {
-    persist_options options = {.path = dir, .create = true, .unmapped = true};
-    persist_store *store;
-    persist_status status = persist_open(&options, &store, &im->error);
+    os_stat log;
+    int code = im->os->dir_open(im->os, im->os->cwd, path, &im->old);
+    if (code == -ENOTDIR)
+        return status_set(&im->error, PERSIST_BAD_STORE,
+                          "%.300s is no directory; check the path", path);
+    if (code != 0)
+        return os_failed(&im->error, code, "open", path);
+    if (im->os->stat(im->os, im->old, LAYOUT_LOG, &log) == 0)
+        return status_set(&im->error, PERSIST_BAD_STORE,
+                          "%.300s is a store of this version: there is nothing "
+                          "to import; open it",
+                          path);
+    return open_folders(im);
+}
+
+/* What NEW holds, by its own account. */
+static persist_status count(import *im)
+{
+    persist_stats stats;
+    persist_get_stats(im->store, &stats);
+    im->counts.streams = stats.streams;
+    im->counts.events = stats.events;
+    return cli_count_keys(im->store, &im->counts.keys, &im->error);
+}
+
+static persist_status fill(import *im)
+{
+    persist_options options = {
+        .path = im->place.store_path, .create = true, .unmapped = true};
+    persist_status status = persist_open(&options, &im->store, &im->error);
     if (status != PERSIST_OK)
         return status;
-    if (persist_latest(store) > 0)
-        status = status_set(&im->error, PERSIST_BAD_STORE,
-                            "%s holds data already; name a new directory", dir);
-    else
-        status = walk(im, store);
+    status = walk(im);
+    if (status == PERSIST_OK)
+        status = count(im);
     persist_error closing;
-    persist_status closed = persist_close(store, &closing);
-    if (status == PERSIST_OK && closed != PERSIST_OK) {
-        im->error = closing;
-        status = closed;
-    }
-    return status;
+    persist_status closed = persist_close(im->store, &closing);
+    im->store = NULL;
+    return status == PERSIST_OK && closed != PERSIST_OK
+               ? status_copy(&im->error, &closing)
+               : status;
+}
+
+static persist_status import_all(import *im)
+{
+    persist_status status = walk(im);
+    if (status == PERSIST_OK)
+        status = import_place_begin(im);
+    if (status == PERSIST_OK)
+        status = fill(im);
+    return import_place_end(im, status);
+}
+
+static void release(import *im)
+{
+    import_place_release(im);
+    for (int i = 0; i < IMPORT_FOLDERS; i++)
+        if (im->folders[i] != NULL)
+            im->os->dir_close(im->os, im->folders[i]);
+    if (im->old != NULL)
+        im->os->dir_close(im->os, im->old);
+    sx_close(im->machine);
+    sx_out_release(&im->text);
+    buf_release(&im->edits);
+    buf_release(&im->bytes);
 }
 
 static void report(cli *c, const import_counts *n)
@@ -378,23 +471,21 @@ int cli_import(cli *c)
 {
     CHECK(c->arg_count == 2);
     sx_options options = {0};
-import im = {.os = os_posix(), .dir = c->args[0] };
+import im = {0 };
+    im.os = os_posix();
     if (im.os->random(im.os, &options.hash_seed, sizeof options.hash_seed) == 0)
         im.machine = sx_open(&options);
     persist_status status =
         im.machine != NULL
-            ? check_old(&im)
+            ? open_old(&im, c->args[0])
             : status_set(&im.error, PERSIST_LIMIT, "out of memory");
     if (status == PERSIST_OK)
-        status = walk(&im, NULL);
+        status = import_place_find(&im, c->args[1]);
     if (status == PERSIST_OK)
-        status = write_new(&im, c->args[1]);
+        status = import_all(&im);
     if (status == PERSIST_OK)
         report(c, &im.counts);
-    sx_close(im.machine);
-    sx_out_release(&im.text);
-    buf_release(&im.edits);
-    buf_release(&im.bytes);
+    release(&im);
     if (status != PERSIST_OK)
         return cli_fail(&im.error);
     return cli_flush(c) ? 0 : 1;

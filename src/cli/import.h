@@ -8,7 +8,7 @@
 #include "os/os_stream.h"
 #include "sx.h"
 
-enum { IMPORT_PATH_SIZE = 4096 };
+enum { IMPORT_PATH_SIZE = 4096, IMPORT_FOLDERS = 3 };
 
 typedef struct import_counts {
     uint64_t streams, events, keys, blobs;
@@ -16,11 +16,26 @@ typedef struct import_counts {
     uint64_t unknown;    /* files that the old host did not make: left out */
 } import_counts;
 
+/* Where NEW comes into being. It is made as NEW.importing/store, and gets its
+ * name when it is whole; while NEW.importing/lock is locked somebody is at
+ * work there. */
+typedef struct import_place {
+    char path[IMPORT_PATH_SIZE];       /* NEW */
+    char work_path[IMPORT_PATH_SIZE];  /* NEW.importing */
+    char store_path[IMPORT_PATH_SIZE]; /* NEW.importing/store */
+    bool taken;                        /* NEW is there, and not empty */
+    os_dir *parent;                    /* holds both */
+    os_dir *work;                      /* NULL: not begun */
+    os_file *lock;
+} import_place;
+
 /* One walk over the old directory: first dry, to check everything, then with
  * a store to write to. */
 typedef struct import {
     const os *os;
-    const char *dir;
+    os_dir *old;                     /* its directory, */
+    os_dir *folders[IMPORT_FOLDERS]; /* and those in it; NULL: missing */
+    import_place place;
     persist_store *store; /* NULL: only check */
     sx *machine;
     sx_value value; /* the value at work */
@@ -31,26 +46,58 @@ typedef struct import {
     persist_error error;
 } import;
 
+/* A file of the old host. */
+typedef struct import_file {
+    const os_dir *dir;
+    const char *name;            /* in dir */
+    char path[IMPORT_PATH_SIZE]; /* for messages */
+} import_file;
+
+/* ---- where NEW is (import_place.c) ------------------------------------ */
+
+/* Looks where NEW is to be: refused is what is no directory, or inside OLD, or
+ * around it. Writes nothing. */
+persist_status import_place_find(import *, const char *path);
+
+/* Removes what an import left that was cut short, and makes room. */
+persist_status import_place_begin(import *);
+
+/* Gives the whole store its name, if all went well; removes what is left. */
+persist_status import_place_end(import *, persist_status);
+
+/* Lets go of the lock and of both directories. */
+void import_place_release(import *);
+
+/* ---- reading files (import_file.c) ------------------------------------ */
+
+/* Called with the next bytes of a file. */
+typedef persist_status (*import_step_fn)(import *, void *context, slice);
+
+/* Reads a regular file from one end to the other. */
+persist_status import_read(import *, const import_file *, import_step_fn,
+                           void *context);
+
 /* Called with each line of a file, without its newline. `whole` is false for
  * a last line that has none. */
 typedef persist_status (*import_line_fn)(import *, void *context, slice line,
                                          uint64_t offset, bool whole);
 
 /* Reads a file line by line. */
-persist_status import_lines(import *, const char *path, import_line_fn,
+persist_status import_lines(import *, const import_file *, import_line_fn,
                             void *context);
+
+/* ---- writing (import_file.c) ------------------------------------------ */
 
 /* Adds an edit to the commit in the making, and commits when it is large. */
 persist_status import_add(import *, persist_edit_kind, slice name, slice data,
                           uint64_t seq);
 persist_status import_commit(import *);
 
-/* The error of a system call on a path. */
-persist_status import_io(import *, const char *what, const char *path,
-                         int result);
-
 /* The error of a file that does not hold what the old host wrote. */
 persist_status import_damaged(import *, const char *path, uint64_t offset,
                               const char *what);
+
+/* An os_list_fn: appends a name with its zero byte to a buf. */
+int import_keep_name(void *names, const char *name);
 
 #endif

@@ -20,16 +20,6 @@ typedef struct import_edit {
     size_t name_at, name_size, data_size; /* in import.bytes, data behind */
 } import_edit;
 
-persist_status import_io(import *im, const char *what, const char *path,
-                         int result)
-{
-    CHECK(result < 0);
-    status_set(&im->error, PERSIST_IO, "cannot %s %s: %s", what, path,
-               strerror(-result));
-    status_at(&im->error, path, STATUS_NO_OFFSET);
-    return PERSIST_IO;
-}
-
 persist_status import_damaged(import *im, const char *path, uint64_t offset,
                               const char *what)
 {
@@ -39,67 +29,98 @@ persist_status import_damaged(import *im, const char *path, uint64_t offset,
     return PERSIST_CORRUPT;
 }
 
-/* ---- lines ------------------------------------------------------------ */
-
-/* Hands over the whole lines in the buffer and keeps the rest. */
-static persist_status hand_over(import *im, buf *b, uint64_t *offset,
-                                import_line_fn take, void *context)
+int import_keep_name(void *context, const char *name)
 {
-    size_t at = 0;
+    buf *names = context;
+    buf_put(names, name, strlen(name) + 1);
+    return names->failed ? -ENOMEM : 0;
+}
+
+/* ---- whole files ------------------------------------------------------ */
+
+static persist_status read_steps(import *im, const import_file *from,
+                                 os_file *file, import_step_fn take,
+                                 void *context)
+{
+    uint8_t *step = mem_alloc(READ_SIZE);
+    if (step == NULL)
+        return status_set(&im->error, PERSIST_LIMIT, "out of memory");
+    size_t got = READ_SIZE;
     persist_status status = PERSIST_OK;
-    while (at < b->size && status == PERSIST_OK) {
-        const uint8_t *end = memchr(b->data + at, '\n', b->size - at);
-        if (end == NULL)
-            break;
-        size_t size = (size_t)(end - b->data) - at;
-        status = take(im, context, slice_of(b->data + at, size), *offset, true);
-        at += size + 1;
-        *offset += size + 1;
+    for (uint64_t at = 0; got == READ_SIZE && status == PERSIST_OK; at += got) {
+        int code = os_read_all(im->os, file, step, READ_SIZE, at, &got);
+        if (code != 0)
+            status = os_failed(&im->error, code, "read", from->path);
+        else if (os_stream_stopped())
+            status = status_set(&im->error, PERSIST_ERROR,
+                                "stopped by a signal; nothing was imported");
+        else
+            status = take(im, context, slice_of(step, got));
     }
-    CHECK(at <= b->size);
-    memmove(b->data, b->data + at, b->size - at);
-    b->size -= at;
+    mem_free(step);
     return status;
 }
 
-static persist_status read_lines(import *im, os_file *file, const char *path,
-                                 import_line_fn take, void *context)
-{
-    buf b = {0};
-    uint64_t offset = 0, at = 0;
-    size_t got = 1;
-    persist_status status = PERSIST_OK;
-    while (got > 0 && status == PERSIST_OK) {
-        if (b.size > LINE_SIZE_MAX || !buf_reserve(&b, READ_SIZE)) {
-            status = import_damaged(im, path, offset, "a line has no end");
-            break;
-        }
-        int result =
-            os_read_all(im->os, file, b.data + b.size, READ_SIZE, at, &got);
-        if (result < 0) {
-            status = import_io(im, "read", path, result);
-            break;
-        }
-        CHECK(got <= READ_SIZE);
-        at += got;
-        b.size += got;
-        status = hand_over(im, &b, &offset, take, context);
-    }
-    if (status == PERSIST_OK && b.size > 0)
-        status = take(im, context, buf_slice(&b), offset, false);
-    buf_release(&b);
-    return status;
-}
-
-persist_status import_lines(import *im, const char *path, import_line_fn take,
-                            void *context)
+persist_status import_read(import *im, const import_file *from,
+                           import_step_fn take, void *context)
 {
     os_file *file;
-    int result = im->os->file_open(im->os, im->os->cwd, path, OS_READ, &file);
-    if (result < 0)
-        return import_io(im, "open", path, result);
-    persist_status status = read_lines(im, file, path, take, context);
+    CHECK(from->dir != im->os->cwd); /* there links are followed */
+    int code = im->os->file_open(im->os, from->dir, from->name, OS_READ, &file);
+    if (code != 0)
+        return os_failed(&im->error, code, "open", from->path);
+    persist_status status = read_steps(im, from, file, take, context);
     (void)im->os->file_close(im->os, file);
+    return status;
+}
+
+/* ---- lines ------------------------------------------------------------ */
+
+typedef struct line_reader {
+    const import_file *file;
+    buf rest;        /* a line whose end is still to come */
+    uint64_t offset; /* of it in the file */
+    import_line_fn take;
+    void *context;
+} line_reader;
+
+/* Hands over the whole lines and keeps the rest. */
+static persist_status take_bytes(import *im, void *context, slice bytes)
+{
+    line_reader *r = context;
+    size_t at = 0;
+    persist_status status = PERSIST_OK;
+    buf_put_slice(&r->rest, bytes);
+    if (r->rest.failed)
+        return status_set(&im->error, PERSIST_LIMIT, "out of memory");
+    while (at < r->rest.size && status == PERSIST_OK) {
+        const uint8_t *from = r->rest.data + at;
+        const uint8_t *end = memchr(from, '\n', r->rest.size - at);
+        if (end == NULL)
+            break;
+        size_t size = (size_t)(end - from);
+        status = r->take(im, r->context, slice_of(from, size), r->offset, true);
+        at += size + 1;
+        r->offset += size + 1;
+    }
+    CHECK(at <= r->rest.size);
+    if (at > 0)
+        memmove(r->rest.data, r->rest.data + at, r->rest.size - at);
+    r->rest.size -= at;
+    if (status == PERSIST_OK && r->rest.size > LINE_SIZE_MAX)
+        return import_damaged(im, r->file->path, r->offset,
+                              "a line has no end");
+    return status;
+}
+
+persist_status import_lines(import *im, const import_file *file,
+                            import_line_fn take, void *context)
+{
+    line_reader r = {.file = file, .take = take, .context = context};
+    persist_status status = import_read(im, file, take_bytes, &r);
+    if (status == PERSIST_OK && r.rest.size > 0)
+        status = take(im, context, buf_slice(&r.rest), r.offset, false);
+    buf_release(&r.rest);
     return status;
 }
 

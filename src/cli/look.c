@@ -25,8 +25,8 @@ static int finish(cli *c, persist_store *store, persist_cursor *cursor,
 /* ---- stat ------------------------------------------------------------- */
 
 /* Nobody counts keys as they are put; so they are read. */
-static persist_status count_keys(persist_store *store, uint64_t *count,
-                                 persist_error *error)
+persist_status cli_count_keys(persist_store *store, uint64_t *count,
+                              persist_error *error)
 {
     persist_cursor *cursor = NULL;
     *count = 0;
@@ -49,7 +49,7 @@ int cli_stat(cli *c)
     persist_store *store = cli_open(c->store, false);
     if (store == NULL)
         return 1;
-    if (count_keys(store, &keys, &error) != PERSIST_OK)
+    if (cli_count_keys(store, &keys, &error) != PERSIST_OK)
         return cli_close(store, cli_fail(&error));
     persist_get_stats(store, &s);
     const struct {

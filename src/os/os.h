@@ -56,7 +56,7 @@ typedef struct os_map {
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table; os_check asserts it. */
-enum { OS_VERSION = 5 };
+enum { OS_VERSION = 6 };
 
 struct os {
     int version;
@@ -122,6 +122,8 @@ struct os {
     /* As file_lock, on the directory itself: whatever is done to the names in
      * it, the lock stays. -EOPNOTSUPP: not on this file system. */
     int (*dir_lock)(const os *, const os_dir *, bool shared);
+    /* Only an empty one: -ENOTEMPTY */
+    int (*dir_remove)(const os *, const os_dir *, const char *name);
     int (*dir_sync)(const os *, const os_dir *);
     int (*dir_list)(const os *, const os_dir *, os_list_fn, void *);
 

@@ -449,6 +449,13 @@ static int dir_lock(const os *sys, const os_dir *dir, bool shared)
                                                                 : code;
 }
 
+static int dir_remove(const os *sys, const os_dir *dir, const char *name)
+{
+    (void)sys;
+    return dir->gone ? -ENOENT
+                     : result(unlinkat(fd_of(dir), name, AT_REMOVEDIR));
+}
+
 static int dir_sync(const os *sys, const os_dir *dir)
 {
     (void)sys;
@@ -553,6 +560,7 @@ const os *os_posix(void)
         .dir_protect = dir_protect,
         .dir_may_write = dir_may_write,
         .dir_lock = dir_lock,
+        .dir_remove = dir_remove,
         .dir_sync = dir_sync,
         .dir_list = dir_list,
         .clock_ms = clock_ms,

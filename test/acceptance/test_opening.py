@@ -5,6 +5,7 @@ import ctypes
 import hashlib
 import os
 import signal
+import stat
 import struct
 
 from client import Case, append, main, perform
@@ -21,6 +22,9 @@ def snapshot(root):
         found[folder] = sorted(os.listdir(folder))
         for name in set(names) - {"lock"}:
             path = os.path.join(folder, name)
+            if not stat.S_ISREG(os.lstat(path).st_mode):
+                found[path] = os.lstat(path)[:2]
+                continue
             with open(path, "rb") as f:
                 found[path] = (hashlib.sha256(f.read()).hexdigest(),
                                os.stat(path).st_mtime_ns)

@@ -556,6 +556,7 @@ os_sim *os_sim_new(uint64_t seed)
         .dir_protect = sim_dir_protect,
         .dir_may_write = sim_dir_may_write,
         .dir_lock = sim_dir_lock,
+        .dir_remove = sim_dir_remove,
         .dir_sync = dir_sync,
         .dir_list = dir_list,
         .clock_ms = clock_ms,

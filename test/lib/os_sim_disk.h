@@ -124,6 +124,7 @@ void sim_unlock(os_sim *, unsigned inode, const void *handle, bool shares);
 /* Locks and permissions: see os.h for the calls. */
 int sim_file_lock(const os *, os_file *, bool shared, int64_t *holder);
 int sim_dir_lock(const os *, const os_dir *, bool shared);
+int sim_dir_remove(const os *, const os_dir *, const char *name);
 int sim_dir_protect(const os *, const os_dir *);
 int sim_dir_may_write(const os *, const os_dir *);
 

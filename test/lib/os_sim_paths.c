@@ -122,3 +122,22 @@ void sim_dir_close(const os *o, os_dir *dir)
     s->open_files--;
     free(dir);
 }
+
+int sim_dir_remove(const os *o, const os_dir *from, const char *path)
+{
+    os_sim *s = sim_of(o);
+    char name[SIM_NAME_MAX];
+    unsigned dir, inode;
+    int rc = sim_refuse(s, SIM_UNLINK, 0);
+    if (rc == 0)
+        rc = sim_find(s, from, path, &inode);
+    if (rc == 0 && !s->inodes[inode].is_dir)
+        rc = -ENOTDIR;
+    if (rc == 0 && s->inodes[inode].entries.count > 0)
+        rc = -ENOTEMPTY;
+    if (rc == 0)
+        rc = sim_find_parent(s, from, path, &dir, name);
+    if (rc == 0)
+        sim_disk_change(s, dir, name, "", 0);
+    return rc;
+}
