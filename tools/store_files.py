@@ -346,7 +346,15 @@ class SegmentFile:
             check_sum(head, self.path, 0, "the header of a segment")
             c.expect(b"persist\0" + struct.pack("<II", VERSION, 0)
                      + self.belongs, "")
-            self.epoch = c.number()
+            self.epoch, self.size = c.numbers(2)
+
+    def was_cut(self, epoch):
+        """The size of a file is durable before its header is."""
+        if self.epoch is not None:
+            return len(self.data) < self.size and self.epoch <= epoch
+        begins = b"persist\0" + struct.pack("<II", VERSION, 0) + self.belongs
+        return (40 <= len(self.data) < END and self.data[:32] == begins and
+                int.from_bytes(self.data[32:40], "little") == epoch)
 
     def record(self, at):
         """The valid record that begins there, or None."""
@@ -391,6 +399,7 @@ class Log:
         self.last, self.end, path = manifest.tables_last, END, None
         for s in manifest.segments:
             f = self.file(s.number)
+            self.check_size(f)
             self.take(f, END, s.first, s.end)
             path = f.path
             if f.epoch is None or (self.last, self.end) != (s.last, s.end):
@@ -405,6 +414,10 @@ class Log:
 
     def file(self, number):
         return SegmentFile(self.store, self.manifest.identity, number)
+
+    def check_size(self, f):
+        if f.was_cut(self.manifest.epoch):
+            raise corrupt(f.path, len(f.data), "a log segment was cut short")
 
     def take(self, f, at, lsn, end):
         for r in f.run(at, lsn):
@@ -426,6 +439,7 @@ class Log:
             f = self.file(number)
             if f.epoch is not None and at == END and f.epoch < m.epoch:
                 continue
+            self.check_size(f)
             later = f.epoch is not None and f.epoch > m.epoch
             found = [r for r in f.scan(at)
                      if not (later and r.watermark == r.lsn)]

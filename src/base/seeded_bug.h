@@ -84,6 +84,8 @@
     X(ACCEPT_LAST_NUMBERS, "takes a manifest that leaves no number")           \
     X(STORE_ANY_MANIFEST, "stores a manifest that it would not read")          \
     X(REPEAT_ANY_BLOB, "takes a blob for whole because the index has it")      \
+    X(IGNORE_CUT, "takes a segment that was cut short for a whole one")        \
+    X(HEADER_BEFORE_SIZE, "writes a segment's header before its size is safe") \
     X(PACE_WITHOUT_END, "makes log segments by all that was ever logged")      \
     X(LOST_SAYS_OK, "says ok to what a failed sync has lost")                  \
     X(CANCELLED_INSIDE, "lets a thread be cancelled within a call")            \

@@ -95,6 +95,23 @@ bool segment_header_decode(slice bytes, segment_header *out)
     return true;
 }
 
+bool segment_header_begins(slice bytes, segment_header *out)
+{
+    uint8_t again[SEGMENT_HEADER_SIZE];
+    enum { EPOCH_END = 40 };
+    const uint8_t *at = bytes.data;
+    if (bytes.size < EPOCH_END)
+        return false;
+    *out = (segment_header){.identity = load_le(at + 16, 8),
+                            .number = load_le(at + 24, 8),
+                            .epoch = load_le(at + 32, 8),
+                            .size = SEGMENT_HEADER_SIZE};
+    if (out->number == 0)
+        return false;
+    segment_header_encode(out, again);
+    return memcmp(at, again, EPOCH_END) == 0;
+}
+
 /* ---- record header ---------------------------------------------------- */
 
 uint64_t record_size(uint64_t body_size)

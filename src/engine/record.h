@@ -25,6 +25,8 @@ void segment_header_encode(const segment_header *,
 
 /* Decodes a header; false if the bytes are none of ours, or damaged. */
 bool segment_header_decode(slice bytes, segment_header *out);
+/* Takes the first fields, but the size, out of a header that was cut. */
+bool segment_header_begins(slice bytes, segment_header *);
 
 /* The fixed part of a record. */
 typedef struct record_header {

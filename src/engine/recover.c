@@ -87,6 +87,24 @@ static persist_status list_files(recovery *r, persist_error *error)
     return r->tail == NULL ? no_memory(error) : PERSIST_OK;
 }
 
+/* What a segment of the manifest's epoch, or before, says of itself was durable
+ * in this order: its size, its header, its records. So what is shorter than
+ * its header tells, or ends within that, was cut. */
+static bool was_cut(const recovery *r, uint64_t number, bool ours,
+                    const segment_header *header)
+{
+    slice bytes = r->image.bytes;
+    segment_header begun;
+    if (SEEDED_BUG(IGNORE_CUT))
+        return false;
+    if (ours)
+        return bytes.size < header->size && header->epoch <= r->old->epoch;
+    return bytes.size < SEGMENT_HEADER_SIZE &&
+           segment_header_begins(bytes, &begun) &&
+           begun.identity == r->place.identity && begun.number == number &&
+           begun.epoch == r->old->epoch;
+}
+
 /* Loads a segment and its header; PERSIST_NONE if either is not ours. */
 static persist_status load(recovery *r, uint64_t number, segment_header *header,
                            persist_error *error)
@@ -99,6 +117,9 @@ static persist_status load(recovery *r, uint64_t number, segment_header *header,
     bool ours = segment_header_decode(r->image.bytes, header) &&
                 header->identity == r->place.identity &&
                 header->number == number;
+    if (was_cut(r, number, ours, header))
+        return damage(r, number, r->image.bytes.size,
+                      "a log segment was cut short", error);
     r->loaded = ours ? number : 0;
     return ours ? PERSIST_OK : PERSIST_NONE;
 }

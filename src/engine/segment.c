@@ -19,7 +19,24 @@ bool segment_number(const char *name, uint64_t *number)
     return numbered_parse(name, ".log", number);
 }
 
-/* Gives the file its size, writes the header, syncs. */
+/* Gives the file its size, durable. */
+static int give_size(const os *sys, os_file *file, uint64_t size)
+{
+    uint64_t was, now = size;
+    int code = sys->file_size(sys, file, &was);
+    while (code == 0 && (code = sys->file_allocate(sys, file, size)) == -EINTR)
+        code = 0;
+    if (code == 0)
+        code = sys->file_size(sys, file, &now);
+    if (code == 0 && now > size)
+        code = sys->file_truncate(sys, file, size);
+    if (code == 0 && was != size && !SEEDED_BUG(HEADER_BEFORE_SIZE))
+        code = os_sync(sys, file);
+    return code;
+}
+
+/* The header tells the size, so that is durable before: a file that is shorter
+ * has lost something. */
 static int fill(const segment_place *place, os_file *file, uint64_t number,
                 uint64_t size)
 {
@@ -27,15 +44,7 @@ static int fill(const segment_place *place, os_file *file, uint64_t number,
     uint8_t header[SEGMENT_HEADER_SIZE];
     segment_header fields = {place->identity, number, place->epoch, size};
     segment_header_encode(&fields, header);
-    int code;
-    do {
-        code = sys->file_allocate(sys, file, size);
-    } while (code == -EINTR);
-    uint64_t now = size;
-    if (code == 0)
-        code = sys->file_size(sys, file, &now);
-    if (code == 0 && now > size)
-        code = sys->file_truncate(sys, file, size);
+    int code = give_size(sys, file, size);
     if (code == 0)
         code = os_write_all(sys, file, header, sizeof header, 0);
     if (code == 0 && !SEEDED_BUG(SKIP_HEADER_SYNC))

@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "damage.h"
 
-enum { SECTOR = SIM_SECTOR, FINDINGS_MAX = 32 };
+enum { SECTOR = SIM_SECTOR, FINDINGS_MAX = 32, HEADER_KNOWN = 40 };
 
 /* What persist_verify said, kept beyond the call. */
 typedef struct finding {
@@ -316,7 +316,9 @@ static persist_lsn lowest(const judgement *j)
                 (d->kind == DAMAGE_SWAP && d->other == t->last_log) ||
                 (d->kind == DAMAGE_OLDER_GROUP &&
                  strcmp(t->files[d->file].path, "store/wal") == 0);
-    if (s->closed || !last)
+    /* A cut shows, but where too little is left to tell whose it is. */
+    bool shows = d->kind == DAMAGE_CUT && d->at >= HEADER_KNOWN;
+    if (s->closed || !last || shows)
         return s->latest;
     return d->kind == DAMAGE_FLIP ? s->latest - 1 : 0;
 }

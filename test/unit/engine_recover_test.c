@@ -435,9 +435,39 @@ static void files_that_are_not_ours_stay(void **state)
     fixture_end(&f);
 }
 
+/* A copy that was interrupted: acknowledged commits are gone with the end of a
+ * file, whose header tells how long it was. */
+static void a_segment_that_was_cut_is_told(void **state)
+{
+    (void)state;
+    static const uint64_t lengths[] = {40,   511,  512,  513,          560,
+                                       1024, 2048, 4096, 3 * 4096 + 8, 16383};
+    enum { SEGMENT = 16384, COMMITS = 60 };
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        const char path[] = "store/wal/0000000000000001.log";
+        os_file *file;
+        fixture_begin(&f, SEGMENT);
+        fixture_append_many(&f, "s", "event", COMMITS);
+        fixture_kill(&f);
+        const os *sys = os_sim_os(f.sim);
+        os_stat stat;
+        assert_int_equal(sys->file_open(sys, sys->cwd, path, OS_WRITE, &file),
+                         0);
+        assert_int_equal(sys->stat(sys, sys->cwd, path, &stat), 0);
+        assert_true(stat.size >= SEGMENT_SIZE_MIN);
+        uint64_t cut = lengths[i] < stat.size ? lengths[i] : stat.size - 1;
+        assert_int_equal(sys->file_truncate(sys, file, cut), 0);
+        sys->file_close(sys, file);
+        assert_int_equal(fixture_open(&f), PERSIST_CORRUPT);
+        assert_string_equal(f.error.path, path);
+        fixture_end(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_segment_that_was_cut_is_told),
         cmocka_unit_test(all_is_there_after_a_kill),
         cmocka_unit_test(what_was_replayed_is_durable),
         cmocka_unit_test(a_torn_end_is_cut),
