@@ -90,6 +90,8 @@
     X(LOST_SAYS_OK, "says ok to what a failed sync has lost")                  \
     X(CANCELLED_INSIDE, "lets a thread be cancelled within a call")            \
     X(NAMES_COST_NOTHING, "takes commits that name millions of streams")       \
+    X(FULL_DISK_TAKES_ALL, "keeps no space for commits that free some")        \
+    X(FULL_DISK_STAYS_FULL, "gives nothing back to what will free space")      \
     X(DEAD_STAYS, "never lets dead space go by itself")                        \
     X(REPLACED_WAIT, "keeps replaced tables until there is another merge")     \
     X(TRUNCATED_COUNTS_NOTHING, "does not count what a truncation frees")      \

@@ -148,6 +148,17 @@ static void put_planned(buf *record, const memtable_edit *m)
     record_put_edit(record, m->edit, m->seq);
 }
 
+/* Tells whether all that a commit does is to make space free. */
+static bool frees_space(const commit *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->edits[i].kind != PERSIST_TRUNCATE &&
+            c->edits[i].kind != PERSIST_DELETE &&
+            !plan_is_expectation(&c->edits[i]))
+            return false;
+    return c->given_once == NULL && c->given_blob == NULL;
+}
+
 static persist_status log_record(commit *c, persist_error *error)
 {
     engine *e = c->e;
@@ -168,7 +179,7 @@ static persist_status log_record(commit *c, persist_error *error)
         return status_set(error, PERSIST_TOO_LARGE,
                           "the commit is over the size of a log record");
     c->logged = record_size(record->size - RECORD_HEADER_SIZE);
-    return wal_reserve(&e->wal, error);
+    return wal_reserve(&e->wal, frees_space(c), error);
 }
 
 static persist_status write_commit(commit *c, persist_outcome *out,
@@ -232,8 +243,9 @@ static persist_status check(commit *c, bool *done, persist_outcome *out,
     return PERSIST_OK;
 }
 
-/* Takes the writer's lock when there is room for one more commit. */
-static persist_status enter(engine *e, persist_error *error)
+/* Takes the writer's lock when there is room for one more commit. What makes
+ * space free need not wait for a table that finds none. */
+static persist_status enter(engine *e, bool frees, persist_error *error)
 {
     for (;;) {
         bool did = false;
@@ -246,6 +258,10 @@ static persist_status enter(engine *e, persist_error *error)
             upkeep_call(e);
         else if (status == PERSIST_OK)
             status = upkeep_await(e, error);
+        if (status == PERSIST_NO_SPACE && frees) {
+            pthread_mutex_lock(&e->writer);
+            return PERSIST_OK;
+        }
         if (status != PERSIST_OK)
             return status;
     }
@@ -272,7 +288,7 @@ static persist_status run(commit *c, persist_outcome *out, persist_error *error)
     persist_outcome *result = out == NULL ? &ignored : out;
     *result = (persist_outcome){.kind = PERSIST_COMMITTED};
     bool done;
-    persist_status status = enter(e, error);
+    persist_status status = enter(e, frees_space(c), error);
     if (status != PERSIST_OK)
         return status;
     status = check(c, &done, result, error);

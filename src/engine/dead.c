@@ -17,11 +17,14 @@ static uint64_t least_of(const engine *e)
     return least < DEAD_SIZE_MIN ? least : DEAD_SIZE_MIN;
 }
 
+/* On a full disk it goes as soon as it is worth a table. */
+
 bool dead_is_much(const engine *e, const layers *v, uint64_t dead)
 {
     uint64_t live = dead > v->table_bytes ? 0 : v->table_bytes - dead;
-    return v->table_count > 0 && dead > least_of(e) &&
-           dead > live / DEAD_SHARE && !SEEDED_BUG(DEAD_STAYS);
+    bool much = dead > least_of(e) && dead > live / DEAD_SHARE;
+    bool full = atomic_load(&e->wal.full) && dead > e->memtable_size / 2;
+    return v->table_count > 0 && (much || full) && !SEEDED_BUG(DEAD_STAYS);
 }
 
 /* ---- what commits make dead ------------------------------------------- */
@@ -51,7 +54,7 @@ void dead_note_key(commit *c, const persist_edit *edit)
     found_value found;
     persist_error ignored;
     unsigned stands_for = edit->kind == PERSIST_DELETE ? 1 : PUTS_A_LOOK;
-    if (c->replayed || e->layers->table_bytes <= least_of(e) ||
+    if (c->replayed || e->layers->table_bytes <= e->memtable_size ||
         e->keys_made++ % stands_for != 0 ||
         layers_tables_key(e->layers, edit->name, &found, &ignored) !=
             PERSIST_OK)
@@ -122,6 +125,19 @@ static uint64_t replaced(const engine *e)
         if (u->dropped[i].generation >= e->manifest.generation)
             bytes += u->dropped[i].table->footer.size;
     return bytes;
+}
+
+/* What found no space gets the room that the log has ahead, all of it if more
+ * will come back. */
+bool dead_make_room(engine *e, const layers *v)
+{
+    uint64_t dead = atomic_load(&e->upkeep.dead) + replaced(e);
+    pthread_mutex_lock(&e->writer);
+    dead += v->active->dead + (v->frozen == NULL ? 0 : v->frozen->dead);
+    pthread_mutex_unlock(&e->writer);
+    bool all = dead > e->wal.segment_size;
+    return !SEEDED_BUG(FULL_DISK_STAYS_FULL) &&
+           wal_make_room(&e->wal, all ? 0 : 1);
 }
 
 persist_status dead_step(engine *e, const layers *v, bool *did,

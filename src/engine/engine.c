@@ -139,6 +139,8 @@ static persist_status renew_log(engine *e, const manifest *old,
         status = take_manifest(e, old, r, &renamed, error);
     if (status != PERSIST_OK && !renamed && !SEEDED_BUG(KEEP_COPIES))
         recover_undo(r);
+    if (status == PERSIST_NO_SPACE && !renamed && !e->at.read_only)
+        e->made_room = leftovers_make_room(e, old, previous, r);
     return status;
 }
 
@@ -392,22 +394,33 @@ static void release(engine *e)
     mem_free(e);
 }
 
-persist_status engine_open(const persist_options *options, engine **out,
-                           persist_error *error)
+static persist_status open_once(const persist_options *options, engine **out,
+                                bool *made_room, persist_error *error)
 {
-    CHECK(options->path != NULL);
-    persist_status status = engine_check(options, error);
-    if (status != PERSIST_OK)
-        return status;
     engine *e = mem_alloc_zero(sizeof *e);
     if (e == NULL)
         return no_memory(error);
     set_up(e, options);
-    status = open_all(e, options, error);
+    persist_status status = open_all(e, options, error);
+    *made_room = e->made_room;
     if (status == PERSIST_OK)
         *out = e;
     else
         release(e);
+    return status;
+}
+
+/* A full disk is tried again with the room that the log had ahead. */
+persist_status engine_open(const persist_options *options, engine **out,
+                           persist_error *error)
+{
+    CHECK(options->path != NULL);
+    bool made_room = false;
+    persist_status status = engine_check(options, error);
+    if (status == PERSIST_OK)
+        status = open_once(options, out, &made_room, error);
+    if (status == PERSIST_NO_SPACE && made_room)
+        status = open_once(options, out, &made_room, error);
     return status;
 }
 

@@ -79,6 +79,7 @@ typedef struct engine {
     persist_equal_fn equal;
     void *equal_context;
     uint64_t replayed; /* log bytes read at opening */
+    bool made_room;    /* the opening found none: another try may */
 
     pthread_mutex_t writer;
     wal wal;
@@ -238,6 +239,10 @@ void dead_estimate(engine *);
  * upkeep.step, with nothing frozen. */
 persist_status dead_step(engine *, const layers *, bool *did, persist_error *);
 
+/* A step found no space: gives some back; false if there is none to give. Under
+ * upkeep.step. */
+bool dead_make_room(engine *, const layers *);
+
 /* ---- leftovers.c ------------------------------------------------------ */
 
 /* At opening: notes tables that no manifest lists, and raises next_table above
@@ -252,6 +257,11 @@ persist_status leftovers_find_segments(engine *, const manifest *newest,
  * durable. */
 void leftovers_delete_segments(engine *, const segment_place *,
                                const manifest *previous);
+/* When there is no space for the copy of the log's end, or for the manifest:
+ * deletes segments that were made ready and never written to; false if there
+ * are none. */
+bool leftovers_make_room(engine *, const manifest *newest,
+                         const manifest *previous, const recovery *);
 /* Deletes one file; false if there is none. In use only. */
 bool leftovers_step(engine *);
 void leftovers_release(leftovers *);

@@ -97,8 +97,7 @@ static bool read_start(const os *sys, const os_dir *dir, const char *path,
 /* What is not understood is left alone: only a file with a header of this
  * store, or with none yet, goes. It is not used again: a crash in the middle of
  * a rename may have left it another name, of a segment that is needed. */
-static void delete_segment(engine *e, const segment_place *place,
-                           uint64_t number)
+static bool delete_segment(const segment_place *place, uint64_t number)
 {
     static const uint8_t none[SEGMENT_HEADER_SIZE];
     uint8_t bytes[SEGMENT_HEADER_SIZE];
@@ -106,13 +105,29 @@ static void delete_segment(engine *e, const segment_place *place,
     segment_header header;
     size_t got;
     if (segment_path(place, number, path) != 0 ||
-        !read_start(e->sys, place->dir, path, bytes, sizeof bytes, &got))
-        return;
+        !read_start(place->sys, place->dir, path, bytes, sizeof bytes, &got))
+        return false;
     bool ours = segment_header_decode(slice_of(bytes, got), &header) &&
                 header.identity == place->identity;
     if (!ours && memcmp(bytes, none, sizeof bytes) != 0)
-        return;
-    e->sys->unlink(e->sys, place->dir, os_name(path));
+        return false;
+    return place->sys->unlink(place->sys, place->dir, os_name(path)) == 0;
+}
+
+bool leftovers_make_room(engine *e, const manifest *newest,
+                         const manifest *previous, const recovery *r)
+{
+    bool any = false;
+    CHECK(!e->at.read_only && !newest->clean);
+    for (size_t i = 0; i < r->number_count; i++) {
+        uint64_t number = r->numbers[i];
+        if (number > r->last_number && !manifest_lists(newest, number) &&
+            !manifest_lists(previous, number) &&
+            !SEEDED_BUG(FULL_DISK_STAYS_FULL) &&
+            delete_segment(&r->place, number))
+            any = true;
+    }
+    return any;
 }
 
 void leftovers_delete_segments(engine *e, const segment_place *place,
@@ -124,7 +139,7 @@ void leftovers_delete_segments(engine *e, const segment_place *place,
         if (manifest_lists(previous, l->numbers[i]))
             l->numbers[kept++] = l->numbers[i];
         else
-            delete_segment(e, place, l->numbers[i]);
+            (void)delete_segment(place, l->numbers[i]);
     }
     l->count = kept;
 }
@@ -149,8 +164,8 @@ bool leftovers_step(engine *e)
     leftovers *l = &e->leftovers;
     CHECK(atomic_load(&e->in_use));
     if (l->segments.count > 0)
-        delete_segment(e, &e->wal.place,
-                       l->segments.numbers[--l->segments.count]);
+        (void)delete_segment(&e->wal.place,
+                             l->segments.numbers[--l->segments.count]);
     else if (l->tables.count > 0)
         delete_table(e, l->tables.numbers[--l->tables.count]);
     else

@@ -40,6 +40,10 @@
 #define SEGMENT_ROUND 4096u
 /* Segments that the background keeps ready. */
 #define SEGMENT_SPARES 2u
+/* On a full disk so much of a segment's end, or this part of it, is kept for
+ * commits that only truncate and delete; so is the last spare. */
+#define SEGMENT_KEPT_MAX (16u << 10)
+#define SEGMENT_KEPT_SHARE 16u
 /* Files that wait to become spares; more are deleted. */
 #define SEGMENT_FREE_MAX 4u
 

@@ -560,6 +560,8 @@ persist_status recover_read(recovery *r, persist_error *error)
     persist_status status = list_files(r, error);
     if (status == PERSIST_OK)
         status = replay_all(r, error);
+    if (status == PERSIST_OK && r->out.segment_count > 0)
+        r->last_number = r->out.segments[r->out.segment_count - 1].number;
     return status == PERSIST_OK ? check_end(r, error) : status;
 }
 

@@ -40,6 +40,7 @@ typedef struct recovery {
 
     manifest out;         /* what the log is now, for the next manifest */
     uint64_t replayed;    /* bytes read */
+    uint64_t last_number; /* of those that were read as the log; 0: none */
     uint64_t next_number; /* above all segments there are */
     uint64_t first_copy;  /* number of the first that was written */
     uint64_t *numbers;    /* of all segment files found, sorted */

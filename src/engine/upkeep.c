@@ -307,6 +307,10 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     layers *v;
     read_place own, *place = readers_enter(&e->readers, &own, &v);
     persist_status status = work(e, v, did, error);
+    if (status == PERSIST_NO_SPACE && dead_make_room(e, v)) {
+        *did = true;
+        status = PERSIST_OK;
+    }
     readers_leave(&e->readers, place);
     if (status == PERSIST_OK && upkeep_sweep(e))
         *did = true;

@@ -279,7 +279,17 @@ static void await_room(wal *w, uint64_t size)
         os_wake_one(&next->word);
 }
 
-persist_status wal_reserve(wal *w, persist_error *error)
+/* On a full disk the end of a segment is for what frees space. */
+static uint64_t kept_back(const wal *w, bool frees)
+{
+    uint64_t share = w->active->size / SEGMENT_KEPT_SHARE;
+    if (frees || w->active->first == 0 || !atomic_load(&w->full) ||
+        SEEDED_BUG(FULL_DISK_TAKES_ALL))
+        return 0;
+    return share < SEGMENT_KEPT_MAX ? share : SEGMENT_KEPT_MAX;
+}
+
+persist_status wal_reserve(wal *w, bool frees, persist_error *error)
 {
     CHECK(!w->scratch.failed && w->scratch.size >= RECORD_HEADER_SIZE);
     uint64_t size = record_size(w->scratch.size - RECORD_HEADER_SIZE);
@@ -289,8 +299,9 @@ persist_status wal_reserve(wal *w, persist_error *error)
         await_room(w, size);
     if (wal_failed(w))
         return wal_read_only(w, error);
-    if (w->active == NULL || w->active->size - w->active->end < size) {
-        persist_status status = wal_next_segment(w, size, error);
+    if (w->active == NULL ||
+        w->active->size - w->active->end < size + kept_back(w, frees)) {
+        persist_status status = wal_next_segment(w, size, frees, error);
         if (status != PERSIST_OK)
             return status;
     }

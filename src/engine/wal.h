@@ -88,8 +88,10 @@ typedef struct wal {
     uint64_t next_number;
     wal_free_file *free_files; /* that may be recycled */
     size_t free_count, free_capacity;
-    bool preparing; /* a segment is being made */
-    bool awaited;   /* the writer waits for it */
+    bool preparing;   /* a segment is being made */
+    bool awaited;     /* the writer waits for it */
+    atomic_bool full; /* the last file found no space: the last spare is kept
+                         for what frees some */
     pthread_cond_t prepared;
 
     bool flushing;             /* there is a leader */
@@ -109,7 +111,8 @@ typedef struct wal {
 
 /* The writer: makes the segment next that has room for `need` bytes beside
  * its header, and seals the one before. For wal.c. */
-persist_status wal_next_segment(wal *, uint64_t need, persist_error *);
+persist_status wal_next_segment(wal *, uint64_t need, bool frees,
+                                persist_error *);
 
 /* With the lock held: tells whether a segment should be made ready now. For
  * wal.c. */
@@ -147,8 +150,9 @@ persist_status wal_prepare_step(wal *, bool *did, persist_error *);
 buf *wal_begin(wal *);
 
 /* The writer: finds the room on disk and in memory for the record in the
- * buffer of wal_begin. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
-persist_status wal_reserve(wal *, persist_error *);
+ * buffer of wal_begin; if that frees space, on a full disk too while the
+ * reserve lasts. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
+persist_status wal_reserve(wal *, bool frees, persist_error *);
 
 /* The writer: the record becomes part of the log as `lsn`, one more than the
  * one before. Cannot fail after wal_reserve. */
@@ -176,6 +180,10 @@ void wal_trim(wal *, const manifest *);
 
 /* Deletes files that wait to be recycled, but for a few of usual size. */
 void wal_drop_free(wal *, size_t kept);
+
+/* Something found no space: deletes files that wait to be recycled, and spares
+ * but for so many; tells whether there were any. */
+bool wal_make_room(wal *, unsigned spares_kept);
 
 /* After the manifest that ends an opening: deletes what it and the one before
  * do not need. Nothing is appended any more, and no thread runs. */

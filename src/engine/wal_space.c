@@ -71,6 +71,8 @@ static persist_status prepare(wal *w, uint64_t size, wal_segment **out,
     pthread_mutex_lock(&w->lock);
     w->preparing = false;
     pthread_cond_broadcast(&w->prepared);
+    if (status == PERSIST_OK || status == PERSIST_NO_SPACE)
+        atomic_store(&w->full, status == PERSIST_NO_SPACE);
     if (status == PERSIST_OK)
         *out = segment;
     else
@@ -114,7 +116,8 @@ static uint64_t next_size(const wal *w, uint64_t need)
 bool wal_wants_spare(const wal *w)
 {
     const wal_segment *active = w->active;
-    if (w->bytes_logged == 0 || w->preparing || w->awaited || wal_failed(w))
+    if (w->bytes_logged == 0 || w->preparing || w->awaited || wal_failed(w) ||
+        atomic_load(&w->full))
         return false;
     CHECK(active != NULL && active->end <= active->size);
     uint64_t ready = active->size - active->end;
@@ -123,12 +126,8 @@ bool wal_wants_spare(const wal *w)
     return w->spare_count < SEGMENT_SPARES && ready < pace(w);
 }
 
-static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
+static persist_status add_spare(wal *w, persist_error *error)
 {
-    *did = false;
-    CHECK(w->spare_count <= SEGMENT_SPARES);
-    if (!wal_wants_spare(w))
-        return PERSIST_OK;
     wal_segment *segment = NULL;
     persist_status status = prepare(w, next_size(w, 0), &segment, error);
     if (status != PERSIST_OK)
@@ -138,8 +137,18 @@ static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
         link = &(*link)->next;
     *link = segment;
     w->spare_count++;
-    *did = true;
     return PERSIST_OK;
+}
+
+static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
+{
+    *did = false;
+    CHECK(w->spare_count <= SEGMENT_SPARES);
+    if (!wal_wants_spare(w))
+        return PERSIST_OK;
+    persist_status status = add_spare(w, error);
+    *did = status == PERSIST_OK;
+    return status;
 }
 
 persist_status wal_prepare_step(wal *w, bool *did, persist_error *error)
@@ -180,13 +189,31 @@ static void await_prepared(wal *w)
     w->awaited = false;
 }
 
+/* On a full disk the last spare is for what frees space; all others must make
+ * one more first. */
+static bool is_kept_back(const wal *w, bool frees)
+{
+    return atomic_load(&w->full) && w->spare_count == 1 && !frees &&
+           !SEEDED_BUG(FULL_DISK_TAKES_ALL);
+}
+
 /* With the lock held: a spare if one is big enough, else a new one. */
-static persist_status take_segment(wal *w, uint64_t need, wal_segment **out,
-                                   persist_error *error)
+static persist_status take_segment(wal *w, uint64_t need, bool frees,
+                                   wal_segment **out, persist_error *error)
 {
     uint64_t size = SEGMENT_HEADER_SIZE + need;
     CHECK(need >= RECORD_HEADER_SIZE && need % LOG_ALIGN == 0);
     for (;;) {
+        if (is_kept_back(w, frees) && !w->preparing) {
+            persist_status status = add_spare(w, error);
+            if (status != PERSIST_OK)
+                return status;
+            continue;
+        }
+        if (is_kept_back(w, frees)) {
+            await_prepared(w);
+            continue;
+        }
         while (w->spares != NULL && w->spares->size < size)
             drop_spare(w);
         if (w->spares != NULL) {
@@ -205,7 +232,8 @@ static segment_entry entry_of(const wal_segment *s)
     return (segment_entry){s->number, s->size, s->first, s->last, s->end};
 }
 
-persist_status wal_next_segment(wal *w, uint64_t need, persist_error *error)
+persist_status wal_next_segment(wal *w, uint64_t need, bool frees,
+                                persist_error *error)
 {
     wal_segment *old = w->active, *segment = NULL;
     bool used = old != NULL && old->first != 0;
@@ -214,7 +242,7 @@ persist_status wal_next_segment(wal *w, uint64_t need, persist_error *error)
         pthread_mutex_unlock(&w->lock);
         return status_set(error, PERSIST_LIMIT, "out of memory");
     }
-    persist_status status = take_segment(w, need, &segment, error);
+    persist_status status = take_segment(w, need, frees, &segment, error);
     if (status == PERSIST_OK) {
         if (old != NULL) {
             CHECK(segment->number > old->number);
@@ -428,6 +456,18 @@ void wal_drop_free(wal *w, size_t kept)
         if (segment_path(&w->place, number, path) == 0)
             w->place.sys->unlink(w->place.sys, w->place.dir, os_name(path));
     }
+}
+
+bool wal_make_room(wal *w, unsigned spares_kept)
+{
+    pthread_mutex_lock(&w->lock);
+    atomic_store(&w->full, true);
+    while (w->spare_count > spares_kept)
+        drop_spare(w);
+    bool any = w->free_count > 0;
+    pthread_mutex_unlock(&w->lock);
+    wal_drop_free(w, 0);
+    return any;
 }
 
 void wal_leave(wal *w, const manifest *before)
