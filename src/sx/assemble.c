@@ -145,14 +145,17 @@ static uint32_t slot_of(const unit *u, const variable *v)
     }
 }
 
-static uint32_t capture_of(const unit *u, uint32_t v)
+static uint32_t capture_of(sx *m, const unit *u, uint32_t v)
 {
-    const uint32_t *items = u->captures.items;
-    for (uint32_t i = 0;; i++) {
-        CHECK(i < u->captures.count);
-        if (items[i] == v)
-            return i;
-    }
+    uint32_t i = variable_at(m, v)->captured;
+    CHECK(i < u->captures.count && ((uint32_t *)u->captures.items)[i] == v);
+    return i;
+}
+
+static void number_captures(sx *m, const unit *u)
+{
+    for (uint32_t i = 0; i < u->captures.count; i++)
+        variable_at(m, ((uint32_t *)u->captures.items)[i])->captured = i;
 }
 
 static void put_one(assembler *a, instr one)
@@ -170,7 +173,7 @@ static void put_get(assembler *a, const ir *i)
 {
     const variable *v = variable_at(a->m, i->a);
     bool here = v->unit == a->number;
-    uint32_t at = here ? slot_of(a->unit, v) : capture_of(a->unit, i->a);
+    uint32_t at = here ? slot_of(a->unit, v) : capture_of(a->m, a->unit, i->a);
     if (v->boxed)
         put(a, here ? op_local_box : op_captured_box, at, 0);
     else if (here && v->kind == VARIABLE_SELF)
@@ -188,7 +191,7 @@ static void put_set(assembler *a, const ir *i)
     bool here = v->unit == a->number;
     CHECK(v->boxed || (here && i->op == IR_DEFINE));
     if (!here)
-        put(a, op_set_captured_box, capture_of(a->unit, i->a), 0);
+        put(a, op_set_captured_box, capture_of(a->m, a->unit, i->a), 0);
     else if (i->op == IR_SET)
         put(a, op_set_local_box, slot_of(a->unit, v), 0);
     else
@@ -234,7 +237,8 @@ static void put_closure(assembler *a, const ir *i)
         else if (here)
             put(a, NULL, CAPTURE_LOCAL, slot_of(a->unit, v));
         else
-            put(a, NULL, CAPTURE_CAPTURED, capture_of(a->unit, captures[n]));
+            put(a, NULL, CAPTURE_CAPTURED,
+                capture_of(a->m, a->unit, captures[n]));
     }
 }
 
@@ -349,6 +353,7 @@ static bool assemble_unit(sx *m, uint32_t number)
     if (made != NULL) {
         memset(places, 0, labels);
         place_labels(m, u, made->body, places);
+        number_captures(m, u);
         assembler a = {m, u, number, made->body, made->body + size, places};
         for (size_t n = 0; n < u->code.count; n++)
             put_instr(&a, &((ir *)u->code.items)[n]);
@@ -377,8 +382,11 @@ prim_status assemble(sx *m, value *out)
     const compiler *c = compiler_of(m);
     CHECK(c->tasks.count == 0 && c->units.count > 0);
     CHECK(c->body == NOTHING && c->scope == NOTHING);
-    if (!resolve_names(m))
+    bool resolved;
+    if (!resolve_names(m, &resolved))
         return PRIM_FAILED;
+    if (!resolved)
+        return PRIM_AGAIN;
     m->error.status = PERSIST_OK;
     for (uint32_t n = (uint32_t)c->units.count; n-- > 0;) {
         const unit *u = &((unit *)c->units.items)[n];

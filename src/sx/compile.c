@@ -324,7 +324,8 @@ void compiler_reset(sx *m)
     const variable *variables = c->variables.items;
     for (size_t i = 0; i < c->variables.count; i++) {
         if (variables[i].kind != VARIABLE_BODY)
-            variables[i].name->head.flags &= (uint8_t)~FLAG_VARIABLE;
+            variables[i].name->head.flags &=
+                (uint8_t) ~(FLAG_VARIABLE | FLAG_HERE);
     }
     walk_stack *all[] = {&c->tasks, &c->units, &c->variables, &c->references,
                          &c->roots};
@@ -333,7 +334,8 @@ void compiler_reset(sx *m)
         if (all[i]->capacity > 1024)
             walk_release(m, all[i]);
     }
-    c->unit = 0;
+    c->unit = c->resolving = 0;
+    c->resolved = 0;
     c->scope = c->body = NOTHING;
     c->waiting = false;
     c->expander = c->macro_form = VALUE_NIL;

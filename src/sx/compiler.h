@@ -81,6 +81,7 @@ typedef struct variable {
     uint32_t defined;  /* of a local: how many references came before its first
                           definition */
     uint32_t constant; /* of a local: its name, when the unit is assembled */
+    uint32_t captured; /* its number among the captures of the unit that is */
     variable_kind kind;
     bool boxed;
 } variable;
@@ -123,10 +124,12 @@ typedef struct compiler {
     walk_stack units;
     walk_stack variables;
     walk_stack references;
-    walk_stack roots; /* of value: the form and what macros made of it */
-    uint32_t unit;    /* the current one */
-    uint32_t scope;   /* the innermost variable, or NOTHING */
-    uint32_t body;    /* the innermost body; NOTHING at top level */
+    walk_stack roots;   /* of value: the form and what macros made of it */
+    uint32_t unit;      /* the current one */
+    uint32_t scope;     /* the innermost variable, or NOTHING */
+    uint32_t body;      /* the innermost body; NOTHING at top level */
+    uint32_t resolving; /* the unit that resolve_names has come to, */
+    size_t resolved;    /* and how much of it is done */
     /* a macro call that waits for its expansion */
     bool waiting;
     int64_t serial; /* which one: a continuation may come back too late */
@@ -219,9 +222,9 @@ bool begin_body(sx *);
 bool find_in_body(sx *, const string *name, uint32_t *out);
 /* Emits IR_NAME or IR_SET_NAME for a name; false: `limit`. */
 bool emit_name(sx *, ir_op, string *name, int delta);
-/* Finds out what all names mean, and captures variables on the way. Can be run
- * again. False: `limit`. */
-bool resolve_names(sx *);
+/* Finds out what some more names mean, and captures variables on the way;
+ * *done: there are none left. False: `limit`. */
+bool resolve_names(sx *, bool *done);
 /* Whether a name means a variable here, as far as is known. */
 bool is_local(sx *, string *name);
 /* Notes that a variable is set more than once: it must live in a box. */
@@ -236,7 +239,7 @@ const special_form *form_of(sx *, value symbol);
 
 /* ---- code (assemble.c) ------------------------------------------------ */
 
-/* Makes the lambda of all units. PRIM_OK or PRIM_FAILED. */
+/* Makes the lambda of all units; PRIM_AGAIN: there is more to do. */
 prim_status assemble(sx *, value *out);
 
 static inline value form_at(value v, uint32_t i)

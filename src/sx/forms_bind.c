@@ -23,6 +23,14 @@ bool declare_local(sx *m, string *name, uint32_t *out)
     return declare(m, name, VARIABLE_LOCAL, current_unit(m)->locals++, out);
 }
 
+/* While declarations are made, their names have a flag, so that none of them
+ * needs a look at the others. */
+static void leave_here(sx *m, uint32_t v)
+{
+    CHECK(variable_at(m, v)->kind != VARIABLE_BODY);
+    variable_at(m, v)->name->head.flags &= (uint8_t)~FLAG_HERE;
+}
+
 /* The name that a form (define name ...) or (define (name ...) ...) defines;
  * NULL if it is something else. */
 static string *defined_name(value form)
@@ -63,9 +71,11 @@ static bool look_for_definitions(sx *m, value v, walk_stack *w)
     bool defines = f != NULL && f->compile == compile_define;
     string *name = defines ? defined_name(v) : NULL;
     uint32_t made;
-    if (name != NULL && !find_in_body(m, name, &made) &&
-        !declare_local(m, name, &made))
-        return false;
+    if (name != NULL && (name->head.flags & FLAG_HERE) == 0) {
+        if (!declare_local(m, name, &made))
+            return false;
+        name->head.flags |= FLAG_HERE;
+    }
     if (name != NULL && is_list(form_at(v, 1)))
         return true; /* the rest is the body of a lambda */
     for (uint32_t i = form_size(v); i-- > 0;) {
@@ -89,6 +99,9 @@ bool declare_definitions(sx *m, value body, uint32_t from)
         }
     }
     walk_release(m, &w);
+    uint32_t local = variable_at(m, compiler_of(m)->body)->slot;
+    for (; local != NOTHING; local = variable_at(m, local)->outer)
+        leave_here(m, local);
     return done;
 }
 
@@ -193,17 +206,15 @@ bool declare_param(sx *m, value v)
     CHECK(u->depth == 0 && u->locals == 0); /* nothing runs before */
     if (!is_symbol(v))
         return wants_name(m, "parameters", v);
-    const variable *old;
-    uint32_t i = compiler_of(m)->scope;
-    for (; i != NOTHING; i = old->outer) {
-        old = variable_at(m, i);
-        if (old->unit != compiler_of(m)->unit || old->kind != VARIABLE_PARAM)
-            break;
-        if (old->name == name_of(v))
-            return syntax_failed(m, "parameters: %s is there twice",
-                                 brief_name(m, old->name));
-    }
-    return declare(m, name_of(v), VARIABLE_PARAM, u->params++, &i);
+    string *name = name_of(v);
+    uint32_t i;
+    if ((name->head.flags & FLAG_HERE) != 0)
+        return syntax_failed(m, "parameters: %s is there twice",
+                             brief_name(m, name));
+    if (!declare(m, name, VARIABLE_PARAM, u->params++, &i))
+        return false;
+    name->head.flags |= FLAG_HERE;
+    return true;
 }
 
 static bool declare_params(sx *m, value params, uint32_t from)
@@ -228,6 +239,7 @@ bool bind_params(sx *m, uint32_t outer)
     uint32_t i = compiler_of(m)->scope;
     for (; i != outer; i = variable_at(m, i)->outer) {
         CHECK(i != NOTHING);
+        leave_here(m, i);
         if (!emit(m, IR_BIND, i, 0, 0))
             return false;
     }

@@ -164,6 +164,22 @@ static bool run_self(sx *m, const task *t)
 
 /* ---- letrec ----------------------------------------------------------- */
 
+/* Binding a and those behind it; b: how many there are. Macros may add to the
+ * list meanwhile. */
+static bool run_letrec(sx *m, const task *t)
+{
+    value from = form_at(t->form, 1);
+    if (t->a == t->b)
+        return push_body(m, t->form, 2, t->tail);
+    bindings b = {from, t->b, !is_list(form_at(from, 0))};
+    string *name = binding_name(&b, t->a);
+    task rest = *t;
+    rest.a++;
+    return push_task(m, rest) && push_emit(m, IR_POP, 0, -1) &&
+           push_defined(m, name, false) &&
+           push_named(m, binding_value(&b, t->a), name);
+}
+
 bool compile_letrec(sx *m, const task *t)
 {
     bindings b;
@@ -175,13 +191,9 @@ bool compile_letrec(sx *m, const task *t)
         if (!declare_local(m, binding_name(&b, i), &v))
             return false;
     }
-    if (!push_body(m, t->form, 2, t->tail))
-        return false;
-    for (uint32_t i = b.count; i-- > 0;) {
-        string *name = binding_name(&b, i);
-        if (!push_emit(m, IR_POP, 0, -1) || !push_defined(m, name, false) ||
-            !push_named(m, binding_value(&b, i), name))
-            return false;
-    }
-    return true;
+    task values = *t;
+    values.run = run_letrec;
+    values.a = 0;
+    values.b = b.count;
+    return push_task(m, values);
 }

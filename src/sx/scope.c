@@ -4,6 +4,8 @@
 #include "sx/compiler.h"
 #include "sx/machine.h"
 
+enum { NAMES_A_STEP = 64 };
+
 compiler *compiler_of(sx *m)
 {
     return m->compiler;
@@ -261,18 +263,27 @@ static bool resolve(sx *m, ir *i)
     return true;
 }
 
-bool resolve_names(sx *m)
+bool resolve_names(sx *m, bool *done)
 {
     compiler *c = m->compiler;
-    for (c->unit = 0; c->unit < c->units.count; c->unit++) {
-        const walk_stack *body = &current_unit(m)->code;
-        for (size_t n = 0; n < body->count; n++) {
-            ir *i = &((ir *)body->items)[n];
-            if ((i->op == IR_NAME || i->op == IR_SET_NAME) && !resolve(m, i))
-                return false;
-        }
+    *done = c->resolving == c->units.count;
+    if (*done)
+        return true;
+    c->unit = c->resolving;
+    const walk_stack *body = &current_unit(m)->code;
+    size_t names = 0;
+    while (c->resolved < body->count && names < NAMES_A_STEP) {
+        ir *i = &((ir *)body->items)[c->resolved];
+        bool is_name = i->op == IR_NAME || i->op == IR_SET_NAME;
+        if (is_name && !resolve(m, i))
+            return false;
+        names += is_name;
+        c->resolved++;
     }
-    c->unit = 0;
+    if (c->resolved == body->count) {
+        c->resolving++;
+        c->resolved = 0;
+    }
     return true;
 }
 

@@ -54,7 +54,8 @@ enum {
     FLAG_CHECKED = 4,
     FLAG_AS_KEYWORD = 8,
     FLAG_AS_SYMBOL = 16,
-    FLAG_VARIABLE = 32, /* the form being compiled binds it somewhere */
+    FLAG_VARIABLE = 32, /* the form being compiled binds it somewhere, */
+    FLAG_HERE = 64,     /* among the parameters or in the body at work */
 };
 
 /* Bytes, immutable. head.aux: its hash, 0 when not yet computed. */

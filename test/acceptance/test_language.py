@@ -35,6 +35,25 @@ class Definitions(Case):
                       "(or (define y 5) 1) (s) y))", "7")
 
 
+    def test_wide_forms_are_compiled_in_small_steps(self):
+        s = self.serve()
+        names = " ".join("p%d" % i for i in range(200000))
+        self.gives(s, "(fn? (fn (%s) (fn (%s) 1)))" % (names, names), "true")
+        self.gives(s, "(len (apply (fn (%s) (list p0 p199999)) "
+                      "(range 200000)))" % names, "2")
+
+    def test_names_that_are_there_twice(self):
+        s = self.serve()
+        for text in ("(fn (a b a) 1)", "(let a ((b 1) (b 2)) 1)"):
+            self.fails("syntax", s, text)
+            self.gives(s, "((fn (a b) (define a 3) (list a b)) 1 2)", "(3 2)")
+        self.gives(s, "((fn (a) ((fn (a) a) 2)) 1)", "2")
+        self.gives(s, "(letrec ((a 1) (b (fn () a)) (a 2)) (list a (b)))",
+                   "(2 2)")
+        self.gives(s, "((fn () (define a 1) (define r (fn () a)) "
+                      "(define a 2) (list a (r))))", "(2 2)")
+
+
 class Memory(Case):
     def test_chains_at_the_limit_end(self):
         s = self.serve(flags=["--heap-max", "60M"])
