@@ -26,7 +26,8 @@ STAGES = ["crash_states", "faults", "model", "damage",
           "faults --only allocations"]
 SILENT_SECONDS = 5
 VIOLATION = re.compile(r"^(VIOLATION|ended in|stuck in)", re.M)
-FAILED = re.compile(r"^\d+ passed, [1-9]\d* failed$|FAILED TEST\(S\)", re.M)
+FAILED = re.compile(r"^\d+ passed, [1-9]\d* failed$|FAILED TEST\(S\)"
+                    r"|check failed", re.M)
 
 
 class Finders:
