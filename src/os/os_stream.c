@@ -21,10 +21,10 @@
 #include "base/check.h"
 #include "base/seeded_bug.h"
 #include "base/visible.h"
+#include "os/os_thread.h"
 
 enum {
     SLURP_STEP_SIZE = 64 * 1024,
-    WATCHER_STACK_SIZE = 256 * 1024,
     WRITE_PART_SIZE = 4096, /* PIPE_BUF on Linux */
     WRITE_GRACE_MS = 25,    /* of all writes at the end */
 };
@@ -135,21 +135,12 @@ static void *watch(void *unused)
 int os_stream_watch(int grace_ms, int (*end)(void *), void *context)
 {
     pthread_t thread;
-    pthread_attr_t small;
-    sigset_t all, before;
     CHECK(signals >= 0 && end != NULL && watcher.end == NULL);
     watcher.end = end;
     watcher.context = context;
     watcher.grace_ms = grace_ms;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    pthread_attr_init(&small);
-    pthread_attr_setstacksize(&small, WATCHER_STACK_SIZE);
-    pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
-    int code = pthread_create(&thread, &small, watch, NULL);
-    pthread_attr_destroy(&small);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -code;
+    int code = os_thread_start(&thread, watch, NULL);
+    return code == 0 ? -pthread_detach(thread) : code;
 }
 
 void os_stream_leave(int code)

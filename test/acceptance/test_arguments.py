@@ -6,9 +6,8 @@ import os
 import pty
 import select
 import subprocess
-import unittest
 
-from client import SANITIZED, SERVER, Case, append, main, perform, quote
+from client import SERVER, Case, append, main, perform, quote
 from test_cli import PERSIST, Tool
 from test_opening import snapshot
 
@@ -228,17 +227,26 @@ class Terminal(Tool):
         self.assertEqual(self.persist(*command[1:]), text)
 
 
-@unittest.skipIf(SANITIZED, "sanitizers need the memory that is limited here")
 class Threads(Case):
+    def start(self, first_refused, **options):
+        return self.serve(
+            wrap=["strace", "-D", "-f", "-o", "/dev/null", "-e",
+                  "trace=clone,clone3", "-e", "inject=clone,clone3:error="
+                  "EAGAIN:when=%d+" % first_refused],
+            env={"ASAN_OPTIONS": "detect_leaks=0"}, **options)
+
     def test_a_thread_that_cannot_be_started(self):
-        """A stack as large as all the memory that the process may have."""
-        s = self.serve(wrap=["prlimit", "--stack=8589934592",
-                             "--as=4294967296"])
+        s = self.start(2)  # the first one is the server's own
         message = self.fails("limit", s, perform("persist/streams"))
         self.assertIn("ulimit -u", message)
         self.alive(s)
         self.end(s)
         self.gives(self.serve(), perform("persist/streams"), "()")
+
+    def test_the_first_thread_that_cannot_be_started(self):
+        s = self.start(1, ready=False)
+        self.assertEqual(s.wait(), 1)
+        self.assertRegex(s.stderr(), "cannot start a thread: .*unavailable")
 
 
 if __name__ == "__main__":
