@@ -13,7 +13,7 @@ typedef struct cli {
     uint64_t from;              /* --from: a seq or position */
     uint64_t limit;             /* --limit */
     const char *after, *prefix; /* --after, --prefix; NULL: not given */
-    bool legacy;                /* --legacy */
+    bool legacy, group;         /* --legacy, --group */
     int (*topic)(struct cli *); /* --help, --version; NULL: neither */
     char **args;                /* what is left, without options */
     int arg_count;

@@ -405,6 +405,7 @@ static persist_status fill(import *im)
 {
     persist_options options = {
         .path = im->place.store_path, .create = true, .unmapped = true};
+    options.group = im->group;
     persist_status status = persist_open(&options, &im->store, &im->error);
     if (status != PERSIST_OK)
         return status;
@@ -473,6 +474,7 @@ int cli_import(cli *c)
     sx_options options = {0};
 import im = {0 };
     im.os = os_posix();
+    im.group = c->group;
     if (im.os->random(im.os, &options.hash_seed, sizeof options.hash_seed) == 0)
         im.machine = sx_open(&options);
     persist_status status =

@@ -36,6 +36,7 @@ typedef struct import {
     os_dir *old;                     /* its directory, */
     os_dir *folders[IMPORT_FOLDERS]; /* and those in it; NULL: missing */
     import_place place;
+    bool group;           /* NEW is for the group, too */
     persist_store *store; /* NULL: only check */
     sx *machine;
     sx_value value; /* the value at work */

@@ -38,6 +38,8 @@ static const char help[] =
     "  --from N        read: from this number on; log: from this position on\n"
     "  --limit N       at most so many\n"
     "  --prefix P      kv keys: those that begin with P\n"
+    "  --group         import: your group may use NEW, as far as the umask\n"
+    "                  lets it; default: you alone\n"
     "  --after NAME    kv keys, streams: those greater than NAME\n"
     "\n"
     "A name that begins with a dash stands behind --. On a terminal control\n"
@@ -79,8 +81,8 @@ static const command commands[] = {
     {"kv", "get", cli_get, "sj", 1, 1, "kv get KEY [--json]"},
     {"kv", "keys", cli_keys, "sjlpa", 0, 0,
      "kv keys [--prefix P] [--after KEY] [--limit N] [--json]"},
-    {"import", NULL, cli_import, "jL", 2, 2,
-     "import --legacy OLD NEW [--json]"},
+    {"import", NULL, cli_import, "jLg", 2, 2,
+     "import --legacy OLD NEW [--group] [--json]"},
     {"verify", NULL, cli_verify, "sjq", 0, 1,
      "verify [DIR] [--json] [--quiet]"},
     {"help", NULL, show_help, "", 0, 0, "help"},
@@ -97,7 +99,7 @@ static const option option_table[] = {
     {"store", 's', true},    {"json", 'j', false},   {"quiet", 'q', false},
     {"from", 'f', true},     {"limit", 'l', true},   {"prefix", 'p', true},
     {"after", 'a', true},    {"legacy", 'L', false}, {"help", 'h', false},
-    {"version", 'v', false},
+    {"version", 'v', false}, {"group", 'g', false},
 };
 
 enum { OPTION_STORE, OPTIONS = sizeof option_table / sizeof *option_table };
@@ -183,6 +185,9 @@ static const char *take(cli *c, char letter, const char *value)
         break;
     case 'L':
         c->legacy = true;
+        break;
+    case 'g':
+        c->group = true;
         break;
     default:
         CHECK(letter == 'h' || letter == 'v');

@@ -275,7 +275,6 @@ const os *engine_os(const persist_options *options, os *own)
     if (!options->unmapped && !options->group)
         return sys;
     *own = *sys;
-    own->group = options->group;
     if (options->unmapped)
         os_without_maps(sys, own);
     own->group = options->group;
@@ -334,13 +333,30 @@ static void set_sizes(engine *e, const persist_options *options)
         e->block_size = BLOCK_SIZE_MIN;
 }
 
+/* A store that was made for the group stays so, whoever opens it. */
+static persist_status keep_group(engine *e, persist_error *error)
+{
+    os_stat stat;
+    int code = e->sys->stat(e->sys, e->at.root, ".", &stat);
+    if (code != 0)
+        return os_failed(error, code, "look at", e->at.root->path);
+    if (stat.for_group && !e->sys->group) {
+        e->own_sys = *e->sys;
+        e->own_sys.group = true;
+        e->sys = &e->own_sys;
+    }
+    return PERSIST_OK;
+}
+
 static persist_status open_directory(engine *e, const persist_options *options,
                                      persist_error *error)
 {
     char path[PERSIST_PATH_MAX];
-    return layout_path(options->path, path, error)
-               ? layout_open(e->sys, path, options->create, &e->at, error)
-               : PERSIST_BAD_REQUEST;
+    if (!layout_path(options->path, path, error))
+        return PERSIST_BAD_REQUEST;
+    persist_status status =
+        layout_open(e->sys, path, options->create, &e->at, error);
+    return status == PERSIST_OK ? keep_group(e, error) : status;
 }
 
 static persist_status open_all(engine *e, const persist_options *options,

@@ -162,18 +162,14 @@ persist_status layout_check_hold(const os *sys, const layout *l,
     os_stat named;
     if (SEEDED_BUG(NO_LOOK_AT_PATH))
         return PERSIST_OK;
-    persist_status status =
-        l->lock == NULL ? PERSIST_OK : check_file(sys, l, error);
-    if (status != PERSIST_OK)
-        return status;
     int code = sys->stat(sys, l->base, l->name, &named);
     if (leads_nowhere(code))
         return lost(error, "the directory", l->root->path,
                     "was moved or deleted");
     if (code != 0)
         return os_failed(error, code, "look for", l->root->path);
-    return os_same(&named, &l->root_is)
-               ? PERSIST_OK
-               : lost(error, "the directory", l->root->path,
-                      "was moved, and another is in its place,");
+    if (!os_same(&named, &l->root_is))
+        return lost(error, "the directory", l->root->path,
+                    "was moved, and another is in its place,");
+    return l->lock == NULL ? PERSIST_OK : check_file(sys, l, error);
 }

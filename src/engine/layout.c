@@ -203,11 +203,18 @@ persist_status layout_open(const os *sys, const char *path, bool create,
 persist_status layout_check(const os *sys, const os_dir *dir, bool create,
                             persist_error *error)
 {
-    contents c = {0};
+    contents c = {0}, later = {0};
     int code = sys->dir_list(sys, dir, note_store, &c);
     if (code != 0)
         return os_failed(error, code, "list", dir->path);
-    return c.manifest ? PERSIST_OK : check_blank(sys, dir, create, &c, error);
+    if (c.manifest)
+        return PERSIST_OK;
+    persist_status status = check_blank(sys, dir, create, &c, error);
+    if (status == PERSIST_OK)
+        return PERSIST_OK;
+    /* Somebody may have made a store of it between two looks. */
+    code = sys->dir_list(sys, dir, note_store, &later);
+    return code == 0 && later.manifest ? PERSIST_OK : status;
 }
 
 /* A file system without a journal keeps the name of a new folder when its

@@ -43,6 +43,7 @@ typedef struct os_stat {
     /* Together they tell which file it is, whatever its name. */
     uint64_t device, inode;
     uint64_t links; /* names that it has */
+    bool for_group; /* the group may look at it, others may not */
 } os_stat;
 
 /* The bytes of a file in memory. */

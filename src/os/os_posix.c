@@ -37,6 +37,7 @@ typedef struct identity {
 struct os_file {
     os_held held;
     identity is;
+    bool locked;
 };
 
 static int result(int returned)
@@ -49,6 +50,7 @@ typedef struct posix_dir {
     os_dir head; /* first: this is what callers hold */
     os_held held;
     identity is;
+    bool locked;
     char path[];
 } posix_dir;
 
@@ -91,17 +93,24 @@ static int identify(int fd, identity *out, mode_t *mode)
  * has us write elsewhere: nothing counts as durable then. */
 static int check_identity(int fd, const identity *is)
 {
-    identity now;
+    identity now = {0};
     mode_t ignored;
     int code = identify(fd, &now, &ignored);
     bool same = code == 0 && now.device == is->device && now.inode == is->inode;
     return code != 0 ? code : same ? 0 : -EBADF;
 }
 
-/* Nor is what somebody else has opened by now closed. */
-static int close_held(os_held *held, const identity *is)
+/* Nor is what somebody else has opened by now closed. A child that was just
+ * forked may not have closed its copy yet: locks do not wait for that. */
+static int close_held(os_held *held, const identity *is, bool locked)
 {
-    return os_held_close(held, check_identity(held->fd, is) == 0);
+    struct flock none = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    bool ours = check_identity(held->fd, is) == 0;
+    if (ours && locked) {
+        (void)fcntl(held->fd, F_OFD_SETLK, &none);
+        (void)flock(held->fd, LOCK_UN);
+    }
+    return os_held_close(held, ours);
 }
 
 static int dir_open(const os *sys, const os_dir *at, const char *name,
@@ -128,6 +137,7 @@ static int dir_open(const os *sys, const os_dir *at, const char *name,
     snprintf(dir->path, size, "%s%s%s", here ? "" : at->path, here ? "" : "/",
              name);
     dir->head = (os_dir){.path = dir->path};
+    dir->locked = false;
     *out = &dir->head;
     return 0;
 }
@@ -136,7 +146,8 @@ static void dir_close(const os *sys, os_dir *dir)
 {
     (void)sys;
     CHECK(!dir->gone && dir != &current.head);
-    close_held(&((posix_dir *)dir)->held, &posix_of(dir)->is);
+    posix_dir *held = (posix_dir *)dir;
+    close_held(&held->held, &held->is, held->locked);
     mem_free(dir);
 }
 
@@ -176,6 +187,7 @@ static int file_open(const os *sys, const os_dir *dir, const char *name,
         /* a pipe that nobody reads, a socket */
         return code == -ENXIO ? -EMEDIUMTYPE : code;
     }
+    file->locked = false;
     *out = file;
     return 0;
 }
@@ -184,7 +196,7 @@ static int file_open(const os *sys, const os_dir *dir, const char *name,
 static int file_close(const os *sys, os_file *file)
 {
     (void)sys;
-    int code = close_held(&file->held, &file->is);
+    int code = close_held(&file->held, &file->is, file->locked);
     mem_free(file);
     return code == -EINTR ? 0 : code;
 }
@@ -300,6 +312,7 @@ static int file_lock(const os *sys, os_file *file, bool shared, int64_t *holder)
         *holder = read_holder(file->held.fd);
         return -EWOULDBLOCK;
     }
+    file->locked = true;
     if (shared)
         return 0;
     int size = snprintf(text, sizeof text, "%20lld\n", (long long)getpid());
@@ -370,7 +383,9 @@ static os_stat stat_of(const struct stat *info)
                      .is_file = S_ISREG(info->st_mode),
                      .device = (uint64_t)info->st_dev,
                      .inode = (uint64_t)info->st_ino,
-                     .links = (uint64_t)info->st_nlink};
+                     .links = (uint64_t)info->st_nlink,
+                     .for_group = (info->st_mode & S_IRGRP) != 0 &&
+                                  (info->st_mode & S_IRWXO) == 0};
 }
 
 static int file_stat(const os *sys, os_file *file, os_stat *out)
@@ -444,6 +459,7 @@ static int dir_lock(const os *sys, const os_dir *dir, bool shared)
         code =
             result(flock(fd_of(dir), (shared ? LOCK_SH : LOCK_EX) | LOCK_NB));
     } while (code == -EINTR);
+    ((posix_dir *)(uintptr_t)dir)->locked |= code == 0;
     /* a network's file system wants a descriptor that can write */
     return code == -EBADF || code == -EINVAL || code == -ENOSYS ? -EOPNOTSUPP
                                                                 : code;

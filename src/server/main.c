@@ -38,6 +38,8 @@ static const char help[] =
     "  --merge-width N    tables of one size that become one; default 8, or\n"
     "                     32 where names have blocks of their own\n"
     "  --compress         compress tables (zstd)\n"
+    "  --group            your group may use the files that are made, as far\n"
+    "                     as the umask lets it; default: you alone\n"
     "  --help, --version  this text; the version\n"
     "\n"
     "commands:\n"
@@ -160,6 +162,7 @@ static const struct option table[] = {
     {"segment", required_argument, NULL, 'S'},
     {"merge-width", required_argument, NULL, 'W'},
     {"compress", no_argument, NULL, 'z'},
+    {"group", no_argument, NULL, 'g'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'v'},
     {NULL, 0, NULL, 0},
@@ -181,6 +184,8 @@ static int parse_options(int argc, char **argv, host_options *options)
                                    optarg);
         } else if (c == 'z') {
             options->store.compress = true;
+        } else if (c == 'g') {
+            options->store.group = true;
         } else if (c == 'h' || c == 'v') {
             return show(c == 'h' ? help : "sx_server " PERSIST_VERSION "\n");
         } else if (c == '?') {
