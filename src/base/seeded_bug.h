@@ -28,6 +28,8 @@
     X(FAILED_TABLE_STAYS, "leaves the table of a manifest that failed")        \
     X(PASS_EMPTY_SEGMENT, "counts beyond a segment that is not listed")        \
     X(KEEP_COPIES, "leaves the copies of an opening that failed")              \
+    X(SYNC_NAMES_ONCE, "takes an interrupted sync of names for a failed one")  \
+    X(HALF_MADE_STAYS, "leaves a segment that could not be made ready")        \
     X(TRUST_RENAMES, "replaces a manifest while the other is not durable")     \
     X(SHOW_UNDURABLE, "shows what is not durable after a failed sync")         \
     X(SKIP_TABLE_SYNC, "lists a table that is not synced")                     \

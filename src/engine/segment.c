@@ -113,7 +113,8 @@ persist_status segment_prepare(const segment_place *place, uint64_t number,
     if (!opened)
         return os_failed(error, code, "make", path);
     sys->file_close(sys, *out);
-    sys->unlink(sys, place->dir, os_name(path));
+    if (!SEEDED_BUG(HALF_MADE_STAYS))
+        sys->unlink(sys, place->dir, os_name(path));
     return os_failed(error, code, "make", path);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/seeded_bug.h"
 #include "base/status.h"
 
 int os_read_all(const os *sys, os_file *file, void *data, size_t size,
@@ -76,7 +77,7 @@ int os_dir_sync(const os *sys, const os_dir *dir)
     int code;
     do {
         code = sys->dir_sync(sys, dir);
-    } while (code == -EINTR);
+    } while (code == -EINTR && !SEEDED_BUG(SYNC_NAMES_ONCE));
     return code;
 }
 
