@@ -226,6 +226,7 @@ static void threads_of_the_store_take_no_signals(void **state)
     pthread_sigmask(SIG_SETMASK, NULL, &before);
     int others = count_blocking(wanted);
     open_on(NULL);
+    nap(100 * 1000 * 1000); /* a thread that begins blocks all for a moment */
     assert_int_equal(count_blocking(wanted), others + 2);
     pthread_sigmask(SIG_SETMASK, NULL, &after);
     for (int i = 1; i < SIGRTMIN; i++)

@@ -28,7 +28,7 @@ enum {
     SMALL = 20,
     VALUE = 8000,
     KEYS = 150,
-    WAIT = 30, /* seconds until something counts as never */
+    WAIT = 15, /* seconds until something counts as never */
 };
 
 static char dir[64];
