@@ -120,6 +120,11 @@
     X(HOLD_REPLIES, "lets a long evaluation hold earlier replies back")        \
     X(DEAF_TO_OUTPUT, "does not see that nobody reads its output any more")    \
     X(END_LATE, "ends when the program looks around, and not before")          \
+    X(MEMORY_UNSWEPT, "keeps in memory what a refused commit has made")        \
+    X(PREFIX_OF_ANY_SIZE, "leaves the size of a prefix to who comes after")    \
+    X(NEGATIVE_IS_ZERO, "tells of a number below 0 that it was 0")             \
+    X(EXPECT_BELOW_ZERO, "takes a number below 0 for a mark")                  \
+    X(ANY_ABSENT, "takes {:absent false} for an absence")                      \
     X(END_EARLY, "ends at once, without a sync of what was accepted")
 
 enum {

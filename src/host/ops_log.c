@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "host/host_private.h"
 
@@ -51,7 +52,8 @@ static persist_status refuse_number(op_call *call, slice stream, int64_t seq)
                "mark and try again",
                (long long)seq, (unsigned long long)info.mark);
     call->error.has = PERSIST_HAS_NUMBERS;
-    call->error.expected = (uint64_t)seq; /* dispatch shows it as given */
+    /* dispatch shows it as given */
+    call->error.expected = SEEDED_BUG(NEGATIVE_IS_ZERO) ? 0 : (uint64_t)seq;
     call->error.actual = info.mark;
     return PERSIST_SEQ_CONFLICT;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # Every argument of every function and op, on all backends: one answer.
-"""usage: test/arguments/run.py [--server PATH] [--rows NAME]
+"""usage: test/arguments/run.py [--server PATH] [--part NAME]
 
 Runs test/arguments/pairs.sx: all functions of lib/persist and all ops, with
 wrong, empty, largest and nil arguments, singly and in pairs, on the backends
@@ -9,6 +9,7 @@ memory, mock-durable and real. All must answer, refuse and word it the same.
 """
 
 import argparse
+import os
 import pathlib
 import re
 import sys
@@ -71,8 +72,9 @@ def run(path, parts, before):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[1])
-    parser.add_argument("--server", default=ROOT / "build" / "sx_server",
-                        type=pathlib.Path)
+    parser.add_argument("--server", type=pathlib.Path,
+                        default=os.environ.get(
+                            "SX_SERVER", ROOT / "build" / "sx_server"))
     parser.add_argument("--part", action="append", choices=list(RUN))
     options = parser.parse_args()
     start = time.monotonic()

@@ -53,7 +53,8 @@ class Finders:
         return [line.split("\t") for line in listed.stdout.splitlines()]
 
     def finds(self, test, bug, budget):
-        """Runs a test: `program arguments`, `file.py arguments`, or the unit
+        """Runs a test: `program arguments`, `file.py arguments` (of the
+        acceptance tests, or beside them), or the unit
         program `name_test`."""
         words = test.split()
         unit = words[0].endswith("_test")
