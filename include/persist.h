@@ -13,13 +13,30 @@
  * function that returns them says, never longer than the store.
  *
  * Threads: a store may be used from any number of threads at once; a cursor
- * or a blob handle from one thread at a time. One process opens a store
- * directory at a time; the next one gets PERSIST_LOCKED. A thread that is
+ * or a blob handle from one thread at a time. A thread that is
  * cancelled ends its call first: no call is a cancellation point, callbacks
  * included, and a pthread_cancel takes effect at the next one after it
  * (PTHREAD_CANCEL_ASYNCHRONOUS is not supported). A call needs a stack of 128
  * KiB at the most. The threads that a store runs have stacks of their own and
  * take no signals, whatever the mask of the thread that opened it.
+ *
+ * Owners: one process opens a store directory at a time; the next one gets
+ * PERSIST_LOCKED, and a dead one is no obstacle. The store is the directory
+ * that was opened: renamed, replaced or unlocked from outside, it takes no
+ * further commit for durable (PERSIST_READ_ONLY; the message says what has
+ * happened), and writes nowhere else. A later chdir does not matter. Where the
+ * process cannot write, it opens for reading, as many as like at a time;
+ * writing is PERSIST_READ_ONLY.
+ *
+ * Processes: what is open belongs to the process that opened it. In a child of
+ * fork every function returns PERSIST_CLOSED for the handles of its parent, or
+ * 0 where it cannot fail; persist_close, persist_cursor_close and the like do
+ * nothing, and the memory stays until the child ends or calls exec. The child
+ * has no lock and no descriptor of the store, so it need do nothing. Daemons
+ * fork first, then open. (Of a process made by a bare clone, without the
+ * handlers of pthread_atfork, none of this holds.) Descriptors of the store are
+ * never 0, 1 or 2; to close others than one's own is an error that is found at
+ * the next sync.
  *
  * Signals: a handler may call nothing of this header, and may not leave a call
  * that it interrupts (siglongjmp). It sets a flag, or writes to a pipe, and
@@ -99,13 +116,17 @@ typedef struct persist_options {
                                would be PERSIST_IO */
     bool group;             /* files and folders that are made are for the
                                user's group, too (0660 and 0770, else 0600 and
-                               0700; less what the umask takes away) */
+                               0700; less what the umask takes away). A store
+                               that was made so stays so, and those that are
+                               there keep their modes */
     persist_equal_fn equal; /* NULL: values are equal when their bytes are */
     void *equal_context;
     const struct os *os; /* NULL: the real operating system */
 } persist_options;
 
-/* Opens a store and takes its lock. On success *out is a handle that
+/* Opens a store and takes its lock. A directory that is missing is made for
+ * the user alone, and an empty one that is there becomes so; see `group`. On
+ * success *out is a handle that
  * persist_close releases. Strings and pointers in options must live until
  * persist_close. Errors: PERSIST_LOCKED (the error's holder_pid says who),
  * PERSIST_BAD_STORE (not a store, an older host's directory, a newer format),
