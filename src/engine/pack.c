@@ -140,10 +140,17 @@ void pack_take_back(pack_writer *w)
 static void leave(pack_writer *w)
 {
     pthread_mutex_lock(&w->sync);
-    w->sys->file_close(w->sys, w->file);
+    os_file *file = w->file;
+    w->sys->file_close(w->sys, file);
     w->file = NULL;
     w->end = w->before = 0;
     pthread_mutex_unlock(&w->sync);
+}
+
+static int open_again(const pack_writer *w, const char *path, os_file **out)
+{
+    const char *name = os_name(path);
+    return w->sys->file_open(w->sys, w->dir, name, OS_WRITE | OS_CREATE, out);
 }
 
 int pack_restore(pack_writer *w, uint64_t number, uint64_t offset, slice bytes,
@@ -162,8 +169,7 @@ int pack_restore(pack_writer *w, uint64_t number, uint64_t offset, slice bytes,
         leave(w);
     code = pack_path(w->dir, number, path);
     if (code == 0)
-        code = w->sys->file_open(w->sys, w->dir, os_name(path),
-                                 OS_WRITE | OS_CREATE, &file);
+        code = open_again(w, path, &file);
     if (code != 0)
         return code;
     code = os_write_all(w->sys, file, bytes.data, bytes.size, offset);
