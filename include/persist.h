@@ -228,12 +228,11 @@ persist_status persist_once_find(persist_store *store, persist_slice id,
 persist_status persist_wait_durable(persist_store *store, persist_lsn lsn,
                                     persist_error *error);
 
-/* Returns the lsn of the newest visible commit. Never fails. A failed sync
- * takes back what was not durable: from then on this is the last durable lsn,
- * for good, and tells no more what was seen before. So wait, before anything
- * leaves the program, for what it rests on: the outcome.lsn of each commit,
- * and what this returned before each PERSIST_LATEST read. Where other threads
- * commit meanwhile, read PERSIST_DURABLE instead: that needs no waiting. */
+/* Returns the lsn of the newest commit. Never fails, and never falls: a failed
+ * sync takes back what was not durable, and whoever waits for that, now or
+ * later, is told. So before anything leaves the program that rests on commits
+ * and PERSIST_LATEST reads, waiting for what this returns after them is enough;
+ * for what is read PERSIST_DURABLE there is nothing to wait. */
 persist_lsn persist_latest(persist_store *store);
 
 /* Returns the lsn up to which everything is durable. Never fails. */

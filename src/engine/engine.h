@@ -449,8 +449,8 @@ persist_status engine_info(engine *, slice name, persist_view,
 persist_status engine_get(engine *, slice name, persist_view, slice *out,
                           persist_error *);
 
-/* The newest visible lsn. */
-persist_lsn engine_latest(const engine *);
+/* The newest visible lsn: after a failed sync the last durable one. */
+persist_lsn engine_visible(const engine *);
 
 /* The writer: makes layers, which are taken over, the current ones. */
 void engine_set_layers(engine *, layers *);

@@ -26,7 +26,7 @@ static persist_lsn visible(const engine *e, persist_view view)
                                                           : e->latest;
 }
 
-persist_lsn engine_latest(const engine *e)
+persist_lsn engine_visible(const engine *e)
 {
     return visible(e, PERSIST_LATEST);
 }

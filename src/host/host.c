@@ -171,7 +171,7 @@ void host_refuse(host *h, const persist_error *error)
 persist_lsn host_rests(const host *h)
 {
     if (SEEDED_BUG(REST_ON_LATEST))
-        return h->store == NULL ? 0 : persist_latest(h->store);
+        return h->store == NULL ? 0 : store_visible(h->store);
     return h->rests;
 }
 
@@ -186,12 +186,12 @@ void host_forget(host *h)
 persist_status host_serve(op_call *call)
 {
     host *h = call->host;
-    persist_lsn rests = persist_latest(call->store);
-    persist_lsn given = store_given(call->store);
+    persist_lsn rests = store_visible(call->store);
+    persist_lsn given = persist_latest(call->store);
     CHECK(rests <= given);
     persist_status status = call->row->run(call);
-    if (store_given(call->store) > given)
-        rests = store_given(call->store);
+    if (persist_latest(call->store) > given)
+        rests = persist_latest(call->store);
     if (rests > h->rests)
         h->rests = rests;
     if (rests > h->highest)

@@ -82,12 +82,12 @@ static persist_status disk_wait_durable(persist_store *store, persist_lsn lsn,
 
 static persist_lsn disk_latest(persist_store *store)
 {
-    return engine_latest(engine_of(store));
+    return engine_of(store)->latest;
 }
 
-static persist_lsn disk_given(persist_store *store)
+static persist_lsn disk_visible(persist_store *store)
 {
-    return engine_of(store)->latest;
+    return engine_visible(engine_of(store));
 }
 
 static persist_lsn disk_durable(persist_store *store)
@@ -309,7 +309,7 @@ static const store_backend disk_backend = {
     .once_find = disk_once_find,
     .wait_durable = disk_wait_durable,
     .latest = disk_latest,
-    .given = disk_given,
+    .visible = disk_visible,
     .durable = disk_durable,
     .read = disk_read,
     .next_event = disk_next_event,

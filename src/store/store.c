@@ -181,7 +181,7 @@ persist_status persist_wait_durable(persist_store *store, persist_lsn lsn,
     persist_status open = STORE_CHECK(store, "store", error);
     if (open != PERSIST_OK)
         return open;
-    if (lsn > store_given(store))
+    if (lsn > store->backend->latest(store))
         return status_set(error, PERSIST_BAD_REQUEST,
                           "no commit has the lsn %llu yet; wait for one that "
                           "persist_commit gave",
@@ -190,10 +190,10 @@ persist_status persist_wait_durable(persist_store *store, persist_lsn lsn,
                     : store->backend->wait_durable(store, lsn, error);
 }
 
-persist_lsn store_given(persist_store *store)
+persist_lsn store_visible(persist_store *store)
 {
     CHECK(store != NULL);
-    return store->backend->given(store);
+    return store->backend->visible(store);
 }
 
 persist_lsn persist_latest(persist_store *store)

@@ -40,8 +40,8 @@ typedef struct store_backend {
     persist_status (*wait_durable)(persist_store *, persist_lsn,
                                    persist_error *);
     persist_lsn (*latest)(persist_store *);
-    /* The newest lsn ever given: unlike latest it never falls. */
-    persist_lsn (*given)(persist_store *);
+    /* The newest that is visible: a failed sync makes it fall. */
+    persist_lsn (*visible)(persist_store *);
     persist_lsn (*durable)(persist_store *);
 
     persist_status (*read)(persist_store *, const read_request *,
@@ -114,9 +114,9 @@ struct persist_blob_reader {
  * does, but opens nothing. */
 persist_status store_disk_check(const persist_options *, persist_error *);
 
-/* The newest lsn that any commit of this opening was given, lost or not; of the
- * opening itself if there was none. */
-persist_lsn store_given(persist_store *);
+/* The newest commit that a PERSIST_LATEST read shows: persist_latest until a
+ * sync has failed, the last durable one from then on. */
+persist_lsn store_visible(persist_store *);
 
 /* Does a piece of the background work that is due, for a store that has no
  * thread for it: so a test decides when it happens. *did tells whether there

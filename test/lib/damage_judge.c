@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "damage.h"
+#include "store/store.h"
 
 enum { SECTOR = SIM_SECTOR, FINDINGS_MAX = 32, HEADER_KNOWN = 40 };
 
@@ -332,7 +333,7 @@ static void write_on(judgement *j, persist_store *store)
     persist_error error;
     persist_status status = persist_commit(store, edits, 2, NULL, NULL, &error);
     if (status == PERSIST_OK)
-        status = persist_wait_durable(store, persist_latest(store), &error);
+        status = persist_wait_durable(store, store_visible(store), &error);
     if (status != PERSIST_OK && status != PERSIST_CORRUPT)
         wrong(j, "writing fails otherwise", error.message);
 }
@@ -351,7 +352,7 @@ static void read_store(judgement *j, os_sim *image)
             wrong(j, "opening fails otherwise", error.message);
         return;
     }
-    persist_lsn latest = persist_latest(store);
+    persist_lsn latest = store_visible(store);
     j->earlier = latest < s->latest;
     if (latest > s->latest || latest < lowest(j) || !s->answered[latest])
         wrong(j, "opened as after another commit", "");

@@ -196,7 +196,7 @@ static void check_open_store(explorer *x, const char *when)
     buf why = {0};
     if (x->failed)
         return;
-    persist_lsn latest = persist_latest(x->store);
+    persist_lsn latest = store_visible(x->store);
     if (latest < x->acknowledged || latest > x->model.latest)
         explore_fail(x, "%s: commit %llu, acknowledged %llu, asked for %llu",
                      when, (unsigned long long)latest,
@@ -230,14 +230,14 @@ static void kill_process(explorer *x)
     check_open_store(x, "opened after a kill");
     if (x->failed)
         return;
-    model_roll_back(&x->model, persist_latest(x->store));
-    acknowledge(x, persist_latest(x->store));
+    model_roll_back(&x->model, store_visible(x->store));
+    acknowledge(x, store_visible(x->store));
 }
 
 static void wait(explorer *x)
 {
     persist_error error;
-    persist_lsn latest = persist_latest(x->store);
+    persist_lsn latest = store_visible(x->store);
     if (x->ack_early)
         acknowledge(x, latest);
     if (persist_wait_durable(x->store, latest, &error) != PERSIST_OK)

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "explore.h"
+#include "store/store.h"
 
 enum { VERIFIED_OF = 16 }; /* one state of so many */
 
@@ -89,7 +90,7 @@ static void check_blobs(state *s, persist_store *store)
         persist_cid_of(op_blob(x->blobs[i].op, room), cid);
         persist_status status = persist_blob_has(store, slice_str(cid), NULL);
         bool promised = x->blobs[i].acknowledged || (s->blobs >> i & 1) ||
-                        (x->blobs[i].lsn <= persist_latest(store));
+                        (x->blobs[i].lsn <= store_visible(store));
         seen |= (uint64_t)(status == PERSIST_OK) << i;
         if (status == PERSIST_NONE && promised)
             fail(s, "a blob that was put, or shown, is gone", slice_str(cid));
@@ -105,7 +106,7 @@ static void check_blobs(state *s, persist_store *store)
 static void check_store(state *s, persist_store *store)
 {
     buf why = {0};
-    persist_lsn latest = persist_latest(store);
+    persist_lsn latest = store_visible(store);
     s->x->checks++;
     buf_printf(&why, "commit %llu, acknowledged %llu, asked for %llu",
                (unsigned long long)latest, (unsigned long long)s->lowest,
@@ -236,7 +237,7 @@ static persist_lsn go_on(state *s, persist_store *store, persist_store *oracle)
         buf_release(&expected);
         buf_release(&actual);
     }
-    persist_lsn latest = persist_latest(store);
+    persist_lsn latest = store_visible(store);
     if (persist_wait_durable(store, latest, &error) != PERSIST_OK)
         fail(s, "going on", slice_str(error.message));
     return latest;
@@ -250,7 +251,7 @@ static void check_went_on(state *s, os_sim *image, persist_store *oracle,
     persist_error error;
     if (explore_open(s->x, image, &store, &error) != PERSIST_OK) {
         fail(s, "opening after going on", slice_str(error.message));
-    } else if (persist_latest(store) != latest) {
+    } else if (store_visible(store) != latest) {
         fail(s, "lost after going on", slice_of(NULL, 0));
     } else {
         buf want = {0}, got = {0}, why = {0};
@@ -269,7 +270,7 @@ static void check_went_on(state *s, os_sim *image, persist_store *oracle,
 
 static void continue_store(state *s, persist_store *store, const os_sim *image)
 {
-    persist_store *oracle = model_at(&s->x->model, persist_latest(store));
+    persist_store *oracle = model_at(&s->x->model, store_visible(store));
     s->x->continued++;
     persist_lsn latest = go_on(s, store, oracle);
     const sim_plan plan = {.keep = latest % 2 == 0 ? SIM_KEEP_NONE
@@ -304,7 +305,7 @@ void explore_check(explorer *x, os_sim *image, const char *how)
     } else {
         os_sim_free(found);
     }
-    persist_lsn shown = store == NULL ? 0 : persist_latest(store);
+    persist_lsn shown = store == NULL ? 0 : store_visible(store);
     char again[256];
     if (s.crashed != NULL && !x->failed &&
         is_new(x, os_sim_hash(s.crashed), 1)) {
@@ -335,7 +336,7 @@ static void check_rotten(explorer *x, persist_store *store, persist_lsn lowest)
 {
     buf text = {0};
     persist_error error;
-    persist_lsn latest = persist_latest(store);
+    persist_lsn latest = store_visible(store);
     persist_status status = store_dump(store, PERSIST_LATEST, &text, &error);
     if (status == PERSIST_CORRUPT)
         x->rot_refused++;

@@ -7,6 +7,7 @@
 #include "age.h"
 #include "base/hash.h"
 #include "os_sim_disk.h"
+#include "store/store.h"
 
 static persist_store *open_memory(bool aged)
 {
@@ -47,7 +48,7 @@ uint64_t model_digest_at(const model *m, persist_lsn lsn)
 void model_begin(model *m, bool aged)
 {
     *m = (model){.aged = aged, .store = open_memory(aged)};
-    m->latest = persist_latest(m->store);
+    m->latest = store_visible(m->store);
     m->digests = sim_more(NULL, 0, sizeof *m->digests);
     m->digests[0] = model_digest(m->store, PERSIST_LATEST);
 }
@@ -64,7 +65,7 @@ persist_status model_apply(model *m, op o, buf *answer)
 {
     persist_error error;
     persist_status status = op_apply(m->store, o, answer, &error);
-    persist_lsn lsn = persist_latest(m->store);
+    persist_lsn lsn = store_visible(m->store);
     CHECK(lsn == m->latest || lsn == m->latest + 1);
     m->steps = sim_more(m->steps, m->step_count, sizeof *m->steps);
     m->steps[m->step_count++] = (model_step){o, lsn};
@@ -87,7 +88,7 @@ persist_store *model_at(const model *m, persist_lsn lsn)
         buf_clear(&ignored);
     }
     buf_release(&ignored);
-    CHECK(persist_latest(store) == lsn);
+    CHECK(store_visible(store) == lsn);
     return store;
 }
 
@@ -128,7 +129,7 @@ bool model_matches(const model *m, persist_store *store, persist_view view,
                    buf *why)
 {
     persist_lsn lsn =
-        view == PERSIST_LATEST ? persist_latest(store) : persist_durable(store);
+        view == PERSIST_LATEST ? store_visible(store) : persist_durable(store);
     if (lsn > m->latest) {
         buf_printf(why, "commit %llu was never asked for\n",
                    (unsigned long long)lsn);

@@ -165,7 +165,7 @@ static persist_status add_blob(persist_store *store, const pair_commit *c,
         return status;
     pair_put_status(said, status, &error);
     buf_printf(said, "%s latest %llu", cid,
-               (unsigned long long)persist_latest(store));
+               (unsigned long long)store_visible(store));
     return status;
 }
 
@@ -191,12 +191,12 @@ static persist_status commit_to(persist_store *store, const pair_commit *c,
 /* Commits to the disk and to the model, and remembers it for the twin. */
 static void commit(pair *p, pair_commit *c)
 {
-    persist_lsn before = persist_latest(p->latest);
+    persist_lsn before = store_visible(p->latest);
     pair_clear(p);
     commit_to(p->disk, c, &p->said);
     commit_to(p->latest, c, &p->wanted);
     pair_agree(p, c->blob_size > 0 ? "adding a blob" : "commit");
-    c->lsn = persist_latest(p->latest);
+    c->lsn = store_visible(p->latest);
     if (c->lsn == before) {
         free(c->bytes);
         return;
@@ -279,7 +279,7 @@ static void close_disk(pair *p)
 static void wait_disk(pair *p)
 {
     persist_error error = {0};
-    persist_lsn latest = persist_latest(p->latest);
+    persist_lsn latest = store_visible(p->latest);
     persist_lsn lsn = pair_draw(p, 2) == 0 ? latest : pair_draw(p, latest + 2);
     pair_clear(p);
     pair_put_status(&p->said, persist_wait_durable(p->disk, lsn, &error),

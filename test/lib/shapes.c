@@ -263,7 +263,7 @@ static void add_probes(shape *s)
 static void note_answers(shape *s, persist_store *store)
 {
     persist_error error;
-    persist_lsn now = persist_latest(store);
+    persist_lsn now = store_visible(store);
     CHECK(now < COMMITS_MAX);
     for (size_t i = 0; i < s->probe_count; i++)
         must(probe_ask(store, &s->probes[i], &s->answers[now][i], &error),
@@ -332,7 +332,7 @@ static void put_blobs(shape *s, persist_store *store)
         CHECK(strcmp(cid, probes[i]->name) == 0);
         note_answers(s, store);
     }
-    must(persist_wait_durable(store, persist_latest(store), &error), &error);
+    must(persist_wait_durable(store, store_visible(store), &error), &error);
 }
 
 /* Background work is done to its end. */

@@ -166,7 +166,7 @@ static bool open_store(void)
     if (!succeeded("open", status, &error))
         return false;
     read_only = false;
-    persist_lsn latest = persist_latest(x.store);
+    persist_lsn latest = store_visible(x.store);
     if (latest > x.model.latest)
         allow_unknown();
     has_unknown = false;
@@ -203,7 +203,7 @@ static void reopen(op o)
 static void wait(void)
 {
     persist_error error;
-    persist_lsn latest = persist_latest(x.store);
+    persist_lsn latest = store_visible(x.store);
     armed = true;
     persist_status status = persist_wait_durable(x.store, latest, &error);
     armed = false;
@@ -229,14 +229,14 @@ static void apply(op o)
     buf_reserve(&actual, 4096);
     if (op_is_blob(o.kind))
         explore_blob_begin(&x, o, UINT64_MAX);
-    persist_lsn before = persist_latest(x.store);
+    persist_lsn before = store_visible(x.store);
     armed = true;
     persist_status status = op_apply(x.store, o, &actual, &error);
     armed = false;
     bool refused = status > PERSIST_NONE && fault_was_hit() && excused(status);
     if (refused) {
         read_only = refuses_writes();
-        if (!read_only && persist_latest(x.store) != before)
+        if (!read_only && store_visible(x.store) != before)
             explore_fail(&x, "%s failed and yet is visible", op_name(o.kind));
         if (read_only && op_is_blob(o.kind) && !has_unknown) {
             unknown = o;
@@ -297,7 +297,7 @@ static void step(op o)
 static void check_read_only(void)
 {
     buf why = {0};
-    if (persist_latest(x.store) != persist_durable(x.store))
+    if (store_visible(x.store) != persist_durable(x.store))
         explore_fail(&x, "read-only, and shows what is not durable");
     else if (persist_durable(x.store) < x.acknowledged)
         explore_fail(&x, "read-only, and an acknowledged commit is gone");
