@@ -114,6 +114,7 @@
     X(SUM_FROM_ZERO, "begins a sum of floats with the integer zero")           \
     X(UNSEEDED_HASH, "hashes names as every other process does")               \
     X(FLUSH_FORGETS_RUNNING, "a failed flush forgets the evaluation it is in") \
+    X(FULL_DISK_STAYS_SHUT, "cannot be opened to be read on a full disk")      \
     X(REST_ON_LATEST, "rests replies on the newest lsn, which may fall back")  \
     X(PRINT_EARLY, "prints before the sync")                                   \
     X(DEAF_WITH_OPS, "looks around in no evaluation that performs ops")        \

@@ -359,8 +359,9 @@ static persist_status open_directory(engine *e, const persist_options *options,
     return status == PERSIST_OK ? keep_group(e, error) : status;
 }
 
+/* full: what an opening that writes has failed with; NULL: nothing. */
 static persist_status open_all(engine *e, const persist_options *options,
-                               persist_error *error)
+                               const persist_error *full, persist_error *error)
 {
     uint64_t segment_size = options->segment_size == 0 ? SEGMENT_SIZE_DEFAULT
                                                        : options->segment_size;
@@ -373,13 +374,17 @@ static persist_status open_all(engine *e, const persist_options *options,
     /* Somebody may have made a store of it in between. */
     if (status == PERSIST_OK)
         status = layout_check(e->sys, e->at.root, options->create, error);
+    e->full = full != NULL && !e->at.read_only;
+    e->at.read_only = e->at.read_only || e->full;
     if (status == PERSIST_OK)
         status = recover(e, segment_size, error);
     if (status == PERSIST_OK)
         status = open_blobs(e, options->packed_max, error);
     if (status == PERSIST_OK)
         dead_estimate(e);
-    if (status == PERSIST_OK && e->at.read_only)
+    if (status == PERSIST_OK && e->full)
+        wal_shut(&e->wal, full);
+    else if (status == PERSIST_OK && e->at.read_only)
         wal_fail(&e->wal, &e->at.why);
     bool background = options->background && !e->at.read_only;
     if (status == PERSIST_OK && background)
@@ -410,14 +415,15 @@ static void release(engine *e)
     mem_free(e);
 }
 
-static persist_status open_once(const persist_options *options, engine **out,
+static persist_status open_once(const persist_options *options,
+                                const persist_error *full, engine **out,
                                 bool *made_room, persist_error *error)
 {
     engine *e = mem_alloc_zero(sizeof *e);
     if (e == NULL)
         return no_memory(error);
     set_up(e, options);
-    persist_status status = open_all(e, options, error);
+    persist_status status = open_all(e, options, full, error);
     *made_room = e->made_room;
     if (status == PERSIST_OK)
         *out = e;
@@ -426,17 +432,24 @@ static persist_status open_once(const persist_options *options, engine **out,
     return status;
 }
 
-/* A full disk is tried again with the room that the log had ahead. */
+/* A full disk is tried again with the room that the log had ahead; if that is
+ * not enough, what is there is opened to be read. */
 persist_status engine_open(const persist_options *options, engine **out,
                            persist_error *error)
 {
     CHECK(options->path != NULL);
     bool made_room = false;
+    persist_error why;
     persist_status status = engine_check(options, error);
-    if (status == PERSIST_OK)
-        status = open_once(options, out, &made_room, error);
+    if (status != PERSIST_OK)
+        return status;
+    status = open_once(options, NULL, out, &made_room, &why);
     if (status == PERSIST_NO_SPACE && made_room)
-        status = open_once(options, out, &made_room, error);
+        status = open_once(options, NULL, out, &made_room, &why);
+    if (status == PERSIST_NO_SPACE && !SEEDED_BUG(FULL_DISK_STAYS_SHUT))
+        return open_once(options, &why, out, &made_room, error);
+    if (status != PERSIST_OK && error != NULL)
+        *error = why;
     return status;
 }
 

@@ -79,6 +79,7 @@ typedef struct engine {
     persist_equal_fn equal;
     void *equal_context;
     uint64_t replayed; /* log bytes read at opening */
+    bool full;         /* the disk, which could be read only, at opening */
     bool made_room;    /* the opening found none: another try may */
 
     pthread_mutex_t writer;

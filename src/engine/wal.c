@@ -373,9 +373,21 @@ void wal_fail(wal *w, const persist_error *why)
     pthread_mutex_unlock(&w->lock);
 }
 
+void wal_shut(wal *w, const persist_error *why)
+{
+    CHECK(!wal_failed(w) && why->status == PERSIST_NO_SPACE);
+    w->shut = true;
+    wal_fail(w, why);
+}
+
 persist_status wal_read_only(wal *w, persist_error *error)
 {
     CHECK(wal_failed(w));
+    if (w->shut)
+        return status_set(error, PERSIST_NO_SPACE,
+                          "the disk was full when the store was opened, which "
+                          "can only be read since; free some space and open "
+                          "it again");
     return status_set(error, PERSIST_READ_ONLY,
                       "nothing is written any more, for this failed: %.300s; "
                       "mend that and open the store again",

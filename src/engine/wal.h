@@ -102,6 +102,7 @@ typedef struct wal {
     _Atomic persist_lsn durable;
     atomic_bool failed;
     persist_error failure; /* what failed first */
+    bool shut;             /* it was the opening, for want of space */
     uint64_t syncs, bytes_logged;
 
     pthread_t thread;
@@ -165,7 +166,11 @@ persist_status wal_wait(wal *, persist_lsn lsn, persist_error *);
 /* Ends writing for good, because a sync failed. */
 void wal_fail(wal *, const persist_error *why);
 
-/* Fills the error of a log that has failed. */
+/* The same from the opening on: a full disk can be read, and no more. */
+void wal_shut(wal *, const persist_error *why);
+
+/* Fills the error of a log that has failed: PERSIST_READ_ONLY, or
+ * PERSIST_NO_SPACE after wal_shut. */
 persist_status wal_read_only(wal *, persist_error *);
 
 /* The writer, with nothing waiting to be synced: fills in the segments that

@@ -4,6 +4,7 @@
 #include "base/seeded_bug.h"
 #include "base/status.h"
 #include "host/host_private.h"
+#include "store/store.h"
 
 static const op_row rows[] = {
 #define OP(name, run, ...) {{name, sizeof name - 1}, run, {__VA_ARGS__}},
@@ -103,6 +104,13 @@ static persist_status run(op_call *call, sx_value args)
     if (status != PERSIST_OK)
         return status;
     status = host_serve(call);
+    /* There may be space by now. */
+    if (status == PERSIST_NO_SPACE && store_is_shut(call->store)) {
+        status = host_open_anew(h, &call->store, &call->error);
+        if (status != PERSIST_OK)
+            return status;
+        status = host_serve(call);
+    }
     if (status != PERSIST_LIMIT)
         return status;
     /* Nothing has changed yet; the request is a root of the machine. */

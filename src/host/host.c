@@ -34,6 +34,7 @@ host *host_open(const host_options *options)
         mem_free(h);
         return NULL;
     }
+    pthread_mutex_init(&h->opening, NULL);
     return h;
 }
 
@@ -44,6 +45,7 @@ persist_status host_close(host *h, persist_error *error)
     persist_status status = persist_close(h->store, error);
     sx_close(h->machine);
     sx_out_release(&h->text);
+    pthread_mutex_destroy(&h->opening);
     mem_free(h);
     return status;
 }
@@ -67,6 +69,22 @@ persist_status host_store(host *h, persist_store **out, persist_error *error)
     }
     *out = h->store;
     return PERSIST_OK;
+}
+
+/* All that a store shows which is shut is durable: what rested on it still
+ * does. The thread that ends the process may be about to settle it. */
+persist_status host_open_anew(host *h, persist_store **out,
+                              persist_error *error)
+{
+    persist_store *shut = h->store;
+    CHECK(store_is_shut(shut));
+    pthread_mutex_lock(&h->opening);
+    h->durable_before = persist_durable(shut);
+    h->store = NULL;
+    (void)persist_close(shut, NULL);
+    persist_status status = host_store(h, out, error);
+    pthread_mutex_unlock(&h->opening);
+    return status;
 }
 
 void host_load(host *h, slice text)
@@ -202,20 +220,22 @@ persist_status host_serve(op_call *call)
 persist_lsn host_durable(const host *h)
 {
     persist_store *store = h->store;
-    return store == NULL ? 0 : persist_durable(store);
+    return store == NULL ? h->durable_before : persist_durable(store);
 }
 
 persist_status host_sync(host *h, persist_lsn lsn, persist_error *error)
 {
     persist_store *store = h->store;
-    CHECK(store != NULL || lsn == 0);
+    CHECK(store != NULL || lsn <= h->durable_before);
     return store == NULL ? PERSIST_OK : persist_wait_durable(store, lsn, error);
 }
 
 persist_status host_settle(host *h, persist_error *error)
 {
-    persist_lsn highest = h->highest;
-    return host_sync(h, highest, error);
+    pthread_mutex_lock(&h->opening);
+    persist_status status = host_sync(h, h->highest, error);
+    pthread_mutex_unlock(&h->opening);
+    return status;
 }
 
 sx *host_machine(host *h)

@@ -3,6 +3,7 @@
 #ifndef HOST_HOST_PRIVATE_H
 #define HOST_HOST_PRIVATE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "host/ops.h"
@@ -11,6 +12,8 @@ struct host {
     host_options options;
     sx *machine;
     _Atomic(persist_store *) store; /* NULL until the first op */
+    pthread_mutex_t opening; /* held while it is opened anew, or settled */
+    _Atomic persist_lsn durable_before; /* in the store that was closed then */
     host_state state;
     persist_lsn rests;           /* see host_rests */
     _Atomic persist_lsn highest; /* that any op ever made or saw */

@@ -62,6 +62,9 @@ void call_raise(op_call *);
 /* Opens the store if no op did so before. */
 persist_status host_store(host *, persist_store **, persist_error *);
 
+/* Closes a store that is shut, and opens it again. */
+persist_status host_open_anew(host *, persist_store **, persist_error *);
+
 /* The handlers, one a row of ops.def. */
 #define OP(name, run, ...) persist_status run(op_call *);
 #include "host/ops.def"

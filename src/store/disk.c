@@ -288,6 +288,11 @@ static persist_status disk_step(persist_store *store, bool *did,
     return engine_step(engine_of(store), did, error);
 }
 
+static bool disk_is_shut(persist_store *store)
+{
+    return engine_of(store)->full;
+}
+
 void store_disk_by_steps(persist_store *store)
 {
     engine_by_steps(engine_of(store));
@@ -328,6 +333,7 @@ static const store_backend disk_backend = {
     .blob_close = disk_blob_close,
     .stats = disk_stats,
     .step = disk_step,
+    .is_shut = disk_is_shut,
 };
 
 persist_status store_disk_check(const persist_options *options,

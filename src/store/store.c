@@ -385,6 +385,12 @@ void persist_free(const void *memory)
     mem_free((void *)(uintptr_t)memory);
 }
 
+bool store_is_shut(persist_store *store)
+{
+    CHECK(store != NULL);
+    return store->backend->is_shut != NULL && store->backend->is_shut(store);
+}
+
 persist_status store_step(persist_store *store, bool *did, persist_error *error)
 {
     OS_NO_CANCEL;

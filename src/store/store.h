@@ -74,6 +74,7 @@ typedef struct store_backend {
     void (*blob_close)(persist_blob_reader *);
     void (*stats)(persist_store *, persist_stats *);
     persist_status (*step)(persist_store *, bool *did, persist_error *);
+    bool (*is_shut)(persist_store *); /* NULL: never */
 } store_backend;
 
 /* Every handle of a backend begins with its table, and with the process that
@@ -122,6 +123,10 @@ persist_lsn store_visible(persist_store *);
  * thread for it: so a test decides when it happens. *did tells whether there
  * was any. */
 persist_status store_step(persist_store *, bool *did, persist_error *);
+
+/* Tells whether a store was opened on a disk that was full, so that it can be
+ * written again only when it has been closed and opened anew. */
+bool store_is_shut(persist_store *);
 
 /* Leaves that work of a store on disk to store_step from now on. */
 void store_disk_by_steps(persist_store *);

@@ -91,11 +91,45 @@ static void what_is_there_is_read(void **state)
     fixture_end(&f);
 }
 
+/* Not even the end of the log can be written again. */
+static void it_is_read_without_any_room(void **state)
+{
+    (void)state;
+    fixture_begin(&f, SEGMENT);
+    fixture_append_many(&f, "s", "v", 4);
+    fixture_kill(&f);
+    os_sim_limit_space(f.sim, os_sim_space_used(f.sim));
+    for (int again = 0; again < 3; again++) {
+        fixture_reopen(&f);
+        assert_true(store_is_shut(f.store));
+        assert_int_equal(fixture_info(&f, "s").count, 4);
+        assert_int_equal(persist_durable(f.store), 4);
+        assert_int_equal(fixture_try(&f, PERSIST_APPEND, "s", "x", 0),
+                         PERSIST_NO_SPACE);
+        assert_int_equal(fixture_try(&f, PERSIST_TRUNCATE, "s", "", 1),
+                         PERSIST_NO_SPACE);
+        fixture_wait(&f);
+        if (again == 0)
+            fixture_close(&f);
+        else /* what it has shown was durable */
+            fixture_power_off(&f, SIM_KEEP_NONE);
+        os_sim_limit_space(f.sim, os_sim_space_used(f.sim));
+    }
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    fixture_reopen(&f);
+    assert_false(store_is_shut(f.store));
+    assert_int_equal(fixture_info(&f, "s").count, 4);
+    fixture_append(&f, "s", "x");
+    fixture_wait(&f);
+    fixture_end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_frees_space_is_taken),
         cmocka_unit_test(what_is_there_is_read),
+        cmocka_unit_test(it_is_read_without_any_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
