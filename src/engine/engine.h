@@ -78,9 +78,10 @@ typedef struct engine {
     atomic_bool in_use; /* the newest manifest says that this opening writes */
     persist_equal_fn equal;
     void *equal_context;
-    uint64_t replayed; /* log bytes read at opening */
-    bool full;         /* the disk, which could be read only, at opening */
-    bool made_room;    /* the opening found none: another try may */
+    uint64_t looked_ms; /* the leader's: when it was looked who holds it */
+    uint64_t replayed;  /* log bytes read at opening */
+    bool full;          /* the disk, which could be read only, at opening */
+    bool made_room;     /* the opening found none: another try may */
 
     pthread_mutex_t writer;
     wal wal;
