@@ -42,7 +42,8 @@ static inline int set_up(void **state)
     return chmod(top, 0755);
 }
 
-static inline int run(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static inline int run(const char *format,
+                                                            ...)
 {
     char command[512], text[400];
     va_list arguments;
