@@ -40,7 +40,8 @@
  *
  * Signals: a handler may call nothing of this header, and may not leave a call
  * that it interrupts (siglongjmp). It sets a flag, or writes to a pipe, and
- * a thread looks. Calls that are interrupted go on.
+ * a thread looks. Calls that are interrupted go on. Where files are limited
+ * (RLIMIT_FSIZE) the program ignores SIGXFSZ, and gets PERSIST_NO_SPACE.
  *
  * Errors: every function that can fail returns a persist_status and fills the
  * persist_error, when one is given, with a message and what is known of the
@@ -223,7 +224,8 @@ persist_status persist_once_find(persist_store *store, persist_slice id,
 
 /* Waits until every commit up to lsn is durable, syncing if nobody else is.
  * lsn 0 returns at once. Errors: PERSIST_READ_ONLY once a sync has failed, and
- * for ever, if the commit was not durable by then: it is lost, whoever waits;
+ * for ever, if the commit was not durable by then: whoever waits is told. When
+ * the store is opened again it may be there or not; a command id tells.
  * PERSIST_BAD_REQUEST if no commit has that lsn yet. */
 persist_status persist_wait_durable(persist_store *store, persist_lsn lsn,
                                     persist_error *error);
@@ -365,8 +367,8 @@ persist_status persist_blob_create(persist_store *store,
                                    persist_blob_writer **out,
                                    persist_error *error);
 
-/* Adds bytes to a blob in the making. After an error only abort is left.
- * Errors: PERSIST_NO_SPACE. */
+/* Adds bytes to a blob in the making. After an error only abort is left: all
+ * else returns that error again. Errors: PERSIST_NO_SPACE. */
 persist_status persist_blob_write(persist_blob_writer *writer,
                                   persist_slice bytes, persist_error *error);
 

@@ -115,6 +115,8 @@
     X(UNSEEDED_HASH, "hashes names as every other process does")               \
     X(FLUSH_FORGETS_RUNNING, "a failed flush forgets the evaluation it is in") \
     X(FULL_DISK_STAYS_SHUT, "cannot be opened to be read on a full disk")      \
+    X(BLOB_WITH_A_HOLE, "goes on with a blob after a failed write")            \
+    X(WRITE_TO_DELETED, "acknowledges what goes to a file that was deleted")   \
     X(REST_ON_LATEST, "rests replies on the newest lsn, which may fall back")  \
     X(PRINT_EARLY, "prints before the sync")                                   \
     X(DEAF_WITH_OPS, "looks around in no evaluation that performs ops")        \

@@ -44,7 +44,7 @@ static const char *bytes_text(double bytes, amount out)
 static bool show_progress(void *context, const persist_progress *p)
 {
     reporter *r = context;
-    uint64_t now = r->sys->clock_ms(r->sys);
+    uint64_t now = r->sys->clock_us(r->sys) / 1000;
     if (r->cli->quiet || now - r->shown_ms < SHOW_EVERY_MS)
         return true;
     r->shown_ms = now;
@@ -223,7 +223,7 @@ int cli_verify(cli *c)
     const char *dir = c->arg_count == 1 ? c->args[0] : c->store;
     persist_options options = {.path = dir, .unmapped = true};
     persist_watcher watcher = {&r, show_finding, show_progress};
-    r.begun_ms = r.shown_ms = r.sys->clock_ms(r.sys);
+    r.begun_ms = r.shown_ms = r.sys->clock_us(r.sys) / 1000;
     persist_status status = persist_verify(&options, &watcher, &p, &error);
     clear_bar(&r);
     if (status == PERSIST_NONE)
@@ -233,8 +233,8 @@ int cli_verify(cli *c)
         return EXIT_NOT_RUN;
     }
     if (!c->quiet)
-        put_summary(c, &p,
-                    (double)(r.sys->clock_ms(r.sys) - r.begun_ms) / 1000);
+        put_summary(
+            c, &p, (double)(r.sys->clock_us(r.sys) / 1000 - r.begun_ms) / 1000);
     if (!cli_flush(c))
         return EXIT_NOT_RUN;
     return p.damages == 0 ? EXIT_CLEAN : EXIT_DAMAGED;

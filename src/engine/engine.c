@@ -139,8 +139,9 @@ static persist_status renew_log(engine *e, const manifest *old,
         status = take_manifest(e, old, r, &renamed, error);
     if (status != PERSIST_OK && !renamed && !SEEDED_BUG(KEEP_COPIES))
         recover_undo(r);
-    if (status == PERSIST_NO_SPACE && !renamed && !e->at.read_only)
-        e->made_room = leftovers_make_room(e, old, previous, r);
+    e->no_room = status == PERSIST_NO_SPACE && !renamed && !e->at.read_only;
+    if (e->no_room)
+        leftovers_make_room(e, old, previous, r);
     return status;
 }
 
@@ -252,15 +253,15 @@ static int sync_packs(void *context)
     return pack_sync(&e->blobs.packs);
 }
 
-/* One look a millisecond: nobody outside moves a directory and sees a commit
- * within it, and a sync takes less on a quick disk than the look. */
+/* Nobody outside moves a directory and has an answer within this time; and a
+ * sync takes less on a quick disk than the look. */
 static persist_status check_hold(void *context, persist_error *why)
 {
     engine *e = context;
-    uint64_t now_ms = e->sys->clock_ms(e->sys);
-    if (now_ms == e->looked_ms)
-        return PERSIST_OK;
-    e->looked_ms = now_ms;
+    uint64_t now_us = e->sys->clock_us(e->sys);
+    if (now_us - e->looked_us < LOOK_AGAIN_US)
+        return PERSIST_NONE;
+    e->looked_us = now_us;
     return layout_check_hold(e->sys, &e->at, why);
 }
 
@@ -423,14 +424,14 @@ static void release(engine *e)
 
 static persist_status open_once(const persist_options *options,
                                 const persist_error *full, engine **out,
-                                bool *made_room, persist_error *error)
+                                bool *no_room, persist_error *error)
 {
     engine *e = mem_alloc_zero(sizeof *e);
     if (e == NULL)
         return no_memory(error);
     set_up(e, options);
     persist_status status = open_all(e, options, full, error);
-    *made_room = e->made_room;
+    *no_room = e->no_room;
     if (status == PERSIST_OK)
         *out = e;
     else
@@ -438,22 +439,23 @@ static persist_status open_once(const persist_options *options,
     return status;
 }
 
-/* A full disk is tried again with the room that the log had ahead; if that is
- * not enough, what is there is opened to be read. */
+/* Who finds no room to write the end of the log again tries once more, with
+ * what the log had ahead; if that is not enough, what is there is opened to be
+ * read. */
 persist_status engine_open(const persist_options *options, engine **out,
                            persist_error *error)
 {
     CHECK(options->path != NULL);
-    bool made_room = false;
+    bool no_room = false;
     persist_error why;
     persist_status status = engine_check(options, error);
     if (status != PERSIST_OK)
         return status;
-    status = open_once(options, NULL, out, &made_room, &why);
-    if (status == PERSIST_NO_SPACE && made_room)
-        status = open_once(options, NULL, out, &made_room, &why);
-    if (status == PERSIST_NO_SPACE && !SEEDED_BUG(FULL_DISK_STAYS_SHUT))
-        return open_once(options, &why, out, &made_room, error);
+    status = open_once(options, NULL, out, &no_room, &why);
+    if (no_room)
+        status = open_once(options, NULL, out, &no_room, &why);
+    if (no_room && !SEEDED_BUG(FULL_DISK_STAYS_SHUT))
+        return open_once(options, &why, out, &no_room, error);
     if (status != PERSIST_OK && error != NULL)
         *error = why;
     return status;

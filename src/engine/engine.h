@@ -78,10 +78,10 @@ typedef struct engine {
     atomic_bool in_use; /* the newest manifest says that this opening writes */
     persist_equal_fn equal;
     void *equal_context;
-    uint64_t looked_ms; /* the leader's: when it was looked who holds it */
+    uint64_t looked_us; /* the leader's: when it was looked who holds it */
     uint64_t replayed;  /* log bytes read at opening */
     bool full;          /* the disk, which could be read only, at opening */
-    bool made_room;     /* the opening found none: another try may */
+    bool no_room;       /* to write the end of the log again, at opening */
 
     pthread_mutex_t writer;
     wal wal;
@@ -260,9 +260,8 @@ persist_status leftovers_find_segments(engine *, const manifest *newest,
 void leftovers_delete_segments(engine *, const segment_place *,
                                const manifest *previous);
 /* When there is no space for the copy of the log's end, or for the manifest:
- * deletes segments that were made ready and never written to; false if there
- * are none. */
-bool leftovers_make_room(engine *, const manifest *newest,
+ * deletes segments that were made ready and never written to. */
+void leftovers_make_room(engine *, const manifest *newest,
                          const manifest *previous, const recovery *);
 /* Deletes one file; false if there is none. In use only. */
 bool leftovers_step(engine *);

@@ -156,6 +156,27 @@ static persist_status check_file(const os *sys, const layout *l,
                : lost(error, "the file", path, "was replaced");
 }
 
+/* A folder of the store, once it is opened. */
+static persist_status check_folder(const os *sys, const layout *l,
+                                   const os_dir *folder, const char *name,
+                                   persist_error *error)
+{
+    os_stat held, named;
+    if (folder == NULL || SEEDED_BUG(WRITE_TO_DELETED))
+        return PERSIST_OK;
+    int code = sys->stat(sys, folder, ".", &held);
+    if (code == 0)
+        code = sys->stat(sys, l->root, name, &named);
+    if (leads_nowhere(code))
+        return lost(error, "the folder", folder->path, "was moved or deleted");
+    if (code != 0)
+        return os_failed(error, code, "look for", folder->path);
+    return os_same(&held, &named)
+               ? PERSIST_OK
+               : lost(error, "the folder", folder->path,
+                      "was moved, and another is in its place,");
+}
+
 persist_status layout_check_hold(const os *sys, const layout *l,
                                  persist_error *error)
 {
@@ -171,5 +192,11 @@ persist_status layout_check_hold(const os *sys, const layout *l,
     if (!os_same(&named, &l->root_is))
         return lost(error, "the directory", l->root->path,
                     "was moved, and another is in its place,");
-    return l->lock == NULL ? PERSIST_OK : check_file(sys, l, error);
+    persist_status status =
+        l->lock == NULL ? PERSIST_OK : check_file(sys, l, error);
+    if (status == PERSIST_OK)
+        status = check_folder(sys, l, l->log, LAYOUT_LOG, error);
+    if (status == PERSIST_OK)
+        status = check_folder(sys, l, l->tables, LAYOUT_TABLES, error);
+    return status;
 }

@@ -114,20 +114,17 @@ static bool delete_segment(const segment_place *place, uint64_t number)
     return place->sys->unlink(place->sys, place->dir, os_name(path)) == 0;
 }
 
-bool leftovers_make_room(engine *e, const manifest *newest,
+void leftovers_make_room(engine *e, const manifest *newest,
                          const manifest *previous, const recovery *r)
 {
-    bool any = false;
     CHECK(!e->at.read_only && !newest->clean);
     for (size_t i = 0; i < r->number_count; i++) {
         uint64_t number = r->numbers[i];
         if (number > r->last_number && !manifest_lists(newest, number) &&
             !manifest_lists(previous, number) &&
-            !SEEDED_BUG(FULL_DISK_STAYS_FULL) &&
-            delete_segment(&r->place, number))
-            any = true;
+            !SEEDED_BUG(FULL_DISK_STAYS_FULL))
+            (void)delete_segment(&r->place, number);
     }
-    return any;
 }
 
 void leftovers_delete_segments(engine *e, const segment_place *place,

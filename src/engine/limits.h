@@ -55,6 +55,9 @@
 /* Room for so many edits of a commit stays from one to the next. */
 #define PLAN_KEPT 1024u
 
+/* Who holds the directory is looked at no more often than this. */
+#define LOOK_AGAIN_US 50u
+
 /* Records that wait in memory to be written, two segments of them but no more
  * than this; a bigger one waits alone. */
 #define LOG_BUFFER_SEGMENTS 2u

@@ -162,12 +162,46 @@ static wal_segment *begin_flush(wal *w, bool sync, persist_lsn *last)
     return mark_written(w);
 }
 
+/* A segment that was deleted takes what is written to it along. */
+static bool is_there(const wal *w, const wal_segment *s, persist_error *why)
+{
+    os_stat stat = {0};
+    char path[PERSIST_PATH_MAX];
+    int code = segment_path(&w->place, s->number, path);
+    CHECK(code == 0);
+    code = w->place.sys->file_stat(w->place.sys, s->file, &stat);
+    if (code != 0)
+        os_failed(why, code, "look at", path);
+    else if (stat.links == 0)
+        status_set(why, PERSIST_IO,
+                   "the file %.300s was deleted while the store was open",
+                   path);
+    return code == 0 && stat.links > 0;
+}
+
+/* Whether what goes to these segments is where it is looked for later. */
+static bool is_held(const wal *w, const wal_segment *list, persist_error *why)
+{
+    if (w->check_hold == NULL)
+        return true;
+    persist_status status = w->check_hold(w->context, why);
+    bool held = status <= PERSIST_NONE;
+    while (held && status == PERSIST_OK && list != NULL &&
+           !SEEDED_BUG(WRITE_TO_DELETED)) {
+        held = is_there(w, list, why);
+        list = list->sync_next;
+    }
+    return held;
+}
+
 /* The leader, without the lock: writes what is there, and syncs if told to.
  * False: why it counts for nothing. */
 static bool write_out(wal *w, bool sync, const wal_segment *list,
                       persist_error *why)
 {
     bool late = SEEDED_BUG(BLOB_LATE_SYNC);
+    if (sync && !is_held(w, list, why))
+        return false;
     int code = late ? 0 : sync_named(w);
     if (code == 0)
         code = write_batch(w, &w->flush);
@@ -180,8 +214,7 @@ static bool write_out(wal *w, bool sync, const wal_segment *list,
                   w->place.dir->path);
         return false;
     }
-    return !sync || w->check_hold == NULL ||
-           w->check_hold(w->context, why) == PERSIST_OK;
+    return !sync || is_held(w, list, why);
 }
 
 /* why: what has failed; NULL: nothing. */

@@ -68,8 +68,9 @@ typedef struct wal {
     /* Makes durable what records name, before they are written; returns 0 or
      * a negative errno. NULL: nothing. Set before anything is appended. */
     int (*sync_first)(void *context);
-    /* After a sync, before it counts: whether the log still is where others
-     * would look for it. NULL: it is. */
+    /* Before a write, and after its sync, before it counts: whether the log
+     * still is where others would look for it. PERSIST_NONE: it was looked a
+     * moment ago. NULL: it is. */
     persist_status (*check_hold)(void *context, persist_error *why);
     void *context; /* of both */
 

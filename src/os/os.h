@@ -57,7 +57,7 @@ typedef struct os_map {
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table; os_check asserts it. */
-enum { OS_VERSION = 6 };
+enum { OS_VERSION = 7 };
 
 struct os {
     int version;
@@ -128,7 +128,7 @@ struct os {
     int (*dir_sync)(const os *, const os_dir *);
     int (*dir_list)(const os *, const os_dir *, os_list_fn, void *);
 
-    uint64_t (*clock_ms)(const os *); /* monotonic, milliseconds */
+    uint64_t (*clock_us)(const os *); /* monotonic, microseconds */
     int (*random)(const os *, void *, size_t);
 };
 

@@ -523,13 +523,13 @@ static int dir_list(const os *sys, const os_dir *at, os_list_fn each,
     return code;
 }
 
-static uint64_t clock_ms(const os *sys)
+static uint64_t clock_us(const os *sys)
 {
     (void)sys;
     struct timespec now;
     int code = clock_gettime(CLOCK_MONOTONIC, &now);
     CHECK(code == 0);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 static int random_bytes(const os *sys, void *data, size_t size)
@@ -579,7 +579,7 @@ const os *os_posix(void)
         .dir_remove = dir_remove,
         .dir_sync = dir_sync,
         .dir_list = dir_list,
-        .clock_ms = clock_ms,
+        .clock_us = clock_us,
         .random = random_bytes,
     };
     return &table;

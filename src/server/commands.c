@@ -140,7 +140,7 @@ static void ask_outside(session *s)
 
 static uint64_t now_ms(void)
 {
-    return os_posix()->clock_ms(os_posix());
+    return os_posix()->clock_us(os_posix()) / 1000;
 }
 
 /* Replies that wait leave while a long evaluation runs; false when the end has

@@ -44,7 +44,7 @@ static reply_mark *marks_of(const replies *r, size_t *count)
 
 static uint64_t now_ms(void)
 {
-    return os_posix()->clock_ms(os_posix());
+    return os_posix()->clock_us(os_posix()) / 1000;
 }
 
 static void add_mark(replies *r, int stream, int64_t epoch, persist_lsn needs)

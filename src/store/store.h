@@ -95,6 +95,7 @@ struct persist_blob_writer {
     const store_backend *backend;
     uint32_t process;
     persist_store *store;
+    persist_status failed; /* PERSIST_OK: no write has */
 };
 struct persist_blob_reader {
     const store_backend *backend;

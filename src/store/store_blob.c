@@ -2,6 +2,7 @@
 /* The public functions on blobs: arguments are checked here, once. */
 #include "base/check.h"
 #include "base/cid.h"
+#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "os/os_thread.h"
 #include "store/args.h"
@@ -88,8 +89,20 @@ persist_status persist_blob_create(persist_store *store,
     if (status == PERSIST_OK) {
         (*out)->store = store;
         (*out)->process = store->process;
+        (*out)->failed = PERSIST_OK;
     }
     return status;
+}
+
+/* What a failed write has left out would be missing in the middle. */
+static persist_status check_whole(const persist_blob_writer *writer,
+                                  persist_error *error)
+{
+    return writer->failed == PERSIST_OK
+               ? PERSIST_OK
+               : status_set(error, writer->failed,
+                            "a write of this blob has failed; abort it, and "
+                            "begin it again");
 }
 
 persist_status persist_blob_write(persist_blob_writer *writer,
@@ -99,10 +112,15 @@ persist_status persist_blob_write(persist_blob_writer *writer,
     persist_status open = STORE_CHECK(writer, "blob writer", error);
     if (open != PERSIST_OK)
         return open;
-    persist_status status = args_slice(bytes, SIZE_MAX, "blob", error);
-    return status == PERSIST_OK
-               ? writer->backend->blob_write(writer, bytes, error)
-               : status;
+    persist_status status = check_whole(writer, error);
+    if (status == PERSIST_OK)
+        status = args_slice(bytes, SIZE_MAX, "blob", error);
+    if (status != PERSIST_OK)
+        return status;
+    status = writer->backend->blob_write(writer, bytes, error);
+    if (!SEEDED_BUG(BLOB_WITH_A_HOLE))
+        writer->failed = status;
+    return status;
 }
 
 persist_status persist_blob_finish(persist_blob_writer *writer, persist_cid out,
@@ -116,8 +134,13 @@ persist_status persist_blob_finish(persist_blob_writer *writer, persist_cid out,
     persist_lsn lsn;
     persist_store *store = writer->store;
     CHECK(store != NULL && store->backend == writer->backend);
-    persist_status status = store->backend->blob_finish(
-        writer, out != NULL ? out : ignored, &lsn, error);
+    persist_status status = check_whole(writer, error);
+    if (status != PERSIST_OK) {
+        writer->backend->blob_abort(writer);
+        return status;
+    }
+    status = store->backend->blob_finish(writer, out != NULL ? out : ignored,
+                                         &lsn, error);
     return status == PERSIST_OK
                ? store->backend->wait_durable(store, lsn, error)
                : status;

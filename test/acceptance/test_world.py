@@ -92,6 +92,36 @@ class Moved(Case):
         message = self.fails("read-only", first, put("after"))
         self.assertIn("was moved or deleted", message)
 
+    def test_the_log_is_deleted(self):
+        """By a clean-up script, say: nothing that is said is gone."""
+        def segments(_):
+            for name in os.listdir(self.store + "/wal"):
+                os.remove(self.store + "/wal/" + name)
+
+        def aside(folder):
+            os.rename(self.store + "/" + folder, self.dir + "/" + folder)
+
+        def anew(folder):
+            aside(folder)
+            os.mkdir(self.store + "/" + folder)
+
+        for strike, folder, words in (
+                (segments, "wal", "was deleted while the store was open"),
+                (lambda f: shutil.rmtree(self.store + "/" + f), "wal",
+                 "wal was moved or deleted"),
+                (aside, "wal", "wal was moved or deleted"),
+                (anew, "wal", "wal was moved, and another is in its place"),
+                (aside, "tables", "tables was moved or deleted")):
+            with self.subTest(words=words):
+                first = self.begin()
+                strike(folder)
+                message = self.fails("read-only", first, put("after"))
+                self.assertIn(words, message)
+                self.alive(first)
+                self.assertNotEqual(first.close(), 0)
+                shutil.rmtree(self.store)
+                shutil.rmtree(self.dir + "/" + folder, ignore_errors=True)
+
     def test_the_working_directory_is_elsewhere(self):
         s = self.serve("store", cwd=self.dir)
         s.eval(put("before"))

@@ -9,8 +9,8 @@
 #include "base/check.h"
 #include "os_sim_disk.h"
 
-/* A path is longer than any store needs. */
-enum { PATH_MAX_SIM = 1024 };
+/* Each call takes so long: no two looks are at one time. */
+enum { CALL_US = 1000 };
 
 /* ---- faults and watching ---------------------------------------------- */
 
@@ -48,7 +48,7 @@ static bool begin(os_sim *s, sim_call call, int flags)
     act(s);
     if (s->acting)
         return false;
-    s->clock_ms++;
+    s->clock_us += CALL_US;
     s->calls[call]++;
     s->calls[SIM_CALLS]++;
     if (s->watch != NULL && changes_something(call, flags))
@@ -510,9 +510,9 @@ static int dir_list(const os *o, const os_dir *dir, os_list_fn each,
 
 /* ---- clock and random ------------------------------------------------- */
 
-static uint64_t clock_ms(const os *o)
+static uint64_t clock_us(const os *o)
 {
-    return sim_of(o)->clock_ms++;
+    return sim_of(o)->clock_us += CALL_US;
 }
 
 static int random_bytes(const os *o, void *bytes, size_t size)
@@ -559,7 +559,7 @@ os_sim *os_sim_new(uint64_t seed)
         .dir_remove = sim_dir_remove,
         .dir_sync = dir_sync,
         .dir_list = dir_list,
-        .clock_ms = clock_ms,
+        .clock_us = clock_us,
         .random = random_bytes,
     };
     s->random = seed;

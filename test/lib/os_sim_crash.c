@@ -310,7 +310,7 @@ os_sim *os_sim_crash(const os_sim *s, const sim_plan *plan)
         units += units_of(&s->inodes[i]);
     }
     copy_inode(&im, SIM_ROOT);
-    im.to->clock_ms = s->clock_ms;
+    im.to->clock_us = s->clock_us;
     im.to->space = s->space;
     im.to->refuse_maps = s->refuse_maps;
     im.to->bug = s->bug;
@@ -356,7 +356,7 @@ os_sim *os_sim_kill(const os_sim *s)
         kill_inode(&s->inodes[i], &to->inodes[i]);
     }
     to->last_write = s->last_write;
-    to->clock_ms = s->clock_ms;
+    to->clock_us = s->clock_us;
     to->space = s->space;
     to->refuse_maps = s->refuse_maps;
     to->bug = s->bug;

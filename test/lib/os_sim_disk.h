@@ -85,7 +85,7 @@ struct os_sim {
     sim_inode *inodes;
     unsigned inode_count;
     sim_write last_write;
-    uint64_t random, clock_ms, space;
+    uint64_t random, clock_us, space;
     size_t open_files; /* mappings too */
     unsigned refuse_maps, maps;
     sim_fault fault;

@@ -377,6 +377,11 @@ static void check_heals(void)
     os_sim_fail(x.sim, (sim_fault){0});
     os_sim_limit_space(x.sim, UINT64_MAX);
     current = &none;
+    /* opened on a full disk, to be read, it is opened again */
+    if (x.store != NULL && store_is_shut(x.store)) {
+        (void)persist_close(x.store, NULL);
+        x.store = NULL;
+    }
     if (x.store == NULL && !open_store()) {
         explore_fail(&x, "does not open after the fault is over");
     } else if (!x.failed && !read_only) {

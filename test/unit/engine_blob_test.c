@@ -472,6 +472,36 @@ static void a_lost_name_of_a_folder_ends_writing(void **state)
     fixture_end(&f);
 }
 
+/* A piece that had no room would be missing in the middle. */
+static void a_write_that_failed_ends_the_blob(void **state)
+{
+    (void)state;
+    persist_blob_writer *w;
+    persist_cid cid;
+    for (int by_finish = 0; by_finish < 2; by_finish++) {
+        begin(OWN_FILE);
+        assert_int_equal(persist_blob_create(f.store, &w, NULL), PERSIST_OK);
+        assert_int_equal(persist_blob_write(w, slice_str("first "), NULL),
+                         PERSIST_OK);
+        os_sim_fail(
+            f.sim,
+            (sim_fault){.calls = 1u << SIM_WRITE, .nth = 1, .error = ENOSPC});
+        persist_status status = PERSIST_OK;
+        for (int i = 0; i < 3 && status == PERSIST_OK; i++)
+            status = persist_blob_write(w, slice_str("second "), NULL);
+        assert_int_equal(status, PERSIST_NO_SPACE);
+        assert_int_equal(persist_blob_write(w, slice_str("third"), NULL),
+                         PERSIST_NO_SPACE);
+        if (by_finish)
+            assert_int_equal(persist_blob_finish(w, cid, NULL),
+                             PERSIST_NO_SPACE);
+        else
+            persist_blob_abort(w);
+        assert_int_equal(put("first third"), PERSIST_OK);
+        fixture_end(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +519,7 @@ int main(void)
         cmocka_unit_test(absent_and_malformed_differ),
         cmocka_unit_test(a_full_disk_leaves_nothing_behind),
         cmocka_unit_test(a_lost_name_of_a_folder_ends_writing),
+        cmocka_unit_test(a_write_that_failed_ends_the_blob),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
