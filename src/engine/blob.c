@@ -33,7 +33,10 @@ static int remove_leftover(void *context, const char *name)
     if (!blob_is_temporary(name))
         return 0;
     int code = b->sys->unlink(b->sys, b->temporary, name);
-    return code == -ENOENT || os_forbids_writing(code) ? 0 : code;
+    /* a folder is none of ours */
+    return code == -ENOENT || code == -EISDIR || os_forbids_writing(code)
+               ? 0
+               : code;
 }
 
 persist_status blob_open_store(blob_store *b, const os *sys, const os_dir *dir,

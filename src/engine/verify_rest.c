@@ -64,6 +64,26 @@ static const char *judge_temporary(const verifier *v, const char *name)
     return blob_is_temporary(name) ? unfinished : foreign;
 }
 
+/* A folder is nothing that the store has made; where it writes its next
+ * manifest, it is in the way. */
+static persist_finding describe(const folder_check *c, const char *name,
+                                const char *what)
+{
+    os_stat stat;
+    const os *sys = c->verifier->sys;
+    bool folder = sys->stat(sys, c->dir, name, &stat) == 0 && stat.is_dir;
+    persist_finding f = {.what = what, .offset = STATUS_NO_OFFSET};
+    f.damage = folder && manifest_is_temporary(name);
+    if (f.damage)
+        f.what = "a folder is in the place of a file";
+    else if (folder)
+        f.what = foreign;
+    f.advice = f.damage            ? "move it away"
+               : f.what == foreign ? "it is left alone"
+                                   : "the store removes it";
+    return f;
+}
+
 static int visit(void *context, const char *name)
 {
     folder_check *c = context;
@@ -71,11 +91,8 @@ static int visit(void *context, const char *name)
     const char *what = c->judge(c->verifier, name);
     if (what == NULL || os_join(path, sizeof path, c->dir->path, name) != 0)
         return 0;
-    persist_finding f = {.what = what,
-                         .advice = what == foreign ? "it is left alone"
-                                                   : "the store removes it",
-                         .path = path,
-                         .offset = STATUS_NO_OFFSET};
+    persist_finding f = describe(c, name, what);
+    f.path = path;
     return verify_found(c->verifier, &f) ? 0 : 1;
 }
 

@@ -9,9 +9,13 @@
  * wakes in vain. */
 #include "engine/wal.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/seeded_bug.h"
 #include "os/os_sleep.h"
+
+enum { FAILURE_SHOWN = 300 }; /* bytes of what has failed */
 
 /* ---- the leader ------------------------------------------------------- */
 
@@ -421,8 +425,11 @@ persist_status wal_read_only(wal *w, persist_error *error)
                           "the disk was full when the store was opened, which "
                           "can only be read since; free some space and open "
                           "it again");
+    /* what to do now is another thing than what that says */
+    const char *what = w->failure.message, *advice = strstr(what, "; ");
+    size_t size = advice == NULL ? strlen(what) : (size_t)(advice - what);
     return status_set(error, PERSIST_READ_ONLY,
-                      "nothing is written any more, for this failed: %.300s; "
+                      "nothing is written any more, for this failed: %.*s; "
                       "mend that and open the store again",
-                      w->failure.message);
+                      (int)(size < FAILURE_SHOWN ? size : FAILURE_SHOWN), what);
 }

@@ -8,7 +8,7 @@
 persist_status args_missing(persist_error *error, const char *what)
 {
     CHECK(what != NULL);
-    return status_set(error, PERSIST_BAD_REQUEST, "%s: must not be NULL", what);
+    return status_set(error, PERSIST_BAD_REQUEST, "%s must be given", what);
 }
 
 persist_status args_closed(persist_error *error, const char *what)

@@ -245,6 +245,21 @@ class Prepared(Case):
                 count += 1
         print("\nfigure: %d other things in the place of files" % count)
 
+    def test_folders_in_the_way(self):
+        """Verify says so, or the store goes on beside them."""
+        self.make()
+        os.mkdir(self.store + "/tmp/blob-0000000000000001")
+        self.assertEqual(self.tried("folder", "tmp"), 0)
+        self.gives(self.serve(), get("new"), '"v"')
+        shutil.rmtree(self.store)
+        self.make()
+        os.mkdir(self.store + "/manifest.tmp")
+        verify = subprocess.run([PERSIST, "verify", self.store],
+                                stdout=subprocess.PIPE)
+        self.assertEqual(verify.returncode, 1)
+        self.assertIn(b"a folder is in the place of a file", verify.stdout)
+        self.fails("io", self.serve(), put("new"))
+
     def test_links_in_the_place_of_folders(self):
         self.make()
         kept = self.dir + "/kept"
