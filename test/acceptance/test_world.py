@@ -248,12 +248,12 @@ class Prepared(Case):
     def test_folders_in_the_way(self):
         """Verify says so, or the store goes on beside them."""
         self.make()
-        os.mkdir(self.store + "/tmp/blob-0000000000000001")
+        self.put_there("folder", self.store + "/tmp/blob-0000000000000001")
         self.assertEqual(self.tried("folder", "tmp"), 0)
         self.gives(self.serve(), get("new"), '"v"')
         shutil.rmtree(self.store)
         self.make()
-        os.mkdir(self.store + "/manifest.tmp")
+        self.put_there("folder", self.store + "/manifest.tmp")
         verify = subprocess.run([PERSIST, "verify", self.store],
                                 stdout=subprocess.PIPE)
         self.assertEqual(verify.returncode, 1)
