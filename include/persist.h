@@ -132,7 +132,8 @@ typedef struct persist_options {
  * read: commits to a medium, or a directory, that refuses writing are
  * PERSIST_READ_ONLY; those to a store that was killed on a disk that is so full
  * that the end of the log cannot be written again are PERSIST_NO_SPACE, until
- * there is room and it is opened anew. Errors: PERSIST_LOCKED (the error's holder_pid says who),
+ * there is room and it is opened anew. Errors: PERSIST_LOCKED (the error's
+ * holder_pid says who),
  * PERSIST_BAD_STORE (not a store, an older host's directory, a newer format),
  * PERSIST_NO_SPACE. */
 persist_status persist_open(const persist_options *options, persist_store **out,
