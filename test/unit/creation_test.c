@@ -20,7 +20,8 @@ static os_sim *half_made(size_t count)
 
 static bool try_at(size_t count, uint64_t nth, int error)
 {
-    fixture f = {.sim = half_made(count)};
+    fixture f = {
+        .sim = half_made(count), .segment_size = 4096, .memtable_size = 4096};
     os_sim_fail(
         f.sim,
         (sim_fault){.calls = ~(1u << SIM_CLOSE), .nth = nth, .error = error});

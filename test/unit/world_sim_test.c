@@ -174,7 +174,10 @@ static bool is_final(action a)
 
 static void assert_said(world *w, const char *path, const owner *o)
 {
-    persist_options options = {.path = path, .os = os_sim_os(w->sim)};
+    persist_options options = {.path = path,
+                               .segment_size = 4096,
+                               .memtable_size = 2048,
+                               .os = os_sim_os(w->sim)};
     persist_store *s;
     persist_error error;
     if (o->said == 0)
