@@ -284,7 +284,7 @@ def main():
     for case, reason in result.skipped:
         print("figure: skipped %s: %s" % (case.id(), reason))
     print("%d passed, %d failed" % (
-        result.testsRun - bad - len(result.skipped), bad))
+        max(0, result.testsRun - bad - len(result.skipped)), bad))
     sys.exit(1 if bad else 0)
 
 

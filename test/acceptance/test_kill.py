@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # Canaries for kill.py: what it is there to notice, it notices.
+import os
 import shutil
 
 from client import Case, append, main, perform
@@ -66,6 +67,9 @@ class Canaries(Case):
         self.noticed()
 
 
+# A kill at every so manieth call; the long run makes each.
+STEP = int(os.environ.get("KILL_STEP", "1"))
+
 # Calls that a server need not come to.
 SELDOM = {"ftruncate"}
 
@@ -84,7 +88,7 @@ class EveryCall(Case):
                 killer.verify(s)
                 s.kill()
                 s.release()
-                when += 1
+                when += STEP
             self.assertLess(when, 500)
             if call not in SELDOM:
                 self.assertGreater(kills, before, "nothing calls " + call)

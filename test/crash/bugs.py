@@ -69,7 +69,7 @@ class Finders:
             command += ["--bug", bug] if bug else []
         # what was freed is overwritten, so that its use is seen
         environment = dict(os.environ, SEEDED_BUG=bug or "",
-                           MALLOC_PERTURB_="165",
+                           MALLOC_PERTURB_="165", TEST_WAIT="3",
                            SX_SERVER=os.path.abspath(
                                os.path.join(self.build, "sx_server")))
         output = subprocess.run(

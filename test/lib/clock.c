@@ -90,6 +90,12 @@ bool arguments_want(const arguments *a, const char *stage)
     return a->only == NULL || strcmp(a->only, stage) == 0;
 }
 
+int patience(int usual)
+{
+    const char *set = getenv("TEST_WAIT");
+    return set == NULL ? usual : (int)strtol(set, NULL, 10);
+}
+
 double seconds(void)
 {
     static struct timespec first;

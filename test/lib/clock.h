@@ -32,6 +32,10 @@ bool arguments_want(const arguments *, const char *stage);
 /* Seconds since the first call. */
 double seconds(void);
 
+/* Seconds to wait for what must come, until it counts as never; $TEST_WAIT if
+ * that is set, for those who expect it not to come. */
+int patience(int usual);
+
 /* Prints this text when the process is ended by a signal, or when one step
  * takes longer than a minute, then with the stacks of all threads (addr2line
  * turns them into lines); call it before each step. The text must live

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "../lib/clock.h"
 #include "base/slice.h"
 #include "os/os.h"
 #include "persist.h"
@@ -100,7 +101,7 @@ static void *await(pthread_t thread)
     struct timespec until;
     void *result;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += WAIT;
+    until.tv_sec += patience(WAIT);
     if (pthread_timedjoin_np(thread, &result, &until) != 0) {
         print_error("a thread hangs: 1 FAILED TEST(S)\n");
         _exit(1);

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "../lib/clock.h"
 #include "base/slice.h"
 #include "persist.h"
 #include "store/store.h"
@@ -98,7 +99,7 @@ static void work(int steps)
 /* Nothing is committed meanwhile. */
 static void idle_until_below(size_t bytes)
 {
-    time_t end = time(NULL) + WAIT;
+    time_t end = time(NULL) + patience(WAIT);
     struct timespec moment = {0, 5 * 1000 * 1000};
     work(1000000);
     while (!by_steps && size_of("tables") > bytes && time(NULL) < end)
