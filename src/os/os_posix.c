@@ -18,6 +18,7 @@
 #include "base/seeded_bug.h"
 #include "os/os.h"
 #include "os/os_fork.h"
+#include "os/os_look.h"
 
 enum {
     FILE_MODE = 0600,
@@ -82,8 +83,9 @@ static int open_held(const os *sys, const os_dir *dir, const char *name,
 static int identify(int fd, identity *out, mode_t *mode)
 {
     struct stat info;
-    if (fstat(fd, &info) < 0)
-        return -errno;
+    int code = os_look(fd, NULL, 0, &info);
+    if (code != 0)
+        return code;
     *out = (identity){info.st_dev, info.st_ino};
     *mode = info.st_mode;
     return 0;
@@ -249,10 +251,10 @@ static int file_allocate(const os *sys, os_file *file, uint64_t size)
     static const char zeros[ZEROS_SIZE];
     uint64_t at = 0;
     struct stat info;
-    if (fstat(file->held.fd, &info) < 0)
-        return -errno;
+    int code = os_look(file->held.fd, NULL, 0, &info);
+    if (code != 0)
+        return code;
     at = (uint64_t)info.st_size;
-    int code = 0;
     if (at < size)
         code =
             result(fallocate(file->held.fd, 0, (off_t)at, (off_t)(size - at)));
@@ -280,10 +282,10 @@ static int file_size(const os *sys, os_file *file, uint64_t *size)
 {
     (void)sys;
     struct stat info;
-    if (fstat(file->held.fd, &info) < 0)
-        return -errno;
-    *size = (uint64_t)info.st_size;
-    return 0;
+    int code = os_look(file->held.fd, NULL, 0, &info);
+    if (code == 0)
+        *size = (uint64_t)info.st_size;
+    return code;
 }
 
 /* Who has it shared has no name there; the text is of somebody before. */
@@ -392,10 +394,10 @@ static int file_stat(const os *sys, os_file *file, os_stat *out)
 {
     (void)sys;
     struct stat info;
-    if (fstat(file->held.fd, &info) < 0)
-        return -errno;
-    *out = stat_of(&info);
-    return 0;
+    int code = os_look(file->held.fd, NULL, 0, &info);
+    if (code == 0)
+        *out = stat_of(&info);
+    return code;
 }
 
 static int path_stat(const os *sys, const os_dir *dir, const char *name,
@@ -406,10 +408,10 @@ static int path_stat(const os *sys, const os_dir *dir, const char *name,
     if (dir->gone)
         return -ENOENT;
     int flags = dir == &current.head ? 0 : AT_SYMLINK_NOFOLLOW;
-    if (fstatat(fd_of(dir), name, &info, flags) < 0)
-        return -errno;
-    *out = stat_of(&info);
-    return 0;
+    int code = os_look(fd_of(dir), name, flags, &info);
+    if (code == 0)
+        *out = stat_of(&info);
+    return code;
 }
 
 static int path_rename(const os *sys, const os_dir *from_dir, const char *from,
@@ -438,8 +440,9 @@ static int dir_make(const os *sys, const os_dir *dir, const char *name)
 static int dir_protect(const os *sys, const os_dir *dir)
 {
     struct stat info;
-    if (fstat(fd_of(dir), &info) < 0)
-        return -errno;
+    int code = os_look(fd_of(dir), NULL, 0, &info);
+    if (code != 0)
+        return code;
     mode_t now = info.st_mode & ALLPERMS;
     mode_t kept = now & ~(mode_t)(sys->group ? S_IRWXO : S_IRWXG | S_IRWXO);
     return kept == now ? 0 : result(fchmod(fd_of(dir), kept));
