@@ -18,7 +18,6 @@ static uint64_t least_of(const engine *e)
 }
 
 /* On a full disk it goes as soon as it is worth a table. */
-
 bool dead_is_much(const engine *e, const layers *v, uint64_t dead)
 {
     uint64_t live = dead > v->table_bytes ? 0 : v->table_bytes - dead;
