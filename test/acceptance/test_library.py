@@ -71,6 +71,48 @@ class Library(Case):
                    '(persist/kv-get (persist/durable-backend) "doc"))',
                    '"hello world"')
 
+    def test_a_stream_larger_than_the_heap(self):
+        s = self.library(flags=["--heap-max", "16M"])
+        s.eval('(define b (persist/durable-backend)) '
+               '(define (count n event) (inc n)) '
+               '(define (seventh? event) '
+               '(= (mod (persist/event-seq event) 7) 0)) '
+               '(define (text n) (let loop ((s "x")) '
+               '(if (< (len s) n) (loop (str s s)) (slice s 0 n))))')
+        # at last events of which sixteen do not fit
+        events = [(600, "(text 40000)"), (1000, "i"), (20, "(text 1300000)")]
+        for count, data in events:
+            for first in range(0, count, 20):
+                s.eval('(for-each (fn (i) (persist/gappend b "s" "t" i %s)) '
+                       '(range %d %d))' % (data, first, first + 20))
+        s.eval('(define big (persist/view "view" "s" count 0))')
+        total = sum(count for count, _ in events)
+        self.fails("limit", s, '(len (persist/read b "s"))')
+        state = "{:value %d :seq %d}" % (total, total)
+        for source, text in [
+                ('(persist/project b "s" count 0)', state),
+                ('(persist/project-fold b "s" count 0)', str(total)),
+                ('(persist/project-resume b "s" count {:value 9 :seq 9})',
+                 state),
+                ('(persist/project-upcast b "s" (persist/upcasters) count 0)',
+                 state),
+                ('(persist/project-global b count 0)', state),
+                ('(persist/count-where b "s" seventh?)', str(total // 7)),
+                ('(len (persist/read-window b "s" 3 5))', "6"),
+                ('(len (persist/read-between b "s" 2 12))', "11"),
+                ('(len (persist/read-by-type b "s" "none"))', "0"),
+                ('(persist/uncompacted b "s" "name" 0)', str(total)),
+                ('(persist/count b "s")', str(total)),
+                ('(persist/replay b "s" "name" count 0)', state),
+                ('(persist/view-value b big)', str(total)),
+                ('(persist/checkpoint b "s" "name" count 0)', state),
+                ('(persist/maybe-compact b "s" "other" count 0 5)', state),
+                ('(persist/count b "s")', "0"),
+                ('(persist/project-global b count 0)',
+                 "{:value 0 :seq %d}" % total)]:
+            with self.subTest(source):
+                self.gives(s, source, text)
+
 
 if __name__ == "__main__":
     main()
