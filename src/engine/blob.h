@@ -25,6 +25,8 @@ typedef struct blob_store {
     atomic_bool repeats;
     /* hashes of what large blobs began with, the newest where two collide */
     _Atomic uint64_t seen[BLOBS_SEEN];
+    /* files that were compared with what was put, and their stamps, hashed */
+    _Atomic uint64_t compared[BLOBS_COMPARED];
     _Atomic uint64_t next_temporary;
     atomic_uint mending; /* odd: what is there may not be durable yet */
     atomic_bool unsure;  /* nor ever be: a sync failed while mending */
@@ -94,7 +96,7 @@ typedef struct blob_source {
  * the caller has the store's lock, and nobody mends. */
 persist_status blob_compare(blob_store *, const blob_entry *,
                             const blob_source *, persist_error *);
-persist_status blob_compare_here(const blob_store *, const blob_entry *,
+persist_status blob_compare_here(blob_store *, const blob_entry *,
                                  const blob_source *, persist_error *);
 
 /* With the store's lock: stores such a blob anew, where the index says that it

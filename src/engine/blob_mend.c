@@ -71,12 +71,41 @@ static bool has_size(const blob_store *b, const blob_entry *e, os_file *file)
            (e->pack != 0 || size == e->size);
 }
 
+/* Names a file as it is now. 0: it cannot be told later whether it still is. */
+static uint64_t name_as_is(const blob_store *b, const blob_entry *e,
+                           os_file *file)
+{
+    os_stat stat;
+    uint64_t stamp = e->pack == 0 ? b->sys->file_stamp(b->sys, file) : 0;
+    if (stamp == 0 || b->sys->file_stat(b->sys, file, &stat) != 0)
+        return 0;
+    const uint64_t parts[] = {stat.device, stat.inode, stat.size, stamp};
+    uint64_t seed = hash_xxh3(slice_of(e->digest, sizeof e->digest));
+    return hash_xxh3_seed(slice_of(parts, sizeof parts), seed) | 1;
+}
+
+/* Whether a blob's file holds what is put. That it does is remembered, for as
+ * long as nobody writes to it. */
+static bool holds(blob_store *b, const blob_entry *e, os_file *file,
+                  const blob_source *s, uint8_t *rooms, int *code)
+{
+    uint64_t name = name_as_is(b, e, file);
+    _Atomic uint64_t *known = &b->compared[name % BLOBS_COMPARED];
+    *code = 0;
+    if (name != 0 && atomic_load(known) == name)
+        return true;
+    bool same = has_size(b, e, file) && is_same(b, e, file, s, rooms, code);
+    if (same && name != 0)
+        atomic_store(known, name);
+    return same;
+}
+
 static bool is_missing(int code)
 {
     return code == -ENOENT || code == -ENOTDIR || code == -EIO;
 }
 
-persist_status blob_compare_here(const blob_store *b, const blob_entry *e,
+persist_status blob_compare_here(blob_store *b, const blob_entry *e,
                                  const blob_source *s, persist_error *error)
 {
     char path[PERSIST_PATH_MAX];
@@ -90,8 +119,7 @@ persist_status blob_compare_here(const blob_store *b, const blob_entry *e,
     if (code != 0)
         return os_failed(error, code, "open", path);
     uint8_t *rooms = mem_alloc((size_t)2 * PIECE_SIZE);
-    bool same = rooms != NULL && has_size(b, e, file) &&
-                is_same(b, e, file, s, rooms, &code);
+    bool same = rooms != NULL && holds(b, e, file, s, rooms, &code);
     b->sys->file_close(b->sys, file);
     mem_free(rooms);
     if (rooms == NULL)

@@ -260,7 +260,7 @@ static persist_status check_hold(void *context, persist_error *why)
     engine *e = context;
     uint64_t now_us = e->sys->clock_us(e->sys);
     if (now_us - e->looked_us < LOOK_AGAIN_US)
-        return PERSIST_NONE;
+        return PERSIST_OK;
     e->looked_us = now_us;
     return layout_check_hold(e->sys, &e->at, why);
 }

@@ -84,7 +84,7 @@ static persist_status held_by_another(const layout *l, const char *path,
 
 /* The file first: it tells who has it. A file system that has no locks for
  * directories does with the file. */
-static int take_locks(const os *sys, const layout *l, int64_t *holder)
+static int take_locks(const os *sys, layout *l, int64_t *holder)
 {
     int code = 0;
     if (l->lock != NULL)
@@ -94,7 +94,8 @@ static int take_locks(const os *sys, const layout *l, int64_t *holder)
     code = sys->dir_lock(sys, l->root, l->read_only);
     if (code == -EWOULDBLOCK)
         *holder = 0;
-    return code == -EOPNOTSUPP ? 0 : code;
+    l->file_alone = code == -EOPNOTSUPP;
+    return l->file_alone ? 0 : code;
 }
 
 persist_status layout_lock(const os *sys, layout *l, bool make,
@@ -141,10 +142,12 @@ static persist_status check_file(const os *sys, const layout *l,
     os_stat held, named;
     int code = os_join(path, sizeof path, l->root->path, LAYOUT_LOCK);
     CHECK(code == 0);
-    code = sys->file_stat(sys, l->lock, &held);
-    if (code == -EBADF || (code == 0 && !os_same(&held, &l->lock_is)))
-        return lost(error, "the descriptor of", path,
-                    "was closed by this program");
+    if (l->file_alone) {
+        code = sys->file_stat(sys, l->lock, &held);
+        if (code == -EBADF || (code == 0 && !os_same(&held, &l->lock_is)))
+            return lost(error, "the descriptor of", path,
+                        "was closed by this program");
+    }
     if (code == 0)
         code = sys->stat(sys, l->root, LAYOUT_LOCK, &named);
     if (leads_nowhere(code))
@@ -158,20 +161,18 @@ static persist_status check_file(const os *sys, const layout *l,
 
 /* A folder of the store, once it is opened. */
 static persist_status check_folder(const os *sys, const layout *l,
-                                   const os_dir *folder, const char *name,
-                                   persist_error *error)
+                                   const os_dir *folder, const os_stat *is,
+                                   const char *name, persist_error *error)
 {
-    os_stat held, named;
+    os_stat named;
     if (folder == NULL || SEEDED_BUG(WRITE_TO_DELETED))
         return PERSIST_OK;
-    int code = sys->stat(sys, folder, ".", &held);
-    if (code == 0)
-        code = sys->stat(sys, l->root, name, &named);
+    int code = sys->stat(sys, l->root, name, &named);
     if (leads_nowhere(code))
         return lost(error, "the folder", folder->path, "was moved or deleted");
     if (code != 0)
         return os_failed(error, code, "look for", folder->path);
-    return os_same(&held, &named)
+    return os_same(is, &named)
                ? PERSIST_OK
                : lost(error, "the folder", folder->path,
                       "was moved, and another is in its place,");
@@ -195,8 +196,9 @@ persist_status layout_check_hold(const os *sys, const layout *l,
     persist_status status =
         l->lock == NULL ? PERSIST_OK : check_file(sys, l, error);
     if (status == PERSIST_OK)
-        status = check_folder(sys, l, l->log, LAYOUT_LOG, error);
+        status = check_folder(sys, l, l->log, &l->log_is, LAYOUT_LOG, error);
     if (status == PERSIST_OK)
-        status = check_folder(sys, l, l->tables, LAYOUT_TABLES, error);
+        status = check_folder(sys, l, l->tables, &l->tables_is, LAYOUT_TABLES,
+                              error);
     return status;
 }

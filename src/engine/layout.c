@@ -258,13 +258,15 @@ persist_status layout_create(const os *sys, const os_dir *dir,
 }
 
 static persist_status open_folder(const os *sys, const os_dir *dir,
-                                  const char *name, os_dir **out,
+                                  const char *name, os_dir **out, os_stat *is,
                                   persist_error *error)
 {
     char path[PERSIST_PATH_MAX];
     int code = os_join(path, sizeof path, dir->path, name);
     if (code == 0)
         code = sys->dir_open(sys, dir, name, out);
+    if (code == 0 && is != NULL)
+        code = sys->stat(sys, *out, ".", is);
     if (code == 0)
         return PERSIST_OK;
     if (code != -ENOENT && code != -ENOTDIR && code != -ELOOP)
@@ -281,14 +283,16 @@ persist_status layout_open_folders(const os *sys, layout *l,
 {
     CHECK(l->root != NULL && l->log == NULL);
     persist_status status =
-        open_folder(sys, l->root, LAYOUT_LOG, &l->log, error);
+        open_folder(sys, l->root, LAYOUT_LOG, &l->log, &l->log_is, error);
     if (status == PERSIST_OK)
-        status = open_folder(sys, l->root, LAYOUT_TABLES, &l->tables, error);
-    if (status == PERSIST_OK)
-        status = open_folder(sys, l->root, LAYOUT_BLOBS, &l->blobs, error);
+        status = open_folder(sys, l->root, LAYOUT_TABLES, &l->tables,
+                             &l->tables_is, error);
     if (status == PERSIST_OK)
         status =
-            open_folder(sys, l->root, LAYOUT_TEMPORARY, &l->temporary, error);
+            open_folder(sys, l->root, LAYOUT_BLOBS, &l->blobs, NULL, error);
+    if (status == PERSIST_OK)
+        status = open_folder(sys, l->root, LAYOUT_TEMPORARY, &l->temporary,
+                             NULL, error);
     return status;
 }
 

@@ -36,7 +36,8 @@ typedef struct layout {
     os_dir *held_base;  /* the same, or NULL */
     char name[PERSIST_PATH_MAX]; /* the path from there */
     os_file *lock;               /* NULL: there is none, and none can be made */
-    os_stat root_is, lock_is;
+    os_stat root_is, lock_is, log_is, tables_is;
+    bool file_alone; /* the directory has no lock: this file system has none */
     bool read_only;
     persist_error why; /* it is so */
 } layout;

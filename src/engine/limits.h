@@ -21,6 +21,9 @@
 /* Blobs whose beginnings, of so many bytes, are remembered. */
 #define BLOBS_SEEN 1024u
 #define BLOB_BEGINNING 4096u
+/* Large blobs that are not compared again while nobody writes to their files.
+ */
+#define BLOBS_COMPARED 1024u
 
 /* Version of everything in a store directory; docs/FORMAT.md. */
 #define FORMAT_VERSION 2u
@@ -167,7 +170,7 @@
 /* What an event takes in a table besides data and the stream's name. */
 #define EVENT_OVERHEAD 24u
 /* One of so many puts looks for what it overwrites. */
-#define PUTS_A_LOOK 64u
+#define PUTS_A_LOOK 256u
 /* What reading wastes when tables are many, in bytes of merging that take as
  * long. A byte takes 1.5 ns; a look into one more table 30 ns (their filters
  * are asked for all at once), a tournament between tables 60 an entry, a seek

@@ -7,8 +7,10 @@
  * those of the next. The leader wakes one of the next, who leads it, and all of
  * its own, with one call and without a lock that they would queue for: nobody
  * wakes in vain. */
+
 #include "engine/wal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -166,36 +168,22 @@ static wal_segment *begin_flush(wal *w, bool sync, persist_lsn *last)
     return mark_written(w);
 }
 
-/* A segment that was deleted takes what is written to it along. */
-static bool is_there(const wal *w, const wal_segment *s, persist_error *why)
+/* Whether what goes to the log is where it is looked for later. */
+static bool is_held(const wal *w, persist_error *why)
 {
-    os_stat stat = {0};
-    char path[PERSIST_PATH_MAX];
-    int code = segment_path(&w->place, s->number, path);
-    CHECK(code == 0);
-    code = w->place.sys->file_stat(w->place.sys, s->file, &stat);
-    if (code != 0)
-        os_failed(why, code, "look at", path);
-    else if (stat.links == 0)
-        status_set(why, PERSIST_IO,
-                   "the file %.300s was deleted while the store was open",
-                   path);
-    return code == 0 && stat.links > 0;
+    return w->check_hold == NULL ||
+           w->check_hold(w->context, why) == PERSIST_OK;
 }
 
-/* Whether what goes to these segments is where it is looked for later. */
-static bool is_held(const wal *w, const wal_segment *list, persist_error *why)
+static void tell(const wal *w, int code, bool sync, persist_error *why)
 {
-    if (w->check_hold == NULL)
-        return true;
-    persist_status status = w->check_hold(w->context, why);
-    bool held = status <= PERSIST_NONE;
-    while (held && status == PERSIST_OK && list != NULL &&
-           !SEEDED_BUG(WRITE_TO_DELETED)) {
-        held = is_there(w, list, why);
-        list = list->sync_next;
-    }
-    return held;
+    const char *path = w->place.dir->path;
+    if (code == -ENOENT)
+        status_set(why, PERSIST_IO,
+                   "a file of %.300s was deleted while the store was open",
+                   path);
+    else
+        os_failed(why, code, sync ? "write and sync" : "write", path);
 }
 
 /* The leader, without the lock: writes what is there, and syncs if told to.
@@ -204,7 +192,7 @@ static bool write_out(wal *w, bool sync, const wal_segment *list,
                       persist_error *why)
 {
     bool late = SEEDED_BUG(BLOB_LATE_SYNC);
-    if (sync && !is_held(w, list, why))
+    if (sync && !is_held(w, why))
         return false;
     int code = late ? 0 : sync_named(w);
     if (code == 0)
@@ -214,11 +202,10 @@ static bool write_out(wal *w, bool sync, const wal_segment *list,
     if (code == 0 && late)
         code = sync_named(w);
     if (code != 0 && !SEEDED_BUG(IGNORE_READ_ONLY)) {
-        os_failed(why, code, sync ? "write and sync" : "write",
-                  w->place.dir->path);
+        tell(w, code, sync, why);
         return false;
     }
-    return !sync || is_held(w, list, why);
+    return !sync || is_held(w, why);
 }
 
 /* why: what has failed; NULL: nothing. */

@@ -69,8 +69,7 @@ typedef struct wal {
      * a negative errno. NULL: nothing. Set before anything is appended. */
     int (*sync_first)(void *context);
     /* Before a write, and after its sync, before it counts: whether the log
-     * still is where others would look for it. PERSIST_NONE: it was looked a
-     * moment ago. NULL: it is. */
+     * still is where others would look for it. NULL: it is. */
     persist_status (*check_hold)(void *context, persist_error *why);
     void *context; /* of both */
 

@@ -57,7 +57,7 @@ typedef struct os_map {
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table; os_check asserts it. */
-enum { OS_VERSION = 7 };
+enum { OS_VERSION = 8 };
 
 struct os {
     int version;
@@ -77,10 +77,12 @@ struct os {
                      os_file **out);
     /* Releases the handle even when it returns an error. */
     int (*file_close)(const os *, os_file *);
+    /* Is not cancelled (pthread_cancel). */
     ssize_t (*file_read)(const os *, os_file *, void *, size_t, uint64_t at);
     ssize_t (*file_write)(const os *, os_file *, const void *, size_t,
                           uint64_t at);
-    /* -EBADF if the program has closed the handle's descriptor, and made
+    /* -ENOENT if no name of the file is left: its bytes go with the handle.
+     * -EBADF if the program has closed the handle's descriptor, and made
      * another file of it; dir_sync too. */
     int (*file_sync)(const os *, os_file *);
     /* Begins to write bytes to the disk, and does not wait: a hint. */
@@ -93,6 +95,10 @@ struct os {
     int (*file_truncate)(const os *, os_file *, uint64_t size);
     int (*file_size)(const os *, os_file *, uint64_t *size);
     int (*file_stat)(const os *, os_file *, os_stat *out);
+    /* A number that becomes another one when somebody writes to the file; 0 if
+     * there is none that could be relied upon, as there is not right after
+     * somebody has. */
+    uint64_t (*file_stamp)(const os *, os_file *);
     /* Takes a lock on the file without waiting, shared with others that take
      * it so, or alone; the latter writes the process's id there, and needs
      * OS_WRITE. -EWOULDBLOCK if another process (or handle) has it, *holder is

@@ -6,6 +6,11 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/sysmacros.h>
+#include <time.h>
+
+/* File systems count in the kernel's ticks, 10 ms at the most. */
+#define TICKS_NS UINT64_C(20000000)
+#define SECOND_NS UINT64_C(1000000000)
 
 int os_look(int fd, const char *name, int flags, struct stat *out)
 {
@@ -22,4 +27,18 @@ int os_look(int fd, const char *name, int flags, struct stat *out)
                          .st_nlink = x.stx_nlink,
                          .st_size = (off_t)x.stx_size};
     return 0;
+}
+
+uint64_t os_look_changed(int fd)
+{
+    struct statx x;
+    struct timespec now;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_CTIME, &x) < 0 ||
+        (x.stx_mask & STATX_CTIME) == 0 ||
+        clock_gettime(CLOCK_REALTIME, &now) < 0 || x.stx_ctime.tv_sec < 0)
+        return 0;
+    uint64_t changed_ns =
+        (uint64_t)x.stx_ctime.tv_sec * SECOND_NS + x.stx_ctime.tv_nsec;
+    uint64_t now_ns = (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
+    return changed_ns + TICKS_NS < now_ns ? changed_ns : 0;
 }

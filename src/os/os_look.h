@@ -3,6 +3,7 @@
 #ifndef OS_OS_LOOK_H
 #define OS_OS_LOOK_H
 
+#include <stdint.h>
 #include <sys/stat.h>
 
 /* As fstatat; name NULL: as fstat. Fills device, inode, mode, links and size
@@ -10,5 +11,10 @@
  * note its own exactly, and the sync after it write the inode, too. Returns 0
  * or a negative errno. */
 int os_look(int fd, const char *name, int flags, struct stat *out);
+
+/* When a file was changed last, in nanoseconds since 1970; 0 if that is not
+ * known, or so short a while ago that the clock of the file system may not have
+ * moved on. */
+uint64_t os_look_changed(int fd);
 
 #endif

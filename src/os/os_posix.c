@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -19,6 +18,8 @@
 #include "os/os.h"
 #include "os/os_fork.h"
 #include "os/os_look.h"
+#include "os/os_map.h"
+#include "os/os_thread.h"
 
 enum {
     FILE_MODE = 0600,
@@ -80,25 +81,18 @@ static int open_held(const os *sys, const os_dir *dir, const char *name,
                         sys->group ? GROUP_FILE_MODE : FILE_MODE);
 }
 
-static int identify(int fd, identity *out, mode_t *mode)
+static identity identity_of(const struct stat *info)
 {
-    struct stat info;
-    int code = os_look(fd, NULL, 0, &info);
-    if (code != 0)
-        return code;
-    *out = (identity){info.st_dev, info.st_ino};
-    *mode = info.st_mode;
-    return 0;
+    return (identity){info->st_dev, info->st_ino};
 }
 
 /* A program that closes descriptors which are not its own, and opens others,
  * has us write elsewhere: nothing counts as durable then. */
-static int check_identity(int fd, const identity *is)
+static int check_identity(int fd, const identity *is, struct stat *now)
 {
-    identity now = {0};
-    mode_t ignored;
-    int code = identify(fd, &now, &ignored);
-    bool same = code == 0 && now.device == is->device && now.inode == is->inode;
+    int code = os_look(fd, NULL, 0, now);
+    bool same =
+        code == 0 && now->st_dev == is->device && now->st_ino == is->inode;
     return code != 0 ? code : same ? 0 : -EBADF;
 }
 
@@ -107,7 +101,8 @@ static int check_identity(int fd, const identity *is)
 static int close_held(os_held *held, const identity *is, bool locked)
 {
     struct flock none = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-    bool ours = check_identity(held->fd, is) == 0;
+    struct stat ignored;
+    bool ours = check_identity(held->fd, is, &ignored) == 0;
     if (ours && locked) {
         (void)fcntl(held->fd, F_OFD_SETLK, &none);
         (void)flock(held->fd, LOCK_UN);
@@ -123,12 +118,12 @@ static int dir_open(const os *sys, const os_dir *at, const char *name,
     bool here = at == &current.head;
     size_t size = (here ? 0 : strlen(at->path) + 1) + strlen(name) + 1;
     posix_dir *dir = mem_alloc(sizeof *dir + size);
-    mode_t ignored;
+    struct stat info;
     if (dir == NULL)
         return -ENOMEM;
     int code = open_held(sys, at, name, O_RDONLY | O_DIRECTORY, &dir->held);
     if (code == 0) {
-        code = identify(dir->held.fd, &dir->is, &ignored);
+        code = os_look(dir->held.fd, NULL, 0, &info);
         if (code != 0)
             os_held_close(&dir->held, true);
     }
@@ -139,6 +134,7 @@ static int dir_open(const os *sys, const os_dir *at, const char *name,
     snprintf(dir->path, size, "%s%s%s", here ? "" : at->path, here ? "" : "/",
              name);
     dir->head = (os_dir){.path = dir->path};
+    dir->is = identity_of(&info);
     dir->locked = false;
     *out = &dir->head;
     return 0;
@@ -155,11 +151,14 @@ static void dir_close(const os *sys, os_dir *dir)
 
 static int check_regular(os_file *file)
 {
-    mode_t mode;
-    int code = identify(file->held.fd, &file->is, &mode);
-    if (code != 0 || S_ISREG(mode))
+    struct stat info;
+    int code = os_look(file->held.fd, NULL, 0, &info);
+    if (code != 0)
         return code;
-    return S_ISDIR(mode) ? -EISDIR : -EMEDIUMTYPE;
+    file->is = identity_of(&info);
+    return S_ISREG(info.st_mode)   ? 0
+           : S_ISDIR(info.st_mode) ? -EISDIR
+                                   : -EMEDIUMTYPE;
 }
 
 static int file_open(const os *sys, const os_dir *dir, const char *name,
@@ -207,6 +206,7 @@ static ssize_t file_read(const os *sys, os_file *file, void *data, size_t size,
                          uint64_t at)
 {
     (void)sys;
+    OS_NO_CANCEL;
     ssize_t n = pread(file->held.fd, data, size, (off_t)at);
     return n < 0 ? -errno : n;
 }
@@ -222,8 +222,12 @@ static ssize_t file_write(const os *sys, os_file *file, const void *data,
 static int file_sync(const os *sys, os_file *file)
 {
     (void)sys;
+    struct stat now;
     int code = result(fdatasync(file->held.fd));
-    return code == 0 ? check_identity(file->held.fd, &file->is) : code;
+    if (code == 0)
+        code = check_identity(file->held.fd, &file->is, &now);
+    bool gone = code == 0 && now.st_nlink == 0;
+    return gone && !SEEDED_BUG(WRITE_TO_DELETED) ? -ENOENT : code;
 }
 
 static void file_start_write(const os *sys, os_file *file, uint64_t at,
@@ -324,58 +328,10 @@ static int file_lock(const os *sys, os_file *file, bool shared, int64_t *holder)
     return 0;
 }
 
-/* Since Linux 5.14; older C libraries have no name for it. */
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
-
-/* Fills the page table from the file. Where a touch would raise SIGBUS this is
- * EFAULT, or EHWPOISON. */
-static int map_load(const os *sys, const os_map *map, uint64_t at,
-                    uint64_t size)
-{
-    (void)sys;
-    CHECK(at <= map->size && size <= map->size - at);
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t from = (uintptr_t)(map->data + at) & ~(page - 1);
-    uintptr_t end = (uintptr_t)(map->data + at + size);
-    int code;
-    /* page by page it would be read one after the other */
-    if (end - from > page)
-        (void)madvise((void *)from, end - from, MADV_WILLNEED);
-    do {
-        code = result(madvise((void *)from, end - from, MADV_POPULATE_READ));
-    } while (code == -EINTR || code == -EAGAIN);
-    return code == -EFAULT || code == -EHWPOISON ? -EIO : code;
-}
-
-static void map_release(const os *sys, os_map *map)
-{
-    (void)sys;
-    if (map->data != NULL) {
-        int code = munmap((void *)(uintptr_t)map->data, (size_t)map->size);
-        CHECK(code == 0);
-    }
-    *map = (os_map){0};
-}
-
-/* The last byte is brought in as a trial: a mapping that cannot be loaded with
- * an error instead of a signal is of no use. */
 static int file_map(const os *sys, os_file *file, uint64_t size, os_map *out)
 {
-    CHECK(size > 0);
-    void *data =
-        mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, file->held.fd, 0);
-    if (data == MAP_FAILED)
-        return -errno;
-    *out = (os_map){data, size};
-    /* The system reads 128 KiB around each page that is missing: too much for
-     * a look-up, too little for a run. What is needed is asked for. */
-    (void)madvise(data, (size_t)size, MADV_RANDOM);
-    int code = map_load(sys, out, size - 1, 1);
-    if (code != 0)
-        map_release(sys, out);
-    return code;
+    (void)sys;
+    return os_map_file(file->held.fd, size, out);
 }
 
 static os_stat stat_of(const struct stat *info)
@@ -398,6 +354,12 @@ static int file_stat(const os *sys, os_file *file, os_stat *out)
     if (code == 0)
         *out = stat_of(&info);
     return code;
+}
+
+static uint64_t file_stamp(const os *sys, os_file *file)
+{
+    (void)sys;
+    return os_look_changed(file->held.fd);
 }
 
 static int path_stat(const os *sys, const os_dir *dir, const char *name,
@@ -480,8 +442,10 @@ static int dir_sync(const os *sys, const os_dir *dir)
     (void)sys;
     if (dir->gone)
         return -ENOENT;
+    struct stat ignored;
     int code = result(fsync(fd_of(dir)));
-    return code == 0 ? check_identity(fd_of(dir), &posix_of(dir)->is) : code;
+    return code == 0 ? check_identity(fd_of(dir), &posix_of(dir)->is, &ignored)
+                     : code;
 }
 
 /* The listing has a descriptor of its own, for it has a place in it; a copy of
@@ -568,10 +532,11 @@ const os *os_posix(void)
         .file_truncate = file_truncate,
         .file_size = file_size,
         .file_stat = file_stat,
+        .file_stamp = file_stamp,
         .file_lock = file_lock,
         .file_map = file_map,
-        .map_load = map_load,
-        .map_release = map_release,
+        .map_load = os_map_load,
+        .map_release = os_map_release,
         .stat = path_stat,
         .rename = path_rename,
         .unlink = path_unlink,

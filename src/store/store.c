@@ -308,7 +308,8 @@ persist_status persist_next_event(persist_cursor *cursor, persist_event *out,
 persist_status persist_next_key(persist_cursor *cursor, persist_slice *name,
                                 persist_slice *value, persist_error *error)
 {
-    OS_NO_CANCEL;
+    /* Called for each key: only reading files could be cancelled here, and the
+     * os does not let it be. */
     persist_status open = STORE_CHECK(cursor, "cursor", error);
     if (open != PERSIST_OK)
         return open;

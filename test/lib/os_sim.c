@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "os_sim_disk.h"
 
 /* Each call takes so long: no two looks are at one time. */
@@ -326,7 +327,7 @@ static int file_sync(const os *o, os_file *file)
     sim_disk_sync(s, file->inode);
     if (s->bug == SIM_BUG_SWAP_WRITES)
         end_delay(s, file->inode);
-    return 0;
+    return s->inodes[file->inode].links == 0 ? -ENOENT : 0;
 }
 
 static int file_allocate(const os *o, os_file *file, uint64_t size)
@@ -391,6 +392,15 @@ static int file_stat(const os *o, os_file *file, os_stat *out)
     if (rc == 0)
         *out = stat_of(s, file->inode);
     return rc;
+}
+
+static uint64_t file_stamp(const os *o, os_file *file)
+{
+    os_sim *s = sim_of(o);
+    const sim_bytes *now = s->inodes[file->inode].now;
+    if (sim_refuse(s, SIM_FILE_STAT, 0) != 0)
+        return 0;
+    return hash_xxh3(slice_of(now->data, now->size)) | 1;
 }
 
 /* ---- names ------------------------------------------------------------ */
@@ -545,6 +555,7 @@ os_sim *os_sim_new(uint64_t seed)
         .file_start_read = start,
         .file_size = file_size,
         .file_stat = file_stat,
+        .file_stamp = file_stamp,
         .file_lock = sim_file_lock,
         .file_map = sim_file_map,
         .map_load = sim_map_load,

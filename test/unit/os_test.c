@@ -134,6 +134,42 @@ static int count_name(void *context, const char *name)
     return ++*count == 3 ? 42 : 0;
 }
 
+/* The stamp of a file that nobody has written to for a while; the clock that
+ * it is taken from may be the coarse one of the kernel. */
+static uint64_t await_stamp(const os *sys, os_file *file)
+{
+    uint64_t stamp = 0;
+    for (int i = 0; i < 10000 && stamp == 0; i++) {
+        usleep(1000);
+        stamp = sys->file_stamp(sys, file);
+    }
+    assert_int_not_equal(stamp, 0);
+    return stamp;
+}
+
+static void a_write_changes_the_stamp_and_the_last_name_counts(void **state)
+{
+    (void)state;
+    const os *sys = os_posix();
+    char path[96];
+    os_file *file, *other;
+    snprintf(path, sizeof path, "%s/a", dir);
+    int flags = OS_READ | OS_WRITE | OS_CREATE;
+    assert_int_equal(sys->file_open(sys, sys->cwd, path, flags, &file), 0);
+    assert_int_equal(os_write_all(sys, file, "abc", 3, 0), 0);
+    uint64_t before = await_stamp(sys, file);
+    assert_int_equal(await_stamp(sys, file), before);
+    assert_int_equal(sys->file_open(sys, sys->cwd, path, OS_WRITE, &other), 0);
+    assert_int_equal(os_write_all(sys, other, "X", 1, 1), 0);
+    assert_int_not_equal(sys->file_stamp(sys, file), before);
+    assert_int_not_equal(await_stamp(sys, file), before);
+    assert_int_equal(os_sync(sys, file), 0);
+    assert_int_equal(sys->unlink(sys, sys->cwd, path), 0);
+    assert_int_equal(os_sync(sys, file), -ENOENT);
+    assert_int_equal(sys->file_close(sys, other), 0);
+    assert_int_equal(sys->file_close(sys, file), 0);
+}
+
 static void files_and_names(void **state)
 {
     (void)state;
@@ -316,6 +352,7 @@ int main(void)
         cmocka_unit_test(paths_are_joined_or_refused),
         cmocka_unit_test(an_errno_becomes_a_status),
         cmocka_unit_test(sleepers_are_woken),
+        REAL(a_write_changes_the_stamp_and_the_last_name_counts),
         REAL(files_and_names),
         REAL(allocated_blocks_are_there),
         REAL(a_lock_belongs_to_a_handle),
