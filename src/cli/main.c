@@ -302,7 +302,8 @@ static int run(cli *c, const bool given[OPTIONS])
 
 int main(int argc, char **argv)
 {
-    os_stream_begin();
+    if (!os_stream_begin("persist"))
+        return 2;
     const char *place = os_env("SX_PERSIST_DIR");
     cli c = {
         .store = place != NULL && *place != '\0' ? place : "persist-data",

@@ -12,7 +12,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -47,7 +51,26 @@ static void fill(int stream)
         _exit(EXIT_FAILURE);
 }
 
-void os_stream_begin(void)
+/* Twice what the tests take. */
+enum { STACK_NEED = 128 << 10, STACK_WISH = 8 << 20 };
+
+/* The limit holds for arguments and environment, too, which lie at the start of
+ * the stack. The kernel looks at it as the stack grows. */
+static bool stack_suffices(void)
+{
+    struct rlimit limit;
+    uintptr_t start = getauxval(AT_EXECFN);
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    rlim_t need = (start > here ? start - here : 0) + STACK_NEED;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= need)
+        return true;
+    if (limit.rlim_max < need) /* who is privileged may raise it */
+        limit.rlim_max = need;
+    limit.rlim_cur = limit.rlim_max < STACK_WISH ? limit.rlim_max : STACK_WISH;
+    return setrlimit(RLIMIT_STACK, &limit) == 0;
+}
+
+bool os_stream_begin(const char *program)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     for (int stream = OS_STDIN; stream <= OS_STDERR; stream++)
@@ -55,6 +78,15 @@ void os_stream_begin(void)
     int bad = sigaction(SIGPIPE, &ignore, NULL);
     bad |= sigaction(SIGXFSZ, &ignore, NULL);
     CHECK(bad == 0);
+    if (stack_suffices())
+        return true;
+    char text[128];
+    snprintf(text, sizeof text,
+             "%s: the stack may not grow by 128 KiB; raise the limit: "
+             "ulimit -s 8192",
+             program);
+    os_stream_say(text);
+    return false;
 }
 
 int os_stream_catch(void)

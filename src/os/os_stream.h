@@ -16,11 +16,12 @@
 
 enum { OS_STDIN = 0, OS_STDOUT = 1, OS_STDERR = 2 };
 
-/* The first call of a program. A standard stream that is closed gets a place
- * that nothing comes from and nothing goes to, so that no file ever gets its
- * number. A closed standard output and a limit on file sizes (SIGPIPE,
- * SIGXFSZ) become errors of the write. */
-void os_stream_begin(void);
+/* The first call of a program, by its name. A standard stream that is closed
+ * gets a place that nothing comes from and nothing goes to, so that no file
+ * ever gets its number. A closed standard output and a limit on file sizes
+ * (SIGPIPE, SIGXFSZ) become errors of the write. A limit on the stack is
+ * raised if it is too low; false, after saying so, if it cannot be. */
+bool os_stream_begin(const char *program);
 
 /* From now on SIGTERM, SIGINT and, unless the program was started to ignore
  * it, SIGHUP mean the end. Before any thread is started. Returns 0 or a

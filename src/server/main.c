@@ -269,7 +269,8 @@ static int serve(host_options *options)
 
 int main(int argc, char **argv)
 {
-    os_stream_begin();
+    if (!os_stream_begin("sx_server"))
+        return 2;
     const char *place = os_env("SX_PERSIST_DIR");
     host_options options = {
         .store.path = place != NULL && *place != '\0' ? place : "persist-data",

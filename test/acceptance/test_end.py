@@ -6,8 +6,10 @@ import resource
 import signal
 import subprocess
 import time
+import unittest
 
-from client import SERVER, Case, append, main, perform, quote
+from client import (SANITIZED, SERVER, Case, Server, append, main, perform,
+                    quote)
 
 TOOL = os.path.join(os.path.dirname(SERVER), "persist")
 PROMISED_S = 0.1
@@ -263,6 +265,53 @@ class End(Case):
         other = self.serve()
         message = self.fails("locked", other, GET)
         self.assertIn(str(holder.pid), message)
+
+
+class Stack(Case):
+    """A limit on the stack: enough is left, or a sentence says what to do."""
+    PROGRAM = '(do %s (sort (range 0 1000)) (len (sx-parse (str "(" ' \
+        '(sx-serialize (range 0 1000)) ")"))))' % append("s", 1)
+
+    def end_with(self, limit, command, text, more):
+        run = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=60,
+            env={**os.environ, "MORE": more}, preexec_fn=lambda: resource.
+            setrlimit(resource.RLIMIT_STACK, limit))
+        if run.returncode == 2:
+            self.assertRegex(run.stderr, r"\A.*: the stack .*ulimit -s \d+\n\Z")
+            self.assertEqual(run.stdout, "")
+        else:
+            self.assertEqual(run.returncode, 0, (limit, run.stderr))
+        return run.returncode
+
+    def at(self, limit, more=""):
+        store = os.path.join(self.dir, "s%d" % len(os.listdir(self.dir)))
+        code = self.end_with(limit, [SERVER, "--store", store],
+                             "(eval %s)\n" % quote(self.PROGRAM), more)
+        if code == 0:
+            self.assertTrue(os.path.isdir(store), limit)
+        else:
+            s = Server(store)
+            s.eval(append("s", 1))
+            self.end(s)
+            s.release()
+        self.assertEqual(self.end_with(limit, [TOOL, "verify", store], "",
+                                       more), code)
+        return code
+
+    def test_sizes(self):
+        most = resource.getrlimit(resource.RLIMIT_STACK)[1]
+        # sanitizers need much before the program begins
+        for kib in (1024,) if SANITIZED else (16, 32, 64, 128, 256, 1024):
+            with self.subTest(kib=kib):
+                self.assertEqual(self.at((kib << 10, most)), 0)
+                code = self.at((kib << 10, kib << 10))
+                if kib >= 256:
+                    self.assertEqual(code, 0)
+
+    @unittest.skipIf(SANITIZED, "sanitizers need more")
+    def test_much_of_it_taken(self):
+        self.at((128 << 10, 128 << 10), "x" * 100000)
 
 
 class Tool(Case):

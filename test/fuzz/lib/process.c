@@ -12,8 +12,9 @@ const os *os_posix(void)
     return os_sim_os(fuzz_process_now.sim);
 }
 
-void os_stream_begin(void)
+bool os_stream_begin(const char *program)
 {
+    return program != NULL;
 }
 
 int os_stream_catch(void)
