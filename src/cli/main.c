@@ -303,7 +303,7 @@ static int run(cli *c, const bool given[OPTIONS])
 int main(int argc, char **argv)
 {
     if (!os_stream_begin("persist"))
-        return 2;
+        return OS_CANNOT_RUN;
     const char *place = os_env("SX_PERSIST_DIR");
     cli c = {
         .store = place != NULL && *place != '\0' ? place : "persist-data",

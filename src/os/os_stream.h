@@ -20,7 +20,10 @@ enum { OS_STDIN = 0, OS_STDOUT = 1, OS_STDERR = 2 };
  * gets a place that nothing comes from and nothing goes to, so that no file
  * ever gets its number. A closed standard output and a limit on file sizes
  * (SIGPIPE, SIGXFSZ) become errors of the write. A limit on the stack is
- * raised if it is too low; false, after saying so, if it cannot be. */
+ * raised if it is too low; false, after saying so, if it cannot be.
+ * Then the program is to end with OS_CANNOT_RUN, which for no command of ours
+ * means anything else. */
+enum { OS_CANNOT_RUN = 2 };
 bool os_stream_begin(const char *program);
 
 /* From now on SIGTERM, SIGINT and, unless the program was started to ignore

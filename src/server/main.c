@@ -270,7 +270,7 @@ static int serve(host_options *options)
 int main(int argc, char **argv)
 {
     if (!os_stream_begin("sx_server"))
-        return 2;
+        return OS_CANNOT_RUN;
     const char *place = os_env("SX_PERSIST_DIR");
     host_options options = {
         .store.path = place != NULL && *place != '\0' ? place : "persist-data",

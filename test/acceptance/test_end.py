@@ -259,6 +259,24 @@ class End(Case):
                 expected = 0 if os.path.isdir(store) else 1
                 self.assertEqual(run.returncode, expected, closed)
 
+    def test_a_look_at_descriptors_that_fails(self):
+        """That it fails does not say that they are closed."""
+        for number in (1, 2, 3):
+            s = self.begin(
+                wrap=["strace", "-D", "-o", "/dev/null", "-e", "trace=fcntl",
+                      "-e", "inject=fcntl:error=EINTR:when=%d" % number],
+                env={"ASAN_OPTIONS": "detect_leaks=0"})
+            self.end(s)
+
+    def test_descriptors_that_cannot_be_filled(self):
+        """And nothing else gets their numbers."""
+        run = subprocess.run(
+            ["sh", "-c", 'exec "$@" <&-', "sh", "strace", "-D", "-o",
+             "/dev/null", "-P", "/dev/null", "-P", "/", "-e", "trace=openat",
+             "-e", "inject=openat:error=ENFILE", SERVER, "--store",
+             self.store], stdout=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual((run.returncode, run.stdout), (2, ""))
+
     def test_a_held_store_with_a_closed_error_output(self):
         holder = self.serve(wrap=["sh", "-c", 'exec "$@" 2>&-', "sh"])
         holder.eval('(do %s (println "nonsense"))' % append("s", 1))
