@@ -145,6 +145,9 @@ persist_status os_failed(persist_error *error, int code, const char *what,
         hint = "free some memory and try again";
     } else if (code == -EMFILE || code == -ENFILE) {
         hint = "raise the limit of open files (ulimit -n)";
+    } else if (code == -EROFS) {
+        hint = "mount it for writing; if it stopped by itself, the system's "
+               "log says why";
     } else if (code == -ELOOP || code == -EMEDIUMTYPE) {
         reason = code == -ELOOP ? "it is a symbolic link"
                                 : "it is not a regular file";

@@ -20,6 +20,7 @@ enum {
     DISK_BYTES = 20,
     WORKLOAD_MAX = 96,
     PASSES = 16, /* each over every so manieth place */
+    SHRINK_SECONDS = 60,
 };
 
 static explorer *x;
@@ -138,8 +139,8 @@ static const trial kinds[] = {
     {ONCE(EFBIG), CALLS(BIT(WRITE) | BIT(ALLOCATE) | BIT(TRUNCATE))},
     {ONCE(EBUSY), CALLS(BIT(RENAME) | BIT(UNLINK))},
     {ONCE(ENOLCK), CALLS(LOCKS)},
-    /* a disk that was remounted: there is nothing left to sync */
-    {LASTING(EROFS), CALLS(CHANGES | NAMES | BIT(PROTECT) | BIT(MAY_WRITE))},
+    {LASTING(EROFS),
+     CALLS(CHANGES | NAMES | SYNCS | BIT(PROTECT) | BIT(MAY_WRITE))},
     {LASTING(EACCES), CALLS(OPENS | NAMES | LOOKS)},
     {LASTING(EMFILE), CALLS(OPENS)},
     {LASTING(ENOMEM), CALLS(MEMORY)},
@@ -185,7 +186,9 @@ static bool sweep(trial t, bool shrinking)
 static void shrink(const trial *t)
 {
     uint64_t violations = x->violations;
-    for (size_t i = workload_count; i-- > 0 && args.bug == NULL;) {
+    double until = seconds() + SHRINK_SECONDS;
+    for (size_t i = workload_count;
+         i-- > 0 && args.bug == NULL && seconds() < until;) {
         op removed = workload[i];
         size_t behind = workload_count - i - 1;
         memmove(&workload[i], &workload[i + 1], behind * sizeof removed);

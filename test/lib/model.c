@@ -58,6 +58,7 @@ void model_end(model *m)
     persist_close(m->store, NULL);
     free(m->steps);
     free(m->digests);
+    free(m->undone);
     *m = (model){0};
 }
 
@@ -102,6 +103,35 @@ void model_roll_back(model *m, persist_lsn lsn)
     m->latest = lsn;
     while (m->step_count > 0 && m->steps[m->step_count - 1].lsn > lsn)
         m->step_count--;
+}
+
+void model_add_undone(model *m, op o)
+{
+    m->undone = sim_more(m->undone, m->undone_count, sizeof *m->undone);
+    m->undone[m->undone_count++] = o;
+}
+
+void model_undo(model *m, persist_lsn lsn)
+{
+    CHECK(m->undone_count == 0);
+    for (size_t i = 0; i < m->step_count; i++)
+        if (m->steps[i].lsn > lsn)
+            model_add_undone(m, m->steps[i].op);
+    model_roll_back(m, lsn);
+}
+
+void model_redo(model *m)
+{
+    buf ignored = {0};
+    for (size_t i = 0; i < m->undone_count; i++)
+        model_apply(m, m->undone[i], &ignored);
+    buf_release(&ignored);
+    model_forget_undone(m);
+}
+
+void model_forget_undone(model *m)
+{
+    m->undone_count = 0;
 }
 
 static void explain(const model *m, persist_lsn lsn, slice actual, buf *why)

@@ -18,6 +18,8 @@ typedef struct model {
     size_t step_count;
     uint64_t *digests; /* of the dump as of each lsn, from the first state */
     persist_lsn latest;
+    op *undone; /* not in the above, and yet a crash may bring them back */
+    size_t undone_count;
 } model;
 
 /* Makes the model of an empty store, aged or not (age.h). */
@@ -29,6 +31,14 @@ persist_status model_apply(model *, op, buf *answer);
 
 /* Forgets all ops that came after a commit. */
 void model_roll_back(model *, persist_lsn);
+
+/* Undoes all ops that came after a commit, but remembers them: they may be on
+ * the disk all the same. Remembers one that was not done here; does all again
+ * that are remembered; forgets them. */
+void model_undo(model *, persist_lsn);
+void model_add_undone(model *, op);
+void model_redo(model *);
+void model_forget_undone(model *);
 
 /* Makes a store in memory as it was after a commit. */
 persist_store *model_at(const model *, persist_lsn);

@@ -23,9 +23,8 @@ static const char healed[] = "healed"; /* the trial after the fault */
 static const trial *current;
 static uint64_t allocations;
 static bool armed, read_only;
-/* A blob whose sync failed: whether it is there, the next opening tells. */
-static op unknown;
-static bool has_unknown;
+/* The store was opened, and writes nothing. */
+static bool reading;
 /* Ops since the fault hit that were looked at. */
 static unsigned looked;
 
@@ -93,16 +92,6 @@ static bool succeeded(const char *what, persist_status status,
     return false;
 }
 
-/* A put of a blob that failed may have logged it all the same. */
-static void allow_unknown(void)
-{
-    buf ignored = {0};
-    if (has_unknown)
-        model_apply(&x.model, unknown, &ignored);
-    has_unknown = false;
-    buf_release(&ignored);
-}
-
 /* ---- crashes ---------------------------------------------------------- */
 
 /* Checks what crashes leave now: with nothing of what was not synced, with all,
@@ -116,11 +105,14 @@ static void check_images(unsigned others)
         {SIM_KEEP_RANDOM, 1, 0, x.seed + looked + 1},
     };
     uint64_t space = os_sim_space(x.sim);
+    persist_lsn shown = x.model.latest;
     os_sim_limit_space(x.sim, UINT64_MAX); /* somebody makes room */
+    model_redo(&x.model);
     for (size_t i = 0; i < 2 + others && !x.failed; i++)
         explore_check(&x, os_sim_crash(x.sim, &plans[i]), "power loss");
     if (!x.failed && others > 1)
         explore_check(&x, os_sim_kill(x.sim), "killed");
+    model_undo(&x.model, shown);
     os_sim_limit_space(x.sim, space);
 }
 
@@ -130,7 +122,7 @@ static void look_after_fault(void)
 {
     bool wanted = fault_was_hit() && !trial_is_harmless(current) &&
                   looked < LOOKS && current->name != healed;
-    if (!wanted || x.failed || x.in_memory || noting || has_unknown)
+    if (!wanted || x.failed || x.in_memory || noting)
         return;
     looked++;
     check_images(looked % 2);
@@ -156,7 +148,34 @@ static void check_unlisted(void)
 
 /* ---- the workload ----------------------------------------------------- */
 
-/* Opens the store. What was not acknowledged may be gone by then. */
+/* Asks the store, by a commit that writes nothing. */
+static bool refuses_writes(void)
+{
+    return persist_commit(x.store, NULL, 0, NULL, NULL, NULL) ==
+           PERSIST_READ_ONLY;
+}
+
+/* Takes over what an opening shows, which is durable. What was not acknowledged
+ * may be gone by then: for good, if the opening has written. One that only
+ * reads leaves on the disk what it did not see, and another may see it. */
+static void settle(void)
+{
+    persist_lsn latest = store_visible(x.store);
+    model_redo(&x.model);
+    if (latest < x.acknowledged || latest > x.model.latest) {
+        explore_fail(&x, "opened at commit %llu, acknowledged %llu of %llu",
+                     (unsigned long long)latest,
+                     (unsigned long long)x.acknowledged,
+                     (unsigned long long)x.model.latest);
+        return;
+    }
+    model_undo(&x.model, latest);
+    reading = refuses_writes() || store_is_shut(x.store);
+    if (!reading)
+        model_forget_undone(&x.model);
+    x.acknowledged = latest;
+}
+
 static bool open_store(void)
 {
     persist_error error;
@@ -166,17 +185,7 @@ static bool open_store(void)
     if (!succeeded("open", status, &error))
         return false;
     read_only = false;
-    persist_lsn latest = store_visible(x.store);
-    if (latest > x.model.latest)
-        allow_unknown();
-    has_unknown = false;
-    if (latest < x.acknowledged || latest > x.model.latest)
-        explore_fail(&x, "opened at commit %llu, acknowledged %llu of %llu",
-                     (unsigned long long)latest,
-                     (unsigned long long)x.acknowledged,
-                     (unsigned long long)x.model.latest);
-    else
-        model_roll_back(&x.model, latest);
+    settle();
     return true;
 }
 
@@ -195,7 +204,8 @@ static void reopen(op o)
 {
     close_store();
     x.variant = o.serial;
-    if (o.serial % 2 == 1)
+    /* nobody adds a file where nothing can be written */
+    if (o.serial % 2 == 1 && !reading)
         space_add_strays(x.sim);
     open_store();
 }
@@ -209,13 +219,6 @@ static void wait(void)
     armed = false;
     if (succeeded("wait", status, &error) && latest > x.acknowledged)
         x.acknowledged = latest;
-}
-
-/* Asks the store, by a commit that writes nothing. */
-static bool refuses_writes(void)
-{
-    return persist_commit(x.store, NULL, 0, NULL, NULL, NULL) ==
-           PERSIST_READ_ONLY;
 }
 
 static void apply(op o)
@@ -238,10 +241,9 @@ static void apply(op o)
         read_only = refuses_writes();
         if (!read_only && store_visible(x.store) != before)
             explore_fail(&x, "%s failed and yet is visible", op_name(o.kind));
-        if (read_only && op_is_blob(o.kind) && !has_unknown) {
-            unknown = o;
-            has_unknown = true;
-        }
+        /* the sync that failed may have been that of its record */
+        if (read_only && op_is_blob(o.kind) && !reading)
+            model_add_undone(&x.model, o);
     } else {
         model_apply(&x.model, o, &expected);
         bool same = slice_equal(buf_slice(&expected), buf_slice(&actual));
@@ -391,7 +393,7 @@ static void check_heals(void)
             op_apply(x.store, (op){OP_APPEND_B, 98}, &answer, &error);
         buf_clear(&answer);
         bool stopped = status == PERSIST_READ_ONLY && before->disk_size == 0 &&
-                       trial_may_stop(before, x.sim);
+                       (reading || trial_may_stop(x.sim));
         if (status == PERSIST_OK)
             model_apply(&x.model, (op){OP_APPEND_B, 98}, &answer);
         else if (!stopped)
@@ -405,7 +407,7 @@ static void check_heals(void)
     if (!x.failed && read_only)
         check_read_only();
     current = before;
-    if (!x.failed && !noting && !has_unknown)
+    if (!x.failed && !noting)
         check_images(2);
     current = &none;
     if (!x.failed)
@@ -422,7 +424,6 @@ static void finish(void)
     os_sim_fail(x.sim, (sim_fault){0});
     persist_close(x.store, NULL);
     x.store = NULL;
-    allow_unknown();
     if (!x.failed && !x.in_memory && !noting)
         check_images(0);
     if (!x.failed && os_sim_open_files(x.sim) != 0)
@@ -437,16 +438,18 @@ static void describe(const trial *t)
     static char word[TRIAL_TEXT_MAX];
     trial_text(t, x.seed, word);
     last_word(word);
-    if (x.failed && !quiet)
-        printf("VIOLATION in %s\n%.*s", word, (int)x.report.size,
-               (const char *)x.report.data);
+    if (!x.failed || quiet)
+        return;
+    printf("VIOLATION in %s\n%.*s", word, (int)x.report.size,
+           (const char *)x.report.data);
+    fflush(stdout); /* whoever is told to end while shrinking has said this */
 }
 
 static void begin(const trial *t)
 {
     current = t;
     allocations = 0;
-    read_only = has_unknown = false;
+    read_only = reading = false;
     looked = 0;
     x.in_memory = t->where == IN_MEMORY;
     explore_begin(&x);

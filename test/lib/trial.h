@@ -54,9 +54,8 @@ bool trial_is_harmless(const trial *);
 bool trial_excuses(const trial *, persist_status, bool read_only);
 
 /* What was lost on its way to the disk ends writing for good, and when nobody
- * can look whether the directory is still the one. Where nothing can be written
- * a store is opened to be read. */
-bool trial_may_stop(const trial *, const os_sim *);
+ * can look whether the directory is still the one. */
+bool trial_may_stop(const os_sim *);
 
 /* All figures so far. */
 const trial_figures *trial_seen(void);

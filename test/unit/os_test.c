@@ -106,6 +106,9 @@ static void an_errno_becomes_a_status(void **state)
     assert_int_equal(os_failed(&error, -EIO, "read", "the/path"), PERSIST_IO);
     assert_string_equal(error.path, "the/path");
     assert_non_null(strstr(error.message, "cannot read the/path"));
+    assert_int_equal(os_failed(&error, -EROFS, "sync", "x"), PERSIST_IO);
+    assert_non_null(strstr(error.message, "cannot sync x"));
+    assert_non_null(strstr(error.message, "mount it for writing"));
 }
 
 /* ---- the real one ----------------------------------------------------- */
