@@ -54,6 +54,14 @@ persist_status status_set(persist_error *error, persist_status status,
     return status;
 }
 
+size_t status_fault_size(const char *message)
+{
+    size_t size = strlen(message);
+    for (const char *at = message; (at = strstr(at, "; ")) != NULL; at++)
+        size = (size_t)(at - message);
+    return size;
+}
+
 persist_status status_copy(persist_error *error, const persist_error *from)
 {
     CHECK(from->status > PERSIST_NONE);

@@ -11,6 +11,10 @@ persist_status status_set(persist_error *error, persist_status status,
                           const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* A message tells what is wrong and, behind "; ", what to do. Returns how many
+ * bytes the first part has. */
+size_t status_fault_size(const char *message);
+
 /* Hands over an error that was kept; returns its status. error may be NULL. */
 persist_status status_copy(persist_error *error, const persist_error *from);
 

@@ -113,7 +113,7 @@ static persist_status check_blank(const os *sys, const os_dir *dir, bool create,
                          "choose another directory");
     if (!create)
         return bad_store(error, dir->path, "is empty, not a store",
-                         "open it with the option to create");
+                         "check the path, or make the store first");
     return PERSIST_OK;
 }
 
@@ -140,8 +140,7 @@ static persist_status make(const os *sys, const char *path, bool create,
 {
     if (!create)
         return bad_store(error, path, "does not exist",
-                         "check the path, or open it with the option to "
-                         "create");
+                         "check the path, or make the store first");
     int code = sys->dir_make(sys, sys->cwd, path);
     return code == 0 || code == -EEXIST ? PERSIST_OK
                                         : os_failed(error, code, "make", path);

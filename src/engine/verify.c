@@ -40,9 +40,7 @@ const char *verify_short(const persist_error *error, verify_text out)
 {
     snprintf(out, sizeof(verify_text), "%s", error->message);
     char *place = error->path[0] == '\0' ? NULL : strstr(out, error->path);
-    char *advice = strstr(out, "; ");
-    if (advice != NULL)
-        *advice = '\0';
+    out[status_fault_size(out)] = '\0';
     if (place != NULL && place - out > 5 && memcmp(place - 5, ", in ", 5) == 0)
         place[-5] = '\0';
     return out;

@@ -413,10 +413,11 @@ persist_status wal_read_only(wal *w, persist_error *error)
                           "can only be read since; free some space and open "
                           "it again");
     /* what to do now is another thing than what that says */
-    const char *what = w->failure.message, *advice = strstr(what, "; ");
-    size_t size = advice == NULL ? strlen(what) : (size_t)(advice - what);
-    return status_set(error, PERSIST_READ_ONLY,
-                      "nothing is written any more, for this failed: %.*s; "
-                      "mend that and open the store again",
-                      (int)(size < FAILURE_SHOWN ? size : FAILURE_SHOWN), what);
+    const char *what = w->failure.message;
+    size_t size = status_fault_size(what);
+    return status_set(
+        error, PERSIST_READ_ONLY,
+        "nothing is written any more, for this failed: %.*s; "
+        "mend that and open the store again (restart the program)",
+        (int)(size < FAILURE_SHOWN ? size : FAILURE_SHOWN), what);
 }

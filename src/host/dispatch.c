@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From a request to its handler: the table, argument checks, typed errors. */
+#include <string.h>
+
 #include "base/check.h"
 #include "base/seeded_bug.h"
 #include "base/status.h"
@@ -94,6 +96,16 @@ static persist_status unpack(op_call *call, sx_value args)
     return PERSIST_OK;
 }
 
+/* The host opens the store anew each time, so that nobody else need do it. */
+static persist_status still_full(persist_error *error)
+{
+    char message[PERSIST_MESSAGE_MAX];
+    memcpy(message, error->message, sizeof message);
+    return status_set(error, PERSIST_NO_SPACE,
+                      "%.*s; free some space and try again",
+                      (int)status_fault_size(message), message);
+}
+
 static persist_status run(op_call *call, sx_value args)
 {
     CHECK(call->row != NULL && call->given == 0);
@@ -110,6 +122,8 @@ static persist_status run(op_call *call, sx_value args)
         if (status != PERSIST_OK)
             return status;
         status = host_serve(call);
+        if (status == PERSIST_NO_SPACE && store_is_shut(call->store))
+            return still_full(&call->error);
     }
     if (status != PERSIST_LIMIT)
         return status;

@@ -29,10 +29,15 @@ HEADER = re.compile(r"\((ok|ok-len|error|io-request) (\d+)(?: (.*))?\)\Z",
                     re.S)
 
 
+# Who uses the programs knows nothing of the C interface.
+WORDS_OF_C = re.compile(r"\bpersist_[a-z]|\bPERSIST_|\bNULL\b|option to create")
+
+
 class Failed(Exception):
     """An (error ...) reply."""
 
     def __init__(self, message):
+        assert not WORDS_OF_C.search(message), message
         super().__init__(message)
         self.message = message
         self.code = message.split(":")[0]

@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 
-from client import SERVER, Case, append, main, perform, quote
+from client import (SERVER, WORDS_OF_C, Case, append, main, perform,
+                    quote)
 
 PERSIST = os.path.join(os.path.dirname(SERVER), "persist")
 
@@ -19,6 +20,7 @@ class Tool(Case):
         self.assertEqual(run.returncode, code,
                          run.stderr.decode("latin-1")[-1000:])
         self.errors = run.stderr.decode("latin-1")
+        self.assertNotRegex(self.errors, WORDS_OF_C)
         return run.stdout.decode("latin-1")
 
 
@@ -43,6 +45,14 @@ class Looking(Tool):
             self.assertIn(number, text)
         self.assertIsInstance(json.loads(self.on_store("stat", "--json")),
                               dict)
+
+    def test_where_no_store_is(self):
+        os.mkdir(self.dir + "/empty")
+        for name in ("empty", "missing"):
+            for command in (["--store", name, "stat"], ["verify", name]):
+                self.persist(*command, code=1 + (command[0] == "verify"))
+                self.assertRegex(self.errors, "^persist: bad-store: .*; check "
+                                 "the path, or make the store first\n$")
 
     def test_streams(self):
         text = self.on_store("streams")

@@ -208,6 +208,7 @@ class Disk(Case):
                 s.eval("(len (put %d))" % stored)
                 stored += 1
         self.assertEqual(caught.exception.code, "no-space")
+        self.assertNotIn("open it again", caught.exception.message)
         return stored
 
     def inject(self, call, error, when):
@@ -232,6 +233,8 @@ class Disk(Case):
                     acknowledged = seq
                 except Failed as failed:
                     codes.append(failed.code)
+                    self.assertEqual(failed.message.count("; "), 1,
+                                     failed.message)
             self.assertTrue(set(codes) <= {"io", "read-only"}, codes)
             opened = acknowledged > 1 or "read-only" in codes
             self.assertEqual(set(codes[1:]),
