@@ -44,16 +44,7 @@ typedef struct stream_walk {
     unsigned lines; /* of a mark */
 } stream_walk;
 
-/* What was wrong with a value, and where it stands. */
-static persist_status of_file(import *im, const char *path,
-                              const persist_error *why)
-{
-    return status_set(&im->error, why->status, "%.300s: %s", path,
-                      why->message);
-}
-
-static persist_status take_value(import *im, const char *path, uint64_t offset,
-                                 slice text)
+static persist_status take_value(import *im, const char *path, slice text)
 {
     sx_value value;
     persist_error reading;
@@ -63,25 +54,27 @@ static persist_status take_value(import *im, const char *path, uint64_t offset,
         status = sx_read(im->machine, text, &value, &reading);
     }
     if (status == PERSIST_LIMIT)
-        return of_file(im, path, &reading);
+        return import_failed(im, path, reading.status, reading.message);
     if (status != PERSIST_OK)
-        return import_damaged(im, path, offset, "it does not read as a value");
+        return import_damaged(im, path, "it does not read as a value");
     im->value = value;
     im->text.size = 0;
     im->text.size_max = PERSIST_VALUE_SIZE_MAX;
     status =
         sx_print(im->machine, value, SX_PRINT_STORABLE, &im->text, &reading);
-    return status == PERSIST_OK ? status : of_file(im, path, &reading);
+    return status == PERSIST_OK
+               ? status
+               : import_failed(im, path, reading.status, reading.message);
 }
 
 /* ---- streams ---------------------------------------------------------- */
 
 static persist_status take_event(import *im, void *context, slice line,
-                                 uint64_t offset, bool whole)
+                                 bool whole)
 {
     stream_walk *walk = context;
     sx_value v;
-    persist_status status = take_value(im, walk->path, offset, line);
+    persist_status status = take_value(im, walk->path, line);
     if (status == PERSIST_CORRUPT && !whole) {
         im->counts.unfinished++;
         return PERSIST_OK;
@@ -91,12 +84,12 @@ static persist_status take_event(import *im, void *context, slice line,
     if (sx_type_of(im->value) != SX_DICT ||
         !sx_dict_find(im->machine, im->value, slice_str("stream"), &v) ||
         sx_type_of(v) != SX_STRING || !slice_equal(sx_bytes(v), walk->name))
-        return import_damaged(im, walk->path, offset,
+        return import_damaged(im, walk->path,
                               "the line is no event of this stream");
     if (!sx_dict_find(im->machine, im->value, slice_str("seq"), &v) ||
         sx_type_of(v) != SX_INTEGER || sx_integer(v) <= 0 ||
         (uint64_t)sx_integer(v) <= walk->last)
-        return import_damaged(im, walk->path, offset,
+        return import_damaged(im, walk->path,
                               "the numbers of its events do not climb");
     walk->last = (uint64_t)sx_integer(v);
     im->counts.events++;
@@ -118,16 +111,16 @@ static persist_status take_log(import *im, const import_file *file, slice name)
 }
 
 static persist_status take_mark_line(import *im, void *context, slice line,
-                                     uint64_t offset, bool whole)
+                                     bool whole)
 {
     stream_walk *walk = context;
-    persist_status status = take_value(im, walk->path, offset, line);
+    persist_status status = take_value(im, walk->path, line);
     (void)whole;
     if (status != PERSIST_OK)
         return status;
     if (sx_type_of(im->value) != SX_INTEGER || sx_integer(im->value) < 0 ||
         ++walk->lines > 1)
-        return import_damaged(im, walk->path, offset, "it is no mark");
+        return import_damaged(im, walk->path, "it is no mark");
     return import_add(im, PERSIST_SET_MARK, walk->name, slice_of(NULL, 0),
                       (uint64_t)sx_integer(im->value));
 }
@@ -138,7 +131,7 @@ static persist_status take_mark(import *im, const import_file *file, slice name)
     stream_walk walk = {.path = file->path, .name = name};
     persist_status status = import_lines(im, file, take_mark_line, &walk);
     if (status == PERSIST_OK && walk.lines == 0)
-        return import_damaged(im, file->path, 0, "it holds no mark");
+        return import_damaged(im, file->path, "it holds no mark");
     return status;
 }
 
@@ -153,7 +146,7 @@ static persist_status take_key_bytes(import *im, void *context, slice bytes)
 {
     key_bytes *key = context;
     if (key->text.size + bytes.size > PERSIST_COMMIT_SIZE_MAX)
-        return import_damaged(im, key->path, 0, "it is too large for a value");
+        return import_damaged(im, key->path, "it is too large for a value");
     buf_put_slice(&key->text, bytes);
     return key->text.failed
                ? status_set(&im->error, PERSIST_LIMIT, "out of memory")
@@ -165,7 +158,7 @@ static persist_status take_key(import *im, const import_file *file, slice name)
     key_bytes key = {.path = file->path};
     persist_status status = import_read(im, file, take_key_bytes, &key);
     if (status == PERSIST_OK)
-        status = take_value(im, file->path, 0, buf_slice(&key.text));
+        status = take_value(im, file->path, buf_slice(&key.text));
     buf_release(&key.text);
     if (status != PERSIST_OK)
         return status;
@@ -209,7 +202,7 @@ static persist_status take_blob(import *im, const import_file *file, slice name)
         status = import_read(im, file, take_blob_bytes, &copy);
     hash_sha256_end(copy.sum, found);
     if (status == PERSIST_OK && memcmp(named, found, sizeof named) != 0)
-        status = import_damaged(im, file->path, 0,
+        status = import_damaged(im, file->path,
                                 "its bytes are not those of its name");
     if (status != PERSIST_OK)
         persist_blob_abort(copy.writer);

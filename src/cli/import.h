@@ -5,7 +5,6 @@
 
 #include "cli/cli.h"
 #include "os/os.h"
-#include "os/os_stream.h"
 #include "sx.h"
 
 enum { IMPORT_PATH_SIZE = 4096, IMPORT_FOLDERS = 3 };
@@ -41,6 +40,7 @@ typedef struct import {
     sx *machine;
     sx_value value; /* the value at work */
     sx_out text;    /* the same as we print it */
+    uint64_t line;  /* that is at work in its file, from 1; 0: all of it */
     buf edits;      /* of import_edit: the commit in the making */
     buf bytes;      /* their names and data */
     import_counts counts;
@@ -81,7 +81,7 @@ persist_status import_read(import *, const import_file *, import_step_fn,
 /* Called with each line of a file, without its newline. `whole` is false for
  * a last line that has none. */
 typedef persist_status (*import_line_fn)(import *, void *context, slice line,
-                                         uint64_t offset, bool whole);
+                                         bool whole);
 
 /* Reads a file line by line. */
 persist_status import_lines(import *, const import_file *, import_line_fn,
@@ -94,9 +94,11 @@ persist_status import_add(import *, persist_edit_kind, slice name, slice data,
                           uint64_t seq);
 persist_status import_commit(import *);
 
-/* The error of a file that does not hold what the old host wrote. */
-persist_status import_damaged(import *, const char *path, uint64_t offset,
-                              const char *what);
+/* The error of a file, or of the line of it that is at work. */
+persist_status import_failed(import *, const char *path, persist_status,
+                             const char *what);
+/* The same where it does not hold what the old host wrote. */
+persist_status import_damaged(import *, const char *path, const char *what);
 
 /* An os_list_fn: appends a name with its zero byte to a buf. */
 int import_keep_name(void *names, const char *name);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading the old host's files by line, and commits of many edits. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -20,13 +22,22 @@ typedef struct import_edit {
     size_t name_at, name_size, data_size; /* in import.bytes, data behind */
 } import_edit;
 
-persist_status import_damaged(import *im, const char *path, uint64_t offset,
-                              const char *what)
+persist_status import_failed(import *im, const char *path,
+                             persist_status status, const char *what)
 {
-    status_set(&im->error, PERSIST_CORRUPT,
-               "%s: %s; mend or remove it and import again", path, what);
-    status_at(&im->error, path, offset);
-    return PERSIST_CORRUPT;
+    char line[24] = "";
+    if (im->line > 0)
+        snprintf(line, sizeof line, ":%" PRIu64, im->line);
+    status_set(&im->error, status, "%.300s%s: %s", path, line, what);
+    status_at(&im->error, path, STATUS_NO_OFFSET);
+    return status;
+}
+
+persist_status import_damaged(import *im, const char *path, const char *what)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%s; mend or remove it and import again", what);
+    return import_failed(im, path, PERSIST_CORRUPT, text);
 }
 
 int import_keep_name(void *context, const char *name)
@@ -51,9 +62,6 @@ static persist_status read_steps(import *im, const import_file *from,
         int code = os_read_all(im->os, file, step, READ_SIZE, at, &got);
         if (code != 0)
             status = os_failed(&im->error, code, "read", from->path);
-        else if (os_stream_stopped())
-            status = status_set(&im->error, PERSIST_ERROR,
-                                "stopped by a signal; nothing was imported");
         else
             status = take(im, context, slice_of(step, got));
     }
@@ -78,8 +86,7 @@ persist_status import_read(import *im, const import_file *from,
 
 typedef struct line_reader {
     const import_file *file;
-    buf rest;        /* a line whose end is still to come */
-    uint64_t offset; /* of it in the file */
+    buf rest; /* a line whose end is still to come */
     import_line_fn take;
     void *context;
 } line_reader;
@@ -99,17 +106,16 @@ static persist_status take_bytes(import *im, void *context, slice bytes)
         if (end == NULL)
             break;
         size_t size = (size_t)(end - from);
-        status = r->take(im, r->context, slice_of(from, size), r->offset, true);
+        status = r->take(im, r->context, slice_of(from, size), true);
         at += size + 1;
-        r->offset += size + 1;
+        im->line += status == PERSIST_OK;
     }
     CHECK(at <= r->rest.size);
     if (at > 0)
         memmove(r->rest.data, r->rest.data + at, r->rest.size - at);
     r->rest.size -= at;
     if (status == PERSIST_OK && r->rest.size > LINE_SIZE_MAX)
-        return import_damaged(im, r->file->path, r->offset,
-                              "a line has no end");
+        return import_damaged(im, r->file->path, "a line has no end");
     return status;
 }
 
@@ -117,9 +123,11 @@ persist_status import_lines(import *im, const import_file *file,
                             import_line_fn take, void *context)
 {
     line_reader r = {.file = file, .take = take, .context = context};
+    im->line = 1;
     persist_status status = import_read(im, file, take_bytes, &r);
     if (status == PERSIST_OK && r.rest.size > 0)
-        status = take(im, context, buf_slice(&r.rest), r.offset, false);
+        status = take(im, context, buf_slice(&r.rest), false);
+    im->line = 0;
     buf_release(&r.rest);
     return status;
 }

@@ -85,15 +85,24 @@ class Import(Legacy):
         self.assertIn("bad-store", self.errors)
 
     def test_damage_is_named_and_nothing_written(self):
-        for folder, name, text in (
-                ("streams", self.hex("orders") + ".log",
-                 '{:stream "orders" :seq 1 :type 1 :at 1 :data 1}\n(\n'),
-                ("kv", self.hex("k"), "(1 2"),
-                ("streams", self.hex("s") + ".seq", "many")):
+        log, good = self.hex("orders") + ".log", (
+            '{:stream "orders" :seq %d :type 1 :at 1 :data 1}\n')
+        many = "".join(good % seq for seq in range(1, 20001))
+        for folder, name, text, line in (
+                ("streams", log, good % 1 + "(\n", 2),
+                ("streams", log, many + "\n", 20001),
+                ("streams", log, many + good % 20000 + good % 20001, 20001),
+                ("streams", log, many + good % 20001 + "1\n", 20002),
+                ("streams", log, good % 1 + "%s%s\n" % (
+                    "(" * 1000001, ")" * 1000001), 2),
+                ("kv", self.hex("k"), "(1 2", None),
+                ("streams", self.hex("s") + ".seq", "1\n2\n", 2),
+                ("streams", self.hex("s") + ".seq", "many", 1)):
             self.fill()
             self.write(folder, name, text)
             self.persist("import", "--legacy", self.old, self.store, code=1)
-            self.assertIn(name, self.errors)
+            self.assertIn(name + ":%s " % ("" if line is None
+                                           else "%d:" % line), self.errors)
             self.assertFalse(os.path.exists(self.store))
             os.unlink(os.path.join(self.old, folder, name))
 
