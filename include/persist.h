@@ -133,9 +133,8 @@ typedef struct persist_options {
  * PERSIST_READ_ONLY; those to a store that was killed on a disk that is so full
  * that the end of the log cannot be written again are PERSIST_NO_SPACE, until
  * there is room and it is opened anew. Errors: PERSIST_LOCKED (the error's
- * holder_pid says who),
- * PERSIST_BAD_STORE (not a store, an older host's directory, a newer format),
- * PERSIST_NO_SPACE. */
+ * holder_pid says who), PERSIST_BAD_STORE (not a store, an older host's
+ * directory, a newer format), PERSIST_NO_SPACE. */
 persist_status persist_open(const persist_options *options, persist_store **out,
                             persist_error *error);
 
@@ -210,7 +209,10 @@ typedef struct persist_outcome {
  * Errors, with nothing written: PERSIST_SEQ_CONFLICT (the error's expected
  * holds the number given, actual the mark), PERSIST_TOO_LARGE,
  * PERSIST_BAD_REQUEST (a seq over PERSIST_SEQ_MAX, or a command id that was
- * used with another fingerprint), PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
+ * used with another fingerprint), PERSIST_NO_SPACE, PERSIST_READ_ONLY.
+ * On a full disk commits that only truncate and delete are taken, from room
+ * that is kept for them, also in a store that was closed and is opened there;
+ * what they free comes back in the background. */
 persist_status persist_commit(persist_store *store, const persist_edit *edits,
                               size_t edit_count, const persist_once *once,
                               persist_outcome *outcome, persist_error *error);

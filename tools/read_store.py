@@ -54,10 +54,8 @@ class Store:
         self.streams, self.keys, self.commands = {}, {}, {}
         self.index = {}
         manifest = load_manifest(path)
-        for folder in ("wal", "tables", "blobs", "tmp"):
-            if not os.path.isdir(os.path.join(path, folder)):
-                raise corrupt(os.path.join(path, folder), None,
-                              "a folder is missing")
+        self.need(path, "wal", not manifest.clean or manifest.segments)
+        self.need(path, "tables", manifest.tables)
         self.next_position, self.order = 1, {}
         for listed in manifest.tables:
             self.add_table(Table(path, manifest.identity, listed))
@@ -65,10 +63,17 @@ class Store:
         for r in Log(path, manifest).records:
             if r.lsn > manifest.tables_last:
                 self.apply(r)
+        self.need(path, "blobs", self.index)
         self.blobs = {cid_of(digest): blob.size
                       for digest, blob in self.index.items()}
         for digest, blob in self.index.items():
             check_blob(os.path.join(path, "blobs"), digest, blob)
+
+    def need(self, path, folder, needed):
+        """A copy may lack a folder in which nothing was."""
+        folder = os.path.join(path, folder)
+        if needed and not os.path.isdir(folder):
+            raise corrupt(folder, None, "a folder is missing")
 
     def log(self):
         """All events in commit order: (position, stream, event)."""

@@ -428,7 +428,8 @@ class Log:
 
     def find_tail(self):
         m, tail = self.manifest, []
-        names = os.listdir(os.path.join(self.store, "wal"))
+        folder = os.path.join(self.store, "wal")
+        names = os.listdir(folder) if os.path.isdir(folder) else []
         numbers = sorted(int(n[:16], 16) for n in names
                          if re.fullmatch("[0-9a-f]{16}[.]log", n))
         places = [(n, END) for n in numbers

@@ -114,6 +114,7 @@
     X(SUM_FROM_ZERO, "begins a sum of floats with the integer zero")           \
     X(UNSEEDED_HASH, "hashes names as every other process does")               \
     X(FLUSH_FORGETS_RUNNING, "a failed flush forgets the evaluation it is in") \
+    X(RESERVE_STAYS, "keeps its reserve when the disk is full")                \
     X(FULL_DISK_STAYS_SHUT, "cannot be opened to be read on a full disk")      \
     X(BLOB_WITH_A_HOLE, "goes on with a blob after a failed write")            \
     X(WRITE_TO_DELETED, "acknowledges what goes to a file that was deleted")   \

@@ -179,7 +179,8 @@ static persist_status log_record(commit *c, persist_error *error)
         return status_set(error, PERSIST_TOO_LARGE,
                           "the commit is over the size of a log record");
     c->logged = record_size(record->size - RECORD_HEADER_SIZE);
-    return wal_reserve(&e->wal, frees_space(c), error);
+    return frees_space(c) ? reserve_record(e, error)
+                          : wal_reserve(&e->wal, false, error);
 }
 
 static persist_status write_commit(commit *c, persist_outcome *out,
@@ -188,7 +189,8 @@ static persist_status write_commit(commit *c, persist_outcome *out,
     engine *e = c->e;
     c->lsn = e->latest + 1;
     c->before = e->layers->active->arena;
-    persist_status status = engine_use(e, error);
+    persist_status status =
+        frees_space(c) ? reserve_use(e, error) : engine_use(e, error);
     if (status == PERSIST_OK)
         status = plan_commit(c, error);
     if (status == PERSIST_OK)
@@ -210,6 +212,10 @@ static persist_status write_commit(commit *c, persist_outcome *out,
     }
     if (status != PERSIST_OK)
         plan_abandon(c);
+    bool full = status == PERSIST_NO_SPACE;
+    full = full || (frees_space(c) && atomic_load(&e->wal.full));
+    if (full && !wal_failed(&e->wal))
+        dead_call_all(e);
     return status;
 }
 

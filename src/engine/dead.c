@@ -66,11 +66,26 @@ void dead_publish(const commit *c)
 {
     engine *e = c->e;
     const layers *v = e->layers;
-    if (c->dead == 0)
-        return;
     v->active->dead += c->dead;
+    if (c->dead > 0)
+        dead_call(e);
+}
+
+void dead_call(engine *e)
+{
+    const layers *v = e->layers;
     if (dead_is_much(e, v, atomic_load(&e->upkeep.dead) + v->active->dead))
         e->wakes_upkeep = true;
+}
+
+void dead_call_all(engine *e)
+{
+    persist_error ignored;
+    bool did = false;
+    dead_call(e);
+    if (e->layers->active->logged > e->memtable_size / CLOSE_LOG_SHARE)
+        (void)upkeep_freeze_all(e, &did, &ignored);
+    e->wakes_upkeep = e->wakes_upkeep || did;
 }
 
 /* ---- what was dead before --------------------------------------------- */
@@ -126,8 +141,19 @@ static uint64_t replaced(const engine *e)
     return bytes;
 }
 
+/* On a full disk the log does not wait for the next flush either. */
+static bool log_waits(engine *e, const layers *v)
+{
+    if (!atomic_load(&e->wal.full))
+        return false;
+    pthread_mutex_lock(&e->writer);
+    bool waits = wal_may_trim(&e->wal, layers_tables_last(v));
+    pthread_mutex_unlock(&e->writer);
+    return waits;
+}
+
 /* What found no space gets the room that the log has ahead, all of it if more
- * will come back. */
+ * will come back; then the reserve. */
 bool dead_make_room(engine *e, const layers *v)
 {
     uint64_t dead = atomic_load(&e->upkeep.dead) + replaced(e);
@@ -135,8 +161,9 @@ bool dead_make_room(engine *e, const layers *v)
     dead += v->active->dead + (v->frozen == NULL ? 0 : v->frozen->dead);
     pthread_mutex_unlock(&e->writer);
     bool all = dead > e->wal.segment_size;
-    return !SEEDED_BUG(FULL_DISK_STAYS_FULL) &&
-           wal_make_room(&e->wal, all ? 0 : 1);
+    if (SEEDED_BUG(FULL_DISK_STAYS_FULL))
+        return false;
+    return wal_make_room(&e->wal, all ? 0 : 1) || reserve_give(e);
 }
 
 persist_status dead_step(engine *e, const layers *v, bool *did,
@@ -144,7 +171,7 @@ persist_status dead_step(engine *e, const layers *v, bool *did,
 {
     persist_status status = freeze(e, did, error);
     if (status != PERSIST_OK || *did || SEEDED_BUG(REPLACED_WAIT) ||
-        !dead_is_much(e, v, replaced(e)))
+        (!dead_is_much(e, v, replaced(e)) && !log_waits(e, v)))
         return status;
     status = upkeep_settle(e, error);
     *did = status == PERSIST_OK;

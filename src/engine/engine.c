@@ -18,6 +18,43 @@ static persist_status no_memory(persist_error *error)
     return status_set(error, PERSIST_LIMIT, "out of memory");
 }
 
+/* ---- folders ---------------------------------------------------------- */
+
+/* Who has no room even for a folder opens anew, too. */
+static persist_status open_folder(engine *e, const char *name, bool needed,
+                                  layout_folder *f, persist_error *error)
+{
+    persist_status status =
+        layout_open_folder(e->sys, &e->at, name, needed, f, error);
+    e->no_room = status == PERSIST_NO_SPACE;
+    if (e->no_room)
+        (void)reserve_give(e);
+    return status;
+}
+
+/* But that of the blobs, which only the log may tell of. */
+static persist_status open_folders(engine *e, const manifest *m,
+                                   persist_error *error)
+{
+    layout *at = &e->at;
+    persist_status status =
+        open_folder(e, LAYOUT_LOG, manifest_needs_log(m), &at->log, error);
+    if (status == PERSIST_OK)
+        status = open_folder(e, LAYOUT_TABLES, m->table_count > 0, &at->tables,
+                             error);
+    return status == PERSIST_OK
+               ? open_folder(e, LAYOUT_TEMPORARY, false, &at->temporary, error)
+               : status;
+}
+
+static bool has_blobs(const layers *v)
+{
+    bool any = v->active->blob_map.count > 0;
+    for (size_t i = 0; i < v->table_count; i++)
+        any = any || v->tables[i]->footer.roots[TABLE_BLOBS].entries > 0;
+    return any;
+}
+
 /* ---- tables ----------------------------------------------------------- */
 
 static persist_status end_open(table *t, const table_file *f,
@@ -54,7 +91,7 @@ static persist_status open_tables(engine *e, const manifest *m,
     store_counts counts = {m->next_position, m->streams, m->events};
     persist_status status = PERSIST_OK;
     size_t opened = 0;
-    e->table_place = (table_place){e->sys, e->at.tables, m->identity};
+    e->table_place = (table_place){e->sys, e->at.tables.dir, m->identity};
     table **tables = mem_alloc(m->table_count * sizeof(table *));
     memtable *active = memtable_new(&e->pool, m->identity,
                                     manifest_tables_last(m) + 1, &counts);
@@ -140,8 +177,10 @@ static persist_status renew_log(engine *e, const manifest *old,
     if (status != PERSIST_OK && !renamed && !SEEDED_BUG(KEEP_COPIES))
         recover_undo(r);
     e->no_room = status == PERSIST_NO_SPACE && !renamed && !e->at.read_only;
-    if (e->no_room)
+    if (e->no_room) {
         leftovers_make_room(e, old, previous, r);
+        (void)reserve_give(e);
+    }
     return status;
 }
 
@@ -152,6 +191,9 @@ static persist_status open_log(engine *e, uint64_t segment_size,
     persist_status status = leftovers_find_tables(e, old, error);
     if (status == PERSIST_OK)
         status = recover_read(r, error);
+    if (status == PERSIST_OK)
+        status = open_folder(e, LAYOUT_BLOBS, has_blobs(e->layers),
+                             &e->at.blobs, error);
     if (status == PERSIST_OK)
         status = leftovers_find_segments(e, old, r, error);
     if (status == PERSIST_OK)
@@ -221,7 +263,7 @@ static persist_status recover(engine *e, uint64_t segment_size,
     manifest newest, previous;
     persist_status status = load_manifests(e, &newest, &previous, error);
     if (status == PERSIST_OK)
-        status = layout_open_folders(e->sys, &e->at, error);
+        status = open_folders(e, &newest, error);
     if (status == PERSIST_OK && newest.epoch >= EPOCH_MAX)
         status = status_set(error, PERSIST_LIMIT,
                             "the store was opened %u times, as often as can "
@@ -236,7 +278,7 @@ static persist_status recover(engine *e, uint64_t segment_size,
                       .replay = replay,
                       .context = e,
                       .read_only = e->at.read_only};
-        r.place = (segment_place){e->sys, e->at.log, newest.identity,
+        r.place = (segment_place){e->sys, e->at.log.dir, newest.identity,
                                   newest.epoch + 1};
         r.segment_size = segment_size;
         status = open_log(e, segment_size, &newest, &previous, &r, error);
@@ -271,9 +313,10 @@ static persist_status open_blobs(engine *e, uint32_t packed_max,
     e->wal.sync_first = sync_packs;
     e->wal.check_hold = check_hold;
     e->wal.context = e;
-    return blob_open_store(
-        &e->blobs, e->sys, e->at.blobs, e->at.temporary, e->manifest.epoch,
-        packed_max == 0 ? PACKED_MAX_DEFAULT : packed_max, error);
+    return blob_open_store(&e->blobs, e->sys, e->at.blobs.dir,
+                           e->at.temporary.dir, e->manifest.epoch,
+                           packed_max == 0 ? PACKED_MAX_DEFAULT : packed_max,
+                           error);
 }
 
 const os *engine_os(const persist_options *options, os *own)
@@ -393,6 +436,8 @@ static persist_status open_all(engine *e, const persist_options *options,
         wal_shut(&e->wal, full);
     else if (status == PERSIST_OK && e->at.read_only)
         wal_fail(&e->wal, &e->at.why);
+    if (status == PERSIST_OK && atomic_load(&e->lacks_reserve))
+        reserve_take_up(e);
     bool background = options->background && !e->at.read_only;
     if (status == PERSIST_OK && background)
         status = wal_start(&e->wal, error);
@@ -430,6 +475,7 @@ static persist_status open_once(const persist_options *options,
     if (e == NULL)
         return no_memory(error);
     set_up(e, options);
+    atomic_init(&e->lacks_reserve, *no_room);
     persist_status status = open_all(e, options, full, error);
     *no_room = e->no_room;
     if (status == PERSIST_OK)
@@ -463,49 +509,6 @@ persist_status engine_open(const persist_options *options, engine **out,
 
 /* ---- closing ---------------------------------------------------------- */
 
-/* The manifest that ends this opening; then what only it and the one before
- * have let go is deleted. */
-static persist_status mark_clean(engine *e, persist_error *error)
-{
-    bool renamed;
-    const manifest *now = &e->manifest;
-    manifest m = {.identity = now->identity,
-                  .generation = now->generation,
-                  .epoch = now->epoch,
-                  .clean = true,
-                  .next_table = e->next_table};
-    CHECK(!wal_failed(&e->wal) && wal_durable(&e->wal) == e->latest);
-    persist_status status =
-        manifest_copy_tables(&m, now) ? PERSIST_OK : no_memory(error);
-    m.next_table = e->next_table;
-    if (status == PERSIST_OK)
-        status = wal_describe(&e->wal, layers_tables_last(e->layers), true, &m,
-                              error);
-    if (status == PERSIST_OK)
-        status = manifest_store(e->sys, e->at.root, &m, &renamed, error);
-    if (status == PERSIST_OK) {
-        wal_leave(&e->wal, now);
-        manifest_release(&e->manifest);
-        e->manifest = m;
-        m = (manifest){0};
-    }
-    manifest_release(&m);
-    return status;
-}
-
-/* Ends what this opening wrote. */
-static persist_status close_log(engine *e, persist_error *error)
-{
-    upkeep_close(e);
-    wal_stop(&e->wal);
-    if (wal_failed(&e->wal))
-        return wal_read_only(&e->wal, error);
-    persist_status status = mark_clean(e, error);
-    if (status == PERSIST_OK)
-        (void)upkeep_sweep(e);
-    return status;
-}
-
 persist_status engine_close(engine *e, persist_error *error)
 {
     persist_status status = wal_wait(&e->wal, e->latest, error);
@@ -513,7 +516,7 @@ persist_status engine_close(engine *e, persist_error *error)
         status = wal_read_only(&e->wal, error);
     upkeep_stop(e);
     if (status == PERSIST_OK && atomic_load(&e->in_use))
-        status = close_log(e, error);
+        status = engine_end_log(e, error);
     wal_stop(&e->wal);
     release(e);
     return status;

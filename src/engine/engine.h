@@ -82,6 +82,7 @@ typedef struct engine {
     uint64_t replayed;  /* log bytes read at opening */
     bool full;          /* the disk, which could be read only, at opening */
     bool no_room;       /* to write the end of the log again, at opening */
+    atomic_bool lacks_reserve; /* it was given, and not made again in full */
 
     pthread_mutex_t writer;
     wal wal;
@@ -138,6 +139,11 @@ void engine_reads_pay(engine *, uint32_t times);
 
 /* Fills in the figures. */
 void engine_stats(engine *, persist_stats *);
+
+/* ---- close.c ---------------------------------------------------------- */
+
+/* Ends what this opening wrote: the store is closed cleanly. */
+persist_status engine_end_log(engine *, persist_error *);
 
 /* ---- commit.c --------------------------------------------------------- */
 
@@ -235,6 +241,11 @@ persist_status upkeep_settle(engine *, persist_error *);
 
 /* Tells whether so many dead bytes in tables shall go. */
 bool dead_is_much(const engine *, const layers *, uint64_t dead);
+/* The writer: wakes whoever lets go of what is dead, if that is much by now. */
+void dead_call(engine *);
+/* The writer, on a full disk: the log gives back as well what a table of it
+ * does without. */
+void dead_call_all(engine *);
 /* At opening: guesses what is dead in the tables. */
 void dead_estimate(engine *);
 /* Makes one step towards letting go of what is dead, but for merging. Under
@@ -244,6 +255,21 @@ persist_status dead_step(engine *, const layers *, bool *did, persist_error *);
 /* A step found no space: gives some back; false if there is none to give. Under
  * upkeep.step. */
 bool dead_make_room(engine *, const layers *);
+
+/* ---- reserve.c: room for a way out of a full disk ----------------------- */
+
+/* Something that a full disk needs to be less full found no space: gives the
+ * reserve back; false if there is none. */
+bool reserve_give(engine *);
+/* Makes the reserve, as big as it should be for these layers, or can. */
+void reserve_make(engine *, const layers *);
+/* The same after it was given, if it is not whole again. */
+void reserve_renew(engine *, const layers *);
+/* At opening, when the one before it has given it. */
+void reserve_take_up(engine *);
+/* The writer, for a commit that frees space: as engine_use and wal_reserve. */
+persist_status reserve_use(engine *, persist_error *);
+persist_status reserve_record(engine *, persist_error *);
 
 /* ---- leftovers.c ------------------------------------------------------ */
 

@@ -161,20 +161,20 @@ static persist_status check_file(const os *sys, const layout *l,
 
 /* A folder of the store, once it is opened. */
 static persist_status check_folder(const os *sys, const layout *l,
-                                   const os_dir *folder, const os_stat *is,
-                                   const char *name, persist_error *error)
+                                   const layout_folder *f, const char *name,
+                                   persist_error *error)
 {
     os_stat named;
-    if (folder == NULL || SEEDED_BUG(WRITE_TO_DELETED))
+    if (f->opened == NULL || SEEDED_BUG(WRITE_TO_DELETED))
         return PERSIST_OK;
     int code = sys->stat(sys, l->root, name, &named);
     if (leads_nowhere(code))
-        return lost(error, "the folder", folder->path, "was moved or deleted");
+        return lost(error, "the folder", f->path, "was moved or deleted");
     if (code != 0)
-        return os_failed(error, code, "look for", folder->path);
-    return os_same(is, &named)
+        return os_failed(error, code, "look for", f->path);
+    return os_same(&f->is, &named)
                ? PERSIST_OK
-               : lost(error, "the folder", folder->path,
+               : lost(error, "the folder", f->path,
                       "was moved, and another is in its place,");
 }
 
@@ -196,9 +196,8 @@ persist_status layout_check_hold(const os *sys, const layout *l,
     persist_status status =
         l->lock == NULL ? PERSIST_OK : check_file(sys, l, error);
     if (status == PERSIST_OK)
-        status = check_folder(sys, l, l->log, &l->log_is, LAYOUT_LOG, error);
+        status = check_folder(sys, l, &l->log, LAYOUT_LOG, error);
     if (status == PERSIST_OK)
-        status = check_folder(sys, l, l->tables, &l->tables_is, LAYOUT_TABLES,
-                              error);
+        status = check_folder(sys, l, &l->tables, LAYOUT_TABLES, error);
     return status;
 }

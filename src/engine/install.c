@@ -126,7 +126,7 @@ static void delete_table(engine *e, uint64_t number)
     char path[PERSIST_PATH_MAX];
     CHECK(number != 0);
     if (table_path(&e->table_place, number, path) == 0)
-        e->sys->unlink(e->sys, e->at.tables, os_name(path));
+        e->sys->unlink(e->sys, e->at.tables.dir, os_name(path));
 }
 
 persist_status upkeep_open_table(engine *e, uint64_t number, uint64_t size,

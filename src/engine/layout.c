@@ -22,8 +22,8 @@ typedef struct contents {
 bool layout_has(const char *name)
 {
     static const char *const names[] = {
-        LAYOUT_LOCK,  LAYOUT_LOG,       LAYOUT_TABLES,
-        LAYOUT_BLOBS, LAYOUT_TEMPORARY, LAYOUT_LOST_FOUND,
+        LAYOUT_LOCK,      LAYOUT_LOG,     LAYOUT_TABLES,     LAYOUT_BLOBS,
+        LAYOUT_TEMPORARY, LAYOUT_RESERVE, LAYOUT_LOST_FOUND,
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
@@ -256,49 +256,50 @@ persist_status layout_create(const os *sys, const os_dir *dir,
     return manifest_store(sys, dir, &m, &renamed, error);
 }
 
-static persist_status open_folder(const os *sys, const os_dir *dir,
-                                  const char *name, os_dir **out, os_stat *is,
-                                  persist_error *error)
+int layout_find_folder(const os *sys, const os_dir *root, const char *name,
+                       layout_folder *f)
 {
-    char path[PERSIST_PATH_MAX];
-    int code = os_join(path, sizeof path, dir->path, name);
+    CHECK(f->opened == NULL);
+    int code = os_join(f->path, sizeof f->path, root->path, name);
     if (code == 0)
-        code = sys->dir_open(sys, dir, name, out);
-    if (code == 0 && is != NULL)
-        code = sys->stat(sys, *out, ".", is);
+        code = sys->dir_open(sys, root, name, &f->opened);
+    if (code == 0)
+        code = sys->stat(sys, f->opened, ".", &f->is);
+    f->gone = (os_dir){.path = f->path, .gone = true};
+    f->dir = code == 0 ? f->opened : &f->gone;
+    return code;
+}
+
+persist_status layout_open_folder(const os *sys, const layout *l,
+                                  const char *name, bool needed,
+                                  layout_folder *f, persist_error *error)
+{
+    CHECK(l->root != NULL);
+    int code = layout_find_folder(sys, l->root, name, f);
+    if (code == -ENOENT && !needed && l->read_only)
+        return PERSIST_OK;
+    if (code == -ENOENT && !needed) {
+        code = make_folder(sys, l->root, name);
+        if (code == 0)
+            code = os_dir_sync(sys, l->root);
+        if (code == 0)
+            code = layout_find_folder(sys, l->root, name, f);
+    }
     if (code == 0)
         return PERSIST_OK;
     if (code != -ENOENT && code != -ENOTDIR && code != -ELOOP)
-        return os_failed(error, code, "open", path);
+        return os_failed(error, code, "open", f->path);
     status_set(error, PERSIST_CORRUPT,
                "the folder %.200s is missing; restore the store from a backup",
-               path);
-    status_at(error, path, STATUS_NO_OFFSET);
+               f->path);
+    status_at(error, f->path, STATUS_NO_OFFSET);
     return PERSIST_CORRUPT;
-}
-
-persist_status layout_open_folders(const os *sys, layout *l,
-                                   persist_error *error)
-{
-    CHECK(l->root != NULL && l->log == NULL);
-    persist_status status =
-        open_folder(sys, l->root, LAYOUT_LOG, &l->log, &l->log_is, error);
-    if (status == PERSIST_OK)
-        status = open_folder(sys, l->root, LAYOUT_TABLES, &l->tables,
-                             &l->tables_is, error);
-    if (status == PERSIST_OK)
-        status =
-            open_folder(sys, l->root, LAYOUT_BLOBS, &l->blobs, NULL, error);
-    if (status == PERSIST_OK)
-        status = open_folder(sys, l->root, LAYOUT_TEMPORARY, &l->temporary,
-                             NULL, error);
-    return status;
 }
 
 void layout_release(const os *sys, layout *l)
 {
-    os_dir *all[] = {l->held_base, l->log,       l->tables,
-                     l->blobs,     l->temporary, l->root};
+    os_dir *all[] = {l->held_base,    l->log.opened,       l->tables.opened,
+                     l->blobs.opened, l->temporary.opened, l->root};
     if (l->lock != NULL)
         sys->file_close(sys, l->lock);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -60,9 +60,9 @@ persist_status leftovers_find_tables(engine *e, const manifest *listed,
     listing l = {e, listed};
     CHECK(e->leftovers.tables.count == 0);
     e->next_table = listed->next_table;
-    int code = e->sys->dir_list(e->sys, e->at.tables, note_table, &l);
+    int code = e->sys->dir_list(e->sys, e->at.tables.dir, note_table, &l);
     return code == 0 ? PERSIST_OK
-                     : os_failed(error, code, "list", e->at.tables->path);
+                     : os_failed(error, code, "list", e->at.tables.dir->path);
 }
 
 persist_status leftovers_find_segments(engine *e, const manifest *newest,
@@ -149,11 +149,11 @@ static void delete_table(engine *e, uint64_t number)
     char path[PERSIST_PATH_MAX];
     size_t got;
     if (table_path(&e->table_place, number, path) != 0 ||
-        !read_start(e->sys, e->at.tables, path, bytes, sizeof bytes, &got))
+        !read_start(e->sys, e->at.tables.dir, path, bytes, sizeof bytes, &got))
         return;
     if (got < sizeof bytes || memcmp(bytes, none, sizeof bytes) == 0 ||
         table_header_is(slice_of(bytes, sizeof bytes), e->table_place.identity))
-        e->sys->unlink(e->sys, e->at.tables, os_name(path));
+        e->sys->unlink(e->sys, e->at.tables.dir, os_name(path));
 }
 
 bool leftovers_step(engine *e)

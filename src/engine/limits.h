@@ -47,6 +47,12 @@
  * commits that only truncate and delete; so is the last spare. */
 #define SEGMENT_KEPT_MAX (16u << 10)
 #define SEGMENT_KEPT_SHARE 16u
+/* What is kept on the disk for when it is full: this part of what tables hold,
+ * and of a segment at the least; a segment at the most. */
+#define RESERVE_TABLES_SHARE 32u
+#define RESERVE_LEAST_SHARE 32u
+#define RESERVE_MIN (16u << 10)
+#define RESERVE_PIECE_MIN 2048u
 /* Files that wait to become spares; more are deleted. */
 #define SEGMENT_FREE_MAX 4u
 

@@ -91,4 +91,10 @@ persist_status manifest_store(const os *, const os_dir *, manifest *,
 bool manifest_is_name(const char *name);
 bool manifest_is_temporary(const char *name);
 
+/* Tells whether records of the log may be needed: listed ones, or a tail. */
+static inline bool manifest_needs_log(const manifest *m)
+{
+    return !m->clean || m->segment_count > 0;
+}
+
 #endif

@@ -311,6 +311,8 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
         *did = true;
         status = PERSIST_OK;
     }
+    if (!*did)
+        reserve_renew(e, v);
     readers_leave(&e->readers, place);
     if (status == PERSIST_OK && upkeep_sweep(e))
         *did = true;

@@ -141,16 +141,8 @@ static bool verify_manifests(verifier *v)
 
 /* ---- folders ---------------------------------------------------------- */
 
-static bool open_folder(verifier *v, const char *name, verify_folder *f)
+static bool missing(verifier *v, const layout_folder *f)
 {
-    int code = os_join(f->path, sizeof f->path, v->dir, name);
-    CHECK(code == 0);
-    f->gone = (os_dir){.path = f->path, .gone = true};
-    f->dir = &f->gone;
-    if (v->sys->dir_open(v->sys, v->root, name, &f->opened) == 0) {
-        f->dir = f->opened;
-        return true;
-    }
     return verify_found(
         v, &(persist_finding){.damage = true,
                               .what = "a folder of the store is missing",
@@ -159,17 +151,29 @@ static bool open_folder(verifier *v, const char *name, verify_folder *f)
                               .offset = STATUS_NO_OFFSET});
 }
 
+/* Copies may lack one in which nothing was. */
+static bool open_folder(verifier *v, const char *name, bool needed,
+                        layout_folder *f)
+{
+    int code = layout_find_folder(v->sys, v->root, name, f);
+    return code == 0 || (code == -ENOENT && !needed) || missing(v, f);
+}
+
 static bool verify_folders(verifier *v)
 {
-    bool go_on = open_folder(v, LAYOUT_LOG, &v->log);
-    go_on = go_on && open_folder(v, LAYOUT_TABLES, &v->tables);
-    go_on = go_on && open_folder(v, LAYOUT_BLOBS, &v->blobs);
-    return go_on && open_folder(v, LAYOUT_TEMPORARY, &v->temporary);
+    const manifest *m = &v->newest;
+    bool known = v->newest_known;
+    return open_folder(v, LAYOUT_LOG, !known || manifest_needs_log(m),
+                       &v->log) &&
+           open_folder(v, LAYOUT_TABLES, !known || m->table_count > 0,
+                       &v->tables) &&
+           open_folder(v, LAYOUT_BLOBS, !known, &v->blobs) &&
+           open_folder(v, LAYOUT_TEMPORARY, false, &v->temporary);
 }
 
 static void close_folders(verifier *v)
 {
-    const verify_folder *all[] = {&v->log, &v->tables, &v->blobs,
+    const layout_folder *all[] = {&v->log, &v->tables, &v->blobs,
                                   &v->temporary};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i]->opened != NULL)
@@ -190,6 +194,9 @@ static persist_status verify_parts(verifier *v)
         v->progress->bytes_total += m->segments[i].end;
     if (go_on && m->generation > 0)
         go_on = verify_tables(v) && verify_log(v);
+    if (go_on && v->blobs.opened == NULL && v->newest_known &&
+        v->progress->blobs > 0)
+        go_on = missing(v, &v->blobs);
     if (go_on)
         go_on = verify_blob_files(v);
     CHECK(go_on == (v->status == PERSIST_OK));

@@ -9,16 +9,8 @@
 #define ENGINE_VERIFY_H
 
 #include "engine/blob_entry.h"
-#include "engine/manifest.h"
+#include "engine/layout.h"
 #include "engine/table.h"
-
-/* A folder of the store; one that is missing has no names in it. */
-typedef struct verify_folder {
-    const os_dir *dir; /* opened, or &gone */
-    os_dir *opened;    /* NULL: it is missing */
-    os_dir gone;
-    char path[PERSIST_PATH_MAX];
-} verify_folder;
 
 typedef struct verifier {
     const os *sys;
@@ -26,7 +18,7 @@ typedef struct verifier {
     persist_progress *progress;
     const char *dir; /* the path of the store */
     os_dir *root;
-    verify_folder log, tables, blobs, temporary;
+    layout_folder log, tables, blobs, temporary;
     manifest newest, previous; /* newest: generation 0 when none is readable */
     bool newest_known;         /* both manifests are whole */
     uint64_t blob_bytes;       /* of all files of blobs, still to be read */

@@ -183,12 +183,20 @@ persist_status wal_describe(wal *, persist_lsn tables_last, bool closing,
  * from it needs; their files may be recycled from now on. */
 void wal_trim(wal *, const manifest *);
 
+/* The writer: tells whether a sealed segment has nothing that is not in
+ * tables. */
+bool wal_may_trim(const wal *, persist_lsn tables_last);
+
 /* Deletes files that wait to be recycled, but for a few of usual size. */
 void wal_drop_free(wal *, size_t kept);
 
 /* Something found no space: deletes files that wait to be recycled, and spares
  * but for so many; tells whether there were any. */
 bool wal_make_room(wal *, unsigned spares_kept);
+
+/* Something else found no space: the same is kept back as when a segment
+ * does not. */
+void wal_note_full(wal *);
 
 /* After the manifest that ends an opening: deletes what it and the one before
  * do not need. Nothing is appended any more, and no thread runs. */

@@ -409,6 +409,12 @@ persist_status wal_describe(wal *w, persist_lsn tables_last, bool closing,
                  : status_set(error, PERSIST_LIMIT, "out of memory");
 }
 
+bool wal_may_trim(const wal *w, persist_lsn tables_last)
+{
+    const manifest *sealed = &w->sealed;
+    return sealed->segment_count > 0 && sealed->segments[0].last <= tables_last;
+}
+
 void wal_trim(wal *w, const manifest *m)
 {
     size_t gone = 0;
@@ -468,6 +474,11 @@ bool wal_make_room(wal *w, unsigned spares_kept)
     pthread_mutex_unlock(&w->lock);
     wal_drop_free(w, 0);
     return any;
+}
+
+void wal_note_full(wal *w)
+{
+    atomic_store(&w->full, true);
 }
 
 void wal_leave(wal *w, const manifest *before)

@@ -469,7 +469,7 @@ static int dir_list(const os *sys, const os_dir *at, os_list_fn each,
                     void *context)
 {
     if (at->gone)
-        return -ENOENT;
+        return 0;
     DIR *dir;
     int opened = open_listing(sys, at, &dir);
     if (opened != 0)

@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # Each error code once, what guard binds, and the limits; the server goes on.
+import errno
 import glob
 import os
+import shutil
+import subprocess
+import time
 import unittest
 
 from client import SANITIZED, Case, Failed, append, event, main, perform, \
     quote
+from test_cli import PERSIST
 
 LANGUAGE = [
     ("error", '(error "text" 1)'), ("syntax", "(+ 1"), ("syntax", ")"),
@@ -152,13 +157,16 @@ class Language(Case):
 class Disk(Case):
     """What a disk may do, by the system's own means."""
 
-    def test_no_space(self):
-        """A real full disk: a small file system in memory."""
+    def small_disk(self):
         os.mkdir(self.store)
         if os.system("mount -t tmpfs -o size=24m none %s 2>/dev/null"
                      % self.store):
             raise unittest.SkipTest("needs the right to mount a tmpfs")
         self.addCleanup(os.system, "umount -l %s" % self.store)
+
+    def test_no_space(self):
+        """A real full disk: a small file system in memory."""
+        self.small_disk()
         place = os.path.join(self.store, "in")
         s = self.filling(self.serve(store=place))
         stored = self.fill(s, 0)
@@ -174,6 +182,82 @@ class Disk(Case):
         os.system("mount -o remount,size=64m %s" % self.store)
         s.eval("(len (put 999))")  # space is back: so is writing
         self.gives(s, perform("persist/kv-has?", '"k999"'), "true")
+
+    def fill_the_rest(self, path):
+        """Another file takes what is left of the disk, to the last byte."""
+        with open(path, "wb", buffering=0) as f:
+            try:
+                while True:
+                    f.write(b"x" * 4096)
+            except OSError as error:
+                self.assertEqual(error.errno, errno.ENOSPC)
+        self.assertEqual(os.statvfs(self.store).f_bfree, 0)
+
+    def test_a_restart_on_a_full_disk(self):
+        """Closed cleanly, opened with no byte left: room can be made, it is
+        kept, and what it gives is for all. Twice, since the first restart may
+        not use up what the second one needs; also after a kill."""
+        self.small_disk()
+        place = os.path.join(self.store, "in")
+        other = os.path.join(self.store, "other")
+        for way in ("truncate", "delete", "killed"):
+            s = self.filling(self.serve(store=place))
+            for number in range(8):
+                if way == "delete":
+                    s.eval("(len (put %d))" % number)
+                else:
+                    s.eval("(do %s nil)" % append("s", number + 1, "mib"))
+            self.assertEqual(s.close(), 0, s.stderr())
+            self.fill_the_rest(other)
+            figures = subprocess.run([PERSIST, "verify", place],
+                                     capture_output=True, text=True)
+            self.assertEqual(figures.returncode, 0, figures.stdout)
+            s = self.serve(store=place)
+            self.fails("no-space", s, perform("persist/kv-put", '"x"', "1"))
+            self.make_room(s, way)
+            for _ in range(2):  # it is kept
+                if way == "killed":
+                    s.kill()
+                else:
+                    self.assertEqual(s.close(), 0, s.stderr())
+                s = self.filling(self.serve(store=place))
+                self.made_room(s, way)
+                self.make_room(s, way)
+            self.goes_on(s)
+            self.assertEqual(s.close(), 0, s.stderr())
+            s = self.serve(store=place)
+            self.gives(s, "(len %s)" % perform("persist/kv-get", '"k99"'),
+                       str(1 << 20))
+            self.made_room(s, way)
+            self.end(s)
+            shutil.rmtree(place)
+            os.unlink(other)
+
+    def make_room(self, s, way):
+        if way == "delete":
+            for number in range(8):
+                s.perform("persist/kv-delete", '"k%d"' % number)
+        else:
+            s.perform("persist/truncate", '"s"', "8")
+
+    def made_room(self, s, way):
+        if way == "delete":
+            self.gives(s, perform("persist/kv-has?", '"k3"'), "false")
+        else:
+            self.gives(s, perform("persist/last-seq", '"s"'), "8")
+            self.gives(s, "(len %s)" % perform("persist/read", '"s"'), "0")
+
+    def goes_on(self, s):
+        """Space comes back in the background: writing waits for it."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                s.eval("(len (put 99))")
+                return
+            except Failed as failed:
+                self.assertEqual(failed.code, "no-space")
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.05)
 
     def test_what_was_read_and_is_gone(self):
         """A file that is cut between two reads is an error, not a signal."""

@@ -502,9 +502,7 @@ static int dir_list(const os *o, const os_dir *dir, os_list_fn each,
 {
     os_sim *s = sim_of(o);
     int rc = sim_refuse(s, SIM_LIST, 0);
-    if (rc == 0 && dir->gone)
-        rc = -ENOENT;
-    if (rc != 0)
+    if (rc != 0 || dir->gone)
         return rc;
     unsigned inode = sim_dir_of(dir)->inode;
     /* The caller may change the directory while it is listed. */

@@ -61,7 +61,7 @@ static int add_size(void *context, const char *name)
     os_stat stat;
     const os *sys = os_sim_os(sim);
     uint64_t *largest = context;
-    assert_int_equal(sys->stat(sys, e->at.log, name, &stat), 0);
+    assert_int_equal(sys->stat(sys, e->at.log.dir, name, &stat), 0);
     if (stat.size > *largest)
         *largest = stat.size;
     return 0;
@@ -71,7 +71,7 @@ static uint64_t largest_segment(void)
 {
     uint64_t largest = 0;
     const os *sys = os_sim_os(sim);
-    assert_int_equal(sys->dir_list(sys, e->at.log, add_size, &largest), 0);
+    assert_int_equal(sys->dir_list(sys, e->at.log.dir, add_size, &largest), 0);
     return largest;
 }
 

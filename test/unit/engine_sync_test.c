@@ -165,7 +165,7 @@ static void a_pack_remembers(void **state)
     pack_writer w;
     uint64_t number, at;
     bool unsynced;
-    pack_open(&w, &sys, e->at.blobs, EPOCH_MAX, PACKED);
+    pack_open(&w, &sys, e->at.blobs.dir, EPOCH_MAX, PACKED);
     assert_int_equal(pack_add(&w, slice_str("bytes"), &number, &at, &unsynced),
                      0);
     atomic_store(&pack, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A disk with no byte left: what is there is read, what frees space is taken,
  * and what it frees is free for all. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,7 +88,11 @@ static void what_is_there_is_read(void **state)
     os_sim_limit_space(f.sim, os_sim_space_used(f.sim));
     fixture_reopen(&f);
     assert_int_equal(fixture_info(&f, "s").count, count);
-    assert_int_equal(fixture_try(&f, PERSIST_APPEND, "s", data, 0), PERSIST_OK);
+    assert_false(store_is_shut(f.store));
+    assert_int_equal(fixture_try(&f, PERSIST_TRUNCATE, "s", "", count - 1),
+                     PERSIST_OK);
+    work();
+    fixture_append(&f, "s", data);
     fixture_end(&f);
 }
 
@@ -124,12 +129,204 @@ static void it_is_read_without_any_room(void **state)
     fixture_end(&f);
 }
 
+/* ---- opened anew ------------------------------------------------------ */
+
+static void leave(uint64_t bytes)
+{
+    os_sim_limit_space(f.sim, os_sim_space_used(f.sim) + bytes);
+}
+
+/* A store of tables with a last segment that is full or has room, closed
+ * cleanly on a disk with so many bytes left, and opened there. */
+static void open_full(int more, uint64_t bytes)
+{
+    begin();
+    fixture_do(&f, PERSIST_PUT, "k", "v", 0);
+    for (int i = 0; i < more; i++)
+        fixture_append(&f, "s", data);
+    fixture_close(&f);
+    leave(bytes);
+    fixture_reopen(&f);
+    assert_false(store_is_shut(f.store));
+    store_disk_by_steps(f.store);
+}
+
+/* Kills it, with the power or without, and opens it anew, still full. */
+static void begin_anew(bool power)
+{
+    if (power)
+        fixture_power_off(&f, SIM_KEEP_NONE);
+    else
+        fixture_kill(&f);
+    leave(0);
+    fixture_reopen(&f);
+}
+
+static uint64_t events(void)
+{
+    return fixture_info(&f, "s").count;
+}
+
+static void free_some(uint64_t left)
+{
+    uint64_t mark = fixture_info(&f, "s").mark;
+    fixture_do(&f, PERSIST_TRUNCATE, "s", "", mark - left);
+    fixture_do(&f, PERSIST_DELETE, "k", "", 0);
+    fixture_wait(&f);
+    assert_int_equal(events(), left);
+}
+
+/* What is free by now is free for all. */
+static void goes_on(uint64_t left)
+{
+    work();
+    for (int i = 0; i < COUNT / 2; i++) {
+        fixture_append(&f, "s", data);
+        work();
+    }
+    fixture_wait(&f);
+    fixture_close(&f);
+    leave(0);
+    fixture_reopen(&f);
+    assert_int_equal(events(), COUNT / 2 + left);
+    assert_string_equal(fixture_value(&f, "k", PERSIST_LATEST), "-");
+    fixture_end(&f);
+}
+
+static void what_frees_space_is_taken_when_opened_full(void **state)
+{
+    (void)state;
+    for (int more = 0; more < 60; more++) {
+        open_full(more, 0);
+        if (more % 3 == 0)
+            assert_int_equal(fixture_try(&f, PERSIST_APPEND, "s", data, 0),
+                             PERSIST_NO_SPACE);
+        free_some(2);
+        goes_on(2);
+    }
+}
+
+/* It is kept, whatever ends it, and the next opening frees space as well,
+ * though somebody else takes each time what has come back. */
+static void it_is_kept_and_goes_on_being_taken(void **state)
+{
+    (void)state;
+    for (int end = 0; end < 3; end++) {
+        open_full(7, 0);
+        for (uint64_t left = 20; left > 10; left--) {
+            free_some(left);
+            if (end == 2) {
+                work();
+                fixture_close(&f);
+                leave(0);
+                fixture_reopen(&f);
+            } else {
+                begin_anew(end == 1);
+            }
+            store_disk_by_steps(f.store);
+            assert_int_equal(events(), left);
+        }
+        free_some(2);
+        os_sim_limit_space(f.sim, UINT64_MAX);
+        goes_on(2);
+    }
+}
+
+/* Somebody else's file takes what is given back. */
+static void any_room_is_enough_or_refused(void **state)
+{
+    (void)state;
+    for (uint64_t bytes = 0; bytes < 3 * SEGMENT; bytes += 509) {
+        open_full(11, bytes);
+        free_some(3);
+        begin_anew(bytes % 2 == 0);
+        assert_int_equal(events(), 3);
+        free_some(2);
+        goes_on(2);
+    }
+}
+
+/* An older program's: nothing is kept for it, and nothing is lost. */
+static void a_store_without_a_reserve(void **state)
+{
+    (void)state;
+    open_full(0, 0);
+    fixture_close(&f);
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(sys->unlink(sys, sys->cwd, "store/reserve.tmp"), 0);
+    leave(0);
+    fixture_reopen(&f);
+    assert_int_equal(fixture_try(&f, PERSIST_TRUNCATE, "s", "", 9),
+                     PERSIST_NO_SPACE);
+    assert_int_equal(events(), COUNT);
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    fixture_append(&f, "s", data);
+    fixture_close(&f);
+    leave(0);
+    fixture_reopen(&f);
+    store_disk_by_steps(f.store);
+    free_some(2);
+    goes_on(2);
+}
+
+/* Calls that need room, and the others of the way out: one of them, or all from
+ * it on, find none. What is told OK is kept, and the rest refused. */
+static bool try_full_at(uint64_t nth, bool from_then_on)
+{
+    os_sim *before;
+    open_full(13, 0);
+    fixture_close(&f);
+    os_sim_fail(f.sim,
+                (sim_fault){.calls = 1u << SIM_OPEN | 1u << SIM_WRITE |
+                                     1u << SIM_ALLOCATE | 1u << SIM_SYNC |
+                                     1u << SIM_UNLINK | 1u << SIM_RENAME |
+                                     1u << SIM_DIR_SYNC,
+                            .nth = nth,
+                            .from_then_on = from_then_on,
+                            .error = ENOSPC});
+    persist_status status = fixture_open(&f);
+    uint64_t left = COUNT + 13;
+    if (status == PERSIST_OK) {
+        store_disk_by_steps(f.store);
+        status = fixture_try(&f, PERSIST_TRUNCATE, "s", "", left - 2);
+        if (status == PERSIST_OK)
+            status = persist_wait_durable(f.store, persist_latest(f.store),
+                                          &f.error);
+        left = status == PERSIST_OK ? 2 : left;
+        work();
+    }
+    bool hit = os_sim_faults(f.sim, SIM_CALLS) > 0;
+    assert_true(status == PERSIST_OK || (hit && f.error.message[0] != '\0'));
+    before = os_sim_kill(f.sim);
+    os_sim_limit_space(before, UINT64_MAX);
+    fixture_become(&f, before);
+    fixture_reopen(&f);
+    assert_true(events() == left || (status != PERSIST_OK && events() == 2));
+    fixture_append(&f, "s", data);
+    fixture_wait(&f);
+    fixture_end(&f);
+    return hit;
+}
+
+static void no_room_at_each_call(void **state)
+{
+    (void)state;
+    for (int from_then_on = 0; from_then_on < 2; from_then_on++)
+        for (uint64_t nth = 1; try_full_at(nth, from_then_on != 0); nth++)
+            continue;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_frees_space_is_taken),
         cmocka_unit_test(what_is_there_is_read),
         cmocka_unit_test(it_is_read_without_any_room),
+        cmocka_unit_test(what_frees_space_is_taken_when_opened_full),
+        cmocka_unit_test(it_is_kept_and_goes_on_being_taken),
+        cmocka_unit_test(any_room_is_enough_or_refused),
+        cmocka_unit_test(a_store_without_a_reserve),
+        cmocka_unit_test(no_room_at_each_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of an opening that wrote: little log, a manifest that says so, and no
+ * file that nothing needs. On a full disk the manifest gets what was kept for
+ * it. */
+#include "engine/engine.h"
+
+/* Spares will not be used any more. */
+static persist_status store_last(engine *e, manifest *m, persist_error *error)
+{
+    bool renamed;
+    persist_status status;
+    do
+        status = manifest_store(e->sys, e->at.root, m, &renamed, error);
+    while (status == PERSIST_NO_SPACE && !renamed &&
+           (wal_make_room(&e->wal, 0) || reserve_give(e)));
+    return status;
+}
+
+/* The manifest that ends this opening; then what only it and the one before
+ * have let go is deleted. */
+static persist_status mark_clean(engine *e, persist_error *error)
+{
+    const manifest *now = &e->manifest;
+    manifest m = {.identity = now->identity,
+                  .generation = now->generation,
+                  .epoch = now->epoch,
+                  .clean = true,
+                  .next_table = e->next_table};
+    CHECK(!wal_failed(&e->wal) && wal_durable(&e->wal) == e->latest);
+    persist_status status =
+        manifest_copy_tables(&m, now)
+            ? PERSIST_OK
+            : status_set(error, PERSIST_LIMIT, "out of memory");
+    m.next_table = e->next_table;
+    if (status == PERSIST_OK)
+        status = wal_describe(&e->wal, layers_tables_last(e->layers), true, &m,
+                              error);
+    if (status == PERSIST_OK)
+        status = store_last(e, &m, error);
+    if (status == PERSIST_OK) {
+        wal_leave(&e->wal, now);
+        manifest_release(&e->manifest);
+        e->manifest = m;
+        m = (manifest){0};
+    }
+    manifest_release(&m);
+    return status;
+}
+
+persist_status engine_end_log(engine *e, persist_error *error)
+{
+    upkeep_close(e);
+    wal_stop(&e->wal);
+    if (wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
+    persist_status status = mark_clean(e, error);
+    if (status == PERSIST_OK)
+        (void)upkeep_sweep(e);
+    reserve_make(e, e->layers);
+    return status;
+}
