@@ -39,18 +39,35 @@ const char *persist_status_hint(persist_status status)
     return row_of(status)->hint;
 }
 
-persist_status status_set(persist_error *error, persist_status status,
-                          const char *format, ...)
+static void set(persist_error *error, persist_status status, const char *format,
+                va_list args)
 {
     CHECK(status > PERSIST_NONE && status < PERSIST_STATUS_COUNT);
     if (error == NULL)
-        return status;
+        return;
     error->status = status;
     error->has = 0;
+    vsnprintf(error->message, sizeof error->message, format, args);
+}
+
+persist_status status_set(persist_error *error, persist_status status,
+                          const char *format, ...)
+{
     va_list args;
     va_start(args, format);
-    vsnprintf(error->message, sizeof error->message, format, args);
+    set(error, status, format, args);
     va_end(args);
+    return status;
+}
+
+persist_status status_of_path(persist_error *error, persist_status status,
+                              const char *path, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    set(error, status, format, args);
+    va_end(args);
+    status_at(error, path, STATUS_NO_OFFSET);
     return status;
 }
 

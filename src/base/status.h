@@ -23,6 +23,11 @@ persist_status status_copy(persist_error *error, const persist_error *from);
 #define STATUS_NO_OFFSET UINT64_MAX
 void status_at(persist_error *error, const char *path, uint64_t offset);
 
+/* The same as status_set, with the path as its place. */
+persist_status status_of_path(persist_error *error, persist_status status,
+                              const char *path, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* Adds the stream, or the beginning of a name that is longer than there is
  * room for. */
 void status_of_stream(persist_error *error, persist_slice name);

@@ -28,9 +28,8 @@ persist_status import_failed(import *im, const char *path,
     char line[24] = "";
     if (im->line > 0)
         snprintf(line, sizeof line, ":%" PRIu64, im->line);
-    status_set(&im->error, status, "%.300s%s: %s", path, line, what);
-    status_at(&im->error, path, STATUS_NO_OFFSET);
-    return status;
+    return status_of_path(&im->error, status, path, "%.300s%s: %s", path, line,
+                          what);
 }
 
 persist_status import_damaged(import *im, const char *path, const char *what)

@@ -50,12 +50,11 @@ static persist_status check_lock(const os *sys, layout *l, const char *path,
     if (l->lock == NULL || l->lock_is.links < 2 || l->read_only ||
         SEEDED_BUG(WRITE_HARD_LINK))
         return PERSIST_OK;
-    status_set(error, PERSIST_BAD_STORE,
-               "%.200s is a hard link of another file, which would be written "
-               "to; delete this name of it",
-               path);
-    status_at(error, path, STATUS_NO_OFFSET);
-    return PERSIST_BAD_STORE;
+    return status_of_path(
+        error, PERSIST_BAD_STORE, path,
+        "%.200s is a hard link of another file, which would be written "
+        "to; delete this name of it",
+        path);
 }
 
 /* ---- the locks -------------------------------------------------------- */
@@ -124,10 +123,9 @@ persist_status layout_lock(const os *sys, layout *l, bool make,
 static persist_status lost(persist_error *error, const char *what,
                            const char *path, const char *happened)
 {
-    status_set(error, PERSIST_IO, "%s %.200s %s while the store was open", what,
-               path, happened);
-    status_at(error, path, STATUS_NO_OFFSET);
-    return PERSIST_IO;
+    return status_of_path(error, PERSIST_IO, path,
+                          "%s %.200s %s while the store was open", what, path,
+                          happened);
 }
 
 static bool leads_nowhere(int code)

@@ -68,19 +68,17 @@ static int list_folder(const os *sys, const os_dir *dir, const char *name,
 static persist_status bad_store(persist_error *error, const char *dir,
                                 const char *what, const char *hint)
 {
-    status_set(error, PERSIST_BAD_STORE, "%.200s %s; %s", dir, what, hint);
-    status_at(error, dir, STATUS_NO_OFFSET);
-    return PERSIST_BAD_STORE;
+    return status_of_path(error, PERSIST_BAD_STORE, dir, "%.200s %s; %s", dir,
+                          what, hint);
 }
 
 static persist_status old_host(persist_error *error, const char *dir)
 {
-    status_set(error, PERSIST_BAD_STORE,
-               "%.150s holds the files of an older host; type: persist import "
-               "--legacy %.150s NEWDIR",
-               dir, dir);
-    status_at(error, dir, STATUS_NO_OFFSET);
-    return PERSIST_BAD_STORE;
+    return status_of_path(
+        error, PERSIST_BAD_STORE, dir,
+        "%.150s holds the files of an older host; type: persist import "
+        "--legacy %.150s NEWDIR",
+        dir, dir);
 }
 
 /* The directory has no manifest: it must be empty, but for what creating a
@@ -101,12 +99,11 @@ static persist_status check_blank(const os *sys, const os_dir *dir, bool create,
     if (c->old_host)
         return old_host(error, dir->path);
     if (segment_number(c->name, &number)) {
-        status_set(error, PERSIST_CORRUPT,
-                   "%.200s has a log but no manifest; restore the store from "
-                   "a backup",
-                   dir->path);
-        status_at(error, dir->path, STATUS_NO_OFFSET);
-        return PERSIST_CORRUPT;
+        return status_of_path(
+            error, PERSIST_CORRUPT, dir->path,
+            "%.200s has a log but no manifest; restore the store from "
+            "a backup",
+            dir->path);
     }
     if (c->foreign || code == -ENOTDIR)
         return bad_store(error, dir->path, "is not a store and not empty",
@@ -289,11 +286,10 @@ persist_status layout_open_folder(const os *sys, const layout *l,
         return PERSIST_OK;
     if (code != -ENOENT && code != -ENOTDIR && code != -ELOOP)
         return os_failed(error, code, "open", f->path);
-    status_set(error, PERSIST_CORRUPT,
-               "the folder %.200s is missing; restore the store from a backup",
-               f->path);
-    status_at(error, f->path, STATUS_NO_OFFSET);
-    return PERSIST_CORRUPT;
+    return status_of_path(
+        error, PERSIST_CORRUPT, f->path,
+        "the folder %.200s is missing; restore the store from a backup",
+        f->path);
 }
 
 void layout_release(const os *sys, layout *l)

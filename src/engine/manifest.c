@@ -331,12 +331,11 @@ static persist_status check_pair(const char *dir, const manifest *newest,
     if (newest->generation == previous->generation + 1 &&
         newest->identity == previous->identity)
         return PERSIST_OK;
-    status_set(error, PERSIST_CORRUPT,
-               "of the manifests in %s one is older than it should be or of "
-               "another store; restore the store from a backup",
-               dir);
-    status_at(error, dir, STATUS_NO_OFFSET);
-    return PERSIST_CORRUPT;
+    return status_of_path(
+        error, PERSIST_CORRUPT, dir,
+        "of the manifests in %s one is older than it should be or of "
+        "another store; restore the store from a backup",
+        dir);
 }
 
 persist_status manifest_load(const os *sys, const os_dir *dir, manifest *newest,

@@ -153,18 +153,16 @@ persist_status os_failed(persist_error *error, int code, const char *what,
                                 : "it is not a regular file";
         hint = "put what belongs there in its place";
     }
-    status_set(error, status, "cannot %s %s: %s; %s", what, path, reason, hint);
-    status_at(error, path, STATUS_NO_OFFSET);
-    return status;
+    return status_of_path(error, status, path, "cannot %s %s: %s; %s", what,
+                          path, reason, hint);
 }
 
 persist_status os_no_thread(persist_error *error, int code, const char *path)
 {
     CHECK(code < 0);
-    status_set(error, PERSIST_LIMIT,
-               "cannot start a thread for %s: %s; allow more of them (ulimit "
-               "-u), or free some memory",
-               path, strerror(-code));
-    status_at(error, path, STATUS_NO_OFFSET);
-    return PERSIST_LIMIT;
+    return status_of_path(
+        error, PERSIST_LIMIT, path,
+        "cannot start a thread for %s: %s; allow more of them (ulimit "
+        "-u), or free some memory",
+        path, strerror(-code));
 }

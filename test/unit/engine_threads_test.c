@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "base/slice.h"
-#include "os/os.h"
+#include "folder.h"
 #include "persist.h"
 #include "store/store.h"
 
@@ -35,7 +35,7 @@ enum {
     NAP = 2 * 1000 * 1000  /* nanoseconds */
 };
 
-static char dir[64];
+static os_dir *dir;
 static persist_store *store;
 static uint32_t memtable_size; /* 0: the default */
 static const os *sys;          /* NULL: the real one */
@@ -50,7 +50,7 @@ static void expect(bool holds)
 static void open_store(void)
 {
     persist_error error = {0};
-    persist_options options = {.path = dir,
+    persist_options options = {.path = dir->path,
                                .create = true,
                                .background = true,
                                .segment_size = SEGMENT,
@@ -67,9 +67,9 @@ static void open_store(void)
 static int set_up(void **state)
 {
     memtable_size = *state == NULL ? 0 : SMALL;
-    snprintf(dir, sizeof dir, "/tmp/persist-threads-XXXXXX");
-    if (mkdtemp(dir) == NULL)
-        return -1;
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/persist-threads-XXXXXX");
+    dir = folder_make(path);
     open_store();
     return 0;
 }
@@ -77,10 +77,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    char command[96];
-    int status = persist_close(store, NULL);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return status == PERSIST_OK ? system(command) : -1;
+    persist_status status = persist_close(store, NULL);
+    folder_remove(dir);
+    return status == PERSIST_OK ? 0 : -1;
 }
 
 static slice stream_name(int number, char out[16])
@@ -254,7 +253,7 @@ static void leave_segments(void)
 {
     char path[128];
     for (int number = 1; number <= LEFT; number++) {
-        snprintf(path, sizeof path, "%s/wal/%016x.log", dir, number);
+        snprintf(path, sizeof path, "%s/wal/%016x.log", dir->path, number);
         FILE *file = fopen(path, "wbx");
         if (file == NULL)
             continue;

@@ -150,28 +150,6 @@ static inline void fixture_append_many(fixture *f, const char *name,
     }
 }
 
-/* ---- the real system -------------------------------------------------- */
-
-/* Makes a folder from a template of mkdtemp, and opens it. */
-static inline os_dir *fixture_folder(char *path)
-{
-    os_dir *out;
-    const os *sys = os_posix();
-    assert_non_null(mkdtemp(path));
-    assert_int_equal(sys->dir_open(sys, sys->cwd, path, &out), 0);
-    return out;
-}
-
-/* Closes it, and removes it with what is in it. */
-static inline void fixture_remove(const os_dir *dir)
-{
-    char command[128];
-    int size = snprintf(command, sizeof command, "rm -rf %s", dir->path);
-    assert_true(size > 0 && (size_t)size < sizeof command);
-    os_posix()->dir_close(os_posix(), (os_dir *)(uintptr_t)dir);
-    assert_int_equal(system(command), 0);
-}
-
 /* ---- looking ---------------------------------------------------------- */
 
 /* Reads a cursor out as "1:data 2:data"; closes it. */

@@ -17,6 +17,7 @@
 
 #include "../lib/clock.h"
 #include "base/slice.h"
+#include "folder.h"
 #include "persist.h"
 #include "store/store.h"
 
@@ -32,14 +33,14 @@ enum {
     WAIT = 15, /* seconds until something counts as never */
 };
 
-static char dir[64];
+static os_dir *dir;
 static persist_store *store;
 static bool by_steps;
 
 static void open_store(void)
 {
     persist_error error = {0};
-    persist_options options = {.path = dir,
+    persist_options options = {.path = dir->path,
                                .create = true,
                                .background = !by_steps,
                                .memtable_size = MEMTABLE,
@@ -53,9 +54,9 @@ static void open_store(void)
 static int set_up(void **state)
 {
     by_steps = *state != NULL;
-    snprintf(dir, sizeof dir, "/tmp/persist-space-XXXXXX");
-    if (mkdtemp(dir) == NULL)
-        return -1;
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/persist-space-XXXXXX");
+    dir = folder_make(path);
     open_store();
     return 0;
 }
@@ -63,10 +64,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    char command[96];
-    int status = persist_close(store, NULL);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return status == PERSIST_OK ? system(command) : -1;
+    persist_status status = persist_close(store, NULL);
+    folder_remove(dir);
+    return status == PERSIST_OK ? 0 : -1;
 }
 
 /* ---- what is on disk -------------------------------------------------- */
@@ -76,11 +76,11 @@ static size_t size_of(const char *folder)
     char path[400];
     struct stat s;
     size_t size = 0;
-    snprintf(path, sizeof path, "%s/%s", dir, folder);
+    snprintf(path, sizeof path, "%s/%s", dir->path, folder);
     DIR *d = opendir(path);
     assert_non_null(d);
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        snprintf(path, sizeof path, "%s/%s/%s", dir, folder, e->d_name);
+        snprintf(path, sizeof path, "%s/%s/%s", dir->path, folder, e->d_name);
         if (e->d_name[0] != '.' && stat(path, &s) == 0)
             size += (size_t)s.st_size;
     }

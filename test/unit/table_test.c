@@ -2,6 +2,7 @@
 /* Tables: what is written is found, forwards, backwards and by name, in trees
  * of any height; and no lost bit goes unseen. */
 #include "fixture.h"
+#include "folder.h"
 
 #include <errno.h>
 
@@ -375,9 +376,9 @@ static void a_table_that_is_cut_is_an_error(void **state)
     char dir[] = "/tmp/persist-table-XXXXXX";
     cut_while_it_is_open();
     place.sys = os_posix();
-    place.dir = fixture_folder(dir);
+    place.dir = folder_make(dir);
     cut_while_it_is_open();
-    fixture_remove(place.dir);
+    folder_remove(place.dir);
 }
 
 static int refuse_map(const os *sys, os_file *file, uint64_t size, os_map *out)
@@ -394,7 +395,7 @@ static void blocks_may_lie_far_behind(void **state)
     os reading = *os_posix();
     reading.file_map = refuse_map;
     place.sys = os_posix();
-    place.dir = fixture_folder(dir);
+    place.dir = folder_make(dir);
     for (int n = 0; n < 8; n++) {
         char path[PERSIST_PATH_MAX];
         table_iter i;
@@ -414,7 +415,7 @@ static void blocks_may_lie_far_behind(void **state)
         assert_int_equal(table_path(&place, NUMBER, path), 0);
         assert_int_equal(place.sys->unlink(place.sys, place.sys->cwd, path), 0);
     }
-    fixture_remove(place.dir);
+    folder_remove(place.dir);
 }
 
 static void a_table_of_another_length_is_refused(void **state)
