@@ -252,6 +252,7 @@ tsan: deps-test
 
 tidy: deps-test
 	@tools/tidy.py
+	@test/crash/bugs.py --list >/dev/null
 
 format: deps-test
 	@clang-format -i $$(git ls-files '*.c' '*.h')
@@ -278,9 +279,9 @@ valgrind: deps-test
 	@+$(SUBMAKE) tests
 	@scripts/valgrind $(B)
 
-# Bugs put in on purpose: each must be found by some test.
+# Bugs put into copies of the tree: each must be found by its test.
 test-the-tests: deps-test
-	@test/crash/bugs.py $(B)
+	@test/crash/bugs.py -B $(B)
 
 # QUICK=1: small and once, to see that all works.
 bench:

@@ -224,6 +224,14 @@ def workplace(tree):
                 yield s.path, number, "do not name the workplace"
 
 
+def seeded_bug(tree):
+    """Bugs put in on purpose are not in the product, not even switched off."""
+    for s in tree.sources:
+        for number, line in enumerate(s.lines, 1):
+            if s.in_tree("src", "include") and "SEEDED_BUG" in line:
+                yield s.path, number, "tell it in test/crash/bugs"
+
+
 def python_function(tree):
     for s in tree.sources:
         if not s.path.endswith(".py"):
@@ -439,10 +447,10 @@ def clang_format(tree):
             yield match[1], int(match[2]), "run make format"
 
 
-RULES = [licence, file_length, width, white_space, workplace, python_function,
-         function_length, include_level, include_circle, outside_effect,
-         memory, unsafe_call, comment_share, documented, declared,
-         check_average, clang_format]
+RULES = [licence, file_length, width, white_space, workplace, seeded_bug,
+         python_function, function_length, include_level, include_circle,
+         outside_effect, memory, unsafe_call, comment_share, documented,
+         declared, check_average, clang_format]
 WARNINGS = {check_average}
 
 

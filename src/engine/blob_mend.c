@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/blob.h"
 #include "engine/limits.h"
 
@@ -111,8 +110,6 @@ persist_status blob_compare_here(blob_store *b, const blob_entry *e,
     char path[PERSIST_PATH_MAX];
     os_file *file;
     CHECK(e->size == size_of(s));
-    if (SEEDED_BUG(REPEAT_ANY_BLOB))
-        return PERSIST_OK;
     int code = blob_open_file(b, e, path, &file);
     if (is_missing(code))
         return PERSIST_NONE;

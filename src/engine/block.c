@@ -15,7 +15,6 @@
 #include "base/cursor.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 
 enum {
     CODEC_RAW = 0,
@@ -275,8 +274,7 @@ bool block_verify(slice packed, uint64_t seed)
     cursor c = cursor_of(packed);
     uint64_t sum = cursor_u64(&c);
     slice summed = slice_of(c.at, cursor_left(&c));
-    return !c.failed &&
-           (hash_xxh3_seed(summed, seed) == sum || SEEDED_BUG(ACCEPT_BLOCK));
+    return !c.failed && hash_xxh3_seed(summed, seed) == sum;
 }
 
 static uint32_t little_u32(const uint8_t *at)

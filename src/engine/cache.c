@@ -2,8 +2,6 @@
 /* The blocks that were read last. */
 #include "engine/cache.h"
 
-#include "base/seeded_bug.h"
-
 void cache_init(cache *c, size_t size_max)
 {
     *c = (cache){.size_max = size_max};
@@ -13,8 +11,6 @@ void cache_init(cache *c, size_t size_max)
 
 static block **slot_of(cache *c, uint64_t table, uint64_t offset)
 {
-    if (SEEDED_BUG(CACHE_MIXES_TABLES))
-        table = 0;
     uint64_t mixed = (table * 0x9e3779b97f4a7c15u) ^ offset;
     mixed *= 0xbf58476d1ce4e5b9u;
     return &c->slots[mixed >> 32 & (CACHE_SLOTS - 1)];
@@ -58,9 +54,7 @@ void cache_release(cache *c)
 static block *find(cache *c, uint64_t table, uint64_t offset)
 {
     block *b = *slot_of(c, table, offset);
-    while (b != NULL &&
-           ((b->table != table && !SEEDED_BUG(CACHE_MIXES_TABLES)) ||
-            b->offset != offset))
+    while (b != NULL && (b->table != table || b->offset != offset))
         b = b->same;
     return b;
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/plan.h"
 
 static persist_status no_memory(persist_error *error)
@@ -60,7 +59,7 @@ static persist_status check_once(const engine *e, const persist_once *given,
         return status == PERSIST_NONE ? PERSIST_OK : status;
     bool same =
         memcmp(o->fingerprint, given->fingerprint, sizeof o->fingerprint) == 0;
-    if (same || SEEDED_BUG(ONCE_ANY_COMMAND))
+    if (same)
         status = repeat(o, out, error);
     else
         status = status_set(error, PERSIST_BAD_REQUEST,
@@ -109,7 +108,7 @@ static bool apply_all(commit *c)
     for (size_t i = 0; i < c->planned; i++) {
         if (memtable_apply(t, &c->e->plan[i], c->lsn))
             continue;
-        while (i-- > 0 && !SEEDED_BUG(UNDO_NOTHING))
+        while (i-- > 0)
             memtable_undo(t, &c->e->plan[i]);
         return false;
     }
@@ -136,15 +135,10 @@ static void publish(commit *c)
 static void put_planned(buf *record, const memtable_edit *m)
 {
     const stream *s = m->target;
-    if (m->made && !plan_is_of_key(m->edit)) {
-        bool based = s->based && !SEEDED_BUG(LOG_FORGETS_STATE);
-        record_put_stream(record, based ? &s->base : NULL);
-    }
-    stream_floor floor = m->floor;
-    if (SEEDED_BUG(LOG_SHORT_FLOOR) && floor.index > 0)
-        floor.index--;
-    if (floor.through > 0)
-        record_put_floor(record, &floor);
+    if (m->made && !plan_is_of_key(m->edit))
+        record_put_stream(record, s->based ? &s->base : NULL);
+    if (m->floor.through > 0)
+        record_put_floor(record, &m->floor);
     record_put_edit(record, m->edit, m->seq);
 }
 
@@ -195,8 +189,6 @@ static persist_status write_commit(commit *c, persist_outcome *out,
         status = plan_commit(c, error);
     if (status == PERSIST_OK)
         status = log_record(c, error);
-    if (status == PERSIST_NO_SPACE && SEEDED_BUG(FULL_DISK_STOPS))
-        wal_fail(&e->wal, error);
     if (status == PERSIST_OK && out != NULL)
         status = copy_seqs(e->seqs, c->appends, out, error);
     if (status == PERSIST_OK) {
@@ -346,10 +338,6 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
     c.before = t->arena;
     if (lsn <= layers_tables_last(e->layers))
         return PERSIST_OK;
-    if (SEEDED_BUG(FORGET_ONCE))
-        c.given_once = NULL;
-    if (SEEDED_BUG(HALF_COMMIT) && c.count > 1)
-        c.count--;
     if (lsn != e->latest + 1 || body->position < t->counts.next_position ||
         body->position > PERSIST_SEQ_MAX + 1 ||
         (body->has_once && memtable_once(t, body->once.id) != NULL) ||

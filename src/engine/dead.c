@@ -8,7 +8,6 @@
  * looks for what it deletes, and one of many puts looks for what it overwrites
  * and stands for the others. What died before the store was opened is told by
  * numbers: those of the entries that tables hold, and of what is live. */
-#include "base/seeded_bug.h"
 #include "engine/plan.h"
 
 static uint64_t least_of(const engine *e)
@@ -23,7 +22,7 @@ bool dead_is_much(const engine *e, const layers *v, uint64_t dead)
     uint64_t live = dead > v->table_bytes ? 0 : v->table_bytes - dead;
     bool much = dead > least_of(e) && dead > live / DEAD_SHARE;
     bool full = atomic_load(&e->wal.full) && dead > e->memtable_size / 2;
-    return v->table_count > 0 && (much || full) && !SEEDED_BUG(DEAD_STAYS);
+    return v->table_count > 0 && (much || full);
 }
 
 /* ---- what commits make dead ------------------------------------------- */
@@ -42,8 +41,7 @@ void dead_note_floor(commit *c, const stream *s, const stream_floor *before,
                      const stream_floor *after)
 {
     uint64_t was = left_below(s, before), is = left_below(s, after);
-    if (!SEEDED_BUG(TRUNCATED_COUNTS_NOTHING))
-        c->dead += was > is ? was - is : 0;
+    c->dead += was > is ? was - is : 0;
 }
 
 /* What cannot be read counts as nothing. */
@@ -161,8 +159,6 @@ bool dead_make_room(engine *e, const layers *v)
     dead += v->active->dead + (v->frozen == NULL ? 0 : v->frozen->dead);
     pthread_mutex_unlock(&e->writer);
     bool all = dead > e->wal.segment_size;
-    if (SEEDED_BUG(FULL_DISK_STAYS_FULL))
-        return false;
     return wal_make_room(&e->wal, all ? 0 : 1) || reserve_give(e);
 }
 
@@ -170,7 +166,7 @@ persist_status dead_step(engine *e, const layers *v, bool *did,
                          persist_error *error)
 {
     persist_status status = freeze(e, did, error);
-    if (status != PERSIST_OK || *did || SEEDED_BUG(REPLACED_WAIT) ||
+    if (status != PERSIST_OK || *did ||
         (!dead_is_much(e, v, replaced(e)) && !log_waits(e, v)))
         return status;
     status = upkeep_settle(e, error);

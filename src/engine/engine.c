@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "os/os_memory.h"
 #include "os/os_sleep.h"
 
@@ -151,9 +150,7 @@ static persist_status take_manifest(engine *e, const manifest *old, recovery *r,
 static persist_status make_manifests_durable(const engine *e,
                                              persist_error *error)
 {
-    int code = 0;
-    if (!SEEDED_BUG(TRUST_RENAMES))
-        code = os_dir_sync(e->sys, e->at.root);
+    int code = os_dir_sync(e->sys, e->at.root);
     return code == 0 ? PERSIST_OK
                      : os_failed(error, code, "sync", e->at.root->path);
 }
@@ -174,7 +171,7 @@ static persist_status renew_log(engine *e, const manifest *old,
     status = recover_write(r, error);
     if (status == PERSIST_OK)
         status = take_manifest(e, old, r, &renamed, error);
-    if (status != PERSIST_OK && !renamed && !SEEDED_BUG(KEEP_COPIES))
+    if (status != PERSIST_OK && !renamed)
         recover_undo(r);
     e->no_room = status == PERSIST_NO_SPACE && !renamed && !e->at.read_only;
     if (e->no_room) {
@@ -221,7 +218,7 @@ persist_status engine_use(engine *e, persist_error *error)
         return status;
     manifest *m = &e->manifest, was = *m;
     CHECK(m->clean && m->epoch <= e->wal.place.epoch);
-    m->clean = SEEDED_BUG(STAY_CLEAN);
+    m->clean = false;
     m->epoch = e->wal.place.epoch;
     m->next_segment = e->wal.next_number;
     m->next_table = e->next_table;
@@ -500,7 +497,7 @@ persist_status engine_open(const persist_options *options, engine **out,
     status = open_once(options, NULL, out, &no_room, &why);
     if (no_room)
         status = open_once(options, NULL, out, &no_room, &why);
-    if (no_room && !SEEDED_BUG(FULL_DISK_STAYS_SHUT))
+    if (no_room)
         return open_once(options, &why, out, &no_room, error);
     if (status != PERSIST_OK && error != NULL)
         *error = why;

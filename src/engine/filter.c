@@ -4,7 +4,6 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/limits.h"
 
 enum {
@@ -80,7 +79,7 @@ static uint8_t *line_of(const filter *f, uint64_t hash)
 static void put(filter *f, uint64_t hash)
 {
     uint8_t *line = line_of(f, hash);
-    uint64_t bits = mix(SEEDED_BUG(FILTER_MISSES) ? hash + 1 : hash);
+    uint64_t bits = mix(hash);
     for (int i = 0; i < PROBES; i++, bits >>= LINE_BITS)
         line[bits % (FILTER_LINE_SIZE * 8) / 8] |= (uint8_t)(1u << bits % 8);
 }

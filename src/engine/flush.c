@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 typedef struct flush {
@@ -36,8 +35,6 @@ static void flush_event(flush *f, const event *e, uint64_t index,
     CHECK(e->seq > out->last && index < out->state.count);
     entry.anchored = first || table_begins_block(&f->writer, TABLE_EVENTS);
     entry.bytes_before = e->bytes_before;
-    if (SEEDED_BUG(FLUSH_WRONG_ANCHOR))
-        entry.index++;
     entry.data = slice_of(e->data, e->size);
     buf_clear(&f->value);
     entry_put_event(&f->value, &entry);
@@ -59,8 +56,6 @@ static void flush_stream(flush *f, const stream *s)
                 flush_event(f, e, c->first + slot, &out);
         }
     }
-    if (SEEDED_BUG(FLUSH_FORGETS_STREAM) && out.events == 0)
-        return;
     buf_clear(&f->value);
     entry_put_stream(&f->value, &out);
     add(f, TABLE_STREAMS, s->name);
@@ -81,8 +76,7 @@ static void flush_keys(flush *f)
     btree_at at = btree_seek(&f->from->key_tree, slice_of(NULL, 0), false);
     for (const key *k; (k = btree_next(&at)) != NULL;) {
         const version *v = k->newest;
-        bool unneeded = f->to_the_bottom || SEEDED_BUG(FLUSH_FORGETS_DELETE);
-        if (v == NULL || (v->deleted && unneeded))
+        if (v == NULL || (v->deleted && f->to_the_bottom))
             continue;
         buf_clear(&f->value);
         entry_put_key(&f->value, v->deleted, slice_of(v->data, v->size));

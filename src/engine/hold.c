@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "engine/layout.h"
 
@@ -47,8 +46,7 @@ static persist_status check_lock(const os *sys, layout *l, const char *path,
         code = sys->file_stat(sys, l->lock, &l->lock_is);
     if (code != 0)
         return os_failed(error, code, "look at", path);
-    if (l->lock == NULL || l->lock_is.links < 2 || l->read_only ||
-        SEEDED_BUG(WRITE_HARD_LINK))
+    if (l->lock == NULL || l->lock_is.links < 2 || l->read_only)
         return PERSIST_OK;
     return status_of_path(
         error, PERSIST_BAD_STORE, path,
@@ -88,7 +86,7 @@ static int take_locks(const os *sys, layout *l, int64_t *holder)
     int code = 0;
     if (l->lock != NULL)
         code = sys->file_lock(sys, l->lock, l->read_only, holder);
-    if (code != 0 || SEEDED_BUG(LOCK_FILE_ONLY))
+    if (code != 0)
         return code;
     code = sys->dir_lock(sys, l->root, l->read_only);
     if (code == -EWOULDBLOCK)
@@ -163,7 +161,7 @@ static persist_status check_folder(const os *sys, const layout *l,
                                    persist_error *error)
 {
     os_stat named;
-    if (f->opened == NULL || SEEDED_BUG(WRITE_TO_DELETED))
+    if (f->opened == NULL)
         return PERSIST_OK;
     int code = sys->stat(sys, l->root, name, &named);
     if (leads_nowhere(code))
@@ -180,8 +178,6 @@ persist_status layout_check_hold(const os *sys, const layout *l,
                                  persist_error *error)
 {
     os_stat named;
-    if (SEEDED_BUG(NO_LOOK_AT_PATH))
-        return PERSIST_OK;
     int code = sys->stat(sys, l->base, l->name, &named);
     if (leads_nowhere(code))
         return lost(error, "the directory", l->root->path,

@@ -5,7 +5,6 @@
  * is written without any lock; then the layers are swapped. Commits that come
  * in between are in the log behind what the manifest lists, as always. */
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 /* ---- the manifest ----------------------------------------------------- */
@@ -47,8 +46,6 @@ static persist_status describe(engine *e, const layers *next, bool flushed,
     const store_counts *counts = flushed ? &e->layers->frozen->counts : NULL;
     out->next_table = e->next_table;
     out->next_position = flushed ? counts->next_position : now->next_position;
-    if (SEEDED_BUG(FORGET_POSITION))
-        out->next_position = now->next_position;
     out->streams = flushed ? counts->streams : now->streams;
     /* Of one table it is known. */
     out->keys = next->table_count == 1
@@ -179,8 +176,6 @@ persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
     CHECK(number < e->next_table);
     persist_status status =
         prepare(e, from, to, t, flushed, keys, &next, &m, error);
-    for (size_t i = from; SEEDED_BUG(DELETE_FIRST) && i < to; i++)
-        delete_table(e, e->layers->tables[i]->footer.number);
     if (status == PERSIST_OK)
         status = store(e, &m, &renamed, error);
     pthread_mutex_lock(&e->writer);
@@ -194,8 +189,7 @@ persist_status upkeep_install(engine *e, size_t from, size_t to, table *t,
     table_unref(t);
     if (status == PERSIST_OK)
         wal_drop_free(&e->wal, SEGMENT_FREE_MAX);
-    else if ((!renamed && !SEEDED_BUG(FAILED_TABLE_STAYS)) ||
-             SEEDED_BUG(DELETE_RENAMED))
+    else if (!renamed)
         delete_table(e, number); /* in no manifest that a crash can leave */
     return status;
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/cid.h"
-#include "base/seeded_bug.h"
 #include "engine/segment.h"
 
 /* What a listing of a directory has shown. */
@@ -220,7 +219,7 @@ static int make_folder(const os *sys, const os_dir *dir, const char *name)
     int code = sys->dir_make(sys, dir, name);
     if (code == -EEXIST)
         code = 0;
-    if (code == 0 && !SEEDED_BUG(SKIP_FOLDER_SYNC))
+    if (code == 0)
         code = os_sync_in(sys, dir, name);
     return code;
 }

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/engine.h"
 #include "engine/numbered.h"
 
@@ -71,8 +70,7 @@ persist_status leftovers_find_segments(engine *e, const manifest *newest,
     for (size_t i = 0; i < r->number_count; i++) {
         uint64_t number = r->numbers[i];
         bool listed = manifest_lists(newest, number);
-        if (number < newest->next_segment &&
-            (!listed || SEEDED_BUG(RECYCLE_LISTED)) &&
+        if (number < newest->next_segment && !listed &&
             !note(&e->leftovers.segments, number))
             return status_set(error, PERSIST_LIMIT, "out of memory");
     }
@@ -121,8 +119,7 @@ void leftovers_make_room(engine *e, const manifest *newest,
     for (size_t i = 0; i < r->number_count; i++) {
         uint64_t number = r->numbers[i];
         if (number > r->last_number && !manifest_lists(newest, number) &&
-            !manifest_lists(previous, number) &&
-            !SEEDED_BUG(FULL_DISK_STAYS_FULL))
+            !manifest_lists(previous, number))
             (void)delete_segment(&r->place, number);
     }
 }

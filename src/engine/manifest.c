@@ -8,7 +8,6 @@
 #include "base/cursor.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 
 enum {
     ENTRY_SIZE = 40,
@@ -210,8 +209,7 @@ static bool lsns_agree(const manifest *m)
  * numbers. */
 static bool is_count(uint64_t number)
 {
-    return number > 0 && (number <= COUNT_MAX - COUNT_LEFT ||
-                          SEEDED_BUG(ACCEPT_LAST_NUMBERS));
+    return number > 0 && number <= COUNT_MAX - COUNT_LEFT;
 }
 
 persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
@@ -228,7 +226,7 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
         slice_of((const uint8_t *)bytes.data + bytes.size - CHECKSUM_SIZE,
                  CHECKSUM_SIZE));
     slice summed = slice_of(bytes.data, bytes.size - CHECKSUM_SIZE);
-    if (cursor_u64(&tail) != hash_xxh3(summed) && !SEEDED_BUG(ACCEPT_MANIFEST))
+    if (cursor_u64(&tail) != hash_xxh3(summed))
         return damaged(error, "checksum");
     if (version != FORMAT_VERSION)
         return status_set(error, PERSIST_BAD_STORE,
@@ -372,7 +370,7 @@ static int write_temporary(const os *sys, const os_dir *dir, slice bytes)
     if (code != 0)
         return code;
     code = os_write_all(sys, file, bytes.data, bytes.size, 0);
-    if (code == 0 && !SEEDED_BUG(SKIP_MANIFEST_SYNC))
+    if (code == 0)
         code = os_sync(sys, file);
     int closed = sys->file_close(sys, file);
     return code != 0 ? code : closed;
@@ -395,8 +393,7 @@ static persist_status replace(const os *sys, const os_dir *dir,
     if (code != 0)
         return os_failed(error, code, "replace", to);
     *renamed = true;
-    if (!SEEDED_BUG(SKIP_DIR_SYNC))
-        code = os_dir_sync(sys, dir);
+    code = os_dir_sync(sys, dir);
     return code == 0 ? PERSIST_OK : os_failed(error, code, "sync", dir->path);
 }
 
@@ -407,7 +404,7 @@ static persist_status check_readable(slice bytes, persist_error *error)
     persist_error why;
     persist_status status = manifest_decode(bytes, &again, &why);
     manifest_release(&again);
-    if (status == PERSIST_OK || SEEDED_BUG(STORE_ANY_MANIFEST))
+    if (status == PERSIST_OK)
         return PERSIST_OK;
     if (status == PERSIST_LIMIT)
         return status_set(error, status, "%s", why.message);

@@ -3,7 +3,6 @@
 #include "engine/memtable.h"
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 
 memtable *memtable_new(arena_pool *pool, uint64_t seed, persist_lsn first,
                        const store_counts *counts)
@@ -260,8 +259,6 @@ static bool apply_truncate(memtable *t, memtable_edit *m, persist_lsn lsn)
         return true;
     /* Later events have higher numbers: they are not meant. */
     uint64_t through = m->edit->seq < s->mark ? m->edit->seq : s->mark;
-    if (SEEDED_BUG(TRUNCATE_SHORT) && through > 0)
-        through--;
     stream_floor old = *stream_floor_at(s, UINT64_MAX);
     CHECK(old.through <= s->mark);
     if (through <= old.through)
@@ -276,8 +273,6 @@ static bool apply_truncate(memtable *t, memtable_edit *m, persist_lsn lsn)
         m->undo = t->counts.events; /* the manifest says fewer than there are */
     t->counts.events -= m->undo;
     m->applied = true;
-    if (SEEDED_BUG(FORGET_MARK) && s->mark == through)
-        s->mark--;
     return true;
 }
 

@@ -3,7 +3,6 @@
 #include "engine/merge.h"
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 
 /* ---- beginning and ending --------------------------------------------- */
 
@@ -79,9 +78,7 @@ persist_status merge_finish(merge *m, uint64_t *size, persist_error *error)
 static uint32_t player_of(const merge *m, size_t source)
 {
     CHECK(source < m->source_count);
-    return (uint32_t)(SEEDED_BUG(MERGE_KEEPS_OLDEST)
-                          ? source
-                          : m->source_count - 1 - source);
+    return (uint32_t)(m->source_count - 1 - source);
 }
 
 /* Notes what moving a source's iterator gave. */
@@ -262,8 +259,6 @@ static persist_status merge_stream(merge *m, merge_source *newest,
         status = copy_run(m, &m->sources[m->same[i]], &out, error);
     if (status != PERSIST_OK)
         return status;
-    if (SEEDED_BUG(MERGE_FORGETS_MARK) && out.events == 0)
-        return PERSIST_OK;
     buf_clear(&m->value);
     entry_put_stream(&m->value, &out);
     if (m->value.failed)
@@ -283,8 +278,7 @@ static persist_status merge_key(merge *m, merge_source *newest,
     slice value, entry = table_value(&newest->iter);
     if (!entry_get_key(entry, &deleted, &value))
         return table_bad_entry(&newest->iter, error);
-    bool needed = !m->to_the_bottom && !SEEDED_BUG(MERGE_FORGETS_DELETE);
-    if (!deleted || needed)
+    if (!deleted || !m->to_the_bottom)
         table_add(&m->writer, TABLE_KEYS, buf_slice(&m->name), entry);
     return PERSIST_OK;
 }
@@ -344,8 +338,7 @@ static persist_status order_some(merge *m, persist_error *error)
         while (m->order_source < m->source_count &&
                !m->sources[m->order_source].has)
             m->order_source++;
-        size_t last = m->source_count - SEEDED_BUG(MERGE_SHORTENS_ORDER);
-        if (m->order_source >= last) {
+        if (m->order_source >= m->source_count) {
             m->stage = MERGE_DONE;
             return PERSIST_OK;
         }
@@ -369,8 +362,6 @@ static persist_status merge_entry(merge *m, merge_source *newest,
     if (m->stage == MERGE_KEYS)
         return merge_key(m, newest, error);
     bool blobs = m->stage == MERGE_BLOBS;
-    if (blobs ? SEEDED_BUG(MERGE_FORGETS_BLOB) : SEEDED_BUG(MERGE_FORGETS_ONCE))
-        return PERSIST_OK;
     table_add(&m->writer, blobs ? TABLE_BLOBS : TABLE_ONCES,
               buf_slice(&m->name), table_value(&newest->iter));
     return PERSIST_OK;

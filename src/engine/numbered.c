@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 #include "engine/limits.h"
 #include "os/os.h"
 
@@ -48,6 +47,5 @@ bool numbered_parse(const char *name, const char *suffix, uint64_t *number)
 bool numbered_is_near(uint64_t number, uint64_t next)
 {
     CHECK(next > 0 && next <= COUNT_MAX);
-    return number < next || number - next < NUMBER_REACH ||
-           SEEDED_BUG(COUNT_FROM_ANY);
+    return number < next || number - next < NUMBER_REACH;
 }

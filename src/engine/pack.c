@@ -5,7 +5,6 @@
 #include <errno.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 #include "engine/limits.h"
 #include "engine/numbered.h"
 
@@ -40,9 +39,9 @@ int pack_path(const os_dir *dir, uint64_t number, char out[PERSIST_PATH_MAX])
  * must not find that there is nothing to do. */
 static int sync_file(pack_writer *w)
 {
-    if (w->failure != 0 && !SEEDED_BUG(PACK_FORGETS_FAILURE))
+    if (w->failure != 0)
         return w->failure;
-    if (!atomic_exchange(&w->unsynced, false) || SEEDED_BUG(BLOB_NO_SYNC))
+    if (!atomic_exchange(&w->unsynced, false))
         return 0;
     CHECK(w->file != NULL);
     w->failure = os_sync(w->sys, w->file);
@@ -70,7 +69,7 @@ static int make(const pack_writer *w, uint64_t *number, os_file **out)
             code = w->sys->file_open(w->sys, w->dir, os_name(path),
                                      OS_WRITE | OS_CREATE | OS_EXCLUSIVE, out);
     }
-    if (code == 0 && !SEEDED_BUG(BLOB_NO_NAME_SYNC)) {
+    if (code == 0) {
         code = os_dir_sync(w->sys, w->dir);
         if (code != 0) {
             w->sys->file_close(w->sys, *out);

@@ -4,7 +4,6 @@
 #include "engine/plan.h"
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 
 static persist_status no_memory(persist_error *error)
 {
@@ -65,8 +64,7 @@ static persist_status plan_append(commit *c, memtable_edit *m,
     if (c->position > PERSIST_SEQ_MAX)
         return status_set(error, PERSIST_BAD_REQUEST,
                           "the store has no positions left");
-    if (!SEEDED_BUG(GIVE_TWICE))
-        *mark = m->seq;
+    *mark = m->seq;
     c->position++;
     c->e->seqs[c->appends++] = m->seq;
     return PERSIST_OK;
@@ -278,7 +276,7 @@ void plan_abandon(commit *c)
         const memtable_edit *m = &c->e->plan[i];
         if (m->made && plan_is_of_key(m->edit))
             memtable_unmake_key(t, m->target);
-        else if (m->made && !SEEDED_BUG(REFUSED_LEAVES_STREAM))
+        else if (m->made)
             memtable_unmake_stream(t, m->target);
     }
     arena_rewind(&t->arena, &c->before);

@@ -5,7 +5,6 @@
  * is frozen or in a table never changes; in the active memtable the lsn tells
  * what is seen. */
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 /* ---- snapshots -------------------------------------------------------- */
@@ -19,9 +18,6 @@ static persist_lsn durable(const engine *e)
 
 static persist_lsn visible(const engine *e, persist_view view)
 {
-    if (SEEDED_BUG(SHOW_UNDURABLE) ||
-        (SEEDED_BUG(DURABLE_SHOWS_ALL) && !wal_failed(&e->wal)))
-        return e->latest;
     return view == PERSIST_DURABLE || wal_failed(&e->wal) ? durable(e)
                                                           : e->latest;
 }
@@ -52,8 +48,7 @@ void snapshot_close(engine *e, snapshot *s)
     if (UNLIKELY(s->place->wasted >= e->credit_share))
         credit_hand_in(e, s);
     readers_leave(&e->readers, s->place);
-    if (UNLIKELY(atomic_load(&e->upkeep.awaits_readers)) &&
-        !SEEDED_BUG(CLOSED_CURSOR_KEEPS))
+    if (UNLIKELY(atomic_load(&e->upkeep.awaits_readers)))
         upkeep_wake(e);
     s->layers = NULL;
 }

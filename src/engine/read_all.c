@@ -6,7 +6,6 @@
  * last stood, so that the next event of the stream is most often at hand. */
 #include "base/hash.h"
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 /* In which a stream may have its place. */
@@ -29,7 +28,7 @@ static bool take_ordered(engine_cursor *c, const order_item *item)
 {
     order_reader *r = &c->u.order;
     const event *e = item->event;
-    if (e->lsn > c->snapshot.lsn && !SEEDED_BUG(SNAPSHOT_MOVES))
+    if (e->lsn > c->snapshot.lsn)
         return false;
     if (e->seq > through_of(c, item->stream))
         r->batch[r->count++] = (ordered_event){item->stream->name, e};

@@ -3,7 +3,6 @@
  * streams. Of the same name the newest layer's entry counts; one that says
  * deleted hides the older ones. */
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 /* ---- memtables, in batches -------------------------------------------- */
@@ -100,7 +99,7 @@ static persist_status begin_table(const name_reader *r, name_source *s,
     persist_status status =
         table_seek(&s->iter, beyond ? after : r->prefix, error);
     if (status == PERSIST_OK && beyond &&
-        slice_equal(table_key(&s->iter), after) && !SEEDED_BUG(SCAN_REPEATS))
+        slice_equal(table_key(&s->iter), after))
         status = table_next(&s->iter, error);
     return settle(r, s, status, error);
 }
@@ -145,8 +144,7 @@ persist_status name_reader_next(engine_cursor *c, slice *name, slice *value,
             break;
         r->taken_count++;
         s = &r->sources[t->winner];
-        if (t->players[t->winner].hidden ||
-            (s->item.deleted && !SEEDED_BUG(SHOW_DELETED)))
+        if (t->players[t->winner].hidden || s->item.deleted)
             continue;
         *name = s->item.name;
         *value = s->item.value;

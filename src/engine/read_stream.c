@@ -5,7 +5,6 @@
  * in it never move or change while the snapshot holds, so events are handed
  * out without looking. In a table it holds the block it stands in. */
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 /* ---- layers ----------------------------------------------------------- */
@@ -264,8 +263,6 @@ persist_status stream_reader_next(engine_cursor *c, persist_error *error)
                          : next_in_memtable(c);
         if (status != PERSIST_NONE)
             return status;
-        if (SEEDED_BUG(BACK_STOPS) && r->back)
-            return PERSIST_NONE;
         leave_layer(r);
     }
     return PERSIST_NONE;

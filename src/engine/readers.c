@@ -8,8 +8,6 @@
 
 #include <sched.h>
 
-#include "base/seeded_bug.h"
-
 unsigned readers_thread(void)
 {
     static atomic_uint threads;
@@ -72,7 +70,7 @@ void readers_sweep(readers *r)
     pthread_mutex_lock(&r->lock);
     for (layers **link = &r->retired; *link != NULL;) {
         layers *v = *link;
-        if (is_used(r, v) && !SEEDED_BUG(FREE_READ_LAYERS)) {
+        if (is_used(r, v)) {
             link = &v->retired_next;
             continue;
         }

@@ -12,7 +12,6 @@
 #include "base/cursor.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 
 enum {
     AT_CHECKSUM = 0,
@@ -147,8 +146,7 @@ void record_copy(uint8_t *record, uint64_t from, uint64_t segment, uint64_t to)
     uint64_t size = record_size(load_le(record + AT_BODY_SIZE, 4));
     CHECK(load_le(record + AT_CHECKSUM, 8) == checksum(record, size, from));
     store_le(record + AT_SEGMENT, segment, 8);
-    if (!SEEDED_BUG(COPY_KEEPS_WATERMARK))
-        store_le(record + AT_WATERMARK, load_le(record + AT_LSN, 8), 8);
+    store_le(record + AT_WATERMARK, load_le(record + AT_LSN, 8), 8);
     store_le(record + AT_CHECKSUM, checksum(record, size, to), 8);
 }
 
@@ -198,8 +196,7 @@ bool record_read(slice segment, uint64_t offset, uint64_t identity,
     uint64_t size = record_size(body_size);
     if (hashed != NULL)
         *hashed += size;
-    if (load_le(at + AT_CHECKSUM, 8) != checksum(at, size, offset) &&
-        !SEEDED_BUG(ACCEPT_CHECKSUM))
+    if (load_le(at + AT_CHECKSUM, 8) != checksum(at, size, offset))
         return false;
     if (!is_padded(at, RECORD_HEADER_SIZE + (uint64_t)body_size, size))
         return false;

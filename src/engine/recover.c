@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/numbered.h"
 
 void recovery_release(recovery *r)
@@ -95,8 +94,6 @@ static bool was_cut(const recovery *r, uint64_t number, bool ours,
 {
     slice bytes = r->image.bytes;
     segment_header begun;
-    if (SEEDED_BUG(IGNORE_CUT))
-        return false;
     if (ours)
         return bytes.size < header->size && header->epoch <= r->old->epoch;
     return bytes.size < SEGMENT_HEADER_SIZE &&
@@ -155,8 +152,6 @@ static persist_status scan(recovery *r, tail_segment *t, uint64_t from,
             at = record_look(bytes, at + record_size(h.body_size));
             continue;
         }
-        if (SEEDED_BUG(LOOK_NO_FURTHER))
-            break;
         at = record_look(bytes, at + LOG_ALIGN);
         if (hashed > hashed_max)
             return damage(r, t->number, at, "damage without end", error);
@@ -230,8 +225,7 @@ static persist_status replay_listed(recovery *r, const segment_entry *listed,
     status = replay_run(r, &e, listed->end, NULL, error);
     if (status != PERSIST_OK)
         return status;
-    if ((e.last != listed->last || e.end != listed->end) &&
-        !SEEDED_BUG(CUT_DAMAGE))
+    if (e.last != listed->last || e.end != listed->end)
         return damage(r, e.number, e.end, "a log record is damaged", error);
     r->replayed += e.end;
     return manifest_add(&r->out, e) ? PERSIST_OK : no_memory(error);
@@ -349,12 +343,10 @@ static persist_status report_hole(recovery *r, persist_error *error)
 /* What was found must reach W, and nothing may lie where the log ends. */
 static persist_status check_end(recovery *r, persist_error *error)
 {
-    if (last_lsn(r) < r->watermark && !SEEDED_BUG(CUT_DAMAGE))
+    if (last_lsn(r) < r->watermark)
         return report_hole(r, error);
     for (size_t i = 0; i < r->tail_count; i++) {
         const tail_segment *t = &r->tail[i];
-        if (SEEDED_BUG(REFUSE_TORN) && t->used && t->newest > last_lsn(r))
-            return report_hole(r, error);
         if (t->used && (r->old->clean || t->later))
             return damage(r, t->number, t->from,
                           "the log goes on where the manifest says it ends: "
@@ -511,7 +503,7 @@ static void delete_file(const recovery *r, uint64_t number)
 static void drop_copies(const recovery *r)
 {
     for (size_t i = 0; i < r->tail_count; i++)
-        if (r->tail[i].later && !SEEDED_BUG(KEEP_COPIES))
+        if (r->tail[i].later)
             delete_file(r, r->tail[i].number);
 }
 
@@ -577,11 +569,11 @@ persist_status recover_write(recovery *r, persist_error *error)
     persist_status status = PERSIST_OK;
     if (!r->old->clean && r->read_only)
         status = sync_kept(r, error);
-    else if (!r->old->clean && !SEEDED_BUG(SERVE_EARLY))
+    else if (!r->old->clean)
         status = make_durable(r, error);
     if (status != PERSIST_OK)
         return status;
-    CHECK(last_lsn(r) >= r->old->watermark || SEEDED_BUG(CUT_DAMAGE));
+    CHECK(last_lsn(r) >= r->old->watermark);
     r->out.identity = r->old->identity;
     r->out.generation = r->old->generation;
     r->out.epoch = r->place.epoch;

@@ -7,7 +7,6 @@
  *
  * Nothing rests on it: its bytes are never read, and a store without one, of an
  * older program or a copy, gets it when it is closed. */
-#include "base/seeded_bug.h"
 #include "engine/engine.h"
 
 /* A merge needs as much room as lives, which is more where tables are big. */
@@ -32,8 +31,7 @@ static bool find(const engine *e, os_stat *out)
 bool reserve_give(engine *e)
 {
     os_stat found;
-    if (e->at.read_only || SEEDED_BUG(RESERVE_STAYS) || !find(e, &found) ||
-        !found.is_file ||
+    if (e->at.read_only || !find(e, &found) || !found.is_file ||
         e->sys->unlink(e->sys, e->at.root, LAYOUT_RESERVE) != 0)
         return false;
     atomic_store(&e->lacks_reserve, true);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Files of log segments. */
 #include "engine/segment.h"
-#include "base/seeded_bug.h"
 
 #include <errno.h>
 #include <string.h>
@@ -30,7 +29,7 @@ static int give_size(const os *sys, os_file *file, uint64_t size)
         code = sys->file_size(sys, file, &now);
     if (code == 0 && now > size)
         code = sys->file_truncate(sys, file, size);
-    if (code == 0 && was != size && !SEEDED_BUG(HEADER_BEFORE_SIZE))
+    if (code == 0 && was != size)
         code = os_sync(sys, file);
     return code;
 }
@@ -47,9 +46,9 @@ static int fill(const segment_place *place, os_file *file, uint64_t number,
     int code = give_size(sys, file, size);
     if (code == 0)
         code = os_write_all(sys, file, header, sizeof header, 0);
-    if (code == 0 && !SEEDED_BUG(SKIP_HEADER_SYNC))
+    if (code == 0)
         code = os_sync(sys, file);
-    if (code == 0 && !SEEDED_BUG(SKIP_SEGMENT_NAME_SYNC))
+    if (code == 0)
         code = os_dir_sync(sys, place->dir);
     return code;
 }
@@ -65,7 +64,7 @@ static int open_own(const segment_place *place, const char *path, os_file **out)
     if (code != 0)
         return code;
     code = sys->file_stat(sys, *out, &stat);
-    if (code == 0 && stat.links > 1 && !SEEDED_BUG(WRITE_HARD_LINK))
+    if (code == 0 && stat.links > 1)
         code = -EMLINK;
     if (code != 0)
         sys->file_close(sys, *out);
@@ -113,8 +112,7 @@ persist_status segment_prepare(const segment_place *place, uint64_t number,
     if (!opened)
         return os_failed(error, code, "make", path);
     sys->file_close(sys, *out);
-    if (!SEEDED_BUG(HALF_MADE_STAYS))
-        sys->unlink(sys, place->dir, os_name(path));
+    sys->unlink(sys, place->dir, os_name(path));
     return os_failed(error, code, "make", path);
 }
 
@@ -130,7 +128,7 @@ static int write_whole(const segment_place *place, os_file *file,
         code = os_write_all(sys, file, bytes->data + SEGMENT_HEADER_SIZE,
                             bytes->size - SEGMENT_HEADER_SIZE,
                             SEGMENT_HEADER_SIZE);
-    if (code == 0 && !SEEDED_BUG(SKIP_COPY_SYNC))
+    if (code == 0)
         code = os_sync(sys, file);
     return code == 0 ? os_dir_sync(sys, place->dir) : code;
 }
@@ -238,7 +236,7 @@ persist_status segment_sync(const segment_place *place, uint64_t number,
     persist_status status = open_to_read(place, number, path, &file, error);
     if (status != PERSIST_OK)
         return status;
-    int code = SEEDED_BUG(READ_ONLY_EARLY) ? 0 : os_sync(place->sys, file);
+    int code = os_sync(place->sys, file);
     place->sys->file_close(place->sys, file);
     /* A medium that cannot be written to has nothing to sync. (A file system
      * that has stopped because of an error says EROFS: what it shows may be in

@@ -8,7 +8,6 @@
 
 #include "base/cursor.h"
 #include "base/hash.h"
-#include "base/seeded_bug.h"
 #include "engine/numbered.h"
 
 enum {
@@ -47,8 +46,7 @@ static bool is_sealed(slice bytes, size_t size)
         return false;
     const uint8_t *data = bytes.data;
     cursor c = cursor_of(slice_of(data + size - CHECKSUM_SIZE, CHECKSUM_SIZE));
-    return cursor_u64(&c) == hash_xxh3(slice_of(data, size - CHECKSUM_SIZE)) ||
-           SEEDED_BUG(ACCEPT_ENDS);
+    return cursor_u64(&c) == hash_xxh3(slice_of(data, size - CHECKSUM_SIZE));
 }
 
 /* Nothing stands between the fields and the checksum. */

@@ -4,7 +4,6 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/table.h"
 
 static persist_status no_memory(persist_error *error)
@@ -253,10 +252,9 @@ persist_status table_finish(table_writer *w, persist_lsn first,
     if (w->status == PERSIST_OK)
         end_file(w, first, last);
     int code = 0;
-    if (w->status == PERSIST_OK && !SEEDED_BUG(SKIP_TABLE_SYNC))
+    if (w->status == PERSIST_OK)
         code = os_sync(sys, w->file);
-    bool named = SEEDED_BUG(SKIP_TABLE_NAME_SYNC);
-    if (code == 0 && w->status == PERSIST_OK && !named)
+    if (code == 0 && w->status == PERSIST_OK)
         code = os_dir_sync(sys, w->place.dir);
     if (code != 0)
         failed(w, code, "sync");

@@ -7,7 +7,6 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "engine/engine.h"
 #include "os/os_thread.h"
 
@@ -149,10 +148,8 @@ static persist_status begin_merge(engine *e, const layers *v, size_t from,
 {
     upkeep *u = &e->upkeep;
     size_t count = v->table_count - from;
-    bool to_the_bottom =
-        from == 0 || (u->paid && SEEDED_BUG(PAID_MERGE_FORGETS));
     persist_status status = merge_begin(
-        &u->merge, &e->table_place, v->tables + from, count, to_the_bottom,
+        &u->merge, &e->table_place, v->tables + from, count, from == 0,
         e->next_table++, e->block_size, e->compress, error);
     u->merging = status == PERSIST_OK;
     u->claimed = from == 0 ? atomic_load(&u->dead) : 0;

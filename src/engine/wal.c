@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "os/os_sleep.h"
 
 enum { FAILURE_SHOWN = 300 }; /* bytes of what has failed */
@@ -30,8 +29,6 @@ static int write_batch(const wal *w, const wal_batch *batch)
         CHECK(e->at + e->size <= e->segment->size);
         code = os_write_all(w->place.sys, e->segment->file,
                             batch->bytes.data + e->from, e->size, e->at);
-        if (SEEDED_BUG(WRITE_ONE_EXTENT))
-            break;
     }
     return code;
 }
@@ -45,13 +42,8 @@ static int sync_named(const wal *w)
 static int sync_segments(const wal *w, const wal_segment *list)
 {
     int code = 0;
-    if (SEEDED_BUG(SKIP_LOG_SYNC))
-        return 0;
-    for (; list != NULL && code == 0; list = list->sync_next) {
+    for (; list != NULL && code == 0; list = list->sync_next)
         code = os_sync(w->place.sys, list->file);
-        if (SEEDED_BUG(SYNC_ONE_SEGMENT))
-            break;
-    }
     return code;
 }
 
@@ -191,17 +183,14 @@ static void tell(const wal *w, int code, bool sync, persist_error *why)
 static bool write_out(wal *w, bool sync, const wal_segment *list,
                       persist_error *why)
 {
-    bool late = SEEDED_BUG(BLOB_LATE_SYNC);
     if (sync && !is_held(w, why))
         return false;
-    int code = late ? 0 : sync_named(w);
+    int code = sync_named(w);
     if (code == 0)
         code = write_batch(w, &w->flush);
     if (code == 0 && sync)
         code = sync_segments(w, list);
-    if (code == 0 && late)
-        code = sync_named(w);
-    if (code != 0 && !SEEDED_BUG(IGNORE_READ_ONLY)) {
+    if (code != 0) {
         tell(w, code, sync, why);
         return false;
     }
@@ -221,9 +210,7 @@ static void end_flush(wal *w, const persist_error *why, bool sync,
         return;
     }
     /* What failed meanwhile elsewhere is final for these too. */
-    bool failed = wal_failed(w) && !SEEDED_BUG(IGNORE_READ_ONLY) &&
-                  !SEEDED_BUG(FAILED_MEANWHILE);
-    if (!sync || failed)
+    if (!sync || wal_failed(w))
         return;
     for (; list != NULL; list = list->sync_next)
         list->unsynced = false;
@@ -307,8 +294,7 @@ static void await_room(wal *w, uint64_t size)
 static uint64_t kept_back(const wal *w, bool frees)
 {
     uint64_t share = w->active->size / SEGMENT_KEPT_SHARE;
-    if (frees || w->active->first == 0 || !atomic_load(&w->full) ||
-        SEEDED_BUG(FULL_DISK_TAKES_ALL))
+    if (frees || w->active->first == 0 || !atomic_load(&w->full))
         return 0;
     return share < SEGMENT_KEPT_MAX ? share : SEGMENT_KEPT_MAX;
 }
@@ -332,8 +318,6 @@ persist_status wal_reserve(wal *w, bool frees, persist_error *error)
     record_header header = {(uint32_t)(w->scratch.size - RECORD_HEADER_SIZE),
                             w->appended + 1, w->place.identity,
                             w->active->number, wal_durable(w)};
-    if (SEEDED_BUG(EARLY_WATERMARK))
-        header.watermark = w->appended;
     record_seal(w->scratch.data, &header, w->active->end);
     return PERSIST_OK;
 }

@@ -10,7 +10,6 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "os/os_sleep.h"
 #include "os/os_thread.h"
 
@@ -86,8 +85,6 @@ static persist_status prepare(wal *w, uint64_t size, wal_segment **out,
 static uint64_t pace(const wal *w)
 {
     uint64_t most = (SEGMENT_SPARES + 1) * w->segment_size;
-    if (SEEDED_BUG(PACE_WITHOUT_END))
-        return w->bytes_logged;
     return w->bytes_logged < most ? w->bytes_logged : most;
 }
 
@@ -100,7 +97,7 @@ static uint64_t next_size(const wal *w, uint64_t need)
     uint64_t size = pace(w) * SEGMENT_GROWTH;
     if (size < usual / SEGMENT_FIRST_SHARE)
         size = usual / SEGMENT_FIRST_SHARE;
-    if (size > usual && !SEEDED_BUG(PACE_WITHOUT_END))
+    if (size > usual)
         size = usual;
     if (size < need)
         size = need;
@@ -193,8 +190,7 @@ static void await_prepared(wal *w)
  * one more first. */
 static bool is_kept_back(const wal *w, bool frees)
 {
-    return atomic_load(&w->full) && w->spare_count == 1 && !frees &&
-           !SEEDED_BUG(FULL_DISK_TAKES_ALL);
+    return atomic_load(&w->full) && w->spare_count == 1 && !frees;
 }
 
 /* With the lock held: a spare if one is big enough, else a new one. */
@@ -403,8 +399,6 @@ persist_status wal_describe(wal *w, persist_lsn tables_last, bool closing,
     pthread_mutex_unlock(&w->lock);
     if (w->active != NULL && !closing)
         out->next_segment = w->active->number + (needed ? 1 : 0);
-    if (w->active != NULL && SEEDED_BUG(PASS_EMPTY_SEGMENT))
-        out->next_segment = w->active->number + 1;
     return added ? PERSIST_OK
                  : status_set(error, PERSIST_LIMIT, "out of memory");
 }
@@ -421,12 +415,11 @@ void wal_trim(wal *w, const manifest *m)
     persist_lsn tables_last = manifest_tables_last(m);
     manifest *sealed = &w->sealed;
     pthread_mutex_lock(&w->lock);
-    while (
-        gone < sealed->segment_count &&
-        (sealed->segments[gone].last <= tables_last || SEEDED_BUG(TRIM_LIVE)) &&
-        !manifest_lists(m, sealed->segments[gone].number) &&
-        free_file(w, sealed->segments[gone].number,
-                  sealed->segments[gone].size))
+    while (gone < sealed->segment_count &&
+           sealed->segments[gone].last <= tables_last &&
+           !manifest_lists(m, sealed->segments[gone].number) &&
+           free_file(w, sealed->segments[gone].number,
+                     sealed->segments[gone].size))
         gone++;
     sealed->segment_count -= gone;
     if (gone > 0)

@@ -7,7 +7,6 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "base/seeded_bug.h"
 #include "base/status.h"
 
 static persist_status bad_edit(commit_build *b, const char *what)
@@ -214,8 +213,7 @@ static persist_status add_truncate(commit_build *b, sx_value stream,
 
 static persist_status add_expect(commit_build *b, sx_value stream, sx_value seq)
 {
-    if (sx_type_of(seq) != SX_INTEGER ||
-        (sx_integer(seq) < 0 && !SEEDED_BUG(EXPECT_BELOW_ZERO)))
+    if (sx_type_of(seq) != SX_INTEGER || sx_integer(seq) < 0)
         return bad_edit(b, ":seq must be an integer that a mark can be");
     persist_status status = add_item(b, PERSIST_EXPECT_SEQ, stream,
                                      (uint64_t)sx_integer(seq), b->text->size);
@@ -249,8 +247,7 @@ static persist_status add_expect_key(commit_build *b, sx_value key,
 static persist_status add_expect_absent(commit_build *b, sx_value key,
                                         sx_value absent)
 {
-    if (sx_type_of(absent) != SX_BOOLEAN ||
-        (!sx_is_true(absent) && !SEEDED_BUG(ANY_ABSENT)))
+    if (sx_type_of(absent) != SX_BOOLEAN || !sx_is_true(absent))
         return bad_edit(b, ":absent must be true");
     persist_status status =
         add_item(b, PERSIST_EXPECT_ABSENT, key, 0, b->text->size);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "host/host_private.h"
 #include "store/store.h"
@@ -61,8 +60,7 @@ static persist_status check_arg(op_call *call, size_t i)
             &call->error, PERSIST_BAD_REQUEST, "%s: argument %zu must be %s",
             (const char *)call->row->name.data, i + 1, kinds[kind].wants);
     bool named = kind >= ARG_STREAM && kind <= ARG_KEY_OR_NIL &&
-                 sx_type_of(call->args[i]) == SX_STRING &&
-                 !(kind == ARG_PREFIX && SEEDED_BUG(PREFIX_OF_ANY_SIZE));
+                 sx_type_of(call->args[i]) == SX_STRING;
     size_t size = named ? sx_bytes(call->args[i]).size : 0;
     if (size > PERSIST_NAME_SIZE_MAX)
         return status_set(&call->error, PERSIST_TOO_LARGE,

@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "os/os.h"
@@ -27,8 +26,7 @@ host *host_open(const host_options *options)
     h->options = *options;
     const os *sys = options->store.os == NULL ? os_posix() : options->store.os;
     uint64_t *seed = &h->options.machine.hash_seed;
-    if (*seed != 0 || SEEDED_BUG(UNSEEDED_HASH) ||
-        sys->random(sys, seed, sizeof *seed) == 0)
+    if (*seed != 0 || sys->random(sys, seed, sizeof *seed) == 0)
         h->machine = sx_open(&h->options.machine);
     if (h->machine == NULL) {
         mem_free(h);
@@ -142,7 +140,7 @@ host_state host_run(host *h, uint64_t steps)
         case SX_SUSPENDED:
             if (!answer(h))
                 return h->state = HOST_BRIDGE;
-            if (steps == 0 || SEEDED_BUG(DEAF_WITH_OPS))
+            if (steps == 0)
                 break;
             return HOST_RUNNING;
         case SX_DONE:
@@ -188,8 +186,6 @@ void host_refuse(host *h, const persist_error *error)
 
 persist_lsn host_rests(const host *h)
 {
-    if (SEEDED_BUG(REST_ON_LATEST))
-        return h->store == NULL ? 0 : store_visible(h->store);
     return h->rests;
 }
 

@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "host/host_private.h"
 
@@ -53,7 +52,7 @@ static persist_status refuse_number(op_call *call, slice stream, int64_t seq)
                (long long)seq, (unsigned long long)info.mark);
     call->error.has = PERSIST_HAS_NUMBERS;
     /* dispatch shows it as given */
-    call->error.expected = SEEDED_BUG(NEGATIVE_IS_ZERO) ? 0 : (uint64_t)seq;
+    call->error.expected = (uint64_t)seq;
     call->error.actual = info.mark;
     return PERSIST_SEQ_CONFLICT;
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 #include "base/status.h"
 
 int os_read_all(const os *sys, os_file *file, void *data, size_t size,
@@ -77,7 +76,7 @@ int os_dir_sync(const os *sys, const os_dir *dir)
     int code;
     do {
         code = sys->dir_sync(sys, dir);
-    } while (code == -EINTR && !SEEDED_BUG(SYNC_NAMES_ONCE));
+    } while (code == -EINTR);
     return code;
 }
 

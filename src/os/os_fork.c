@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 
 _Atomic uint32_t os_process_number;
 
@@ -29,8 +28,7 @@ static void in_parent(void)
 
 static void in_child(void)
 {
-    for (os_held *h = held; h != NULL && !SEEDED_BUG(FORK_KEEPS_LOCK);
-         h = h->next) {
+    for (os_held *h = held; h != NULL; h = h->next) {
         close(h->fd);
         h->fd = -1;
     }

@@ -14,7 +14,6 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "os/os.h"
 #include "os/os_fork.h"
 #include "os/os_look.h"
@@ -226,8 +225,7 @@ static int file_sync(const os *sys, os_file *file)
     int code = result(fdatasync(file->held.fd));
     if (code == 0)
         code = check_identity(file->held.fd, &file->is, &now);
-    bool gone = code == 0 && now.st_nlink == 0;
-    return gone && !SEEDED_BUG(WRITE_TO_DELETED) ? -ENOENT : code;
+    return code == 0 && now.st_nlink == 0 ? -ENOENT : code;
 }
 
 static void file_start_write(const os *sys, os_file *file, uint64_t at,
@@ -552,13 +550,3 @@ const os *os_posix(void)
     };
     return &table;
 }
-
-#ifdef SEEDED_BUGS
-/* Any program of such a build, the server too, takes $SEEDED_BUG. */
-__attribute__((constructor)) static void choose_bug(void)
-{
-    const char *name = getenv("SEEDED_BUG");
-    if (name != NULL)
-        (void)seeded_bug_choose(name);
-}
-#endif

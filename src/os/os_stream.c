@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 #include "base/visible.h"
 #include "os/os_thread.h"
 
@@ -125,8 +124,6 @@ static int wait_for(int stream, short events, int timeout_ms)
         [SIGNALS] = {.fd = signals, .events = POLLIN},
         [OUTPUT] = {.fd = signals < 0 ? -1 : OS_STDOUT},
     };
-    if (SEEDED_BUG(DEAF_TO_OUTPUT))
-        fds[OUTPUT].fd = -1;
     int n = poll(fds, COUNT, timeout_ms);
     if (n < 0)
         return -errno;

@@ -5,7 +5,6 @@
 #include <signal.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 
 /* Merging and flushing need less than 64 KiB; sanitizers several times that. */
 enum { STACK_SIZE = 1 << 20 };
@@ -21,8 +20,6 @@ int os_thread_start(pthread_t *out, void *(*run)(void *), void *context)
     CHECK(code == 0);
     /* A thread begins with the mask of the one that makes it. */
     sigfillset(&all);
-    if (SEEDED_BUG(THREADS_TAKE_SIGNALS))
-        sigemptyset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     code = pthread_create(out, &attributes, run, context);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -32,9 +29,8 @@ int os_thread_start(pthread_t *out, void *(*run)(void *), void *context)
 
 int os_cancel_put_off(void)
 {
-    int was = PTHREAD_CANCEL_ENABLE;
-    if (!SEEDED_BUG(CANCELLED_INSIDE))
-        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
+    int was;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
     return was;
 }
 

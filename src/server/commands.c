@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "os/os.h"
 #include "os/os_stream.h"
@@ -149,7 +148,7 @@ static bool look_around(session *s)
 {
     if (os_stream_stopped())
         return false;
-    bool due = replies_due(&s->replies) && !SEEDED_BUG(HOLD_REPLIES);
+    bool due = replies_due(&s->replies);
     return due ? replies_flush(&s->replies) : !s->replies.closed;
 }
 

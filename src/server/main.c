@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "os/os_stream.h"
 #include "server/session.h"
@@ -214,8 +213,6 @@ static int not_durable(const persist_error *error)
 static int end_now(void *s)
 {
     persist_error error;
-    if (SEEDED_BUG(END_EARLY))
-        return 0;
     persist_status status = host_settle(((session *)s)->host, &error);
     return status == PERSIST_OK ? 0 : not_durable(&error);
 }
@@ -260,8 +257,7 @@ static int serve(host_options *options)
                       "raise --heap-max");
         return 1;
     }
-    if (!SEEDED_BUG(END_LATE))
-        code = os_stream_watch(END_MS, end_now, &s);
+    code = os_stream_watch(END_MS, end_now, &s);
     code = code == 0 ? serve_session(&s) : cannot("start a thread", code);
     session_release(&s);
     return code;

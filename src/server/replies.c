@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "base/check.h"
-#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "os/os.h"
 #include "os/os_stream.h"
@@ -88,7 +87,7 @@ static void put_error(buf *text, int64_t epoch, slice message)
 void replies_error(replies *r, int64_t epoch, slice message, persist_lsn needs)
 {
     put_error(&r->text, epoch, message);
-    add_mark(r, OS_STDOUT, epoch, SEEDED_BUG(REFUSAL_EARLY) ? 0 : needs);
+    add_mark(r, OS_STDOUT, epoch, needs);
 }
 
 bool replies_waiting(const replies *r)
@@ -121,8 +120,7 @@ static void queue_print(replies *r, slice text, persist_lsn needs)
 
 void replies_print(replies *r, slice text, persist_lsn needs)
 {
-    bool free = r->marks.size == 0 && needs <= host_durable(r->host);
-    if (free || SEEDED_BUG(PRINT_EARLY)) {
+    if (r->marks.size == 0 && needs <= host_durable(r->host)) {
         (void)os_stream_write(OS_STDERR, text.data, text.size);
         return;
     }
@@ -175,7 +173,7 @@ static void send_queue(replies *r, persist_lsn durable)
     const reply_mark *marks = marks_of(r, &count);
     for (size_t i = 0; i < count; i++) {
         CHECK(to <= marks[i].end && marks[i].end <= r->text.size);
-        bool lost = marks[i].needs > durable && !SEEDED_BUG(LOST_SAYS_OK);
+        bool lost = marks[i].needs > durable;
         if (lost || (i > 0 && marks[i].stream != marks[i - 1].stream)) {
             if (i > 0)
                 send(r, marks[i - 1].stream, r->text.data + from, to - from);
@@ -196,8 +194,6 @@ static persist_status sync(replies *r, persist_lsn lsn)
     persist_status status = host_sync(r->host, lsn, &r->last_error);
     if (status != PERSIST_OK)
         r->failed = true;
-    if (status != PERSIST_OK && SEEDED_BUG(FLUSH_FORGETS_RUNNING))
-        host_forget(r->host);
     return status;
 }
 
@@ -219,10 +215,8 @@ bool replies_flush(replies *r)
         return !r->closed;
     if (failed)
         give_up(r);
-    else if (SEEDED_BUG(REPLY_EARLY))
-        send_queue(r, UINT64_MAX);
     persist_status status = sync(r, needed(r));
-    if (!r->closed && !SEEDED_BUG(REPLY_EARLY))
+    if (!r->closed)
         send_queue(r,
                    status == PERSIST_OK ? UINT64_MAX : host_durable(r->host));
     buf_clear(&r->text);
@@ -235,8 +229,7 @@ persist_status replies_send_line(replies *r, slice line, persist_lsn needs,
 {
     CHECK(line.size > 0 && ((const char *)line.data)[line.size - 1] == '\n');
     (void)replies_flush(r);
-    persist_status status =
-        SEEDED_BUG(REQUEST_EARLY) ? PERSIST_OK : sync(r, needs);
+    persist_status status = sync(r, needs);
     if (status != PERSIST_OK) {
         *error = r->last_error;
         return status;

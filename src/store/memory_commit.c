@@ -7,7 +7,6 @@
  * them away at the end of every commit. */
 #include "store/memory.h"
 
-#include "base/seeded_bug.h"
 #include "base/status.h"
 
 CHECK_STATIC(PERSIST_SET_POSITION < PERSIST_EXPECT_SEQ &&
@@ -493,8 +492,7 @@ static persist_status commit_batch(batch *b, persist_outcome *outcome,
             status = copy_seqs(b->seqs, b->appends, outcome, error);
         if (status == PERSIST_OK)
             apply(b);
-        if (status == PERSIST_OK || !SEEDED_BUG(MEMORY_UNSWEPT))
-            sweep(b);
+        sweep(b);
     }
     if (outcome != NULL)
         outcome->lsn = b->store->latest;

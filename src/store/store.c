@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "base/seeded_bug.h"
 #include "base/status.h"
 #include "engine/verify.h"
 #include "os/os.h"
@@ -93,9 +92,8 @@ static persist_status check_edit(const persist_edit *edit, persist_error *error)
 static uint64_t edit_size(const persist_edit *edit, const persist_edit *before)
 {
     bool same = before != NULL && slice_equal(edit->name, before->name);
-    bool free = same || SEEDED_BUG(NAMES_COST_NOTHING);
     return (uint64_t)edit->name.size + edit->data.size + PERSIST_EDIT_OVERHEAD +
-           (free ? 0 : PERSIST_NAME_OVERHEAD);
+           (same ? 0 : PERSIST_NAME_OVERHEAD);
 }
 
 static persist_status check_commit(const persist_edit *edits, size_t count,

@@ -7,7 +7,6 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
-#include "base/seeded_bug.h"
 #include "base/slice.h"
 #include "os/os_fork.h"
 #include "persist.h"
@@ -103,8 +102,7 @@ struct persist_blob_reader {
 };
 
 /* Tells whether a handle may not be used here: a fork has brought it. */
-#define STORE_FORKED(handle)                                                   \
-    ((handle)->process != os_process() && !SEEDED_BUG(FORK_UNSEEN))
+#define STORE_FORKED(handle) ((handle)->process != os_process())
 
 /* PERSIST_CLOSED unless the handle is open, in this process. */
 #define STORE_CHECK(handle, what, error)                                       \

@@ -2,7 +2,6 @@
 /* The instructions. Each makes what it needs first and changes the stack last,
  * so that it can run again when memory was out. */
 #include "sx/ops.h"
-#include "base/seeded_bug.h"
 
 #include "sx/list.h"
 
@@ -76,10 +75,6 @@ const instr *op_append_all(sx *m, const instr *i)
         return stop(m, SIGNAL_ERROR);
     }
     const list *l = list_of(m->sp[-2]);
-    if (SEEDED_BUG(SPLICE_SHARED) && is_nil(more)) {
-        m->sp--;
-        return i + 1;
-    }
     bool made = is_nil(more)
                     ? list_slice(m, l, 0, list_size(l), &m->sp[-2])
                     : list_concat(m, l, list_items(list_of(more)),

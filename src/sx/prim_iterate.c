@@ -7,7 +7,6 @@
  * last result and asks for the next call. Whatever is collected is a list that
  * list_append never changes in place, so a continuation that was captured in a
  * callback finds it as it was. */
-#include "base/seeded_bug.h"
 #include "sx/prim_groups.h"
 
 enum { NEXT, COUNT, OUT, SLOTS };
@@ -112,8 +111,6 @@ static prim_status step_filter(sx *m, value *args, value *slots,
     if (result != NULL && is_true(*result) &&
         !list_append(m, list_of(kept), last_element(args, slots, 1), &kept))
         return PRIM_MEMORY;
-    if (SEEDED_BUG(HALF_STEP))
-        slots[OUT] = kept;
     if (!advance(args, slots, 1, &element))
         return fresh(m, kept, out);
     slots[OUT] = kept;

@@ -2,7 +2,6 @@
 /* Lists. All but append! leave their arguments as they are. */
 #include <math.h>
 
-#include "base/seeded_bug.h"
 #include "sx/machine.h"
 #include "sx/prim_groups.h"
 
@@ -315,8 +314,6 @@ static prim_status range_of_floats(sx *m, double from, double to, double step,
         return fail_long(m);
     size_t most = size > 0 ? (size_t)size + 1 : 1;
     size_t count = count_floats(from, to, step, most);
-    if (SEEDED_BUG(RANGE_BY_QUOTIENT))
-        count = most - 1;
     if (!list_new(m, count, out))
         return PRIM_MEMORY;
     for (size_t i = 0; i < count; i++) {

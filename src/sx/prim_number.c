@@ -6,7 +6,6 @@
  * infinities may arise; but division by zero, and what has no real result, are
  * errors. */
 #include "sx/prim_number.h"
-#include "base/seeded_bug.h"
 
 #include <math.h>
 
@@ -200,8 +199,7 @@ static prim_status prim_add(sx *m, value *args, size_t count, value *out)
     if (LIKELY(count == 2 && both_fixnum(args[0], args[1])))
         return give_integer(m, fixnum_of(args[0]) + fixnum_of(args[1]), out);
     number none = number_integer(0);
-    bool empty = count == 0 || SEEDED_BUG(SUM_FROM_ZERO);
-    return fold(m, add, args, count, empty ? &none : NULL, out);
+    return fold(m, add, args, count, count == 0 ? &none : NULL, out);
 }
 
 static prim_status prim_multiply(sx *m, value *args, size_t count, value *out)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The compiler's units and variables. */
-#include "base/seeded_bug.h"
 #include "sx/compiler.h"
 #include "sx/machine.h"
 
@@ -237,7 +236,7 @@ static bool capture(sx *m, uint32_t found, uint32_t number)
         u = unit_at(m, u)->parent;
     }
     if (v->kind == VARIABLE_LOCAL && number < v->defined &&
-        v->unit != m->compiler->unit && !SEEDED_BUG(CLOSE_OVER_NOTHING))
+        v->unit != m->compiler->unit)
         v->boxed = true;
     return true;
 }

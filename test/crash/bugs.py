@@ -1,160 +1,318 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # Tests the tests: each bug put in on purpose must be found.
-"""usage: test/crash/bugs.py [--budget SECONDS] [BUILD [NAME...]]
+"""usage: test/crash/bugs.py [-B BUILD] [--list | --check] [NAME...]
 
-Builds the programs with the bugs of src/base/seeded_bug.h and test/lib/bugs.c
-into BUILD/bugs, switches on one bug after the other, and runs the test that
-finds it, which bugs.txt tells. Does that test not find it, the others are
-tried, for --budget seconds each. Without a bug all of them must be silent, or
-they prove nothing.
+A bug is a change of the source, told in test/crash/bugs/*.txt; README.md there
+tells the form. Each is put into a copy of the tree, its finder is made there,
+run, and must fail. Without a bug all finders must be silent, or they prove
+nothing. The copy with a bug that was not found stays, as BUILD/bugs/NAME.
 """
 
 import argparse
+import collections
 import concurrent.futures
+import glob
 import os
+import queue
 import re
+import shutil
 import subprocess
 import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-PROGRAMS = ["crash_states", "faults", "model", "damage"]
-STAGES = ["crash_states", "faults", "model", "damage",
-          "crash_states --only long", "faults --only disks",
-          "faults --only allocations"]
-SILENT_SECONDS = 5
-VIOLATION = re.compile(r"^(VIOLATION|ended in|stuck in)", re.M)
-FAILED = re.compile(r"^\d+ passed, [1-9]\d* failed$|FAILED TEST\(S\)"
-                    r"|check failed", re.M)
+SOURCES = ["Makefile", "include", "src", "test/lib", "test/crash",
+           "test/unit"]
+OBJECTS = ["src", "test/lib", "test/crash", "test/unit", "internal"]
+FIND_SECONDS = 60  # at most, for a crash program
+SILENT_SECONDS = 3
+FOUND = re.compile(
+    r"^(VIOLATION|ended in|stuck in)|^\d+ passed, [1-9]\d* failed$"
+    r"|FAILED TEST\(S\)|check failed", re.M)
+
+Bug = collections.namedtuple("Bug", "name text finder changes place")
+Change = collections.namedtuple("Change", "path old new place")
+Result = collections.namedtuple("Result", "passed what")
 
 
-class Finders:
-    """The tests that can be run, in a build that has the bugs."""
-
-    def __init__(self, build):
-        self.build = build
-
-    def make(self, units):
-        programs = ["crash/" + name for name in PROGRAMS] + ["sx_server"]
-        programs += ["unit/" + name for name in units]
-        subprocess.run(
-            ["make", "--no-print-directory", "-s", "-j%d" % os.cpu_count(),
-             "B=" + self.build, "CFLAGS=-DSEEDED_BUGS"] +
-            [os.path.join(self.build, p) for p in programs],
-            check=True, stdout=subprocess.DEVNULL)
-
-    def bugs(self):
-        """Name and text of each bug."""
-        listed = subprocess.run(
-            [os.path.join(self.build, "crash", PROGRAMS[0]), "--bug", "list"],
-            stdout=subprocess.PIPE, text=True)
-        return [line.split("\t") for line in listed.stdout.splitlines()]
-
-    def finds(self, test, bug, budget):
-        """Runs a test: `program arguments`, `file.py arguments` (of the
-        acceptance tests, or beside them), or the unit
-        program `name_test`."""
-        words = test.split()
-        unit = words[0].endswith("_test")
-        outside = unit or words[0].endswith(".py")
-        if unit:
-            command = [os.path.join(self.build, "unit", words[0])]
-        elif outside:
-            command = ["python3", "test/acceptance/" + words[0]] + words[1:]
-        else:
-            command = [os.path.join(self.build, "crash", words[0]),
-                       "--budget", str(budget)] + words[1:]
-            command += ["--bug", bug] if bug else []
-        # what was freed is overwritten, so that its use is seen
-        environment = dict(os.environ, SEEDED_BUG=bug or "",
-                           MALLOC_PERTURB_="165", TEST_WAIT="3",
-                           SX_SERVER=os.path.abspath(
-                               os.path.join(self.build, "sx_server")))
-        output = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            errors="backslashreplace", text=True).stdout
-        return bool((FAILED if outside else VIOLATION).search(output))
+class Malformed(Exception):
+    """The text of a bug is not what it must be, or does not fit."""
 
 
-def recorded():
-    """NAME -> test, as bugs.txt has it."""
-    known = {}
-    with open("test/crash/bugs.txt") as lines:
-        for line in lines:
-            if line.strip() and not line.startswith("#"):
-                name, test = line.split(None, 1)
-                known[name] = test.strip()
-    return known
+# ---- reading what the bugs are --------------------------------------------
 
 
-def find(finders, name, test, budget):
-    """Returns the test that finds a bug, or None, and the seconds it took."""
+def lines_of_bugs(path):
+    """Yields (place, line) from the first bug on."""
+    begun = False
+    with open(path) as file:
+        for number, line in enumerate(file, 1):
+            begun = begun or line.startswith("== ")
+            if begun:
+                yield "%s:%d" % (path, number), line.rstrip("\n")
+
+
+def read_bugs(path):
+    bugs, change, text = [], None, None
+    for place, line in lines_of_bugs(path):
+        if line.startswith("== "):
+            name, _, what = line[3:].partition(": ")
+            bugs.append(Bug(name, what, [], [], place))
+            text = None
+        elif line.startswith("--- "):
+            change = Change(line[4:], [], [], place)
+            bugs[-1].changes.append(change)
+            text = change.old
+        elif line == "+++" and text is not None and text is change.old:
+            text = change.new
+        elif text is not None:
+            text.append(line)
+        elif line.startswith("finder: ") and not bugs[-1].finder:
+            bugs[-1].finder.extend(line.split()[1:])
+        elif line:
+            raise Malformed("%s: neither finder nor change: %s" % (place, line))
+    return bugs
+
+
+def all_bugs():
+    """Returns them all, in the order of the files; what they say is whole."""
+    bugs = [bug for path in sorted(glob.glob("test/crash/bugs/*.txt"))
+            for bug in read_bugs(path)]
+    count = collections.Counter(bug.name for bug in bugs)
+    for bug in bugs:
+        for text in (text for c in bug.changes for text in (c.old, c.new)):
+            while text and not text[-1]:
+                text.pop()
+        if not (bug.text and bug.finder and bug.changes):
+            raise Malformed("%s: a bug has a text, a finder, and changes: %s"
+                            % (bug.place, bug.name))
+        if count[bug.name] > 1:
+            raise Malformed("%s: a second %s" % (bug.place, bug.name))
+    return bugs
+
+
+def changed(bug, root):
+    """Returns path -> the lines that a file then has."""
+    files = {}
+    for path, old, new, place in bug.changes:
+        # the copy's objects know nothing of headers
+        if not path.endswith(".c") or not os.path.isfile(
+                os.path.join(root, path)):
+            raise Malformed("%s: not a .c file of the tree: %s" % (place, path))
+        if path not in files:
+            with open(os.path.join(root, path)) as file:
+                files[path] = file.read().split("\n")
+        lines, size = files[path], len(old)
+        found = [at for at in range(len(lines)) if lines[at:at + size] == old]
+        if size == 0 or len(found) != 1:
+            raise Malformed(
+                "%s: %s does not fit any more: its old text stands %d times "
+                "in %s" % (place, bug.name, len(found) if old else 0, path))
+        lines[found[0]:found[0] + size] = new
+    return files
+
+
+def check_fit(bugs):
+    """All that do not fit are told of at once."""
+    wrong = []
+    for bug in bugs:
+        try:
+            changed(bug, ".")
+        except Malformed as error:
+            wrong.append(str(error))
+    if wrong:
+        raise Malformed("\n".join(wrong))
+
+
+# ---- making and running ---------------------------------------------------
+
+
+def target(finder, build):
+    """The program that a finder runs: that of a test in Python is the server.
+    """
+    script = finder[0].endswith(".py")
+    return os.path.join(build, "sx_server" if script else finder[0])
+
+
+def make(folder, build, targets, *settings):
+    """Returns what make says if it fails, else None."""
+    environment = {k: v for k, v in os.environ.items()
+                   if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    run = subprocess.run(
+        ["make", "--no-print-directory", "-s", "B=" + build, *settings,
+         *targets], cwd=folder, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return run.stdout if run.returncode != 0 else None
+
+
+def copy_tree(build, folder):
+    for names, source, place in (SOURCES, ".", folder), (
+            OBJECTS, build, os.path.join(folder, "build")):
+        for name in names:
+            to = os.path.join(place, name)
+            os.makedirs(os.path.dirname(to), exist_ok=True)
+            subprocess.run(["cp", "-a", os.path.join(source, name), to],
+                           check=True)
+
+
+def put_in(bug, folder):
+    """The sources that change, and their objects, are set aside."""
+    for path, lines in changed(bug, folder).items():
+        for file in source_and_object(path, folder):
+            os.rename(file, file + ".aside")
+        with open(os.path.join(folder, path), "w") as file:
+            file.write("\n".join(lines))
+
+
+def take_out(bug, folder):
+    """As if it had never been there: not even the time of a file is another."""
+    for path in {change.path for change in bug.changes}:
+        for file in source_and_object(path, folder):
+            os.replace(file + ".aside", file)
+    shutil.rmtree(os.path.join(folder, "build", "internal"))
+    os.unlink(os.path.join(folder, target(bug.finder, "build")))
+
+
+def source_and_object(path, folder):
+    return os.path.join(folder, path), os.path.join(
+        folder, "build", path[:-len(".c")] + ".o")
+
+
+def finds(finder, build, seconds):
+    """Tells whether a finder fails."""
+    script = finder[0].endswith(".py")
+    program = target(finder, build)
+    command = ["python3", *finder] if script else [program, *finder[1:]]
+    if finder[0].startswith("crash/"):
+        command += ["--first", "--budget", str(seconds)]
+    # what was freed is overwritten, so that its use is seen
+    environment = dict(os.environ, MALLOC_PERTURB_="165", TEST_WAIT="3",
+                       SX_SERVER=os.path.abspath(program))
+    run = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        errors="backslashreplace", text=True)
+    return bool(FOUND.search(run.stdout))
+
+
+def try_bug(bug, build, only_make, folder):
+    if not os.path.exists(folder):
+        copy_tree(build, folder)
+    for change in bug.changes:
+        if not os.path.exists(source_and_object(change.path, folder)[1]):
+            return Result(False, "%s: the finder has no part in %s"
+                          % (bug.place, change.path))
+    put_in(bug, folder)
+    # a change may leave a function without a caller
+    said = make(folder, "build", [target(bug.finder, "build")], "WARN=-w")
+    passed = said is None and (only_make or finds(
+        bug.finder, os.path.join(folder, "build"), FIND_SECONDS))
+    if passed:
+        take_out(bug, folder)
+        return Result(True, "")
+    os.rename(folder, os.path.join(build, "bugs", bug.name))
+    return Result(False, "%s: %s" % (
+        bug.place, "NOT FOUND" if said is None else "cannot be made:\n" + said))
+
+
+# ---- the whole ------------------------------------------------------------
+
+
+def tell(name, text, finder, result, seconds):
+    print("%5.1f s  %-24s %s  (%s)" % (seconds, name, text, " ".join(finder)))
+    if not result.passed:
+        print("FAILED: " + result.what)
+    sys.stdout.flush()
+
+
+def timed(function, *arguments):
     start = time.monotonic()
-    tries = [(test, budget)] if test else []
-    tries += [(p, s) for s in (3, budget) for p in STAGES]
-    for candidate, seconds in tries:
-        if finders.finds(candidate, name, seconds):
-            return candidate, time.monotonic() - start
-    return None, time.monotonic() - start
+    result = function(*arguments)
+    return result, time.monotonic() - start
 
 
-def silent(finders, tests):
-    """The tests that say nothing when nothing is wrong."""
-    def check(test):
-        return not finders.finds(test, None, SILENT_SECONDS)
+def try_all(bugs, build, only_make):
+    """Returns how many passed. Each worker has a copy of its own."""
+    folder = os.path.join(build, "bugs")
+    shutil.rmtree(folder, ignore_errors=True)
+    copies = queue.SimpleQueue()
+    for number in range(os.cpu_count()):
+        copies.put(os.path.join(folder, "copy-%d" % number))
+
+    def run(bug):
+        copy = copies.get()
+        result = try_bug(bug, build, only_make, copy)
+        copies.put(copy)
+        return result
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(zip(tests, pool.map(check, tests)))
-    for test, is_silent in results:
-        if not is_silent:
-            print("FAILED: %s fails without any bug" % test)
-    return sum(1 for _, is_silent in results if is_silent)
+        runs = [(bug, pool.submit(timed, run, bug)) for bug in bugs]
+        for bug, done in runs:
+            tell(bug.name, bug.text, bug.finder, *done.result())
+    while not copies.empty():
+        shutil.rmtree(copies.get(), ignore_errors=True)
+    return sum(done.result()[0].passed for _, done in runs)
 
 
-def report(name, text, test, found, seconds):
-    if found is None:
-        print("NOT FOUND: %s: %s" % (name, text))
-        return False
-    note = "" if found == test else "  <- not in bugs.txt"
-    print("%5.1f s  %-22s %s  (%s)%s" % (seconds, name, text, found, note),
-          flush=True)
-    return True
+def silent(finders, build):
+    """Returns how many say nothing when nothing is wrong."""
+    def check(finder):
+        is_silent = not finds(finder, build, SILENT_SECONDS)
+        return Result(is_silent, "fails without any bug")
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = [(f, pool.submit(timed, check, f)) for f in finders]
+        for finder, run in runs:
+            tell("no bug", "", finder, *run.result())
+    return sum(run.result()[0].passed for _, run in runs)
+
+
+def work(bugs, build, only_make):
+    finders = sorted({tuple(bug.finder) for bug in bugs})
+    said = make(".", build, sorted({target(f, build) for f in finders}),
+                "-j%d" % os.cpu_count())
+    if said is not None:
+        sys.exit(said + "the finders cannot be made")
+    good = 0 if only_make else silent(finders, build)
+    found = try_all(bugs, build, only_make)
+    failed = len(bugs) - found + (0 if only_make else len(finders) - good)
+    if not only_make:
+        print("figure: %d bugs put in on purpose, %d found"
+              % (len(bugs), found))
+    print("%d passed, %d failed" % (good + found, failed))
+    return 1 if failed or not found else 0
 
 
 def main():
     parser = argparse.ArgumentParser(
         usage=__doc__.split("\n", 1)[0][len("usage: "):],
         description=__doc__.split("\n\n", 1)[1])
-    parser.add_argument("--budget", type=float, default=20)
-    parser.add_argument("build", nargs="?", default="build")
+    parser.add_argument("-B", default="build", help="where the programs are")
+    parser.add_argument("--list", action="store_true",
+                        help="name the bugs; each must fit")
+    parser.add_argument("--check", action="store_true",
+                        help="each must fit and can be made; runs none")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
+    build = os.path.relpath(arguments.B, ROOT)
     os.chdir(ROOT)
-    finders = Finders(os.path.join(os.path.relpath(arguments.build), "bugs"))
-    known = recorded()
-    finders.make({t for t in known.values() if t.endswith("_test")})
-    bugs = finders.bugs()
-    stale = set(known) - {name for name, _ in bugs}
-    if arguments.names:
-        bugs = [bug for bug in bugs if bug[0] in arguments.names]
-    tests = sorted({t for t in known.values()
-                    if ".py" in t or t.endswith("_test")} | set(PROGRAMS))
-    passed = silent(finders, tests)
-    failed = len(tests) - passed + len(stale)
-    for name in sorted(stale):
-        print("FAILED: bugs.txt names %s, which is no bug" % name)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = [(bug, pool.submit(find, finders, bug[0], known.get(bug[0]),
-                                  arguments.budget)) for bug in bugs]
-        found = sum(report(*bug, known.get(bug[0]), *run.result())
-                    for bug, run in runs)
-    missed = len(bugs) - found
-    print("figure: %d bugs put in on purpose, %d found" % (len(bugs), found))
-    print("%d passed, %d failed" % (passed + found, failed + missed))
-    return 1 if failed + missed > 0 or found == 0 else 0
+    try:
+        bugs = all_bugs()
+        unknown = set(arguments.names) - {bug.name for bug in bugs}
+        if unknown:
+            parser.error("no such bug: " + " ".join(sorted(unknown)))
+        bugs = [b for b in bugs if not arguments.names or
+                b.name in arguments.names]
+        check_fit(bugs)
+    except Malformed as error:
+        sys.exit(str(error))
+    if not arguments.list:
+        return work(bugs, build, arguments.check)
+    for bug in bugs:
+        print("%-24s %s" % (bug.name, bug.text))
+    return 0
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../lib/bugs.h"
 #include "../lib/clock.h"
 #include "../lib/explore.h"
 #include "../lib/os_sim_disk.h"
@@ -46,7 +45,7 @@ static void report(const op *ops, size_t count)
 {
     op shortest[REPLAY_MAX];
     memcpy(shortest, ops, count * sizeof *ops);
-    if (count > 1 && args.bug == NULL)
+    if (count > 1 && !args.first)
         count = explore_shrink(&x, shortest, count);
     printf("VIOLATION\n%.*sreplay: crash_states %s\n", (int)x.report.size,
            (const char *)x.report.data, describe(shortest, count));
@@ -69,7 +68,7 @@ static void progress(void)
 
 static bool may_go_on(void)
 {
-    uint64_t most = args.bug == NULL ? VIOLATIONS_MAX : 1;
+    uint64_t most = args.first ? 1 : VIOLATIONS_MAX;
     return x.violations < most && seconds() < args.budget;
 }
 
@@ -195,10 +194,6 @@ int main(int argc, char **argv)
     x.segment_size = args.segment == 0 ? SEGMENT_SIZE : args.segment;
     x.aged = args.aged;
     x.by_steps = args.by_steps;
-    if (!bugs_set(&x, args.bug)) {
-        bugs_list();
-        return 2;
-    }
     x.random_plans = 4;
     x.wait_each = args.wait_each;
     x.memtable_size = args.memtable;

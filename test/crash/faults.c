@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../lib/bugs.h"
 #include "../lib/clock.h"
 #include "../lib/os_sim_disk.h"
 #include "../lib/sites.h"
@@ -92,7 +91,7 @@ static uint64_t first_place = 1, stride = 1, passes;
 
 static bool may_go_on(void)
 {
-    uint64_t most = args.bug == NULL ? VIOLATIONS_MAX : 1;
+    uint64_t most = args.first ? 1 : VIOLATIONS_MAX;
     return x->violations < most && seconds() < args.budget;
 }
 
@@ -188,7 +187,7 @@ static void shrink(const trial *t)
     uint64_t violations = x->violations;
     double until = seconds() + SHRINK_SECONDS;
     for (size_t i = workload_count;
-         i-- > 0 && args.bug == NULL && seconds() < until;) {
+         i-- > 0 && !args.first && seconds() < until;) {
         op removed = workload[i];
         size_t behind = workload_count - i - 1;
         memmove(&workload[i], &workload[i + 1], behind * sizeof removed);
@@ -365,10 +364,6 @@ int main(int argc, char **argv)
     x = trial_explorer();
     x->seed = args.seed;
     x->segment_size = SEGMENT_SIZE;
-    if (!bugs_set(x, args.bug)) {
-        bugs_list();
-        return 2;
-    }
     trial_begin(args.sites != NULL);
     if (args.replay != NULL)
         replay();

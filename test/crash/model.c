@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../lib/bugs.h"
 #include "../lib/clock.h"
 #include "../lib/os_sim_disk.h"
 #include "../lib/os_slow.h"
@@ -136,7 +135,7 @@ static void shrink(uint64_t seed, script *s)
 
 static void report(uint64_t seed, script *s, bool real)
 {
-    if (!real && args.bug == NULL) {
+    if (!real && !args.first) {
         shrink(seed, s);
         puts("made shorter:");
         run_simulated(seed, s, false);
@@ -166,12 +165,7 @@ int main(int argc, char **argv)
 {
     static script s;
     uint64_t failed = 0, runs = 0, steps = 0;
-    static explorer unused;
     args = arguments_read(argc, argv, 15);
-    if (!bugs_set(&unused, args.bug)) {
-        bugs_list();
-        return 2;
-    }
     do {
         uint64_t seed = args.seed + runs++;
         bool real = seed % 16 == 0;

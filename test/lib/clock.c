@@ -27,7 +27,7 @@ static void usage(const char *name)
             "usage: %s [--seed N] [--budget SECONDS] [--part I/N] "
             "[--replay OPS] [--wait-each] [--aged] [--by-steps] [--only STAGE] "
             "[--memtable BYTES] "
-            "[--segment BYTES] [--sites FILE] [--bug NAME]\n",
+            "[--segment BYTES] [--sites FILE] [--first]\n",
             name);
     exit(2);
 }
@@ -53,8 +53,6 @@ static bool read_option(const char *name, const char *value, arguments *a)
         a->memtable = (unsigned)strtoul(value, NULL, 10);
     else if (strcmp(name, "--segment") == 0)
         a->segment = (unsigned)strtoul(value, NULL, 10);
-    else if (strcmp(name, "--bug") == 0)
-        a->bug = value;
     else if (strcmp(name, "--sites") == 0)
         a->sites = value;
     else if (strcmp(name, "--only") == 0)
@@ -74,6 +72,8 @@ arguments arguments_read(int argc, char **argv, double budget)
             a.aged = true;
         else if (strcmp(argv[i], "--by-steps") == 0)
             a.by_steps = true;
+        else if (strcmp(argv[i], "--first") == 0)
+            a.first = true;
         else if (i + 1 == argc || !read_option(argv[i], argv[i + 1], &a))
             usage(argv[0]);
         else

@@ -18,12 +18,12 @@ typedef struct arguments {
     const char *only;     /* one of the program's stages, or NULL */
     unsigned part, parts; /* this process does every so manieth sequence */
     const char *sites;    /* a file for sites_write, or NULL */
-    const char *bug;      /* on purpose: a name of bugs.h, or NULL */
+    bool first;           /* end at the first violation, and do not shrink it */
 } arguments;
 
 /* Reads --seed N, --budget SECONDS, --part I/N, --replay OPS, --wait-each,
  * --aged, --by-steps, --only STAGE, --sites FILE, --memtable BYTES, --segment
- * BYTES, --bug NAME; ends the process with a usage line on anything else. */
+ * BYTES, --first; ends the process with a usage line on anything else. */
 arguments arguments_read(int argc, char **argv, double budget);
 
 /* True when a stage is to be done. */

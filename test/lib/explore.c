@@ -238,8 +238,6 @@ static void wait(explorer *x)
 {
     persist_error error;
     persist_lsn latest = store_visible(x->store);
-    if (x->ack_early)
-        acknowledge(x, latest);
     if (persist_wait_durable(x->store, latest, &error) != PERSIST_OK)
         explore_fail(x, "waiting: %s", error.message);
     else if (persist_durable(x->store) < latest)
@@ -367,7 +365,6 @@ void explore_begin(explorer *x)
     x->blob_count = x->blobs_acknowledged = 0;
     model_begin(&x->model, x->aged);
     x->sim = os_sim_new(x->seed);
-    os_sim_set_bug(x->sim, x->bug);
     /* Tables that are mapped, read, and some of each. */
     os_sim_refuse_maps(x->sim, x->wait_each ? 2 : x->by_steps ? 1 : 0);
 }

@@ -46,10 +46,8 @@ typedef struct explorer {
     const char *path; /* of the store; NULL: "store" */
     bool in_memory;   /* the memory backend is under test */
     bool by_steps;    /* tables are made and merged by OP_STEP only */
-    sim_bug bug;
     unsigned random_plans; /* drawn at each point beside the systematic ones */
     bool wait_each;        /* wait for every commit */
-    bool ack_early;        /* a bug: count a commit as acknowledged too soon */
 
     /* figures */
     uint64_t sequences, points, images, unique, nested, continued, checks;

@@ -88,11 +88,6 @@ int sim_refuse(os_sim *s, sim_call call, int flags)
     return s->read_only && writes(call, flags) ? -EROFS : 0;
 }
 
-static bool bug_every(os_sim *s, sim_bug bug, uint64_t period)
-{
-    return s->bug == bug && ++s->bug_seen % period == 0;
-}
-
 void os_sim_fail(os_sim *s, sim_fault fault)
 {
     s->fault = fault;
@@ -112,12 +107,6 @@ void os_sim_limit_space(os_sim *s, uint64_t bytes)
 uint64_t os_sim_space(const os_sim *s)
 {
     return s->space;
-}
-
-void os_sim_set_bug(os_sim *s, sim_bug bug)
-{
-    s->bug = bug;
-    s->bug_seen = 0;
 }
 
 void os_sim_watch(os_sim *s, sim_watch_fn watch, void *context)
@@ -263,26 +252,10 @@ static uint64_t size_allowed(const os_sim *s, unsigned inode)
     return used >= s->space ? size : size + (s->space - used);
 }
 
-/* A write that an engine takes for done before it reached the disk. */
-static void delay_last_write(os_sim *s, unsigned number, size_t first)
-{
-    sim_inode *inode = &s->inodes[number];
-    for (size_t i = first; i < inode->version_count; i++)
-        inode->versions[i].dropped = true;
-}
-
-static void end_delay(os_sim *s, unsigned number)
-{
-    sim_inode *inode = &s->inodes[number];
-    for (size_t i = 0; i < inode->version_count; i++)
-        inode->versions[i].dropped = false;
-}
-
 static ssize_t file_write(const os *o, os_file *file, const void *bytes,
                           size_t size, uint64_t at)
 {
     os_sim *s = sim_of(o);
-    size_t asked = size;
     int rc = 0;
     bool hit = begin(s, SIM_WRITE, 0);
     if (s->read_only)
@@ -296,21 +269,14 @@ static ssize_t file_write(const os *o, os_file *file, const void *bytes,
     CHECK(file->flags & OS_WRITE);
     uint64_t allowed = size_allowed(s, file->inode);
     if (rc == 0 && size > 0 && at >= allowed)
-        rc = s->bug == SIM_BUG_IGNORE_NOSPACE ? 0 : -ENOSPC;
+        rc = -ENOSPC;
     if (at >= allowed)
         size = 0;
     else if (size > allowed - at)
         size = (size_t)(allowed - at);
-    size_t versions = s->inodes[file->inode].version_count;
     if (size > 0)
         sim_disk_write(s, file->inode, bytes, size, at);
-    if (bug_every(s, SIM_BUG_SWAP_WRITES, 3))
-        delay_last_write(s, file->inode, versions);
-    if (rc != 0)
-        return rc;
-    bool lies =
-        s->bug == SIM_BUG_IGNORE_SHORT || s->bug == SIM_BUG_IGNORE_NOSPACE;
-    return (ssize_t)(lies ? asked : size);
+    return rc != 0 ? rc : (ssize_t)size;
 }
 
 static int file_sync(const os *o, os_file *file)
@@ -320,13 +286,9 @@ static int file_sync(const os *o, os_file *file)
     if (rc != 0) {
         if (!s->fault.keep_pages)
             sim_disk_drop(s, file->inode, sim_random(&s->random) & 1);
-        return s->bug == SIM_BUG_IGNORE_EIO ? 0 : rc;
+        return rc;
     }
-    if (s->bug == SIM_BUG_SKIP_SYNC || bug_every(s, SIM_BUG_SKIP_NTH_SYNC, 5))
-        return 0;
     sim_disk_sync(s, file->inode);
-    if (s->bug == SIM_BUG_SWAP_WRITES)
-        end_delay(s, file->inode);
     return s->inodes[file->inode].links == 0 ? -ENOENT : 0;
 }
 
@@ -432,7 +394,7 @@ static int sim_rename(const os *o, const os_dir *from_at, const char *from,
         rc = sim_find_parent(s, to_at, to, &to_dir, to_name);
     if (rc == 0)
         rc = sim_find(s, from_at, from, &inode);
-    if (rc != 0 || bug_every(s, SIM_BUG_DROP_RENAME, 3))
+    if (rc != 0)
         return rc;
     CHECK(from_name[0] != '\0' && to_name[0] != '\0');
     if (from_dir == to_dir && strcmp(from_name, to_name) == 0)
@@ -491,9 +453,8 @@ static int dir_sync(const os *o, const os_dir *dir)
     if (dir->gone)
         return -ENOENT;
     if (rc != 0)
-        return s->bug == SIM_BUG_IGNORE_EIO ? 0 : rc;
-    if (s->bug != SIM_BUG_SKIP_DIR_SYNC)
-        sim_disk_sync(s, sim_dir_of(dir)->inode);
+        return rc;
+    sim_disk_sync(s, sim_dir_of(dir)->inode);
     return 0;
 }
 

@@ -137,23 +137,6 @@ uint64_t os_sim_space_used(const os_sim *);
  * What is in the cache already may still reach the disk. */
 void os_sim_read_only(os_sim *, bool);
 
-/* Bugs of an engine that can be played at this seam, to test the tests. */
-typedef enum sim_bug {
-    SIM_BUG_NONE,
-    SIM_BUG_SKIP_SYNC,     /* file_sync does nothing */
-    SIM_BUG_SKIP_NTH_SYNC, /* one of five does nothing */
-    SIM_BUG_SKIP_DIR_SYNC,
-    SIM_BUG_DROP_RENAME,    /* one of three is not done */
-    SIM_BUG_IGNORE_SHORT,   /* a short write is reported as a whole one */
-    SIM_BUG_SWAP_WRITES,    /* a write lands after the following sync */
-    SIM_BUG_IGNORE_LOCK,    /* every lock is granted */
-    SIM_BUG_IGNORE_EIO,     /* a failed sync is reported as done */
-    SIM_BUG_IGNORE_NOSPACE, /* a write that found no space as well */
-    SIM_BUGS
-} sim_bug;
-
-void os_sim_set_bug(os_sim *, sim_bug);
-
 /* ---- watching --------------------------------------------------------- */
 
 /* Called before each call that changes something. */

@@ -313,7 +313,6 @@ os_sim *os_sim_crash(const os_sim *s, const sim_plan *plan)
     im.to->clock_us = s->clock_us;
     im.to->space = s->space;
     im.to->refuse_maps = s->refuse_maps;
-    im.to->bug = s->bug;
     free(im.first_unit);
     free(im.copies);
     return im.to;
@@ -359,7 +358,6 @@ os_sim *os_sim_kill(const os_sim *s)
     to->clock_us = s->clock_us;
     to->space = s->space;
     to->refuse_maps = s->refuse_maps;
-    to->bug = s->bug;
     return to;
 }
 

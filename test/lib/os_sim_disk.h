@@ -93,8 +93,6 @@ struct os_sim {
     const char *name; /* that the call in hand is given; NULL: none */
     sim_hit_fn on_fault;
     uint64_t calls[SIM_CALLS + 1], faults[SIM_CALLS + 1];
-    sim_bug bug;
-    uint64_t bug_seen;
     sim_watch_fn watch;
     void *watch_context;
     sim_actor_fn actor;

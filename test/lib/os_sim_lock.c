@@ -21,7 +21,7 @@ static int take(os_sim *s, unsigned number, const void *handle, bool shared,
     sim_inode *inode = &s->inodes[number];
     unsigned others = inode->shared_by - *shares;
     bool taken = inode->locked_by != NULL && inode->locked_by != handle;
-    if ((taken || (!shared && others > 0)) && s->bug != SIM_BUG_IGNORE_LOCK)
+    if (taken || (!shared && others > 0))
         return -EWOULDBLOCK;
     sim_unlock(s, number, handle, *shares);
     *shares = shared;

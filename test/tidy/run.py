@@ -102,6 +102,7 @@ CANARIES = [
     ("workplace", ("docs/a.md", "See /wor" + "k/main.\n")),
     ("workplace", ("docs/a.md", "See ../sha" + "red/x.\n")),
     ("workplace", ("docs/a.md", "See .libr" + "ary/x.\n")),
+    ("seeded_bug", body("    at += SEEDED_BUG(ONE_MORE);")),
     ("python_function", ("tools/a.py", CLEAN["tools/a.py"] + "def f():\n" +
                          "    print(1)\n" * 70)),
     ("function_length", body(*["    at++;"] * 70)),

@@ -311,25 +311,6 @@ static void one_seed_gives_one_image(void **state)
     close_file(*state, file);
 }
 
-static void each_bug_breaks_what_it_says(void **state)
-{
-    os_file *file = old_and_new(*state);
-    os_sim_set_bug(*state, SIM_BUG_SKIP_SYNC);
-    sync_file(*state, file);
-    assert_string_equal(after(*state, "f", SIM_KEEP_NONE, 0), "old");
-    os_sim_set_bug(*state, SIM_BUG_SWAP_WRITES);
-    for (int i = 0; i < 3; i++)
-        write_at(*state, file, "3rd", 512 * (uint64_t)i);
-    sync_file(*state, file);
-    assert_string_equal(after(*state, "f", SIM_KEEP_NONE, 0), "3rd");
-    assert_int_equal(os_sim_units(*state), 1);
-    os_sim_set_bug(*state, SIM_BUG_SKIP_DIR_SYNC);
-    close_file(*state, create(*state, "g"));
-    sync_dir(*state, "");
-    assert_string_equal(after(*state, "g", SIM_KEEP_NONE, 0), "-");
-    close_file(*state, file);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_sim, free_sim)
 
 int main(void)
@@ -345,7 +326,6 @@ int main(void)
         TEST(a_failed_sync_drops_its_pages),
         TEST(faults_hit_the_call_that_was_asked_for),
         TEST(one_seed_gives_one_image),
-        TEST(each_bug_breaks_what_it_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
