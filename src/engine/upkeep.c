@@ -463,9 +463,13 @@ void upkeep_close(engine *e)
     do {
         freeze_the_rest(e);
         const layers *v = e->layers;
+        persist_status status = PERSIST_OK;
         did = false;
-        if ((v->frozen != NULL || is_crowded(v)) &&
-            upkeep_step(e, &did, &ignored) != PERSIST_OK)
-            did = false;
+        if (v->frozen != NULL || is_crowded(v))
+            status = upkeep_step(e, &did, &ignored);
+        /* no spare is needed any more */
+        if (status != PERSIST_OK)
+            did = status == PERSIST_NO_SPACE && !wal_failed(&e->wal) &&
+                  wal_make_room(&e->wal, 0);
     } while (did);
 }

@@ -246,6 +246,73 @@ static void any_room_is_enough_or_refused(void **state)
     }
 }
 
+/* A close needs no spares any more: the table that it makes of the log may have
+ * their room. */
+static void a_close_gives_the_table_all_room(void **state)
+{
+    (void)state;
+    enum { EVENTS = 100 };
+    begin();
+    fixture_close(&f);
+    f.memtable_size = 8 * MEMTABLE;
+    fixture_reopen(&f);
+    store_disk_by_steps(f.store);
+    for (int i = 0; i < EVENTS; i++) {
+        fixture_append(&f, "t", data);
+        work();
+    }
+    assert_int_equal(fixture_stats(&f).segments_spare, 2);
+    leave(0);
+    fixture_close(&f);
+    leave(0);
+    fixture_reopen(&f);
+    assert_int_equal(fixture_stats(&f).replayed, 0);
+    assert_int_equal(fixture_info(&f, "t").count, EVENTS);
+    fixture_end(&f);
+}
+
+static uint64_t reserve_size(void)
+{
+    os_stat stat;
+    const os *sys = os_sim_os(f.sim);
+    int code = sys->stat(sys, sys->cwd, "store/reserve.tmp", &stat);
+    assert_true(code == 0 || code == -ENOENT);
+    return code == 0 && stat.is_file ? stat.size : 0;
+}
+
+static void close_once_more(uint32_t segment_size)
+{
+    f.segment_size = segment_size;
+    fixture_reopen(&f);
+    fixture_append(&f, "s", data);
+    fixture_close(&f);
+}
+
+static void the_reserve_has_its_size(void **state)
+{
+    (void)state;
+    begin();
+    fixture_close(&f);
+    assert_int_equal(reserve_size(), 16 << 10);
+    close_once_more(1 << 20); /* twice as much is not worth the work */
+    assert_int_equal(reserve_size(), 16 << 10);
+    close_once_more(4 << 20);
+    assert_int_equal(reserve_size(), 128 << 10);
+    close_once_more(SEGMENT);
+    assert_int_equal(reserve_size(), 16 << 10);
+    /* what is no file is left alone */
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(sys->unlink(sys, sys->cwd, "store/reserve.tmp"), 0);
+    assert_int_equal(sys->dir_make(sys, sys->cwd, "store/reserve.tmp"), 0);
+    close_once_more(SEGMENT);
+    assert_int_equal(reserve_size(), 0);
+    leave(0);
+    fixture_reopen(&f);
+    assert_int_equal(fixture_try(&f, PERSIST_TRUNCATE, "s", "", 9),
+                     PERSIST_NO_SPACE);
+    fixture_end(&f);
+}
+
 /* An older program's: nothing is kept for it, and nothing is lost. */
 static void a_store_without_a_reserve(void **state)
 {
@@ -325,6 +392,8 @@ int main(void)
         cmocka_unit_test(what_frees_space_is_taken_when_opened_full),
         cmocka_unit_test(it_is_kept_and_goes_on_being_taken),
         cmocka_unit_test(any_room_is_enough_or_refused),
+        cmocka_unit_test(a_close_gives_the_table_all_room),
+        cmocka_unit_test(the_reserve_has_its_size),
         cmocka_unit_test(a_store_without_a_reserve),
         cmocka_unit_test(no_room_at_each_call),
     };
