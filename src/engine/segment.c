@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/numbered.h"
+#include "os/os_again.h"
 
 int segment_path(const segment_place *place, uint64_t number,
                  char out[PERSIST_PATH_MAX])
@@ -23,8 +24,11 @@ static int give_size(const os *sys, os_file *file, uint64_t size)
 {
     uint64_t was, now = size;
     int code = sys->file_size(sys, file, &was);
-    while (code == 0 && (code = sys->file_allocate(sys, file, size)) == -EINTR)
-        code = 0;
+    int again = 0;
+    if (code == 0)
+        do {
+            code = sys->file_allocate(sys, file, size);
+        } while (os_again(code, &again));
     if (code == 0)
         code = sys->file_size(sys, file, &now);
     if (code == 0 && now > size)

@@ -8,21 +8,24 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "os/os_again.h"
 
 int os_read_all(const os *sys, os_file *file, void *data, size_t size,
                 uint64_t at, size_t *got)
 {
     CHECK(sys->version == OS_VERSION);
     *got = 0;
-    while (*got < size) {
+    for (int again = 0; *got < size;) {
         ssize_t n = sys->file_read(sys, file, (uint8_t *)data + *got,
                                    size - *got, at + *got);
         if (n == 0)
             break;
-        if (n < 0 && n != -EINTR)
-            return (int)n;
-        if (n > 0)
+        if (n > 0) {
             *got += (size_t)n;
+            again = 0;
+        } else if (!os_again((int)n, &again)) {
+            return (int)n;
+        }
     }
     return 0;
 }
@@ -47,15 +50,17 @@ int os_write_all(const os *sys, os_file *file, const void *data, size_t size,
 {
     CHECK(sys->version == OS_VERSION);
     size_t done = 0;
-    while (done < size) {
+    for (int again = 0; done < size;) {
         ssize_t n = sys->file_write(sys, file, (const uint8_t *)data + done,
                                     size - done, at + done);
         if (n == 0)
             return -EIO;
-        if (n < 0 && n != -EINTR)
-            return (int)n;
-        if (n > 0)
+        if (n > 0) {
             done += (size_t)n;
+            again = 0;
+        } else if (!os_again((int)n, &again)) {
+            return (int)n;
+        }
     }
     return 0;
 }
@@ -63,20 +68,20 @@ int os_write_all(const os *sys, os_file *file, const void *data, size_t size,
 int os_sync(const os *sys, os_file *file)
 {
     CHECK(sys->version == OS_VERSION);
-    int code;
+    int code, again = 0;
     do {
         code = sys->file_sync(sys, file);
-    } while (code == -EINTR);
+    } while (os_again(code, &again));
     return code;
 }
 
 int os_dir_sync(const os *sys, const os_dir *dir)
 {
     CHECK(sys->version == OS_VERSION);
-    int code;
+    int code, again = 0;
     do {
         code = sys->dir_sync(sys, dir);
-    } while (code == -EINTR);
+    } while (os_again(code, &again));
     return code;
 }
 
@@ -139,6 +144,8 @@ persist_status os_failed(persist_error *error, int code, const char *what,
     } else if (code == -EFBIG) {
         status = PERSIST_NO_SPACE;
         hint = "raise the limit on file sizes (ulimit -f) and start again";
+    } else if (code == -EINTR) {
+        hint = "see what sends so many signals, and try again";
     } else if (code == -ENOMEM) {
         status = PERSIST_LIMIT;
         hint = "free some memory and try again";

@@ -5,7 +5,8 @@
  * what is written from what is durable. Calls behave like their POSIX
  * namesakes, so that the simulation can do what a real system may do: they
  * return 0 (or a count) or a negative errno; reads and writes may be short or
- * fail with -EINTR. The os_*_all helpers below loop until done.
+ * fail with -EINTR. The os_*_all helpers below loop until
+ * done, or until -EINTR has come too often in a row (os_again.h).
  *
  * What is durable: file bytes and size after file_sync; a name (create,
  * rename, unlink, mkdir) after dir_sync of the directory that holds it. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "os/os_again.h"
 
 _Atomic uint32_t os_process_number;
 
@@ -67,9 +68,10 @@ int os_held_open(os_held *h, int at, const char *name, int flags, unsigned mode)
     if (code != 0)
         return code;
     pthread_mutex_lock(&lock);
+    int again = 0;
     do {
         h->fd = openat(at, name, flags | O_CLOEXEC, mode);
-    } while (h->fd < 0 && errno == EINTR);
+    } while (h->fd < 0 && os_again(-errno, &again));
     h->fd = above_streams(h->fd);
     code = h->fd < 0 ? -errno : 0;
     if (code == 0) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "os/os_again.h"
 
 /* Since Linux 5.14; older C libraries have no name for it. */
 #ifndef MADV_POPULATE_READ
@@ -22,14 +23,16 @@ int os_map_load(const os *sys, const os_map *map, uint64_t at, uint64_t size)
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t from = (uintptr_t)(map->data + at) & ~(page - 1);
     uintptr_t end = (uintptr_t)(map->data + at + size);
-    int code;
+    int code, again = 0;
     /* page by page it would be read one after the other */
     if (end - from > page)
         (void)madvise((void *)from, end - from, MADV_WILLNEED);
     do {
         int done = madvise((void *)from, end - from, MADV_POPULATE_READ);
         code = done < 0 ? -errno : 0;
-    } while (code == -EINTR || code == -EAGAIN);
+        if (code == -EAGAIN)
+            code = -EINTR;
+    } while (os_again(code, &again));
     return code == -EFAULT || code == -EHWPOISON ? -EIO : code;
 }
 

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "os/os.h"
+#include "os/os_again.h"
 #include "os/os_fork.h"
 #include "os/os_look.h"
 #include "os/os_map.h"
@@ -273,10 +274,10 @@ static int file_allocate(const os *sys, os_file *file, uint64_t size)
 static int file_truncate(const os *sys, os_file *file, uint64_t size)
 {
     (void)sys;
-    int code;
+    int code, again = 0;
     do {
         code = result(ftruncate(file->held.fd, (off_t)size));
-    } while (code == -EINTR);
+    } while (os_again(code, &again));
     return code;
 }
 
@@ -417,11 +418,11 @@ static int dir_may_write(const os *sys, const os_dir *dir)
 static int dir_lock(const os *sys, const os_dir *dir, bool shared)
 {
     (void)sys;
-    int code;
+    int code, again = 0;
     do {
         code =
             result(flock(fd_of(dir), (shared ? LOCK_SH : LOCK_EX) | LOCK_NB));
-    } while (code == -EINTR);
+    } while (os_again(code, &again));
     ((posix_dir *)(uintptr_t)dir)->locked |= code == 0;
     /* a network's file system wants a descriptor that can write */
     return code == -EBADF || code == -EINVAL || code == -ENOSYS ? -EOPNOTSUPP
@@ -500,13 +501,14 @@ static uint64_t clock_us(const os *sys)
 static int random_bytes(const os *sys, void *data, size_t size)
 {
     (void)sys;
+    int again = 0;
     for (uint8_t *at = data; size > 0;) {
         ssize_t n = getrandom(at, size, 0);
-        if (n < 0 && errno != EINTR)
-            return -errno;
         if (n > 0) {
             at += n;
             size -= (size_t)n;
+        } else if (!os_again(-errno, &again)) {
+            return -errno;
         }
     }
     return 0;

@@ -24,6 +24,7 @@
 
 #include "base/check.h"
 #include "base/visible.h"
+#include "os/os_again.h"
 #include "os/os_thread.h"
 
 enum {
@@ -113,6 +114,12 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* What was interrupted all the time is no end that somebody chose. */
+static int given_up(int code)
+{
+    return code == -EINTR ? -EAGAIN : code;
+}
+
 /* Waits for events of a stream (-1: none), or for the end. Returns what poll
  * returns of the stream alone, or -EINTR when the end came and the stream is
  * not ready. */
@@ -124,9 +131,12 @@ static int wait_for(int stream, short events, int timeout_ms)
         [SIGNALS] = {.fd = signals, .events = POLLIN},
         [OUTPUT] = {.fd = signals < 0 ? -1 : OS_STDOUT},
     };
-    int n = poll(fds, COUNT, timeout_ms);
+    int n, again = 0;
+    do {
+        n = poll(fds, COUNT, timeout_ms);
+    } while (n < 0 && os_again(-errno, &again));
     if (n < 0)
-        return -errno;
+        return given_up(-errno);
     if (fds[SIGNALS].revents != 0 || fds[OUTPUT].revents != 0) {
         int64_t unseen = 0;
         atomic_compare_exchange_strong(&end_ms, &unseen, now_ms());
@@ -151,12 +161,13 @@ static struct {
     int grace_ms;
 } watcher = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* The lock is never given back: the process ends here. */
+/* The lock is never given back: the process ends here. So it does when nobody
+ * could tell of the end any more. */
 static void *watch(void *unused)
 {
     (void)unused;
-    while (atomic_load(&end_ms) == 0)
-        (void)wait_for(-1, 0, -1);
+    while (atomic_load(&end_ms) == 0 && wait_for(-1, 0, -1) == 0)
+        ;
     (void)poll(NULL, 0, watcher.grace_ms);
     pthread_mutex_lock(&watcher.lock);
     _exit(watcher.end == NULL ? watcher.code : watcher.end(watcher.context));
@@ -194,15 +205,15 @@ int os_stream_wait(int stream, int timeout_ms)
 
 ssize_t os_stream_read(int stream, void *buffer, size_t size)
 {
-    for (;;) {
+    for (int again = 0;;) {
         int ready = os_stream_wait(stream, -1);
         if (ready < 0)
             return ready;
         ssize_t n = read(stream, buffer, size);
         if (n >= 0)
             return n;
-        if (errno != EINTR && errno != EAGAIN)
-            return -errno;
+        if (errno != EAGAIN && !os_again(-errno, &again))
+            return given_up(-errno);
     }
 }
 
@@ -230,6 +241,8 @@ static int wait_writable(int stream)
         }
         if (n > 0)
             return 0;
+        if (n < 0 && n != -EINTR)
+            return n;
     }
 }
 
@@ -238,7 +251,7 @@ static int wait_writable(int stream)
 int os_stream_write(int stream, const void *bytes, size_t size)
 {
     const char *at = bytes;
-    while (size > 0) {
+    for (int again = 0; size > 0;) {
         int bad = wait_writable(stream);
         if (bad != 0)
             return bad;
@@ -247,8 +260,9 @@ int os_stream_write(int stream, const void *bytes, size_t size)
         if (n >= 0) {
             at += n;
             size -= (size_t)n;
-        } else if (errno != EINTR && errno != EAGAIN) {
-            return -errno;
+            again = 0;
+        } else if (errno != EAGAIN && !os_again(-errno, &again)) {
+            return given_up(-errno);
         }
     }
     return 0;

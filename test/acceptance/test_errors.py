@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Each error code once, what guard binds, and the limits; the server goes on.
 import errno
+import contextlib
 import glob
 import os
 import shutil
@@ -9,8 +10,8 @@ import subprocess
 import time
 import unittest
 
-from client import SANITIZED, Case, Failed, append, event, main, perform, \
-    quote
+from client import SANITIZED, Case, Failed, Gone, append, event, main, \
+    perform, quote
 from test_cli import PERSIST
 
 LANGUAGE = [
@@ -312,6 +313,31 @@ class Disk(Case):
         self.assertRegex(self.fails("no-space", s, append("s", 2)),
                          "; free some space and try again$")
         self.end(s)
+
+    def test_interruptions_without_end(self):
+        """Each call is an error that names it, and a signal ends the server."""
+        s = self.serve()
+        s.eval(append("s", 1))
+        self.end(s)
+        told = []
+        for call, when in (("openat", 40), ("pread64", 20), ("pwrite64", 1),
+                           ("pwritev", 1), ("fdatasync", 1), ("fsync", 1),
+                           ("fallocate", 1), ("flock", 1), ("getrandom", 3),
+                           ("madvise", 1), ("read", 40), ("poll", 20)):
+            s = self.inject(call, "EINTR", "%d+" % when)
+            with self.subTest(call):
+                for seq in range(2, 6):
+                    try:
+                        s.eval(append(call, seq))
+                    except Failed as failed:
+                        told.append(failed.message)
+                    except Gone:
+                        break
+                s.process.terminate()
+                s.process.wait(60)
+        self.assertGreater(len(told), 5)
+        for message in told:
+            self.assertRegex(message, "Interrupted system call")
 
     def test_a_failed_sync_ends_writing(self):
         s = self.serve()

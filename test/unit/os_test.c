@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "os/os.h"
+#include "os/os_again.h"
 #include "os/os_sleep.h"
 
 /* ---- a reluctant system ----------------------------------------------- */
@@ -83,6 +84,89 @@ static void short_and_interrupted_calls_are_repeated(void **state)
     assert_int_equal(os_write_all(&slow, NULL, out, 64, 2), -ENOSPC);
     assert_int_equal(os_sync(&slow, NULL), -EIO);
     assert_int_equal(sync_turns, 4);
+}
+
+/* ---- a system that is interrupted all the time ------------------------ */
+
+static int calls, lets_through;
+
+static int interrupt(void)
+{
+    return ++calls == lets_through ? 1 : -EINTR;
+}
+
+static ssize_t deaf_read(const os *sys, os_file *file, void *data, size_t size,
+                         uint64_t at)
+{
+    (void)sys;
+    (void)file;
+    (void)at;
+    memset(data, 'x', size > 0);
+    return interrupt();
+}
+
+static ssize_t deaf_write(const os *sys, os_file *file, const void *data,
+                          size_t size, uint64_t at)
+{
+    (void)sys;
+    (void)file;
+    (void)data;
+    (void)size;
+    (void)at;
+    return interrupt();
+}
+
+static int deaf_sync(const os *sys, os_file *file)
+{
+    (void)sys;
+    (void)file;
+    return interrupt();
+}
+
+static int deaf_dir_sync(const os *sys, const os_dir *dir)
+{
+    (void)sys;
+    (void)dir;
+    return interrupt();
+}
+
+static const os deaf = {.version = OS_VERSION,
+                        .file_read = deaf_read,
+                        .file_write = deaf_write,
+                        .file_sync = deaf_sync,
+                        .dir_sync = deaf_dir_sync};
+
+static int calls_made(int through)
+{
+    int made = calls;
+    calls = 0;
+    lets_through = through;
+    return made;
+}
+
+static void interruptions_have_an_end(void **state)
+{
+    (void)state;
+    char bytes[4];
+    size_t got;
+    persist_error error;
+    calls_made(0);
+    assert_int_equal(os_read_all(&deaf, NULL, bytes, 4, 0, &got), -EINTR);
+    assert_int_equal(calls_made(0), OS_AGAIN_MAX);
+    assert_int_equal(os_write_all(&deaf, NULL, bytes, 4, 0), -EINTR);
+    assert_int_equal(calls_made(0), OS_AGAIN_MAX);
+    assert_int_equal(os_sync(&deaf, NULL), -EINTR);
+    assert_int_equal(calls_made(0), OS_AGAIN_MAX);
+    assert_int_equal(os_dir_sync(&deaf, NULL), -EINTR);
+    assert_int_equal(calls_made(50), OS_AGAIN_MAX);
+    /* it is counted anew where something was moved */
+    assert_int_equal(os_read_all(&deaf, NULL, bytes, 4, 0, &got), -EINTR);
+    assert_int_equal(got, 1);
+    assert_int_equal(calls_made(50), 50 + OS_AGAIN_MAX);
+    assert_int_equal(os_write_all(&deaf, NULL, bytes, 4, 0), -EINTR);
+    assert_int_equal(calls_made(0), 50 + OS_AGAIN_MAX);
+    assert_int_equal(os_failed(&error, -EINTR, "sync", "x"), PERSIST_IO);
+    assert_non_null(strstr(error.message, "cannot sync x: Interrupted"));
 }
 
 static void paths_are_joined_or_refused(void **state)
@@ -352,6 +436,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(short_and_interrupted_calls_are_repeated),
+        cmocka_unit_test(interruptions_have_an_end),
         cmocka_unit_test(paths_are_joined_or_refused),
         cmocka_unit_test(an_errno_becomes_a_status),
         cmocka_unit_test(sleepers_are_woken),
