@@ -129,11 +129,11 @@ def check_fit(bugs):
 # ---- making and running ---------------------------------------------------
 
 
-def target(finder, build):
-    """The program that a finder runs: that of a test in Python is the server.
-    """
+def targets(finder, build):
+    """What a finder runs: a test in Python the server first, and the tool."""
     script = finder[0].endswith(".py")
-    return os.path.join(build, "sx_server" if script else finder[0])
+    return [os.path.join(build, name)
+            for name in (["sx_server", "persist"] if script else finder[:1])]
 
 
 def make(folder, build, targets, *settings):
@@ -172,7 +172,8 @@ def take_out(bug, folder):
         for file in source_and_object(path, folder):
             os.replace(file + ".aside", file)
     shutil.rmtree(os.path.join(folder, "build", "internal"))
-    os.unlink(os.path.join(folder, target(bug.finder, "build")))
+    for program in targets(bug.finder, "build"):
+        os.unlink(os.path.join(folder, program))
 
 
 def source_and_object(path, folder):
@@ -183,7 +184,7 @@ def source_and_object(path, folder):
 def finds(finder, build, seconds):
     """Tells whether a finder fails."""
     script = finder[0].endswith(".py")
-    program = target(finder, build)
+    program = targets(finder, build)[0]
     command = ["python3", *finder] if script else [program, *finder[1:]]
     if finder[0].startswith("crash/"):
         command += ["--first", "--budget", str(seconds)]
@@ -206,7 +207,7 @@ def try_bug(bug, build, only_make, folder):
                           % (bug.place, change.path))
     put_in(bug, folder)
     # a change may leave a function without a caller
-    said = make(folder, "build", [target(bug.finder, "build")], "WARN=-w")
+    said = make(folder, "build", targets(bug.finder, "build"), "WARN=-w")
     passed = said is None and (only_make or finds(
         bug.finder, os.path.join(folder, "build"), FIND_SECONDS))
     if passed:
@@ -271,8 +272,8 @@ def silent(finders, build):
 
 def work(bugs, build, only_make):
     finders = sorted({tuple(bug.finder) for bug in bugs})
-    said = make(".", build, sorted({target(f, build) for f in finders}),
-                "-j%d" % os.cpu_count())
+    programs = {program for f in finders for program in targets(f, build)}
+    said = make(".", build, sorted(programs), "-j%d" % os.cpu_count())
     if said is not None:
         sys.exit(said + "the finders cannot be made")
     good = 0 if only_make else silent(finders, build)
