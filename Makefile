@@ -19,7 +19,8 @@ objects = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 
 BASE_OBJ := $(call objects,src/base/*.c)
 PERSIST_OBJ := $(BASE_OBJ) \
-	$(call objects,src/os/*.c src/engine/*.c src/store/*.c)
+	$(call objects,src/os/*.c src/engine/*.c src/engine/*/*.c \
+		src/store/*.c)
 SX_OBJ := $(BASE_OBJ) $(call objects,src/sx/*.c)
 HOST_OBJ := $(call objects,src/host/*.c)
 TESTLIB_OBJ := $(call objects,test/lib/*.c)
@@ -51,7 +52,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
 SUBMAKE = $(MAKE) --no-print-directory \
 	$(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: all programs libs tests bench run test asan tsan tidy format fuzz \
+.PHONY: all programs libs tests bench run test asan tsan tidy graph format fuzz \
 	fuzzer fuzz-targets coverage \
 	conformance deps deps-test everything check-long check-big valgrind \
 	test-the-tests clean
@@ -252,6 +253,10 @@ tsan: deps-test
 
 tidy: deps-test
 	@tools/tidy.py
+
+# What the folders of src include of each other.
+graph:
+	@tools/tidy.py --graph
 	@test/crash/bugs.py --list >/dev/null
 
 format: deps-test

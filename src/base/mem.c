@@ -3,8 +3,11 @@
 #include "base/mem.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
+
+enum { GROWN_LEAST = 8 }; /* items */
 
 static mem_fail_fn fail_fn;
 static void *fail_context;
@@ -47,4 +50,22 @@ void *mem_realloc(void *old, size_t size)
 void mem_free(void *memory)
 {
     free(memory);
+}
+
+bool mem_grow(void *items, size_t count, size_t more, size_t *capacity,
+              size_t size)
+{
+    void *old;
+    CHECK(count <= *capacity && size > 0);
+    if (more <= *capacity - count)
+        return true;
+    size_t wanted = *capacity * 2 > count + more ? *capacity * 2 : count + more;
+    wanted = wanted < GROWN_LEAST ? GROWN_LEAST : wanted;
+    memcpy(&old, items, sizeof old);
+    void *grown = mem_realloc(old, wanted * size);
+    if (grown == NULL)
+        return false;
+    memcpy(items, &grown, sizeof grown);
+    *capacity = wanted;
+    return true;
 }

@@ -3,6 +3,7 @@
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Return NULL when memory is out (or a test says so); callers handle it. */
@@ -12,6 +13,12 @@ void *mem_alloc_zero(size_t size);
 void *mem_alloc_aligned(size_t alignment, size_t size);
 void *mem_realloc(void *old, size_t size); /* old stays valid on NULL */
 void mem_free(void *memory);               /* NULL is fine */
+
+/* Makes room for `more` items behind the first `count` of an array that may
+ * grow: `items` points at the pointer to it (NULL: empty), `size` is of one.
+ * False when memory is out; nothing has changed then. */
+bool mem_grow(void *items, size_t count, size_t more, size_t *capacity,
+              size_t size);
 
 /* Test seam: called before each allocation; when it returns nonzero, that
  * allocation fails. NULL: none. Set it while no other thread runs. */

@@ -128,3 +128,8 @@ persist_status status_seq_conflict(persist_error *error, persist_slice stream,
     status_of_stream(error, stream);
     return PERSIST_SEQ_CONFLICT;
 }
+
+persist_status status_no_memory(persist_error *error)
+{
+    return status_set(error, PERSIST_LIMIT, "out of memory");
+}

@@ -5,6 +5,9 @@
 
 #include "persist_base.h"
 
+/* Says that memory is out; returns PERSIST_LIMIT. */
+persist_status status_no_memory(persist_error *);
+
 /* Sets status and message (printf format) and clears the rest; returns the
  * status, so that `return status_set(...)` reads well. error may be NULL. */
 persist_status status_set(persist_error *error, persist_status status,

@@ -18,7 +18,7 @@
 #include "base/hash.h"
 #include "base/status.h"
 #include "cli/import.h"
-#include "engine/layout.h"
+#include "engine/files/files.h"
 
 enum { NAME_SIZE = 256 }; /* of a file */
 
@@ -148,9 +148,7 @@ static persist_status take_key_bytes(import *im, void *context, slice bytes)
     if (key->text.size + bytes.size > PERSIST_COMMIT_SIZE_MAX)
         return import_damaged(im, key->path, "it is too large for a value");
     buf_put_slice(&key->text, bytes);
-    return key->text.failed
-               ? status_set(&im->error, PERSIST_LIMIT, "out of memory")
-               : PERSIST_OK;
+    return key->text.failed ? status_no_memory(&im->error) : PERSIST_OK;
 }
 
 static persist_status take_key(import *im, const import_file *file, slice name)
@@ -194,7 +192,7 @@ static persist_status take_blob(import *im, const import_file *file, slice name)
     im->counts.blobs++;
     copy.sum = hash_sha256_begin();
     if (copy.sum == NULL)
-        return status_set(&im->error, PERSIST_LIMIT, "out of memory");
+        return status_no_memory(&im->error);
     persist_status status = PERSIST_OK;
     if (im->store != NULL)
         status = persist_blob_create(im->store, &copy.writer, &im->error);
@@ -284,7 +282,7 @@ static persist_status take_hex(import *im, const kind *k,
     persist_status status = PERSIST_OK;
     bool hex = decode_hex(stem, &name);
     if (name.failed)
-        status = status_set(&im->error, PERSIST_LIMIT, "out of memory");
+        status = status_no_memory(&im->error);
     else if (!hex)
         im->counts.unknown++;
     else
@@ -470,10 +468,8 @@ import im = {0 };
     im.group = c->group;
     if (im.os->random(im.os, &options.hash_seed, sizeof options.hash_seed) == 0)
         im.machine = sx_open(&options);
-    persist_status status =
-        im.machine != NULL
-            ? open_old(&im, c->args[0])
-            : status_set(&im.error, PERSIST_LIMIT, "out of memory");
+    persist_status status = im.machine != NULL ? open_old(&im, c->args[0])
+                                               : status_no_memory(&im.error);
     if (status == PERSIST_OK)
         status = import_place_find(&im, c->args[1]);
     if (status == PERSIST_OK)

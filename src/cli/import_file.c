@@ -54,7 +54,7 @@ static persist_status read_steps(import *im, const import_file *from,
 {
     uint8_t *step = mem_alloc(READ_SIZE);
     if (step == NULL)
-        return status_set(&im->error, PERSIST_LIMIT, "out of memory");
+        return status_no_memory(&im->error);
     size_t got = READ_SIZE;
     persist_status status = PERSIST_OK;
     for (uint64_t at = 0; got == READ_SIZE && status == PERSIST_OK; at += got) {
@@ -98,7 +98,7 @@ static persist_status take_bytes(import *im, void *context, slice bytes)
     persist_status status = PERSIST_OK;
     buf_put_slice(&r->rest, bytes);
     if (r->rest.failed)
-        return status_set(&im->error, PERSIST_LIMIT, "out of memory");
+        return status_no_memory(&im->error);
     while (at < r->rest.size && status == PERSIST_OK) {
         const uint8_t *from = r->rest.data + at;
         const uint8_t *end = memchr(from, '\n', r->rest.size - at);
@@ -143,7 +143,7 @@ persist_status import_add(import *im, persist_edit_kind kind, slice name,
     buf_put_slice(&im->bytes, data);
     buf_put(&im->edits, &edit, sizeof edit);
     if (im->bytes.failed || im->edits.failed)
-        return status_set(&im->error, PERSIST_LIMIT, "out of memory");
+        return status_no_memory(&im->error);
     return im->bytes.size < COMMIT_SIZE ? PERSIST_OK : import_commit(im);
 }
 
@@ -156,7 +156,7 @@ persist_status import_commit(import *im)
     CHECK(im->store != NULL && im->edits.size % sizeof *from == 0);
     persist_edit *edits = mem_alloc(count * sizeof *edits);
     if (edits == NULL)
-        return status_set(&im->error, PERSIST_LIMIT, "out of memory");
+        return status_no_memory(&im->error);
     /* Names and data may all be empty: then there are no bytes. */
     const uint8_t *bytes =
         im->bytes.data == NULL ? (const uint8_t *)"" : im->bytes.data;

@@ -28,9 +28,7 @@ static persist_status mark_clean(engine *e, persist_error *error)
                   .next_table = e->next_table};
     CHECK(!wal_failed(&e->wal) && wal_durable(&e->wal) == e->latest);
     persist_status status =
-        manifest_copy_tables(&m, now)
-            ? PERSIST_OK
-            : status_set(error, PERSIST_LIMIT, "out of memory");
+        manifest_copy_tables(&m, now) ? PERSIST_OK : status_no_memory(error);
     m.next_table = e->next_table;
     if (status == PERSIST_OK)
         status = wal_describe(&e->wal, layers_tables_last(e->layers), true, &m,

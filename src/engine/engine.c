@@ -5,17 +5,14 @@
  * nothing that another opening could need has changed. */
 #include "engine/engine.h"
 
+#include "engine/files/files.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "os/os_memory.h"
 #include "os/os_sleep.h"
-
-static persist_status no_memory(persist_error *error)
-{
-    return status_set(error, PERSIST_LIMIT, "out of memory");
-}
 
 /* ---- folders ---------------------------------------------------------- */
 
@@ -95,13 +92,13 @@ static persist_status open_tables(engine *e, const manifest *m,
     memtable *active = memtable_new(&e->pool, m->identity,
                                     manifest_tables_last(m) + 1, &counts);
     if (tables == NULL || active == NULL)
-        status = no_memory(error);
+        status = status_no_memory(error);
     else
         status = open_each(e, m, tables, &opened, error);
     if (status == PERSIST_OK) {
         layers *first = layers_new(active, NULL, tables, opened);
         if (first == NULL)
-            status = no_memory(error);
+            status = status_no_memory(error);
         else
             engine_set_layers(e, first);
     }
@@ -127,7 +124,7 @@ static persist_status take_manifest(engine *e, const manifest *old, recovery *r,
 {
     manifest *m = &r->out;
     if (!manifest_copy_tables(m, old))
-        return no_memory(error);
+        return status_no_memory(error);
     m->next_table = e->next_table;
     m->clean = old->clean;
     persist_status status =
@@ -144,17 +141,6 @@ static persist_status take_manifest(engine *e, const manifest *old, recovery *r,
     return PERSIST_OK;
 }
 
-/* The manifests that were found may not be durable yet, if the last process
- * ended between a rename and its sync. Before anything is deleted that they do
- * not list, or one of them is replaced, they are. */
-static persist_status make_manifests_durable(const engine *e,
-                                             persist_error *error)
-{
-    int code = os_dir_sync(e->sys, e->at.root);
-    return code == 0 ? PERSIST_OK
-                     : os_failed(error, code, "sync", e->at.root->path);
-}
-
 /* Writes the end of the log again, and the manifest that lists it. */
 static persist_status renew_log(engine *e, const manifest *old,
                                 const manifest *previous, recovery *r,
@@ -163,7 +149,7 @@ static persist_status renew_log(engine *e, const manifest *old,
     bool renamed = false;
     persist_status status = PERSIST_OK;
     if (!old->clean && !e->at.read_only) {
-        status = make_manifests_durable(e, error);
+        status = engine_sync_manifests(e, error);
         if (status != PERSIST_OK)
             return status;
         leftovers_delete_segments(e, &r->place, previous);
@@ -204,40 +190,6 @@ static persist_status open_log(engine *e, uint64_t segment_size,
                   last->size - last->end >= RECORD_HEADER_SIZE;
     return wal_open(&e->wal, &r->place, segment_size, m, resume, r->next_number,
                     error);
-}
-
-persist_status engine_use(engine *e, persist_error *error)
-{
-    bool renamed = false;
-    if (atomic_load(&e->in_use))
-        return PERSIST_OK;
-    if (wal_failed(&e->wal))
-        return wal_read_only(&e->wal, error);
-    persist_status status = make_manifests_durable(e, error);
-    if (status != PERSIST_OK)
-        return status;
-    manifest *m = &e->manifest, was = *m;
-    CHECK(m->clean && m->epoch <= e->wal.place.epoch);
-    m->clean = false;
-    m->epoch = e->wal.place.epoch;
-    m->next_segment = e->wal.next_number;
-    m->next_table = e->next_table;
-    persist_error why;
-    status = manifest_store(e->sys, e->at.root, m, &renamed, &why);
-    if (status == PERSIST_OK) {
-        atomic_store(&e->in_use, true);
-        e->wakes_upkeep = true;
-        return PERSIST_OK;
-    }
-    m->clean = true;
-    m->epoch = was.epoch;
-    m->next_segment = was.next_segment;
-    m->next_table = was.next_table;
-    if (renamed)
-        wal_fail(&e->wal, &why);
-    if (error != NULL)
-        *error = why;
-    return status;
 }
 
 static persist_status load_manifests(engine *e, manifest *newest,
@@ -316,21 +268,9 @@ static persist_status open_blobs(engine *e, uint32_t packed_max,
                            error);
 }
 
-const os *engine_os(const persist_options *options, os *own)
-{
-    const os *sys = options->os == NULL ? os_posix() : options->os;
-    if (!options->unmapped && !options->group)
-        return sys;
-    *own = *sys;
-    if (options->unmapped)
-        os_without_maps(sys, own);
-    own->group = options->group;
-    return own;
-}
-
 static void set_up(engine *e, const persist_options *options)
 {
-    e->sys = engine_os(options, &e->own_sys);
+    e->sys = system_of(options, &e->own_sys);
     e->equal = options->equal;
     e->equal_context = options->equal_context;
     CHECK(e->sys->version == OS_VERSION);
@@ -470,7 +410,7 @@ static persist_status open_once(const persist_options *options,
 {
     engine *e = mem_alloc_zero(sizeof *e);
     if (e == NULL)
-        return no_memory(error);
+        return status_no_memory(error);
     set_up(e, options);
     atomic_init(&e->lacks_reserve, *no_room);
     persist_status status = open_all(e, options, full, error);
@@ -529,7 +469,7 @@ persist_status engine_step(engine *e, bool *did, persist_error *error)
 
 void engine_by_steps(engine *e)
 {
-    CHECK(!e->upkeep.thread_runs);
+    CHECK(!e->upkeep.worker.runs);
     e->upkeep.by_steps = true;
 }
 

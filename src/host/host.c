@@ -48,43 +48,6 @@ persist_status host_close(host *h, persist_error *error)
     return status;
 }
 
-persist_status host_store(host *h, persist_store **out, persist_error *error)
-{
-    if (h->store == NULL) {
-        persist_options options = h->options.store;
-        options.create = true;
-        options.background = options.os == NULL;
-        options.unmapped = true; /* no fault of a disk ends the host */
-        if (options.cache_size == 0)
-            options.cache_size = HOST_CACHE_SIZE;
-        options.equal = host_equal_texts;
-        options.equal_context = h;
-        persist_store *opened;
-        persist_status status = persist_open(&options, &opened, error);
-        if (status != PERSIST_OK)
-            return status;
-        h->store = opened;
-    }
-    *out = h->store;
-    return PERSIST_OK;
-}
-
-/* All that a store shows which is shut is durable: what rested on it still
- * does. The thread that ends the process may be about to settle it. */
-persist_status host_open_anew(host *h, persist_store **out,
-                              persist_error *error)
-{
-    persist_store *shut = h->store;
-    CHECK(store_is_shut(shut));
-    pthread_mutex_lock(&h->opening);
-    h->durable_before = persist_durable(shut);
-    h->store = NULL;
-    (void)persist_close(shut, NULL);
-    persist_status status = host_store(h, out, error);
-    pthread_mutex_unlock(&h->opening);
-    return status;
-}
-
 void host_load(host *h, slice text)
 {
     sx_load(h->machine, text);
@@ -192,25 +155,6 @@ persist_lsn host_rests(const host *h)
 void host_forget(host *h)
 {
     h->rests = 0;
-}
-
-/* Only ops commit, so what one sees was visible before it; after a failed sync
- * that is what is durable. What it makes has a number that was not given
- * before, whatever has become of it. */
-persist_status host_serve(op_call *call)
-{
-    host *h = call->host;
-    persist_lsn rests = store_visible(call->store);
-    persist_lsn given = persist_latest(call->store);
-    CHECK(rests <= given);
-    persist_status status = call->row->run(call);
-    if (persist_latest(call->store) > given)
-        rests = persist_latest(call->store);
-    if (rests > h->rests)
-        h->rests = rests;
-    if (rests > h->highest)
-        h->highest = rests;
-    return status;
 }
 
 persist_lsn host_durable(const host *h)

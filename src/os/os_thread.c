@@ -27,6 +27,43 @@ int os_thread_start(pthread_t *out, void *(*run)(void *), void *context)
     return -code;
 }
 
+void os_worker_init(os_worker *w)
+{
+    w->runs = w->stops = false;
+    pthread_cond_init(&w->work, NULL);
+}
+
+void os_worker_release(os_worker *w)
+{
+    CHECK(!w->runs);
+    pthread_cond_destroy(&w->work);
+}
+
+int os_worker_start(os_worker *w, pthread_mutex_t *lock, void *(*run)(void *),
+                    void *context)
+{
+    CHECK(!w->runs);
+    int code = os_thread_start(&w->thread, run, context);
+    if (code != 0)
+        return code;
+    pthread_mutex_lock(lock);
+    w->runs = true;
+    pthread_mutex_unlock(lock);
+    return 0;
+}
+
+void os_worker_stop(os_worker *w, pthread_mutex_t *lock)
+{
+    if (!w->runs)
+        return;
+    pthread_mutex_lock(lock);
+    w->stops = true;
+    pthread_cond_signal(&w->work);
+    pthread_mutex_unlock(lock);
+    pthread_join(w->thread, NULL);
+    w->runs = false;
+}
+
 int os_cancel_put_off(void)
 {
     int was;

@@ -114,7 +114,7 @@ static persist_status print_request(session *s, persist_error *error)
     buf_put(&s->line, s->text.data, s->text.size);
     buf_put_str(&s->line, ")\n");
     if (status == PERSIST_OK && s->line.failed)
-        status = status_set(error, PERSIST_LIMIT, "out of memory");
+        status = status_no_memory(error);
     return status;
 }
 

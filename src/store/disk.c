@@ -40,11 +40,6 @@ static engine *engine_of(persist_store *store)
     return ((disk_store *)store)->engine;
 }
 
-static persist_status no_memory(persist_error *error)
-{
-    return status_set(error, PERSIST_LIMIT, "out of memory");
-}
-
 static persist_status disk_close(persist_store *store, persist_error *error)
 {
     disk_store *s = (disk_store *)store;
@@ -125,7 +120,7 @@ static persist_status disk_read(persist_store *store, const read_request *r,
     disk_store *s = (disk_store *)store;
     disk_cursor *c = take_cursor(s);
     if (c == NULL)
-        return no_memory(error);
+        return status_no_memory(error);
     c->head.backend = store->backend;
     c->store = s;
     uint64_t limit = r->kind == READ_STREAMS ? PERSIST_NO_LIMIT : r->limit;
@@ -209,7 +204,7 @@ static persist_status disk_blob_create(persist_store *store,
         return wal_read_only(&e->wal, error);
     disk_writer *w = mem_alloc(sizeof *w);
     if (w == NULL)
-        return no_memory(error);
+        return status_no_memory(error);
     w->head.backend = store->backend;
     persist_status status = blob_begin(&e->blobs, &w->writer, NULL, error);
     if (status == PERSIST_OK)
@@ -251,7 +246,7 @@ static persist_status disk_blob_open(persist_store *store, slice cid,
 {
     disk_reader *r = mem_alloc(sizeof *r);
     if (r == NULL)
-        return no_memory(error);
+        return status_no_memory(error);
     r->head.backend = store->backend;
     persist_status status =
         engine_blob_open(engine_of(store), cid, &r->reader, error);
@@ -347,7 +342,7 @@ persist_status store_disk_open(const persist_options *options,
 {
     disk_store *store = mem_alloc_zero(sizeof *store);
     if (store == NULL)
-        return no_memory(error);
+        return status_no_memory(error);
     store->head.backend = &disk_backend;
     persist_status status = engine_open(options, &store->engine, error);
     if (status == PERSIST_OK)

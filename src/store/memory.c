@@ -7,7 +7,7 @@
 
 persist_status memory_out(persist_error *error)
 {
-    return status_set(error, PERSIST_LIMIT, "out of memory");
+    return status_no_memory(error);
 }
 
 persist_status memory_copy(slice bytes, slice *out, persist_error *error)

@@ -5,7 +5,8 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "engine/verify.h"
+#include "engine/files/files.h"
+#include "engine/verify/verify.h"
 #include "os/os.h"
 #include "os/os_thread.h"
 #include "store/args.h"
@@ -60,13 +61,6 @@ persist_status persist_verify(const persist_options *options,
 
 /* ---- writing ---------------------------------------------------------- */
 
-static bool is_expectation(const persist_edit *edit)
-{
-    return edit->kind == PERSIST_EXPECT_SEQ ||
-           edit->kind == PERSIST_EXPECT_KEY ||
-           edit->kind == PERSIST_EXPECT_ABSENT;
-}
-
 static persist_status check_edit(const persist_edit *edit, persist_error *error)
 {
     if ((unsigned)edit->kind > PERSIST_EXPECT_ABSENT)
@@ -116,7 +110,7 @@ static persist_status check_commit(const persist_edit *edits, size_t count,
         if (status != PERSIST_OK)
             return status;
         size += edit_size(&edits[i], i == 0 ? NULL : &edits[i - 1]);
-        needs_outcome = needs_outcome || is_expectation(&edits[i]);
+        needs_outcome = needs_outcome || edit_is_expectation(&edits[i]);
     }
     if (size > PERSIST_COMMIT_SIZE_MAX)
         return status_set(error, PERSIST_TOO_LARGE,

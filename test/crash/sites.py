@@ -18,7 +18,8 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-SOURCES = ["src/base/*.c", "src/os/os.c", "src/engine/*.c", "src/store/*.c"]
+SOURCES = ["src/base/*.c", "src/os/os.c", "src/engine/*.c",
+           "src/engine/*/*.c", "src/store/*.c"]
 
 MEMORY = re.compile(
     r"\b(mem_alloc|mem_alloc_zero|mem_alloc_aligned|mem_realloc|buf_reserve|"
@@ -27,39 +28,43 @@ MEMORY = re.compile(
 # Places that no fault reaches, by file and what the line holds, and why.
 MENDING = "only where the bytes of a blob were lost: blob_mend_test fails it"
 EXCEPTIONS = {
-    ("src/engine/pack.c", "w->sys->file_close(w->sys, file);"): MENDING,
-    ("src/engine/pack.c", "w->sys->file_open(w->sys, w->dir, name, OS_WRITE"):
+    ("src/engine/blob/pack.c", "w->sys->file_close(w->sys, file);"): MENDING,
+    ("src/engine/blob/pack.c",
+     "w->sys->file_open(w->sys, w->dir, name, OS_WRITE"):
         MENDING,
-    ("src/engine/pack.c", "bytes.data, bytes.size, offset);"): MENDING,
-    ("src/engine/pack.c", "code = os_sync(w->sys, file);"): MENDING,
-    ("src/engine/blob_mend.c", "w->file, room, size, at, &got);"): MENDING,
-    ("src/engine/blob_mend.c", "mem_alloc((size_t)e->size)"): MENDING,
-    ("src/engine/segment.c", "code = sys->file_truncate(sys, file, size);"):
+    ("src/engine/blob/pack.c", "bytes.data, bytes.size, offset);"): MENDING,
+    ("src/engine/blob/pack.c", "code = os_sync(w->sys, file);"): MENDING,
+    ("src/engine/blob/blob_mend.c", "w->file, room, size, at, &got);"): MENDING,
+    ("src/engine/blob/blob_mend.c", "mem_alloc((size_t)e->size)"): MENDING,
+    ("src/engine/log/segment.c", "code = sys->file_truncate(sys, file, size);"):
         "only when an earlier opening used larger segments",
-    ("src/engine/blob.c", "b->sys->file_close(b->sys, r->file);"):
+    ("src/engine/blob/blob.c", "b->sys->file_close(b->sys, r->file);"):
         "only when libcrypto has no memory, which no test can take from it",
-    ("src/engine/wal.c", "buf_reserve(&w->scratch, RECORD_HEADER_SIZE)"):
+    ("src/engine/log/wal.c", "buf_reserve(&w->scratch, RECORD_HEADER_SIZE)"):
         "the room is made at opening",
-    ("src/engine/wal.c", "buf_reserve(&w->scratch, size - w->scratch.size)"):
+    ("src/engine/log/wal.c",
+     "buf_reserve(&w->scratch, size - w->scratch.size)"):
         "padding, for which the body before it has made room",
-    ("src/engine/leftovers.c", "e->sys->unlink(e->sys, path);"):
+    ("src/engine/upkeep/leftovers.c", "e->sys->unlink(e->sys, path);"):
         "only when memory runs out as well, and its result is not used",
-    ("src/engine/block.c", "buf_reserve(out, BLOCK_HEADER_SIZE + bytes.size)"):
+    ("src/engine/table/block.c",
+     "buf_reserve(out, BLOCK_HEADER_SIZE + bytes.size)"):
         "the filter comes last: in all tables that are made here it has room",
-    ("src/engine/blob.c", "b->sys->unlink(b->sys, folder, os_name(place"):
+    ("src/engine/blob/blob.c", "b->sys->unlink(b->sys, folder, os_name(place"):
         "only behind a commit that is refused, a fault of its own; its result "
         "is not used",
     ("src/os/os.c", "code = sys->dir_list(sys, dir, each, context);"):
         "only over half a store: creation_test fails it",
-    ("src/engine/reserve.c", "e->at.root, LAYOUT_RESERVE) != 0)"):
+    ("src/engine/upkeep/reserve.c", "e->at.root, LAYOUT_RESERVE) != 0)"):
         "only on a full disk: full_disk_test fails it",
-    ("src/engine/reserve.c", "e->sys->unlink(e->sys, e->at.root, LAYOUT_RES"):
+    ("src/engine/upkeep/reserve.c",
+     "e->sys->unlink(e->sys, e->at.root, LAYOUT_RES"):
         "only when the store has shrunk; its result is not used",
-    ("src/engine/hold.c", "LAYOUT_LOCK, OS_READ, &l->lock)"):
+    ("src/engine/files/hold.c", "LAYOUT_LOCK, OS_READ, &l->lock)"):
         "where nothing can be written: world_sim_test fails it",
-    ("src/engine/segment.c", "os_sync(place->sys, file)"):
+    ("src/engine/log/segment.c", "os_sync(place->sys, file)"):
         "where nothing can be written: world_sim_test fails it",
-    ("src/engine/segment.c", "place->sys->file_close(place->sys, file);"):
+    ("src/engine/log/segment.c", "place->sys->file_close(place->sys, file);"):
         "where nothing can be written: world_sim_test fails it",
 }
 

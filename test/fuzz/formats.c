@@ -3,11 +3,11 @@
  * decodes is encoded again to the same bytes. The first byte says which. */
 #include "base/cid.h"
 #include "base/mem.h"
-#include "engine/blob_entry.h"
-#include "engine/entry.h"
-#include "engine/manifest.h"
-#include "engine/record.h"
-#include "engine/segment.h"
+#include "engine/files/blob_entry.h"
+#include "engine/files/manifest.h"
+#include "engine/log/record.h"
+#include "engine/log/segment.h"
+#include "engine/table/entry.h"
 #include "lib/fuzz.h"
 
 static void expect_same(slice from, buf *again)

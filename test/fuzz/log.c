@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A segment of the log: wherever a record is valid, it can be sealed again to
  * the same bytes. */
-#include "engine/record.h"
-#include "engine/segment.h"
+#include "engine/log/record.h"
+#include "engine/log/segment.h"
 #include "lib/fuzz.h"
 
 static void check_record(slice segment, uint64_t at, const record_header *h)

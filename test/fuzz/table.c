@@ -2,9 +2,9 @@
 /* A whole table file over a simulated disk: opened, walked both ways, sought
  * in, its entries decoded. Bytes that are wrong are `corrupt`, or else what is
  * read does not contradict itself. */
-#include "engine/table.h"
-#include "engine/blob_entry.h"
-#include "engine/entry.h"
+#include "engine/files/blob_entry.h"
+#include "engine/table/entry.h"
+#include "engine/table/table_file.h"
 #include "lib/fuzz.h"
 
 enum { CACHE_SIZE = 1 << 20, STEPS_MAX = 3000 };

@@ -3,8 +3,8 @@
  * higher numbers. */
 #include "age.h"
 
-#include "engine/manifest.h"
-#include "engine/table.h"
+#include "engine/files/manifest.h"
+#include "engine/table/table_file.h"
 #include "store/memory.h"
 
 /* Even: the manifests keep their files. */

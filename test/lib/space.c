@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-#include "engine/layout.h"
-#include "engine/segment.h"
-#include "engine/table.h"
+#include "engine/files/layout.h"
+#include "engine/log/segment.h"
+#include "engine/table/table_file.h"
 #include "sim_files.h"
 
 /* Files of others: their numbers are higher than any that a trial gives. */

@@ -29,9 +29,10 @@ HEADER = c_file(
     "/* Adds two numbers; never fails. */", "int sum(int a, int b);", "",
     "#endif")
 SUM = ['#include "base/sum.h"', "", '#include "base/check.h"', "",
-       "int sum(int a, int b)", "{", "    CHECK(a >= 0);",
+       "int sum(int a, int b)", "{", "    CHECK(a >= 0);", "    CHECK(b >= 0);",
        "    return a + b;", "}"]
-ENGINE = ['#include "engine/log.h"', "", '#include "base/sum.h"', "",
+ENGINE = ['#include "engine/log.h"', "", '#include "base/sum.h"',
+          '#include "engine/files/files.h"', "",
           "int log_next(int at)", "{", "    CHECK(at >= 0);",
           "    CHECK(at < 100);", "    return sum(at, 1);", "}", "",
           "int log_row(int at)", "{", "    CHECK(at >= 0);",
@@ -50,8 +51,13 @@ CLEAN = {
         "#endif"),
     "src/engine/paste.c": c_file(
         "Rows, pasted.", '#include "engine/paste.h"', "",
-        "int row_first(int at)", "{", "    CHECK(at > 0);",
-        "    CHECK(at < 9);", "    return at;", "}"),
+        "int row_first(int at)", "{", "    return at;", "}"),
+    "src/engine/files/files.h": c_file(
+        "A room.", "#ifndef ENGINE_ROOM_H", "#define ENGINE_ROOM_H", "",
+        '#include "engine/files/bed.h"', "", "#endif"),
+    "src/engine/files/bed.h": c_file(
+        "In it.", "#ifndef ENGINE_BED_H", "#define ENGINE_BED_H", "",
+        *["#define BED_%d %d" % (i, i) for i in range(20)], "", "#endif"),
     "src/engine/log.def": c_file("Rows of a table.", "ROW(log_row)"),
     "include/persist.h": c_file(
         "The store.", "#ifndef PERSIST_H", "#define PERSIST_H", "",
@@ -61,7 +67,9 @@ CLEAN = {
     "tools/a.py": "#!/usr/bin/env python3\n# %s\n# A tool.\nprint(1)\n"
                   % LICENCE,
     "scripts/a": "#!/bin/sh\n# %s\n# A script.\necho 1\n" % LICENCE,
-    "docs/a.md": "# A page\n",
+    "docs/a.md": "# A page of `log_next`, in `engine/log.c`\n",
+    "docs/ARCHITECTURE.md": "# The folders\n\n0  base\n0  engine/files\n"
+                            "1  engine          base engine/files\n",
 }
 
 
@@ -82,7 +90,7 @@ def swap(path, old, new):
     return path, CLEAN[path].replace(old, new, 1)
 
 
-FOUR_MORE = [line for name in ("one", "two", "three", "four") for line in
+MANY_MORE = [line for name in "abcdefghijklmnopq" for line in
              ("", "static int %s(void)" % name, "{", "    return 1;", "}")]
 
 # (rule, (changed file, its new text)[, path that the message names])
@@ -108,10 +116,10 @@ CANARIES = [
     ("function_length", body(*["    at++;"] * 70)),
     ("include_level", swap("src/base/sum.c", '#include "base/check.h"',
                            '#include "engine/log.h"')),
-    ("include_level", swap("src/engine/log.c", '#include "base/sum.h"',
-                           '#include "sx/value.h"')),
-    ("include_level", swap("src/engine/log.c", '#include "base/sum.h"',
-                           '#include "sx.h"')),
+    ("include_level", swap("src/engine/log.c", "files.h\"\n",
+                           "files.h\"\n#include \"sx/value.h\"\n")),
+    ("include_level", swap("src/engine/log.c", "files.h\"\n",
+                           "files.h\"\n#include \"sx.h\"\n")),
     ("include_level", swap("include/persist.h", "/* Opens",
                            '#include "base/sum.h"\n\n/* Opens')),
     ("include_circle", swap("src/base/sum.h", "/* Adds",
@@ -135,9 +143,15 @@ CANARIES = [
                         "int persist_close(void);\n\n#endif")),
     ("declared", swap("src/engine/log.c", "log_next", "log_other")),
     ("declared", swap("src/engine/paste.c", "row_first", "row_second")),
-    ("check_average", swap("src/engine/log.c",
-                           "    CHECK(at >= 0);\n", ""), "src/engine"),
-    ("check_average", add("src/base/sum.c", *FOUR_MORE), "src"),
+    ("check_average", ("src/engine/log.c",
+                       CLEAN["src/engine/log.c"].replace("CHECK", "sum")),
+     "src/engine"),
+    ("check_average", add("src/base/sum.c", *MANY_MORE), "src"),
+    ("room_face", swap("src/engine/log.c", "files/files.h", "files/bed.h")),
+    ("graph_drawn", ("docs/ARCHITECTURE.md", "# The folders\n\n0  base\n")),
+    ("doc_names", ("docs/a.md", "# A page of `log_last`\n")),
+    ("doc_names", ("docs/a.md", "# A page of `engine/wood.c`\n")),
+    ("doc_names", add("src/base/sum.h", "/* See wood.c. */")),
     ("clang_format", swap("src/base/sum.c", "    return a + b;",
                           "  return a+b;")),
 ]

@@ -15,7 +15,7 @@
 #include "../lib/age.h"
 #include "base/hash.h"
 #include "base/slice.h"
-#include "engine/limits.h"
+#include "engine/files/limits.h"
 #include "persist.h"
 
 static char root[64], dir[128];

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "engine/manifest.h"
-#include "engine/record.h"
+#include "engine/files/manifest.h"
+#include "engine/log/record.h"
 
 enum { OFFSET = 512, SEGMENT = 7, IDENTITY = 99 };
 

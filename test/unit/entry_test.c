@@ -4,7 +4,7 @@
 #include "fixture.h"
 
 #include "../lib/os_sim_disk.h"
-#include "engine/entry.h"
+#include "engine/table/entry.h"
 
 enum { EVENTS = 40, SEED = 3, KIND = 1 };
 

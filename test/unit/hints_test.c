@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "engine/filter.h"
-#include "engine/hints.h"
+#include "engine/table/filter.h"
+#include "engine/table/hints.h"
 
 static table t;
 

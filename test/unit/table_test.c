@@ -8,8 +8,8 @@
 
 #include "../lib/os_sim_disk.h"
 #include "base/hash.h"
-#include "engine/entry.h"
-#include "engine/merge.h"
+#include "engine/table/entry.h"
+#include "engine/table/merge.h"
 
 enum { ENTRIES = 3000, NUMBER = 7, IDENTITY = 99, SMALL_CACHE = 4096 };
 

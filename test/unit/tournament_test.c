@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "../lib/os_sim_disk.h"
-#include "engine/tournament.h"
+#include "engine/table/tournament.h"
 
 enum { PLAYERS_MAX = 9, NAMES = 40 };
 

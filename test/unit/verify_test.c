@@ -7,8 +7,8 @@
 
 #include "../lib/shapes.h"
 #include "base/mem.h"
-#include "engine/entry.h"
-#include "engine/manifest.h"
+#include "engine/files/manifest.h"
+#include "engine/table/entry.h"
 
 enum { BLOCK_SIZE = 256 };
 

@@ -3,7 +3,7 @@
  * blocks, whose seed is such a sum itself; of records, whose seed is where they
  * lie. Names and numbers are hashed as ever: for filters, for maps, and where
  * two sets are compared. */
-#include "engine/limits.h"
+#include "engine/files/limits.h"
 #include "fuzz.h"
 
 enum { SUMMED_SIZE_MIN = 24 }; /* the place of a block */

@@ -7,9 +7,9 @@
 
 #include "../../lib/ops.h"
 #include "../lib/fuzz.h"
-#include "engine/manifest.h"
-#include "engine/segment.h"
-#include "engine/table.h"
+#include "engine/files/manifest.h"
+#include "engine/log/segment.h"
+#include "engine/table/table_file.h"
 #include "store/store.h"
 
 static const char *root;

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/* Committing: look the command id up, check the expectations, plan (streams,
+ * keys, numbers), reserve room in the log, and only then apply.
+ *
+ * Everything that can be refused is refused before the memtable changes, but
+ * for memory that runs out while applying: then the edits are taken back, last
+ * first. From the append to the log on nothing can fail. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/commit/plan.h"
+
+/* ---- command ids ------------------------------------------------------ */
+
+static persist_status copy_seqs(const uint64_t *seqs, size_t count,
+                                persist_outcome *out, persist_error *error)
+{
+    out->seqs = NULL;
+    out->seq_count = count;
+    if (count == 0)
+        return PERSIST_OK;
+    out->seqs = mem_alloc(count * sizeof *seqs);
+    if (out->seqs == NULL)
+        return status_no_memory(error);
+    memcpy(out->seqs, seqs, count * sizeof *seqs);
+    return PERSIST_OK;
+}
+
+static persist_status repeat(const once *o, persist_outcome *out,
+                             persist_error *error)
+{
+    *out = (persist_outcome){.kind = PERSIST_REPEATED, .lsn = o->lsn};
+    return copy_seqs(o->seqs, o->seq_count, out, error);
+}
+
+static persist_status find_once(const layers *v, slice id, const once **out,
+                                once **owned, persist_error *error)
+{
+    *owned = NULL;
+    *out = memtable_once(v->active, id);
+    return *out != NULL ? PERSIST_OK
+                        : layers_below_once(v, id, out, owned, error);
+}
+
+static persist_status check_once(const engine *e, const persist_once *given,
+                                 bool *repeated, persist_outcome *out,
+                                 persist_error *error)
+{
+    const once *o;
+    once *owned;
+    persist_status status = find_once(e->layers, given->id, &o, &owned, error);
+    *repeated = status == PERSIST_OK;
+    if (status != PERSIST_OK)
+        return status == PERSIST_NONE ? PERSIST_OK : status;
+    bool same =
+        memcmp(o->fingerprint, given->fingerprint, sizeof o->fingerprint) == 0;
+    if (same)
+        status = repeat(o, out, error);
+    else
+        status = status_set(error, PERSIST_BAD_REQUEST,
+                            "the command id was used for another command; "
+                            "choose a new one");
+    mem_free(owned);
+    return status;
+}
+
+persist_status engine_once_find(engine *e, slice id,
+                                uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE],
+                                persist_outcome *out, persist_error *error)
+{
+    once *owned = NULL;
+    snapshot snap;
+    snapshot_open(e, PERSIST_LATEST, &snap);
+    readers_look(&e->readers, snap.place);
+    const once *o =
+        snap.with_active ? memtable_once(snap.layers->active, id) : NULL;
+    readers_look_end(&e->readers, snap.place);
+    persist_status status = PERSIST_OK;
+    if (o == NULL)
+        status = layers_below_once(snap.layers, id, &o, &owned, error);
+    if (o == NULL || owned != NULL)
+        credit_note_looks(&snap, TABLE_ONCES, NULL);
+    if (status == PERSIST_OK && o->lsn > snap.lsn)
+        status = PERSIST_NONE;
+    if (status == PERSIST_OK) {
+        memcpy(fingerprint, o->fingerprint, sizeof o->fingerprint);
+        status = repeat(o, out, error);
+    }
+    mem_free(owned);
+    snapshot_close(e, &snap);
+    return status;
+}
+
+/* ---- applying --------------------------------------------------------- */
+
+static bool apply_all(commit *c)
+{
+    memtable *t = c->e->layers->active;
+    if (c->once != NULL && !memtable_reserve_once(t))
+        return false;
+    if (c->blob != NULL && !hashmap_reserve(&t->blob_map))
+        return false;
+    for (size_t i = 0; i < c->planned; i++) {
+        if (memtable_apply(t, &c->e->plan[i], c->lsn))
+            continue;
+        while (i-- > 0)
+            memtable_undo(t, &c->e->plan[i]);
+        return false;
+    }
+    return true;
+}
+
+static void publish(commit *c)
+{
+    engine *e = c->e;
+    memtable *t = e->layers->active;
+    CHECK(c->lsn == e->latest + 1);
+    if (c->once != NULL)
+        memtable_add_once(t, c->once);
+    if (c->blob != NULL)
+        memtable_add_blob(t, c->blob);
+    t->last = c->lsn;
+    t->logged += c->logged;
+    t->edits += c->count;
+    e->latest = c->lsn;
+    dead_publish(c);
+}
+
+/* An edit, and what its replay has to know of older layers. */
+static void put_planned(buf *record, const memtable_edit *m)
+{
+    const stream *s = m->target;
+    if (m->made && !edit_is_of_key(m->edit))
+        record_put_stream(record, s->based ? &s->base : NULL);
+    if (m->floor.through > 0)
+        record_put_floor(record, &m->floor);
+    record_put_edit(record, m->edit, m->seq);
+}
+
+/* Tells whether all that a commit does is to make space free. */
+static bool frees_space(const commit *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->edits[i].kind != PERSIST_TRUNCATE &&
+            c->edits[i].kind != PERSIST_DELETE &&
+            !edit_is_expectation(&c->edits[i]))
+            return false;
+    return c->given_once == NULL && c->given_blob == NULL;
+}
+
+static persist_status log_record(commit *c, persist_error *error)
+{
+    engine *e = c->e;
+    buf *record = wal_begin(&e->wal);
+    CHECK(c->planned > 0 || c->given_once != NULL || c->given_blob != NULL);
+    if (record == NULL)
+        return status_no_memory(error);
+    record_put_position(record, e->layers->active->counts.next_position);
+    for (size_t i = 0; i < c->planned; i++)
+        put_planned(record, &e->plan[i]);
+    if (c->given_once != NULL)
+        record_put_once(record, c->given_once);
+    if (c->given_blob != NULL)
+        record_put_blob(record, c->given_blob);
+    if (record->failed)
+        return status_no_memory(error);
+    if (record->size - RECORD_HEADER_SIZE > RECORD_BODY_MAX)
+        return status_set(error, PERSIST_TOO_LARGE,
+                          "the commit is over the size of a log record");
+    c->logged = record_size(record->size - RECORD_HEADER_SIZE);
+    return frees_space(c) ? reserve_record(e, error)
+                          : wal_reserve(&e->wal, false, error);
+}
+
+static persist_status write_commit(commit *c, persist_outcome *out,
+                                   persist_error *error)
+{
+    engine *e = c->e;
+    c->lsn = e->latest + 1;
+    c->before = e->layers->active->arena;
+    persist_status status =
+        frees_space(c) ? reserve_use(e, error) : engine_use(e, error);
+    if (status == PERSIST_OK)
+        status = plan_commit(c, error);
+    if (status == PERSIST_OK)
+        status = log_record(c, error);
+    if (status == PERSIST_OK && out != NULL)
+        status = copy_seqs(e->seqs, c->appends, out, error);
+    if (status == PERSIST_OK) {
+        readers_change(&e->readers);
+        if (apply_all(c)) {
+            wal_append(&e->wal, c->lsn);
+            publish(c);
+            e->commits++;
+        } else {
+            status = status_no_memory(error);
+        }
+        readers_change_end(&e->readers);
+    }
+    if (status != PERSIST_OK)
+        plan_abandon(c);
+    bool full = status == PERSIST_NO_SPACE;
+    full = full || (frees_space(c) && atomic_load(&e->wal.full));
+    if (full && !wal_failed(&e->wal))
+        dead_call_all(e);
+    return status;
+}
+
+/* The writer's lock is held. *done: nothing is to be written. */
+static persist_status check(commit *c, bool *done, persist_outcome *out,
+                            persist_error *error)
+{
+    engine *e = c->e;
+    bool writes = c->given_once != NULL || c->given_blob != NULL;
+    *done = true;
+    if (wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
+    if (c->given_once != NULL) {
+        bool repeated;
+        persist_status status =
+            check_once(e, c->given_once, &repeated, out, error);
+        if (status != PERSIST_OK || repeated)
+            return status;
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        bool holds = true;
+        persist_status status = PERSIST_OK;
+        if (edit_is_expectation(&c->edits[i]))
+            status = expectation_check(e, &c->edits[i], i, &holds, out, error);
+        else
+            writes = true;
+        if (status != PERSIST_OK || !holds)
+            return status;
+    }
+    *done = !writes;
+    return PERSIST_OK;
+}
+
+/* Takes the writer's lock when there is room for one more commit. What makes
+ * space free need not wait for a table that finds none. */
+static persist_status enter(engine *e, bool frees, persist_error *error)
+{
+    for (;;) {
+        bool did = false;
+        pthread_mutex_lock(&e->writer);
+        if (!upkeep_is_full(e) || wal_failed(&e->wal))
+            return PERSIST_OK;
+        persist_status status = upkeep_freeze(e, &did, error);
+        pthread_mutex_unlock(&e->writer);
+        if (did)
+            upkeep_call(e);
+        else if (status == PERSIST_OK)
+            status = upkeep_await(e, error);
+        if (status == PERSIST_NO_SPACE && frees) {
+            pthread_mutex_lock(&e->writer);
+            return PERSIST_OK;
+        }
+        if (status != PERSIST_OK)
+            return status;
+    }
+}
+
+/* Gives the lock back, with the memtable frozen if it is full by now. */
+static void leave(engine *e)
+{
+    persist_error ignored; /* the next commit tries again, and tells */
+    bool did;
+    plan_trim(e);
+    (void)upkeep_freeze(e, &did, &ignored);
+    did = did || e->wakes_upkeep;
+    e->wakes_upkeep = false;
+    pthread_mutex_unlock(&e->writer);
+    if (did)
+        upkeep_call(e);
+}
+
+static persist_status run(commit *c, persist_outcome *out, persist_error *error)
+{
+    engine *e = c->e;
+    persist_outcome ignored;
+    persist_outcome *result = out == NULL ? &ignored : out;
+    *result = (persist_outcome){.kind = PERSIST_COMMITTED};
+    bool done;
+    persist_status status = enter(e, frees_space(c), error);
+    if (status != PERSIST_OK)
+        return status;
+    status = check(c, &done, result, error);
+    if (status == PERSIST_OK && !done)
+        status = write_commit(c, out, error);
+    if (status == PERSIST_OK && result->kind == PERSIST_COMMITTED)
+        result->lsn = e->latest;
+    leave(e);
+    return status;
+}
+
+persist_status engine_commit_blob(engine *e, const blob_entry *entry,
+                                  persist_lsn *lsn, persist_error *error)
+{
+    commit c = {.e = e, .given_blob = entry};
+    persist_status status = run(&c, NULL, error);
+    *lsn = c.lsn;
+    return status;
+}
+
+persist_status engine_commit(engine *e, const persist_edit *edits, size_t count,
+                             const persist_once *given, persist_outcome *out,
+                             persist_error *error)
+{
+    commit c = {.e = e, .edits = edits, .count = count, .given_once = given};
+    CHECK(out != NULL || given == NULL);
+    persist_status status = run(&c, out, error);
+    if (status != PERSIST_OK && out != NULL) {
+        mem_free(out->seqs);
+        mem_free((void *)(uintptr_t)out->actual_value.data);
+        *out = (persist_outcome){0};
+    }
+    return status;
+}
+
+/* ---- replaying -------------------------------------------------------- */
+
+persist_status engine_replay(engine *e, persist_lsn lsn,
+                             const record_body *body, persist_error *error)
+{
+    memtable *t = e->layers->active;
+    commit c = {.e = e, .edits = body->edits, .count = body->edit_count};
+    c.replayed = true;
+    c.pasts = body->pasts;
+    c.past_count = body->past_count;
+    c.given_once = body->has_once ? &body->once : NULL;
+    c.given_blob = body->has_blob ? &body->blob : NULL;
+    c.lsn = lsn;
+    c.before = t->arena;
+    if (lsn <= layers_tables_last(e->layers))
+        return PERSIST_OK;
+    if (lsn != e->latest + 1 || body->position < t->counts.next_position ||
+        body->position > PERSIST_SEQ_MAX + 1 ||
+        (body->has_once && memtable_once(t, body->once.id) != NULL) ||
+        (body->has_blob &&
+         memtable_blob(t, blob_entry_name(&body->blob)) != NULL))
+        return status_set(error, PERSIST_CORRUPT, "a record is out of order");
+    t->counts.next_position = body->position;
+    c.logged = body->size;
+    persist_status status = plan_commit(&c, error);
+    if (status == PERSIST_SEQ_CONFLICT || status == PERSIST_BAD_REQUEST)
+        status = status_set(error, PERSIST_CORRUPT,
+                            "a record gives numbers that are taken");
+    if (status == PERSIST_OK && !apply_all(&c))
+        status = status_no_memory(error);
+    if (status != PERSIST_OK) {
+        plan_abandon(&c);
+        return status;
+    }
+    publish(&c);
+    return PERSIST_OK;
+}

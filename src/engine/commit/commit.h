@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Commits: checked, planned, logged, applied. */
+#ifndef ENGINE_COMMIT_COMMIT_H
+#define ENGINE_COMMIT_COMMIT_H
+
+#include "engine/upkeep/upkeep.h"
+
+/* Commits as persist_commit does; sizes have been checked. */
+persist_status engine_commit(engine *, const persist_edit *, size_t count,
+                             const persist_once *, persist_outcome *,
+                             persist_error *);
+
+/* Finds a command id as persist_once_find does. */
+persist_status engine_once_find(engine *, slice id,
+                                uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE],
+                                persist_outcome *, persist_error *);
+
+/* Commits that a blob, which has its place, is there. */
+persist_status engine_commit_blob(engine *, const blob_entry *,
+                                  persist_lsn *lsn, persist_error *);
+
+/* Applies a commit that was read from the log, which says all that is needed of
+ * older layers: no table is read. PERSIST_CORRUPT if it contradicts what is
+ * there. */
+persist_status engine_replay(engine *, persist_lsn, const record_body *,
+                             persist_error *);
+
+/* ---- blob_index.c ----------------------------------------------------- */
+
+/* As persist_blob_has, the cid being well-formed; persist_blob_add; and the
+ * public functions on writers and readers, which are the caller's structs. The
+ * others of them are in blob.h. finish takes the writer, and does not wait. */
+persist_status engine_blob_has(engine *, slice cid, persist_error *);
+persist_status engine_blob_add(engine *, slice bytes, persist_cid out,
+                               persist_lsn *lsn, persist_error *);
+persist_status engine_blob_finish(engine *, blob_writer *, persist_cid out,
+                                  persist_lsn *lsn, persist_error *);
+persist_status engine_blob_open(engine *, slice cid, blob_reader *out,
+                                persist_error *);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* Expectations of a commit: they see the state before it, which is that of the
+ * active memtable and the layers below. The writer's lock is held. */
+#include "base/mem.h"
+#include "engine/commit/plan.h"
+
+static persist_status mark_of(const engine *e, slice name, uint64_t *mark,
+                              persist_error *error)
+{
+    const stream *s = memtable_stream(e->layers->active, name);
+    stream_state state = {0};
+    persist_status status = PERSIST_OK;
+    if (s == NULL)
+        status = layers_below_state(e->layers, name, e->latest, &state, error);
+    *mark = s == NULL ? state.mark : s->mark;
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
+/* PERSIST_NONE: the key is absent. Release the value after a PERSIST_OK. */
+static persist_status value_of(const engine *e, slice name, found_value *out,
+                               persist_error *error)
+{
+    const key *k = memtable_key(e->layers->active, name);
+    const version *v = k == NULL ? NULL : key_at(k, UINT64_MAX);
+    if (v == NULL)
+        return layers_below_key(e->layers, name, e->latest, out, error);
+    *out = (found_value){.value = slice_of(v->data, v->size)};
+    return v->deleted ? PERSIST_NONE : PERSIST_OK;
+}
+
+static bool values_agree(const engine *e, slice stored, slice expected)
+{
+    return slice_equal(stored, expected) ||
+           (e->equal != NULL && e->equal(e->equal_context, stored, expected));
+}
+
+static persist_status check_mark(const engine *e, const persist_edit *edit,
+                                 bool *holds, persist_outcome *out,
+                                 persist_error *error)
+{
+    uint64_t mark;
+    persist_status status = mark_of(e, edit->name, &mark, error);
+    *holds = mark == edit->seq;
+    if (status == PERSIST_OK && !*holds)
+        out->actual_seq = mark;
+    return status;
+}
+
+static persist_status check_value(const engine *e, const persist_edit *edit,
+                                  bool *holds, persist_outcome *out,
+                                  persist_error *error)
+{
+    found_value found;
+    persist_status status = value_of(e, edit->name, &found, error);
+    if (status > PERSIST_NONE)
+        return status;
+    bool absent = status == PERSIST_NONE;
+    *holds = edit->kind == PERSIST_EXPECT_ABSENT
+                 ? absent
+                 : !absent && values_agree(e, found.value, edit->data);
+    status = PERSIST_OK;
+    if (!*holds && !absent)
+        status = layers_copy_value(found.value, &out->actual_value, error);
+    out->actual_present = !*holds && !absent;
+    if (!absent)
+        found_value_release(&found);
+    return status;
+}
+
+persist_status expectation_check(const engine *e, const persist_edit *edit,
+                                 size_t index, bool *holds,
+                                 persist_outcome *out, persist_error *error)
+{
+    CHECK(edit->kind >= PERSIST_EXPECT_SEQ);
+    persist_status status = edit->kind == PERSIST_EXPECT_SEQ
+                                ? check_mark(e, edit, holds, out, error)
+                                : check_value(e, edit, holds, out, error);
+    if (status != PERSIST_OK || *holds)
+        return status;
+    out->kind = PERSIST_CONFLICT;
+    out->lsn = e->latest;
+    out->edit = index;
+    return PERSIST_OK;
+}

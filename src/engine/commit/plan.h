@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* A commit in hand, live or read from the log, and its plan. */
+#ifndef ENGINE_COMMIT_PLAN_H
+#define ENGINE_COMMIT_PLAN_H
+
+#include "engine/commit/commit.h"
+
+/* The entries of its plan are the engine's, for reuse. */
+typedef struct commit {
+    engine *e;
+    const persist_edit *edits;
+    size_t count;
+    const persist_once *given_once;
+    const blob_entry *given_blob;
+    bool replayed;            /* it was read from the log, */
+    const record_past *pasts; /* which says this of its edits */
+    size_t past_count;
+    persist_lsn lsn;
+    arena before;   /* the memtable's, to go back to */
+    size_t planned; /* entries of e->plan */
+    size_t appends; /* numbers in e->seqs */
+    uint64_t position;
+    once *once;      /* to be kept */
+    blob_item *blob; /* the same */
+    uint64_t logged; /* bytes of its record */
+    uint64_t dead;   /* bytes of older layers that it makes dead, see died.c */
+} commit;
+
+/* Finds or enters the streams and keys of the edits in the active memtable,
+ * where nobody sees them yet, and gives numbers. A commit that is not applied
+ * then ends with plan_abandon, also when this fails. */
+persist_status plan_commit(commit *, persist_error *);
+
+/* Drops what only a commit that failed has made. */
+void plan_abandon(commit *);
+
+/* ---- expect.c ---------------------------------------------------------- */
+
+/* The writer: tells whether an expectation, an edit of that index, holds; if
+ * not, fills in the conflict. */
+persist_status expectation_check(const engine *, const persist_edit *,
+                                 size_t index, bool *holds, persist_outcome *,
+                                 persist_error *);
+
+/* ---- died.c ------------------------------------------------------------ */
+
+/* A truncation, in the plan, that moves the floor of a stream. */
+void dead_note_floor(commit *, const stream *, const stream_floor *before,
+                     const stream_floor *after);
+/* The first edit in this memtable of a key. */
+void dead_note_key(commit *, const persist_edit *);
+/* The commit applies. */
+void dead_publish(const commit *);
+
+/* After a commit: gives back what a big one needed. */
+void plan_trim(engine *);
+
+#endif

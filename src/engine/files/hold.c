@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* Owning the directory of a store.
+ *
+ * The happy path is: nobody has the locks, and nobody touches the directory
+ * until it is closed. Somebody may: a directory is moved, a copy put in its
+ * place, `lock` deleted. What is held by handles stays held; whether they are
+ * what a newcomer would find is looked at before anything is acknowledged. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "engine/files/layout.h"
+
+/* ---- the file --------------------------------------------------------- */
+
+/* Only reading is left: of a lock that cannot be read, too. */
+static int open_shared(const os *sys, layout *l, int refused)
+{
+    l->read_only = true;
+    os_failed(&l->why, refused, "write in", l->root->path);
+    int code = sys->file_open(sys, l->root, LAYOUT_LOCK, OS_READ, &l->lock);
+    return code == -ENOENT || code == -EACCES ? 0 : code;
+}
+
+/* A directory in which nothing can be made has nothing to write in. */
+static int open_lock(const os *sys, layout *l, bool make)
+{
+    int code = sys->dir_may_write(sys, l->root);
+    if (os_forbids_writing(code))
+        return open_shared(sys, l, code);
+    int flags = OS_READ | OS_WRITE | (make ? OS_CREATE : 0);
+    if (code == 0)
+        code = sys->file_open(sys, l->root, LAYOUT_LOCK, flags, &l->lock);
+    if (os_forbids_writing(code))
+        return open_shared(sys, l, code);
+    return code == -ENOENT && !make ? 0 : code;
+}
+
+/* A second name may be that of somebody's file, or of another store's. */
+static persist_status check_lock(const os *sys, layout *l, const char *path,
+                                 persist_error *error)
+{
+    int code = sys->stat(sys, l->root, ".", &l->root_is);
+    if (code == 0 && l->lock != NULL)
+        code = sys->file_stat(sys, l->lock, &l->lock_is);
+    if (code != 0)
+        return os_failed(error, code, "look at", path);
+    if (l->lock == NULL || l->lock_is.links < 2 || l->read_only)
+        return PERSIST_OK;
+    return status_of_path(
+        error, PERSIST_BAD_STORE, path,
+        "%.200s is a hard link of another file, which would be written "
+        "to; delete this name of it",
+        path);
+}
+
+/* ---- the locks -------------------------------------------------------- */
+
+static persist_status held_by_another(const layout *l, const char *path,
+                                      int64_t holder, persist_error *error)
+{
+    const char *dir = l->root->path;
+    if (holder != 0)
+        status_set(error, PERSIST_LOCKED,
+                   "the store %.200s is open in process %lld; close it there "
+                   "first",
+                   dir, (long long)holder);
+    else
+        status_set(error, PERSIST_LOCKED,
+                   "the store %.200s is open in another process, whose number "
+                   "is not known; close it there first",
+                   dir);
+    status_at(error, path, STATUS_NO_OFFSET);
+    if (error != NULL) {
+        error->holder_pid = holder;
+        error->has |= PERSIST_HAS_HOLDER;
+    }
+    return PERSIST_LOCKED;
+}
+
+/* The file first: it tells who has it. A file system that has no locks for
+ * directories does with the file. */
+static int take_locks(const os *sys, layout *l, int64_t *holder)
+{
+    int code = 0;
+    if (l->lock != NULL)
+        code = sys->file_lock(sys, l->lock, l->read_only, holder);
+    if (code != 0)
+        return code;
+    code = sys->dir_lock(sys, l->root, l->read_only);
+    if (code == -EWOULDBLOCK)
+        *holder = 0;
+    l->file_alone = code == -EOPNOTSUPP;
+    return l->file_alone ? 0 : code;
+}
+
+persist_status layout_lock(const os *sys, layout *l, bool make,
+                           persist_error *error)
+{
+    char path[PERSIST_PATH_MAX];
+    int64_t holder = 0;
+    CHECK(l->root != NULL && l->lock == NULL);
+    int code = os_join(path, sizeof path, l->root->path, LAYOUT_LOCK);
+    if (code == 0)
+        code = open_lock(sys, l, make);
+    if (code != 0)
+        return os_failed(error, code, "open", path);
+    persist_status status = check_lock(sys, l, path, error);
+    if (status != PERSIST_OK)
+        return status;
+    code = take_locks(sys, l, &holder);
+    if (code == -EWOULDBLOCK)
+        return held_by_another(l, path, holder, error);
+    return code == 0 ? layout_check_hold(sys, l, error)
+                     : os_failed(error, code, "lock", path);
+}
+
+/* ---- holding on ------------------------------------------------------- */
+
+static persist_status lost(persist_error *error, const char *what,
+                           const char *path, const char *happened)
+{
+    return status_of_path(error, PERSIST_IO, path,
+                          "%s %.200s %s while the store was open", what, path,
+                          happened);
+}
+
+static bool leads_nowhere(int code)
+{
+    return code == -ENOENT || code == -ENOTDIR || code == -ELOOP;
+}
+
+static persist_status check_file(const os *sys, const layout *l,
+                                 persist_error *error)
+{
+    char path[PERSIST_PATH_MAX];
+    os_stat held, named;
+    int code = os_join(path, sizeof path, l->root->path, LAYOUT_LOCK);
+    CHECK(code == 0);
+    if (l->file_alone) {
+        code = sys->file_stat(sys, l->lock, &held);
+        if (code == -EBADF || (code == 0 && !os_same(&held, &l->lock_is)))
+            return lost(error, "the descriptor of", path,
+                        "was closed by this program");
+    }
+    if (code == 0)
+        code = sys->stat(sys, l->root, LAYOUT_LOCK, &named);
+    if (leads_nowhere(code))
+        return lost(error, "the file", path, "was deleted");
+    if (code != 0)
+        return os_failed(error, code, "look at", path);
+    return os_same(&named, &l->lock_is)
+               ? PERSIST_OK
+               : lost(error, "the file", path, "was replaced");
+}
+
+/* A folder of the store, once it is opened. */
+static persist_status check_folder(const os *sys, const layout *l,
+                                   const layout_folder *f, const char *name,
+                                   persist_error *error)
+{
+    os_stat named;
+    if (f->opened == NULL)
+        return PERSIST_OK;
+    int code = sys->stat(sys, l->root, name, &named);
+    if (leads_nowhere(code))
+        return lost(error, "the folder", f->path, "was moved or deleted");
+    if (code != 0)
+        return os_failed(error, code, "look for", f->path);
+    return os_same(&f->is, &named)
+               ? PERSIST_OK
+               : lost(error, "the folder", f->path,
+                      "was moved, and another is in its place,");
+}
+
+persist_status layout_check_hold(const os *sys, const layout *l,
+                                 persist_error *error)
+{
+    os_stat named;
+    int code = sys->stat(sys, l->base, l->name, &named);
+    if (leads_nowhere(code))
+        return lost(error, "the directory", l->root->path,
+                    "was moved or deleted");
+    if (code != 0)
+        return os_failed(error, code, "look for", l->root->path);
+    if (!os_same(&named, &l->root_is))
+        return lost(error, "the directory", l->root->path,
+                    "was moved, and another is in its place,");
+    persist_status status =
+        l->lock == NULL ? PERSIST_OK : check_file(sys, l, error);
+    if (status == PERSIST_OK)
+        status = check_folder(sys, l, &l->log, LAYOUT_LOG, error);
+    if (status == PERSIST_OK)
+        status = check_folder(sys, l, &l->tables, LAYOUT_TABLES, error);
+    return status;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* Every bound of the engine, and how the bounds depend on each other. */
+#ifndef ENGINE_FILES_LIMITS_H
+#define ENGINE_FILES_LIMITS_H
+
+#include "base/check.h"
+#include "persist.h"
+
+/* Blobs up to this size share files, packs; bigger ones have their own. A pack
+ * has room for so many of the biggest of them. */
+#define PACKED_MAX_DEFAULT (1u << 20)
+#define PACKED_MAX_MAX (64u << 20)
+#define PACK_BLOBS 64u
+/* Where a blob begins in a pack: at a sector. */
+#define PACK_ALIGN 512u
+/* A large blob is hashed and written in pieces of this size. */
+#define BLOB_PIECE_SIZE (512u << 10)
+/* From this part of the largest packed blob on, 16 KiB by default, writing
+ * ahead of hashing pays. */
+#define BLOB_AHEAD_SHARE 64u
+/* Blobs whose beginnings, of so many bytes, are remembered. */
+#define BLOBS_SEEN 1024u
+#define BLOB_BEGINNING 4096u
+/* Large blobs that are not compared again while nobody writes to their files.
+ */
+#define BLOBS_COMPARED 1024u
+
+/* Version of everything in a store directory; docs/FORMAT.md. */
+#define FORMAT_VERSION 2u
+
+/* Parts of a log segment start at multiples of this. */
+#define LOG_ALIGN 8u
+/* The header has a sector of its own: later writes never touch it. */
+#define SEGMENT_HEADER_SIZE 512u
+#define SEGMENT_SIZE_DEFAULT (4u << 20)
+#define SEGMENT_SIZE_MIN 4096u
+#define SEGMENT_SIZE_MAX (1u << 30)
+/* The first segment that an opening makes is this part of the usual size; the
+ * next ones, up to the usual size, so many times what it has written. */
+#define SEGMENT_FIRST_SHARE 64u
+#define SEGMENT_GROWTH 4u
+/* A segment that is not of the usual size is a multiple of this. */
+#define SEGMENT_ROUND 4096u
+/* Segments that the background keeps ready. */
+#define SEGMENT_SPARES 2u
+/* On a full disk so much of a segment's end, or this part of it, is kept for
+ * commits that only truncate and delete; so is the last spare. */
+#define SEGMENT_KEPT_MAX (16u << 10)
+#define SEGMENT_KEPT_SHARE 16u
+/* What is kept on the disk for when it is full: this part of what tables hold,
+ * and of a segment at the least; a segment at the most. */
+#define RESERVE_TABLES_SHARE 32u
+#define RESERVE_LEAST_SHARE 32u
+#define RESERVE_MIN (16u << 10)
+#define RESERVE_PIECE_MIN 2048u
+/* Files that wait to become spares; more are deleted. */
+#define SEGMENT_FREE_MAX 4u
+
+#define RECORD_HEADER_SIZE 48u
+/* What an edit costs in a record besides its name and data, at most. */
+#define RECORD_EDIT_OVERHEAD 17u
+#define RECORD_BODY_MAX (128u << 20)
+
+/* Room for so many edits of a commit stays from one to the next. */
+#define PLAN_KEPT 1024u
+
+/* Who holds the directory is looked at no more often than this. */
+#define LOOK_AGAIN_US 50u
+
+/* Records that wait in memory to be written, two segments of them but no more
+ * than this; a bigger one waits alone. */
+#define LOG_BUFFER_SEGMENTS 2u
+#define LOG_BUFFER_SIZE_MAX (8u << 20)
+
+/* Damage is looked behind for valid records: this many times the length of a
+ * segment is hashed for it at the most. */
+#define LOOK_AHEAD_FACTOR 16u
+
+/* Recovery writes the end of the log again; a piece that would be left in
+ * front, of at most this part of a segment, is written again with it. */
+#define COPY_WHOLE_SHARE 16u
+
+/* What counts manifests, commits and files stays below. */
+#define COUNT_MAX (UINT64_MAX / 2)
+/* A manifest leaves so much to count on: more than a store gets through before
+ * the next one. */
+#define COUNT_LEFT ((uint64_t)1 << 40)
+/* No opening makes so many files: one that is numbered so far ahead of the
+ * next is not the store's. */
+#define NUMBER_REACH ((uint64_t)1 << 32)
+/* Openings that a store can have: the numbers of packs hold the epoch. */
+#define EPOCH_MAX (UINT32_MAX / 2 - 1)
+
+#define MANIFEST_SIZE_MAX (64u << 20)
+
+/* Events of one stream lie in chunks: the first has room for one, as many
+ * streams have no more; then they grow from the first size to the other. A
+ * bigger event has a chunk of its own. */
+#define CHUNK_SIZE_FIRST 512u
+#define CHUNK_SIZE_MAX (16u << 10)
+/* What an entry costs in memory besides its own struct, roughly. */
+#define NAME_OVERHEAD 96u
+#define ALLOCATION_OVERHEAD 16u
+/* Events in one block of the order of all events. */
+#define ORDER_BLOCK 1024u
+/* So many cursors and reads at a time say what they use without a lock, each
+ * in a place of its own of so many bytes. */
+#define READERS_MAX 32u
+#define READER_ROOM 128u
+/* What a cursor over keys or over all streams takes in one look. */
+#define CURSOR_BATCH 128u
+/* Events that a cursor over a stream decodes at a time. */
+#define CURSOR_EVENTS 32u
+/* Bytes of a stream's name that need no memory of their own in a cursor. */
+#define CURSOR_SHORT_NAME 64u
+
+/* Bytes of a memtable, and of the log that it stands for, before it becomes a
+ * table. Two of them at the most are in memory, and to be replayed. */
+#define MEMTABLE_SIZE_DEFAULT (8u << 20)
+/* And edits: small ones take longer to replay than their bytes would. */
+#define MEMTABLE_EDITS_MAX (48u << 10)
+/* Closing leaves no more log than this for the next opening to replay. */
+#define CLOSE_LOG_SHARE 32u /* a memtable's size divided by it */
+
+/* Blocks of a table are cut at this size; a bigger entry has its own. */
+#define BLOCK_SIZE_MAX (32u << 10)
+#define BLOCK_SIZE_MIN 64u
+#define BLOCKS_OF_MEMTABLE 64u /* smaller memtables have smaller blocks */
+#define BLOCK_HEADER_SIZE 32u
+/* Who goes from leaf to leaf asks for so many bytes ahead; who reads a stream,
+ * for so many tables, and so many bytes of each. */
+#define AHEAD_SIZE (128u << 10)
+#define TABLES_AHEAD 4u
+#define AHEAD_MAX (256u << 10)
+/* Names are looked up one by one: their blocks are smaller by this. */
+#define NAME_BLOCK_SHARE 8u
+#define BLOCK_RAW_MAX (96u << 20)
+#define TABLE_HEADER_SIZE 512u
+#define TABLE_FOOTER_SIZE 512u
+/* Read together with the footer: roots and filters are there, mostly. */
+#define TABLE_TAIL (32u << 10)
+/* Two entries a block make a tree this high of as many as there can be. */
+#define TREE_HEIGHT_MAX 32u
+#define FILTER_BITS 10u              /* a name */
+#define FILTER_PART_SIZE (16u << 10) /* bytes that one look-up reads */
+#define FILTER_SIZE_MAX (8u << 20)
+/* Bytes of a table that are gathered before they are written. */
+#define TABLE_WRITE_SIZE (256u << 10)
+
+#define CACHE_SIZE_DEFAULT (16u << 20)
+/* Whoever goes through more blocks than this reads much, and once: blocks that
+ * come after pass the cache by. */
+#define SCAN_BLOCKS 128u
+
+/* So many tables of about one size, side by side, become one. */
+#define MERGE_WIDTH_DEFAULT 8u
+#define MERGE_WIDTH_MAX 64u
+/* Four times as many where each name has a block of its own or more: the seek
+ * in each table is paid for, and merging would gain little for what it
+ * writes. */
+#define MERGE_WIDTH_LONG (4 * MERGE_WIDTH_DEFAULT)
+/* With so many tables merging goes before flushing, and writers wait. */
+#define TABLES_CROWDED 128u
+/* Sizes count as one within this factor. */
+#define MERGE_SIZE_RATIO 4u
+/* So many keys of a memtable are looked up to tell how many are new. */
+#define KEYS_SAMPLED 128u
+/* All tables are merged when they hold this many times what is there. */
+#define GARBAGE_RATIO 2u
+/* What is dead in tables, or replaced, goes by itself when it is more than
+ * this, or than so many memtables if they are small, and than this part of what
+ * lives. */
+#define DEAD_SIZE_MIN (64u << 20)
+#define DEAD_MEMTABLES 8u
+#define DEAD_SHARE 4u
+/* What an event takes in a table besides data and the stream's name. */
+#define EVENT_OVERHEAD 24u
+/* One of so many puts looks for what it overwrites. */
+#define PUTS_A_LOOK 256u
+/* What reading wastes when tables are many, in bytes of merging that take as
+ * long. A byte takes 1.5 ns; a look into one more table 30 ns (their filters
+ * are asked for all at once), a tournament between tables 60 an entry, a seek
+ * for more events of a stream 300. */
+#define LOOK_WORTH 20u
+#define ENTRY_WORTH 40u
+#define SEEK_WORTH 200u
+/* A reader hands in what it has wasted once it is worth this part of a
+ * memtable. */
+#define CREDIT_SHARE 64u
+/* Entries that one step of a merge moves. */
+#define MERGE_STEP 4096u
+/* Streams of a table that are found without looking into its blocks, if their
+ * names have no more bytes than this: 50 KiB a table at the most. */
+#define TABLE_HINTS 256u
+#define HINT_NAME_MAX 64u
+/* Streams whose place a cursor over all events remembers. */
+#define CURSOR_STREAMS 128u
+
+CHECK_STATIC(SEGMENT_HEADER_SIZE % LOG_ALIGN == 0, "records are aligned");
+CHECK_STATIC(RECORD_HEADER_SIZE % LOG_ALIGN == 0, "records are aligned");
+CHECK_STATIC(SEGMENT_ROUND % LOG_ALIGN == 0, "segments are aligned");
+CHECK_STATIC(SEGMENT_SIZE_DEFAULT % SEGMENT_ROUND == 0, "whole pages");
+CHECK_STATIC(SEGMENT_SIZE_MIN >= SEGMENT_HEADER_SIZE + RECORD_HEADER_SIZE,
+             "a segment holds a record");
+CHECK_STATIC(PERSIST_COMMIT_SIZE_MAX / PERSIST_EDIT_OVERHEAD *
+                         RECORD_EDIT_OVERHEAD +
+                     PERSIST_NAME_SIZE_MAX + PERSIST_FINGERPRINT_SIZE + 64 <=
+                 RECORD_BODY_MAX,
+             "every commit fits in a record");
+CHECK_STATIC(RECORD_BODY_MAX + (1u << 20) <= SEGMENT_SIZE_MAX,
+             "every record fits in a segment");
+CHECK_STATIC(PERSIST_VALUE_SIZE_MAX <= PERSIST_COMMIT_SIZE_MAX,
+             "every value fits in a commit");
+CHECK_STATIC(PERSIST_VALUE_SIZE_MAX < UINT32_MAX / 2, "chunk offsets fit");
+/* A command id keeps the number of each append, ten bytes at the most. */
+CHECK_STATIC(PERSIST_COMMIT_SIZE_MAX / PERSIST_EDIT_OVERHEAD * 10 +
+                     PERSIST_VALUE_SIZE_MAX + 2 * PERSIST_NAME_SIZE_MAX +
+                     BLOCK_SIZE_MAX <=
+                 BLOCK_RAW_MAX,
+             "every entry fits in a block");
+CHECK_STATIC(2 * MEMTABLE_SIZE_DEFAULT <= 16u << 20, "replay is bounded");
+CHECK_STATIC(NUMBER_REACH < COUNT_LEFT, "what is in reach can be counted on");
+CHECK_STATIC(TABLE_FOOTER_SIZE >= 320, "a footer has room for its fields");
+
+#endif

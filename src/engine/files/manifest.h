@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* The manifest: what the store consists of, replaced whole.
+ *
+ * There are two of it, in files that take turns: writing a new one puts it
+ * over the older, by a rename, so the last two are always there. */
+#ifndef ENGINE_FILES_MANIFEST_H
+#define ENGINE_FILES_MANIFEST_H
+
+#include "base/buf.h"
+#include "base/status.h"
+#include "engine/files/limits.h"
+#include "os/os.h"
+
+/* A segment of the log with the run of records it holds. */
+typedef struct segment_entry {
+    uint64_t number;
+    uint64_t size; /* of the file, bytes */
+    persist_lsn first, last;
+    uint64_t end; /* offset behind the last record */
+} segment_entry;
+
+/* A table with the run of commits it holds. */
+typedef struct table_file {
+    uint64_t number;
+    uint64_t size; /* of the file, bytes */
+    persist_lsn first, last;
+} table_file;
+
+typedef struct manifest {
+    uint64_t identity;       /* of the store; random */
+    uint64_t generation;     /* counts manifests, from 1 */
+    uint64_t epoch;          /* counts openings */
+    bool clean;              /* closed: the log ends where the list does */
+    persist_lsn watermark;   /* everything up to it is durable */
+    uint64_t next_segment;   /* segments that are not listed and belong to the
+                                log have this number or a higher one */
+    segment_entry *segments; /* owned, in order */
+    size_t segment_count;
+    size_t segment_capacity;
+
+    uint64_t next_table; /* table files with this number or a higher one are
+                            unfinished */
+    table_file *tables;  /* owned; runs of commits that follow each other */
+    size_t table_count, table_capacity;
+    /* what the store holds as of the last table */
+    uint64_t next_position, streams, keys, events;
+} manifest;
+
+/* Releases the entries, not the struct. Safe on a zeroed one. */
+void manifest_release(manifest *);
+
+/* Add an entry; false when memory is out. */
+bool manifest_add(manifest *, segment_entry);
+bool manifest_add_table(manifest *, table_file);
+
+/* Tells whether it lists a segment. */
+bool manifest_lists(const manifest *, uint64_t segment);
+
+/* The last commit that is in a table; 0: none. */
+persist_lsn manifest_tables_last(const manifest *);
+
+/* Copies what a manifest says of tables; false when memory is out. */
+bool manifest_copy_tables(manifest *, const manifest *from);
+
+/* Encodes into an empty buffer, and decodes. Decoding fails on anything that
+ * encoding does not make: PERSIST_CORRUPT, or PERSIST_BAD_STORE for a newer
+ * version. out must be zeroed; release it in any case. */
+void manifest_encode(const manifest *, buf *);
+persist_status manifest_decode(slice bytes, manifest *out, persist_error *);
+
+/* Reads the newest manifest of a store, and the one before (generation 0: there
+ * is none). PERSIST_NONE: the directory has no manifest. PERSIST_CORRUPT: one
+ * is damaged or missing, so nobody knows which is the newest. Release both in
+ * any case. */
+persist_status manifest_load(const os *, const os_dir *, manifest *newest,
+                             manifest *previous, persist_error *);
+
+/* Reads one of the two files, number 0 or 1, whatever the other one says.
+ * PERSIST_NONE: it is not there. The error names it. Release it in any case. */
+persist_status manifest_load_one(const os *, const os_dir *, unsigned number,
+                                 manifest *out, persist_error *);
+
+/* Raises the generation, writes the manifest and makes it durable. After an
+ * error the generation is the old one and the store may be tried again, unless
+ * *renamed says that nobody knows which one a crash would leave. */
+persist_status manifest_store(const os *, const os_dir *, manifest *,
+                              bool *renamed, persist_error *);
+
+/* Tells whether a name in the store directory is a manifest's, and whether it
+ * is that of an unfinished one. */
+bool manifest_is_name(const char *name);
+bool manifest_is_temporary(const char *name);
+
+/* Tells whether records of the log may be needed: listed ones, or a tail. */
+static inline bool manifest_needs_log(const manifest *m)
+{
+    return !m->clean || m->segment_count > 0;
+}
+
+#endif

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/* The write-ahead log: appending, and group commit.
+ *
+ * Records gather in `fill`. A leader swaps it with the empty `flush`, lets go
+ * of the lock, writes and syncs. Syncs are numbered: a waiter whose record is
+ * in the one in progress sleeps with those of that generation, all others with
+ * those of the next. The leader wakes one of the next, who leads it, and all of
+ * its own, with one call and without a lock that they would queue for: nobody
+ * wakes in vain. */
+
+#include "engine/log/wal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "os/os_sleep.h"
+
+enum { FAILURE_SHOWN = 300 }; /* bytes of what has failed */
+
+/* ---- the leader ------------------------------------------------------- */
+
+static int write_batch(const wal *w, const wal_batch *batch)
+{
+    int code = 0;
+    for (size_t i = 0; i < batch->extent_count && code == 0; i++) {
+        const wal_extent *e = &batch->extents[i];
+        CHECK(e->from + e->size <= batch->bytes.size);
+        CHECK(e->at + e->size <= e->segment->size);
+        code = os_write_all(w->place.sys, e->segment->file,
+                            batch->bytes.data + e->from, e->size, e->at);
+    }
+    return code;
+}
+
+/* What records name is durable before they are written. */
+static int sync_named(const wal *w)
+{
+    return w->sync_first == NULL ? 0 : w->sync_first(w->context);
+}
+
+static int sync_segments(const wal *w, const wal_segment *list)
+{
+    int code = 0;
+    for (; list != NULL && code == 0; list = list->sync_next)
+        code = os_sync(w->place.sys, list->file);
+    return code;
+}
+
+/* With the lock held: what the batch touches counts as written from now on.
+ * Returns the list of all that needs a sync. */
+static wal_segment *mark_written(wal *w)
+{
+    for (size_t i = 0; i < w->flush.extent_count; i++) {
+        wal_segment *segment = w->flush.extents[i].segment;
+        CHECK(segment->pending > 0);
+        segment->unsynced = true;
+    }
+    wal_segment *list = NULL;
+    for (wal_segment *s = w->open; s != NULL; s = s->next)
+        if (s->unsynced) {
+            s->sync_next = list;
+            list = s;
+        }
+    return list;
+}
+
+/* What one big record needed is not kept. */
+static void empty(const wal *w, buf *b)
+{
+    buf_clear(b);
+    if (b->capacity <= w->buffer_size)
+        return;
+    uint8_t *smaller = mem_realloc(b->data, w->buffer_size);
+    if (smaller != NULL) {
+        b->data = smaller;
+        b->capacity = w->buffer_size;
+    }
+}
+
+static void clear_batch(const wal *w, wal_batch *batch)
+{
+    for (size_t i = 0; i < batch->extent_count; i++)
+        batch->extents[i].segment->pending--;
+    batch->extent_count = 0;
+    empty(w, &batch->bytes);
+}
+
+/* ---- waiting ---------------------------------------------------------- */
+
+static wal_waiters *waiters_of(wal *w, uint64_t generation)
+{
+    return &w->waiters[generation % 2];
+}
+
+/* With the lock held: who falls asleep from now on is not meant. Returns
+ * whether somebody sleeps, and is to be woken when the lock is free. */
+static bool call(wal_waiters *g, bool all)
+{
+    bool asleep = g->asleep > 0;
+    if (asleep)
+        atomic_fetch_add_explicit(&g->word, 1, memory_order_release);
+    g->asleep = all || !asleep ? 0 : g->asleep - 1;
+    return asleep;
+}
+
+/* With the lock held, which it lets go of: sleeps until the flush in progress
+ * is over, or until somebody is needed to lead the next. */
+static void await_turn(wal *w, persist_lsn lsn)
+{
+    CHECK(w->flushing);
+    bool covered = lsn <= w->flushing_last;
+    wal_waiters *g = waiters_of(w, w->generation + (covered ? 0 : 1));
+    uint32_t word = atomic_load_explicit(&g->word, memory_order_relaxed);
+    g->asleep++;
+    pthread_mutex_unlock(&w->lock);
+    os_sleep_while(&g->word, word);
+}
+
+static void fail_locked(wal *w, const persist_error *why)
+{
+    CHECK(why->status > PERSIST_NONE);
+    if (!wal_failed(w))
+        w->failure = *why;
+    atomic_store_explicit(&w->failed, true, memory_order_release);
+    for (int i = 0; i < 2; i++)
+        if (call(&w->waiters[i], true))
+            os_wake_all(&w->waiters[i].word);
+}
+
+/* ---- flushing --------------------------------------------------------- */
+
+/* With the lock held: how much may be added to what is being filled. A record
+ * that is bigger than the buffer comes alone. */
+static void measure_room(wal *w)
+{
+    const wal_batch *batch = &w->fill;
+    size_t room = SIZE_MAX;
+    if (batch->extent_count == WAL_EXTENTS ||
+        batch->bytes.size > w->buffer_size)
+        room = 0;
+    else if (batch->bytes.size > 0)
+        room = w->buffer_size - batch->bytes.size;
+    atomic_store_explicit(&w->room, room, memory_order_relaxed);
+}
+
+static wal_segment *begin_flush(wal *w, bool sync, persist_lsn *last)
+{
+    CHECK(!w->flushing && w->flush.extent_count == 0);
+    w->flushing = true;
+    wal_batch swap = w->fill;
+    w->fill = w->flush;
+    w->flush = swap;
+    measure_room(w);
+    *last = w->appended;
+    if (sync) {
+        w->generation++;
+        w->flushing_last = *last;
+    }
+    return mark_written(w);
+}
+
+/* Whether what goes to the log is where it is looked for later. */
+static bool is_held(const wal *w, persist_error *why)
+{
+    return w->check_hold == NULL ||
+           w->check_hold(w->context, why) == PERSIST_OK;
+}
+
+static void tell(const wal *w, int code, bool sync, persist_error *why)
+{
+    const char *path = w->place.dir->path;
+    if (code == -ENOENT)
+        status_set(why, PERSIST_IO,
+                   "a file of %.300s was deleted while the store was open",
+                   path);
+    else
+        os_failed(why, code, sync ? "write and sync" : "write", path);
+}
+
+/* The leader, without the lock: writes what is there, and syncs if told to.
+ * False: why it counts for nothing. */
+static bool write_out(wal *w, bool sync, const wal_segment *list,
+                      persist_error *why)
+{
+    if (sync && !is_held(w, why))
+        return false;
+    int code = sync_named(w);
+    if (code == 0)
+        code = write_batch(w, &w->flush);
+    if (code == 0 && sync)
+        code = sync_segments(w, list);
+    if (code != 0) {
+        tell(w, code, sync, why);
+        return false;
+    }
+    return !sync || is_held(w, why);
+}
+
+/* why: what has failed; NULL: nothing. */
+static void end_flush(wal *w, const persist_error *why, bool sync,
+                      persist_lsn last, wal_segment *list)
+{
+    CHECK(w->flushing && last >= wal_durable(w));
+    clear_batch(w, &w->flush);
+    w->flushing = false;
+    w->flushing_last = 0;
+    if (why != NULL) {
+        fail_locked(w, why);
+        return;
+    }
+    /* What failed meanwhile elsewhere is final for these too. */
+    if (!sync || wal_failed(w))
+        return;
+    for (; list != NULL; list = list->sync_next)
+        list->unsynced = false;
+    w->syncs++;
+    atomic_store_explicit(&w->durable, last, memory_order_release);
+    wal_reap(w);
+}
+
+/* With the lock held, which it lets go of: becomes the leader, writes what is
+ * there, and syncs if told to. */
+static void flush(wal *w, bool sync)
+{
+    persist_lsn last;
+    wal_segment *list = begin_flush(w, sync, &last);
+    pthread_mutex_unlock(&w->lock);
+    persist_error why;
+    bool done = write_out(w, sync, list, &why);
+    pthread_mutex_lock(&w->lock);
+    end_flush(w, done ? NULL : &why, sync, last, list);
+    wal_waiters *own = waiters_of(w, w->generation);
+    wal_waiters *next = waiters_of(w, w->generation + 1);
+    bool wakes_next = call(next, false), wakes_own = sync && call(own, true);
+    pthread_mutex_unlock(&w->lock);
+    if (wakes_own)
+        os_wake_all(&own->word);
+    if (wakes_next)
+        os_wake_one(&next->word);
+}
+
+persist_status wal_wait(wal *w, persist_lsn lsn, persist_error *error)
+{
+    while (lsn > wal_durable(w)) {
+        if (wal_failed(w))
+            return wal_read_only(w, error);
+        pthread_mutex_lock(&w->lock);
+        CHECK(lsn <= w->appended);
+        if (lsn <= wal_durable(w) || wal_failed(w))
+            pthread_mutex_unlock(&w->lock);
+        else if (w->flushing)
+            await_turn(w, lsn);
+        else
+            flush(w, true);
+    }
+    return PERSIST_OK;
+}
+
+/* ---- the writer ------------------------------------------------------- */
+
+buf *wal_begin(wal *w)
+{
+    empty(w, &w->scratch);
+    if (!buf_reserve(&w->scratch, RECORD_HEADER_SIZE))
+        return NULL;
+    w->scratch.size = RECORD_HEADER_SIZE;
+    return &w->scratch;
+}
+
+/* Waits until a record has room in the buffer. */
+static void await_room(wal *w, uint64_t size)
+{
+    bool slept = false;
+    for (;;) {
+        pthread_mutex_lock(&w->lock);
+        if (size <= atomic_load(&w->room) || wal_failed(w))
+            break;
+        slept = slept || w->flushing;
+        if (w->flushing)
+            await_turn(w, UINT64_MAX);
+        else
+            flush(w, false);
+    }
+    /* Pass on a wake-up that was meant for a leader. */
+    wal_waiters *next = waiters_of(w, w->generation + 1);
+    bool wakes = slept && !w->flushing && call(next, false);
+    pthread_mutex_unlock(&w->lock);
+    if (wakes)
+        os_wake_one(&next->word);
+}
+
+/* On a full disk the end of a segment is for what frees space. */
+static uint64_t kept_back(const wal *w, bool frees)
+{
+    uint64_t share = w->active->size / SEGMENT_KEPT_SHARE;
+    if (frees || w->active->first == 0 || !atomic_load(&w->full))
+        return 0;
+    return share < SEGMENT_KEPT_MAX ? share : SEGMENT_KEPT_MAX;
+}
+
+persist_status wal_reserve(wal *w, bool frees, persist_error *error)
+{
+    CHECK(!w->scratch.failed && w->scratch.size >= RECORD_HEADER_SIZE);
+    uint64_t size = record_size(w->scratch.size - RECORD_HEADER_SIZE);
+    if (!buf_reserve(&w->scratch, size - w->scratch.size))
+        return status_no_memory(error);
+    if (size > atomic_load_explicit(&w->room, memory_order_relaxed))
+        await_room(w, size);
+    if (wal_failed(w))
+        return wal_read_only(w, error);
+    if (w->active == NULL ||
+        w->active->size - w->active->end < size + kept_back(w, frees)) {
+        persist_status status = wal_next_segment(w, size, frees, error);
+        if (status != PERSIST_OK)
+            return status;
+    }
+    record_header header = {(uint32_t)(w->scratch.size - RECORD_HEADER_SIZE),
+                            w->appended + 1, w->place.identity,
+                            w->active->number, wal_durable(w)};
+    record_seal(w->scratch.data, &header, w->active->end);
+    return PERSIST_OK;
+}
+
+/* With the lock held: puts the record in the buffer. The first one, which may
+ * be bigger than the buffer, comes by swapping. */
+static void buffer_record(wal *w, uint64_t size)
+{
+    wal_batch *batch = &w->fill;
+    wal_segment *segment = w->active;
+    wal_extent *last = batch->extent_count == 0
+                           ? NULL
+                           : &batch->extents[batch->extent_count - 1];
+    if (last != NULL && last->segment == segment) {
+        last->size += size;
+    } else {
+        CHECK(batch->extent_count < WAL_EXTENTS);
+        batch->extents[batch->extent_count++] =
+            (wal_extent){segment, segment->end, batch->bytes.size, size};
+        segment->pending++;
+    }
+    if (batch->bytes.size == 0) {
+        buf swap = batch->bytes;
+        batch->bytes = w->scratch;
+        w->scratch = swap;
+        batch->bytes.size = size;
+        CHECK(batch->bytes.capacity >= w->buffer_size);
+    } else {
+        CHECK(batch->bytes.size + size <= w->buffer_size);
+        memcpy(batch->bytes.data + batch->bytes.size, w->scratch.data, size);
+        batch->bytes.size += size;
+    }
+}
+
+void wal_append(wal *w, persist_lsn lsn)
+{
+    wal_segment *segment = w->active;
+    uint64_t size = record_size(w->scratch.size - RECORD_HEADER_SIZE);
+    CHECK(lsn == w->appended + 1 && segment->size - segment->end >= size);
+    pthread_mutex_lock(&w->lock);
+    buffer_record(w, size);
+    if (segment->first == 0)
+        segment->first = lsn;
+    segment->last = lsn;
+    segment->end += size;
+    w->appended = lsn;
+    w->bytes_logged += size;
+    measure_room(w);
+    if (w->worker.runs && wal_wants_spare(w))
+        pthread_cond_signal(&w->worker.work);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* ---- failure ---------------------------------------------------------- */
+
+void wal_fail(wal *w, const persist_error *why)
+{
+    CHECK(why->status > PERSIST_NONE);
+    pthread_mutex_lock(&w->lock);
+    fail_locked(w, why);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void wal_shut(wal *w, const persist_error *why)
+{
+    CHECK(!wal_failed(w) && why->status == PERSIST_NO_SPACE);
+    w->shut = true;
+    wal_fail(w, why);
+}
+
+persist_status wal_read_only(wal *w, persist_error *error)
+{
+    CHECK(wal_failed(w));
+    if (w->shut)
+        return status_set(error, PERSIST_NO_SPACE,
+                          "the disk was full when the store was opened, which "
+                          "can only be read since; free some space and open "
+                          "it again");
+    /* what to do now is another thing than what that says */
+    const char *what = w->failure.message;
+    size_t size = status_fault_size(what);
+    return status_set(
+        error, PERSIST_READ_ONLY,
+        "nothing is written any more, for this failed: %.*s; "
+        "mend that and open the store again (restart the program)",
+        (int)(size < FAILURE_SHOWN ? size : FAILURE_SHOWN), what);
+}

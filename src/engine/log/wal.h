@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/* The write-ahead log: room for records, the buffer they wait in, one write
+ * and one sync for all who came meanwhile.
+ *
+ * Two roles use it at the same time. The *writer* (one thread at a time; the
+ * engine sees to it) reserves, appends and seals. Any thread waits: the first
+ * that finds nobody syncing becomes the leader and syncs for all.
+ *
+ * The happy path of an append touches memory only. It can fail when a new
+ * segment is needed and there is no space: nothing has happened then, and the
+ * next append tries again. A failed write or sync ends writing for good. */
+#ifndef ENGINE_LOG_WAL_H
+#define ENGINE_LOG_WAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/files/files.h"
+#include "engine/log/segment.h"
+#include "os/os_thread.h"
+
+/* Segments that one batch may touch. */
+enum { WAL_EXTENTS = 16 };
+
+/* An open segment that is, or will be, written to. */
+typedef struct wal_segment {
+    uint64_t number;
+    uint64_t size;           /* bytes */
+    uint64_t end;            /* of what is reserved; the writer's */
+    persist_lsn first, last; /* records in it; the writer's */
+    os_file *file;
+    unsigned pending; /* extents in buffers */
+    bool sealed;      /* no more records will come */
+    bool unsynced;    /* written since the last sync */
+    struct wal_segment *next;
+    struct wal_segment *sync_next; /* the leader's list */
+} wal_segment;
+
+/* A file that is needed no more. */
+typedef struct wal_free_file {
+    uint64_t number;
+    uint64_t size; /* bytes */
+} wal_free_file;
+
+/* A run of bytes of one buffer that belongs at one place. */
+typedef struct wal_extent {
+    wal_segment *segment;
+    uint64_t at;
+    size_t from, size;
+} wal_extent;
+
+/* Threads that wait for one sync, or for the one after it. */
+typedef struct wal_waiters {
+    _Atomic uint32_t word; /* changes when they are woken */
+    unsigned asleep;       /* so many at the most */
+} wal_waiters;
+
+/* Records that wait to be written. */
+typedef struct wal_batch {
+    buf bytes;
+    wal_extent extents[WAL_EXTENTS];
+    size_t extent_count;
+} wal_batch;
+
+typedef struct wal {
+    segment_place place;
+    uint64_t segment_size; /* bytes, usual; the first ones are smaller */
+    size_t buffer_size;    /* records that wait: written when they are more */
+    /* Makes durable what records name, before they are written; returns 0 or
+     * a negative errno. NULL: nothing. Set before anything is appended. */
+    int (*sync_first)(void *context);
+    /* Before a write, and after its sync, before it counts: whether the log
+     * still is where others would look for it. NULL: it is. */
+    persist_status (*check_hold)(void *context, persist_error *why);
+    void *context; /* of both */
+
+    /* the writer's */
+    wal_segment *active; /* NULL: none yet; with the lock held it changes, as */
+    manifest sealed;     /* do the entries of the segments before it */
+    buf scratch;         /* the record in the making */
+
+    pthread_mutex_t lock; /* for all below */
+    wal_batch fill;       /* being filled */
+    _Atomic size_t room;  /* in it; only the writer makes it less */
+    wal_batch flush;      /* being written, by the leader alone */
+    wal_segment *open;    /* all that have a file open, but the spares */
+    wal_segment *spares;  /* ready, by number */
+    unsigned spare_count;
+    uint64_t next_number;
+    wal_free_file *free_files; /* that may be recycled */
+    size_t free_count, free_capacity;
+    bool preparing;   /* a segment is being made */
+    bool awaited;     /* the writer waits for it */
+    atomic_bool full; /* the last file found no space: the last spare is kept
+                         for what frees some */
+    pthread_cond_t prepared;
+
+    bool flushing;             /* there is a leader */
+    persist_lsn flushing_last; /* its sync will cover this; 0: none will */
+    uint64_t generation;       /* of syncs: in progress, or the last one */
+    wal_waiters waiters[2];    /* by generation, odd and even */
+    persist_lsn appended;      /* the newest record in a buffer */
+    _Atomic persist_lsn durable;
+    atomic_bool failed;
+    persist_error failure; /* what failed first */
+    bool shut;             /* it was the opening, for want of space */
+    uint64_t syncs, bytes_logged;
+
+    os_worker worker;
+} wal;
+
+/* The writer: makes the segment next that has room for `need` bytes beside
+ * its header, and seals the one before. For wal.c. */
+persist_status wal_next_segment(wal *, uint64_t need, bool frees,
+                                persist_error *);
+
+/* With the lock held: tells whether a segment should be made ready now. For
+ * wal.c. */
+bool wal_wants_spare(const wal *);
+
+/* With the lock held: closes what is sealed and synced. For wal.c. */
+void wal_reap(wal *);
+
+/* Sets up a log whose records up to `durable` are durable. `listed` tells its
+ * segments; the last is written on if `resume` says so. Numbers of new
+ * segments begin at next_number. */
+persist_status wal_open(wal *, const segment_place *, uint64_t segment_size,
+                        const manifest *listed, bool resume,
+                        uint64_t next_number, persist_error *);
+
+/* Starts the thread that keeps segments ready. */
+persist_status wal_start(wal *, persist_error *);
+
+/* Stops the thread, if it runs. */
+void wal_stop(wal *);
+
+/* Fills in the log's figures. */
+void wal_stats(wal *, persist_stats *);
+
+/* Stops the thread, releases all. Nothing is written. Safe after a failed
+ * wal_open. */
+void wal_close(wal *);
+
+/* Makes one segment ready if fewer are than should be; *did tells. For the
+ * background, or for whoever has no background. */
+persist_status wal_prepare_step(wal *, bool *did, persist_error *);
+
+/* The writer: returns an empty buffer with room for a record's header, to
+ * encode the body behind it. NULL when memory is out. */
+buf *wal_begin(wal *);
+
+/* The writer: finds the room on disk and in memory for the record in the
+ * buffer of wal_begin; if that frees space, on a full disk too while the
+ * reserve lasts. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
+persist_status wal_reserve(wal *, bool frees, persist_error *);
+
+/* The writer: the record becomes part of the log as `lsn`, one more than the
+ * one before. Cannot fail after wal_reserve. */
+void wal_append(wal *, persist_lsn lsn);
+
+/* Waits until everything up to lsn, which was given, is durable. What was not
+ * when the log failed never will be: PERSIST_READ_ONLY, for ever. */
+persist_status wal_wait(wal *, persist_lsn lsn, persist_error *);
+
+/* Ends writing for good, because a sync failed. */
+void wal_fail(wal *, const persist_error *why);
+
+/* The same from the opening on: a full disk can be read, and no more. */
+void wal_shut(wal *, const persist_error *why);
+
+/* Fills the error of a log that has failed: PERSIST_READ_ONLY, or
+ * PERSIST_NO_SPACE after wal_shut. */
+persist_status wal_read_only(wal *, persist_error *);
+
+/* The writer, with nothing waiting to be synced: fills in the segments that
+ * hold records beyond what is in tables, the next number and the watermark.
+ * closing: no segment that is ready will be used any more. */
+persist_status wal_describe(wal *, persist_lsn tables_last, bool closing,
+                            manifest *out, persist_error *);
+
+/* The writer: forgets sealed segments that neither a manifest nor a recovery
+ * from it needs; their files may be recycled from now on. */
+void wal_trim(wal *, const manifest *);
+
+/* The writer: tells whether a sealed segment has nothing that is not in
+ * tables. */
+bool wal_may_trim(const wal *, persist_lsn tables_last);
+
+/* Deletes files that wait to be recycled, but for a few of usual size. */
+void wal_drop_free(wal *, size_t kept);
+
+/* Something found no space: deletes files that wait to be recycled, and spares
+ * but for so many; tells whether there were any. */
+bool wal_make_room(wal *, unsigned spares_kept);
+
+/* Something else found no space: the same is kept back as when a segment
+ * does not. */
+void wal_note_full(wal *);
+
+/* After the manifest that ends an opening: deletes what it and the one before
+ * do not need. Nothing is appended any more, and no thread runs. */
+void wal_leave(wal *, const manifest *before);
+
+static inline persist_lsn wal_durable(const wal *w)
+{
+    return atomic_load_explicit(&w->durable, memory_order_acquire);
+}
+
+static inline bool wal_failed(const wal *w)
+{
+    return atomic_load_explicit(&w->failed, memory_order_acquire);
+}
+
+#endif

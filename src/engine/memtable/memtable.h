@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* What a run of commits did, in memory, at every lsn that somebody may ask for.
+ *
+ * What came before it is in older layers: memtables and tables. A stream here
+ * begins with the state it had there; a key does not know whether it was, so
+ * that a put reads nothing.
+ *
+ * Readers see the state at one lsn, their snapshot: of a key the newest
+ * version that is not newer, of a stream the events in between. Nothing leaves
+ * before the memtable goes as a whole: it stands for a bounded part of the log.
+ *
+ * One writer at a time changes it, while nobody looks (see readers.h). A commit
+ * is applied edit by edit and can be taken back. Once it is frozen nothing
+ * changes any more. */
+#ifndef ENGINE_MEMTABLE_MEMTABLE_H
+#define ENGINE_MEMTABLE_MEMTABLE_H
+
+#include <stdatomic.h>
+
+#include "base/btree.h"
+#include "base/hashmap.h"
+#include "engine/files/files.h"
+#include "engine/memtable/order.h"
+#include "engine/memtable/stream.h"
+
+/* The value a key had from an lsn on. */
+typedef struct version {
+    persist_lsn lsn;
+    struct version *older;
+    uint32_t size;
+    bool deleted;
+    uint8_t data[];
+} version;
+
+typedef struct key {
+    slice name;      /* owned */
+    version *newest; /* NULL before the first edit */
+} key;
+
+/* A command id, with what its commit gave out. */
+typedef struct once {
+    slice id; /* owned */
+    persist_lsn lsn;
+    uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE];
+    size_t seq_count;
+    uint64_t seqs[];
+} once;
+
+/* A blob, from an lsn on. */
+typedef struct blob_item {
+    slice digest; /* in the entry */
+    persist_lsn lsn;
+    blob_entry entry;
+} blob_item;
+
+/* What the whole store holds, older layers included. Of keys nobody knows. */
+typedef struct store_counts {
+    uint64_t next_position;
+    uint64_t streams, events;
+} store_counts;
+
+typedef struct memtable {
+    _Atomic unsigned references;
+    persist_lsn first, last; /* commits in it; last 0: none yet */
+    uint64_t logged;         /* bytes of the log that they take */
+    uint64_t edits;          /* in them */
+    uint64_t dead;           /* bytes of older layers that they make dead */
+    hashmap stream_map, key_map, once_map, blob_map;
+    btree stream_tree, key_tree;
+    order order;
+    arena arena; /* streams and events, keys and versions */
+    store_counts counts;
+    uint64_t memory; /* bytes, roughly */
+} memtable;
+
+/* Makes an empty memtable with one reference, for commits from `first` on;
+ * NULL when memory is out. */
+memtable *memtable_new(arena_pool *, uint64_t seed, persist_lsn first,
+                       const store_counts *);
+memtable *memtable_ref(memtable *);
+/* Gives a reference back; the last one frees all. NULL is fine. */
+void memtable_unref(memtable *);
+
+/* Finds a stream or key; NULL if it had no edit here (an edit in the making
+ * counts). */
+stream *memtable_stream(const memtable *, slice name);
+key *memtable_key(const memtable *, slice name);
+once *memtable_once(const memtable *, slice id);
+blob_item *memtable_blob(const memtable *, slice digest);
+
+/* Make one that is not here. base: the stream's state in older layers, NULL:
+ * none; a new stream or key is invisible until an edit applies. NULL when
+ * memory is out. */
+stream *memtable_make_stream(memtable *, slice name, const stream_state *base);
+key *memtable_make_key(memtable *, slice name);
+
+/* Removes a stream or key that memtable_make_... made and no edit uses. Its
+ * memory, like that of an edit which is undone, stays in the arena: whoever
+ * takes a commit back rewinds that. */
+void memtable_unmake_stream(memtable *, stream *);
+void memtable_unmake_key(memtable *, key *);
+
+/* Makes room for a command id; false when memory is out. */
+bool memtable_reserve_once(memtable *);
+
+/* One writing edit with its stream or key, as of a new lsn. */
+typedef struct memtable_edit {
+    const persist_edit *edit;
+    void *target; /* stream or key; NULL: it is not there, or needs none */
+    uint64_t seq; /* appends: the number given */
+    stream_floor floor; /* truncations of events in older layers */
+    uint64_t undo;      /* set by memtable_apply */
+    bool applied;       /* set by memtable_apply: it changed something */
+    bool made;          /* the target was made for it */
+} memtable_edit;
+
+/* Applies an edit; false when memory is out. */
+bool memtable_apply(memtable *, memtable_edit *, persist_lsn);
+/* Takes edits back; in the reverse order of applying. */
+void memtable_undo(memtable *, const memtable_edit *);
+
+/* Makes a command id record; NULL when memory is out. */
+once *once_new(const persist_once *, persist_lsn, const uint64_t *seqs,
+               size_t seq_count);
+/* Keeps it; needs memtable_reserve_once. */
+void memtable_add_once(memtable *, once *);
+
+/* Makes an item for a blob; NULL when memory is out. Then keeps it; needs
+ * hashmap_reserve. */
+blob_item *blob_item_new(const blob_entry *, persist_lsn);
+void memtable_add_blob(memtable *, blob_item *);
+
+/* The version of a key at an lsn, which may be a deletion; NULL: ask older
+ * layers. */
+const version *key_at(const key *, persist_lsn);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The order of all events: by position, in blocks of fixed size. */
+#ifndef ENGINE_MEMTABLE_ORDER_H
+#define ENGINE_MEMTABLE_ORDER_H
+
+#include "engine/files/files.h"
+#include "engine/memtable/stream.h"
+
+typedef struct order_item {
+    const stream *stream;
+    const event *event;
+} order_item;
+
+/* Positions [first, first + count). */
+typedef struct order_block {
+    uint64_t first;
+    uint32_t count;
+    order_item items[ORDER_BLOCK];
+} order_block;
+
+typedef struct order {
+    order_block **blocks;
+    size_t count, capacity;
+} order;
+
+/* A zeroed order is empty and ready. Releases the blocks, not the events. */
+void order_release(order *);
+
+/* Adds an event whose position is the highest so far; false when memory is
+ * out. */
+bool order_push(order *, const stream *, const event *);
+/* Takes the newest back. */
+void order_pop(order *);
+
+/* Returns the index of the first block that ends behind a position; the count
+ * of blocks if none does. */
+size_t order_seek(const order *, uint64_t position);
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading the events of all streams in commit order.
+ *
+ * A table's order section tells the stream and number of each position; the
+ * reader remembers, for a bounded number of streams, where in the table it
+ * last stood, so that the next event of the stream is most often at hand. */
+#include "base/hash.h"
+#include "base/mem.h"
+#include "engine/read/read.h"
+
+/* In which a stream may have its place. */
+enum { PLACES = 4 };
+CHECK_STATIC(CURSOR_STREAMS % PLACES == 0, "sets of places are whole");
+
+/* ---- memtables -------------------------------------------------------- */
+
+/* The seq up to which a stream is truncated in the snapshot, for an event of
+ * a memtable. The caller looks. */
+static uint64_t through_of(const engine_cursor *c, const stream *s)
+{
+    bool hidden;
+    const stream *newer = snapshot_stream(&c->snapshot, s->name, &hidden);
+    return stream_floor_at(newer == NULL ? s : newer, c->snapshot.lsn)->through;
+}
+
+/* Returns false when no later event can be in the snapshot. */
+static bool take_ordered(engine_cursor *c, const order_item *item)
+{
+    order_reader *r = &c->u.order;
+    const event *e = item->event;
+    if (e->lsn > c->snapshot.lsn)
+        return false;
+    if (e->seq > through_of(c, item->stream))
+        r->batch[r->count++] = (ordered_event){item->stream->name, e};
+    return true;
+}
+
+/* Fills the next batch. The caller looks. */
+static void fill(engine_cursor *c, const memtable *t)
+{
+    order_reader *r = &c->u.order;
+    const order *o = &t->order;
+    r->at = r->count = 0;
+    for (size_t i = order_seek(o, r->position); i < o->count; i++) {
+        const order_block *b = o->blocks[i];
+        uint32_t slot =
+            r->position > b->first ? (uint32_t)(r->position - b->first) : 0;
+        for (; slot < b->count; slot++) {
+            if (r->count == CURSOR_BATCH)
+                return;
+            r->ended = !take_ordered(c, &b->items[slot]);
+            if (r->ended)
+                return;
+            r->position = b->first + slot + 1;
+        }
+    }
+    r->ended = true;
+}
+
+static persist_status next_in_memtable(engine_cursor *c, const memtable *t,
+                                       persist_event *out)
+{
+    order_reader *r = &c->u.order;
+    if (r->at == r->count && !r->ended) {
+        readers_look(&c->engine->readers, c->snapshot.place);
+        fill(c, t);
+        readers_look_end(&c->engine->readers, c->snapshot.place);
+    }
+    if (r->at == r->count)
+        return PERSIST_NONE;
+    const ordered_event *item = &r->batch[r->at++];
+    out->stream = item->name;
+    out->data = slice_of(item->event->data, item->event->size);
+    out->seq = item->event->seq;
+    out->position = item->event->position;
+    return PERSIST_OK;
+}
+
+/* ---- tables ----------------------------------------------------------- */
+
+static void forget(stream_place *p)
+{
+    table_iter_release(&p->iter);
+    mem_free((void *)(uintptr_t)p->name.data);
+    *p = (stream_place){0};
+}
+
+/* Learns what is to be known of a stream in a table, of which it reads from a
+ * seq on. */
+static persist_status learn(engine_cursor *c, table *t, slice name,
+                            uint64_t seq, stream_place *p, persist_error *error)
+{
+    uint8_t from[ENTRY_EVENT_KEY_MAX], to[ENTRY_EVENT_KEY_MAX];
+    stream_state state;
+    stream_entry entry;
+    forget(p);
+    persist_status status =
+        snapshot_state(c->engine, &c->snapshot, name, &state, error);
+    if (status != PERSIST_OK)
+        return status;
+    table_iter_init(&p->iter, t, TABLE_STREAMS, false);
+    status = table_find(&p->iter, name, error);
+    if (status == PERSIST_OK)
+        status = table_get_stream(&p->iter, &entry, error);
+    table_iter_release(&p->iter);
+    table_iter_init(&p->iter, t, TABLE_EVENTS, false);
+    if (status != PERSIST_OK)
+        return status;
+    void *copy = mem_alloc(name.size);
+    if (copy == NULL)
+        return status_no_memory(error);
+    if (name.size > 0)
+        memcpy(copy, name.data, name.size);
+    p->name = slice_of(copy, name.size);
+    p->ordinal = entry.ordinal;
+    p->through = state.floor.through;
+    /* met for the first time: soon its neighbour will be too */
+    if (seq == entry.first && entry.events <= c->left)
+        table_expect(&p->iter, entry_event_key(entry.ordinal, seq, from),
+                     entry_event_key(entry.ordinal + 1, UINT64_MAX, to), false);
+    return PERSIST_OK;
+}
+
+/* A stream has one of a few places; who comes later takes one by its hash. */
+static persist_status find_place(engine_cursor *c, table *t, slice name,
+                                 uint64_t seq, stream_place **out,
+                                 persist_error *error)
+{
+    uint64_t hash = hash_xxh3(name), sets = CURSOR_STREAMS / PLACES;
+    stream_place *set = &c->u.order.places[hash % sets * PLACES];
+    stream_place *mine = &set[(hash >> 32) % PLACES];
+    for (size_t i = 0; i < PLACES; i++) {
+        *out = &set[i];
+        if (set[i].name.data == NULL || set[i].iter.table != t)
+            mine = &set[i];
+        else if (slice_equal(set[i].name, name))
+            return PERSIST_OK;
+    }
+    *out = mine;
+    return learn(c, t, name, seq, mine, error);
+}
+
+/* Moves to the event with that number, which most often is the next one. */
+static persist_status find_event(stream_place *p, uint64_t seq,
+                                 event_entry *out, persist_error *error)
+{
+    persist_status status = PERSIST_NONE;
+    if (table_iter_valid(&p->iter)) {
+        status = table_next(&p->iter, error);
+        if (status == PERSIST_OK)
+            status = table_get_event(&p->iter, out, error);
+        if (status > PERSIST_NONE)
+            return status;
+        if (status == PERSIST_OK && out->ordinal == p->ordinal &&
+            out->seq == seq)
+            return PERSIST_OK;
+    }
+    uint8_t place[ENTRY_EVENT_KEY_MAX];
+    status =
+        table_find(&p->iter, entry_event_key(p->ordinal, seq, place), error);
+    return status == PERSIST_OK ? table_get_event(&p->iter, out, error)
+                                : status;
+}
+
+static persist_status show(engine_cursor *c, slice name, uint64_t seq,
+                           uint64_t position, persist_event *out,
+                           persist_error *error)
+{
+    order_reader *r = &c->u.order;
+    table *t = r->iter.table;
+    stream_place *p;
+    event_entry e;
+    persist_status status = find_place(c, t, name, seq, &p, error);
+    if (status == PERSIST_OK && seq <= p->through) {
+        out->seq = 0; /* truncated: go on */
+        return PERSIST_OK;
+    }
+    if (status == PERSIST_OK)
+        status = find_event(p, seq, &e, error);
+    if (status == PERSIST_NONE ||
+        (status == PERSIST_OK && e.position != position))
+        return table_bad_entry(&r->iter, error);
+    if (status != PERSIST_OK)
+        return status;
+    *out = (persist_event){p->name, e.data, seq, position};
+    return PERSIST_OK;
+}
+
+static persist_status next_in_table(engine_cursor *c, bool move,
+                                    persist_event *out, persist_error *error)
+{
+    order_reader *r = &c->u.order;
+    for (;; move = true) {
+        uint64_t position, seq;
+        slice name;
+        persist_status status = move ? table_next(&r->iter, error) : PERSIST_OK;
+        if (status != PERSIST_OK)
+            return status;
+        if (!entry_get_order(table_key(&r->iter), table_value(&r->iter),
+                             &position, &seq, &name))
+            return table_bad_entry(&r->iter, error);
+        status = show(c, name, seq, position, out, error);
+        if (status != PERSIST_OK)
+            return status;
+        r->position = position + 1;
+        if (out->seq != 0)
+            return PERSIST_OK;
+    }
+}
+
+/* ---- layers ----------------------------------------------------------- */
+
+static const memtable *memtable_of(const snapshot *s, size_t layer)
+{
+    if (layer == s->layers->table_count)
+        return s->layers->frozen;
+    return s->with_active ? s->layers->active : NULL;
+}
+
+static persist_status enter_layer(engine_cursor *c, persist_error *error)
+{
+    order_reader *r = &c->u.order;
+    const layers *v = c->snapshot.layers;
+    r->in_layer = true;
+    r->ended = false;
+    r->at = r->count = 0;
+    if (r->layer >= v->table_count)
+        return memtable_of(&c->snapshot, r->layer) == NULL ? PERSIST_NONE
+                                                           : PERSIST_OK;
+    uint8_t place[ENTRY_ORDER_KEY_SIZE];
+    entry_order_key(r->position, place);
+    table_iter_init(&r->iter, v->tables[r->layer], TABLE_ORDER, false);
+    return table_seek(&r->iter, slice_of(place, sizeof place), error);
+}
+
+persist_status order_reader_next(engine_cursor *c, persist_error *error)
+{
+    order_reader *r = &c->u.order;
+    persist_event *out = &c->ready[0];
+    const layers *v = c->snapshot.layers;
+    while (r->layer < v->table_count + 2) {
+        bool entered = !r->in_layer;
+        persist_status status = entered ? enter_layer(c, error) : PERSIST_OK;
+        if (status == PERSIST_OK)
+            status = r->layer < v->table_count
+                         ? next_in_table(c, !entered, out, error)
+                         : next_in_memtable(
+                               c, memtable_of(&c->snapshot, r->layer), out);
+        if (status == PERSIST_OK)
+            c->ready_count = 1;
+        if (status != PERSIST_NONE)
+            return status;
+        table_iter_release(&r->iter);
+        r->in_layer = false;
+        r->layer++;
+    }
+    return PERSIST_NONE;
+}
+
+persist_status order_reader_open(engine_cursor *c, uint64_t from,
+                                 persist_error *error)
+{
+    order_reader *r = &c->u.order;
+    CHECK(c->kind == ENGINE_ALL);
+    memset(r, 0, offsetof(order_reader, iter));
+    table_iter_init(&r->iter, NULL, TABLE_ORDER, false);
+    r->position = from;
+    r->batch = mem_alloc(CURSOR_BATCH * sizeof *r->batch);
+    if (c->snapshot.layers->table_count > 0)
+        r->places = mem_alloc_zero(CURSOR_STREAMS * sizeof *r->places);
+    bool whole = r->batch != NULL &&
+                 (r->places != NULL || c->snapshot.layers->table_count == 0);
+    return whole ? PERSIST_OK : status_no_memory(error);
+}
+
+void order_reader_close(engine_cursor *c)
+{
+    order_reader *r = &c->u.order;
+    table_iter_release(&r->iter);
+    for (size_t i = 0; r->places != NULL && i < CURSOR_STREAMS; i++)
+        forget(&r->places[i]);
+    mem_free(r->places);
+    mem_free(r->batch);
+}

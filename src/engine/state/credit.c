@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Merging that reading pays for: what reads waste, since the tables are many,
+ * is added up, and when it has cost about as much as merging them would, they
+ * are merged. So nobody pays more than about twice what would have been best
+ * (the ski rental of A. Karlin et al., "Competitive snoopy caching", 1988), and
+ * a store that is seldom read is not written more.
+ *
+ * What is wasted is counted in bytes of merging that take as long. What commits
+ * look up is not counted: their own writing shall not lead to more of it. */
+#include "engine/state/state.h"
+
+void credit_note(const snapshot *s, uint64_t bytes)
+{
+    CHECK(s->layers != NULL);
+    s->place->wasted += bytes;
+}
+
+void credit_note_looks(const snapshot *s, table_section section,
+                       const table *last)
+{
+    CHECK(table_has_filter(section));
+    const layers *v = s->layers;
+    uint64_t looks = 0;
+    for (size_t i = v->table_count; i-- > 0;) {
+        looks += v->tables[i]->footer.roots[section].size != 0;
+        if (v->tables[i] == last)
+            break;
+    }
+    if (looks > 1)
+        credit_note(s, (looks - 1) * LOOK_WORTH);
+}
+
+/* Finds the newest tables whose merging gains most for what it costs. */
+static uint64_t find_best(const layers *v, size_t *from)
+{
+    uint64_t bytes = 0, cost = 0;
+    double best = 0; /* tables less, a byte */
+    *from = v->table_count;
+    for (size_t i = v->table_count; i-- > 0;) {
+        bytes += v->tables[i]->footer.size;
+        double gain = (double)(v->table_count - 1 - i) / (double)bytes;
+        if (gain == 0 || gain < best)
+            continue;
+        best = gain;
+        cost = bytes;
+        *from = i;
+    }
+    return cost;
+}
+
+bool credit_covers(const engine *e, const layers *v, size_t *from)
+{
+    uint64_t cost = find_best(v, from);
+    CHECK((cost > 0) == (v->table_count > 1));
+    return cost > 0 && atomic_load(&e->upkeep.credit) >= cost;
+}
+
+void credit_spend(engine *e)
+{
+    atomic_store(&e->upkeep.credit, 0);
+}
+
+/* An opening that may not merge keeps no account either. */
+void credit_hand_in(engine *e, const snapshot *s)
+{
+    size_t from;
+    uint64_t wasted = s->place->wasted * e->credit_factor;
+    CHECK(s->layers != NULL);
+    s->place->wasted = 0;
+    if (!engine_may_merge(e, s->layers))
+        return;
+    atomic_fetch_add(&e->upkeep.credit, wasted);
+    if (credit_covers(e, s->layers, &from))
+        (void)engine_wake(e);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* Who reads.
+ *
+ * Each rule here is one of two threads that both write first and look at what
+ * the other one wrote then: at least one of them sees the other. All these
+ * reads and writes are sequentially consistent, which is what makes it so. */
+#include "engine/state/readers.h"
+
+#include <sched.h>
+
+unsigned readers_thread(void)
+{
+    static atomic_uint threads;
+    static _Thread_local unsigned mine;
+    if (mine == 0)
+        mine = 1 + atomic_fetch_add(&threads, 1) % READERS_MAX;
+    return mine - 1;
+}
+
+void readers_init(readers *r)
+{
+    atomic_init(&r->current, NULL);
+    atomic_init(&r->used, 0);
+    atomic_init(&r->changes, false);
+    atomic_init(&r->has_retired, false);
+    r->more = NULL;
+    r->retired = NULL;
+    for (size_t i = 0; i < READERS_MAX; i++) {
+        read_place *place = &r->places[i].place;
+        atomic_init(&place->layers, NULL);
+        atomic_init(&place->looks, false);
+        place->wasted = 0;
+    }
+    int code = pthread_mutex_init(&r->change, NULL);
+    CHECK(code == 0);
+    code = pthread_mutex_init(&r->lock, NULL);
+    CHECK(code == 0);
+}
+
+void readers_release(readers *r)
+{
+    for (size_t i = 0; i < READERS_MAX; i++)
+        CHECK(atomic_load(&r->places[i].place.layers) == NULL);
+    CHECK(r->more == NULL);
+    readers_sweep(r);
+    layers_free(atomic_load(&r->current));
+    pthread_mutex_destroy(&r->change);
+    pthread_mutex_destroy(&r->lock);
+}
+
+/* ---- layers ----------------------------------------------------------- */
+
+/* With the lock held. */
+static bool is_used(readers *r, const layers *v)
+{
+    unsigned used = atomic_load(&r->used);
+    CHECK(used <= READERS_MAX);
+    for (unsigned i = 0; i < used; i++)
+        if (atomic_load(&r->places[i].place.layers) == v)
+            return true;
+    for (const read_place *one = r->more; one != NULL; one = one->next)
+        if (atomic_load(&one->layers) == v)
+            return true;
+    return false;
+}
+
+void readers_sweep(readers *r)
+{
+    layers *free = NULL;
+    pthread_mutex_lock(&r->lock);
+    for (layers **link = &r->retired; *link != NULL;) {
+        layers *v = *link;
+        if (is_used(r, v)) {
+            link = &v->retired_next;
+            continue;
+        }
+        *link = v->retired_next;
+        v->retired_next = free;
+        free = v;
+    }
+    atomic_store(&r->has_retired, r->retired != NULL);
+    pthread_mutex_unlock(&r->lock);
+    while (free != NULL) {
+        layers *v = free;
+        free = v->retired_next;
+        layers_free(v);
+    }
+}
+
+void readers_set_layers(readers *r, layers *next)
+{
+    layers *old = atomic_exchange(&r->current, next);
+    if (old == NULL)
+        return;
+    CHECK(old != next);
+    pthread_mutex_lock(&r->lock);
+    old->retired_next = r->retired;
+    r->retired = old;
+    pthread_mutex_unlock(&r->lock);
+    readers_sweep(r);
+}
+
+/* ---- places ----------------------------------------------------------- */
+
+static void note_use(readers *r, unsigned place)
+{
+    unsigned used = atomic_load(&r->used);
+    while (used <= place &&
+           !atomic_compare_exchange_weak(&r->used, &used, place + 1))
+        ;
+}
+
+static read_place *take_place(readers *r, layers *v)
+{
+    unsigned first = readers_thread(); /* most often free */
+    for (unsigned i = 0; i < READERS_MAX; i++) {
+        unsigned at = (first + i) % READERS_MAX;
+        read_place *place = &r->places[at].place;
+        layers *none = NULL;
+        if (atomic_load_explicit(&place->layers, memory_order_relaxed) !=
+                NULL ||
+            !atomic_compare_exchange_strong(&place->layers, &none, v))
+            continue;
+        note_use(r, at);
+        return place;
+    }
+    return NULL;
+}
+
+static read_place *add_more(readers *r, read_place *own, layers *v)
+{
+    atomic_init(&own->layers, v);
+    atomic_init(&own->looks, false);
+    own->wasted = 0;
+    own->previous = NULL;
+    pthread_mutex_lock(&r->lock);
+    own->next = r->more;
+    if (r->more != NULL)
+        r->more->previous = own;
+    r->more = own;
+    pthread_mutex_unlock(&r->lock);
+    return own;
+}
+
+static bool has_place(const readers *r, const read_place *one)
+{
+    uintptr_t at = (uintptr_t)one, first = (uintptr_t)r->places;
+    return at >= first && at < first + sizeof r->places;
+}
+
+/* Who reads says which layers, and then asks whether they are still the
+ * current ones; who replaces them says so, and then asks who reads. */
+read_place *readers_enter(readers *r, read_place *own, layers **used)
+{
+    layers *v = atomic_load(&r->current);
+    read_place *place = take_place(r, v);
+    if (place == NULL)
+        place = add_more(r, own, v);
+    for (layers *now; (now = atomic_load(&r->current)) != v; v = now)
+        atomic_store(&place->layers, now);
+    CHECK(v != NULL);
+    *used = v;
+    return place;
+}
+
+void readers_leave(readers *r, read_place *one)
+{
+    CHECK(!atomic_load_explicit(&one->looks, memory_order_relaxed));
+    if (has_place(r, one)) {
+        atomic_store_explicit(&one->layers, NULL, memory_order_release);
+    } else {
+        pthread_mutex_lock(&r->lock);
+        CHECK(one->previous != NULL || r->more == one);
+        *(one->previous == NULL ? &r->more : &one->previous->next) = one->next;
+        if (one->next != NULL)
+            one->next->previous = one->previous;
+        pthread_mutex_unlock(&r->lock);
+    }
+    if (UNLIKELY(atomic_load(&r->has_retired)))
+        readers_sweep(r);
+}
+
+/* ---- looking and changing --------------------------------------------- */
+
+/* Who found no place waits for the writer in any case: it is not seen. */
+void readers_look(readers *r, read_place *one)
+{
+    one->waited = false;
+    if (LIKELY(has_place(r, one))) {
+        atomic_store(&one->looks, true);
+        if (LIKELY(!atomic_load(&r->changes)))
+            return;
+        atomic_store_explicit(&one->looks, false, memory_order_release);
+    }
+    pthread_mutex_lock(&r->change);
+    one->waited = true;
+}
+
+void readers_look_end(readers *r, read_place *one)
+{
+    if (one->waited)
+        pthread_mutex_unlock(&r->change);
+    else
+        atomic_store_explicit(&one->looks, false, memory_order_release);
+}
+
+/* A look is short: a name, or a batch. */
+void readers_change(readers *r)
+{
+    pthread_mutex_lock(&r->change);
+    atomic_store(&r->changes, true);
+    unsigned used = atomic_load(&r->used);
+    CHECK(used <= READERS_MAX);
+    for (unsigned i = 0; i < used; i++)
+        while (atomic_load(&r->places[i].place.looks))
+            sched_yield();
+}
+
+void readers_change_end(readers *r)
+{
+    CHECK(atomic_load_explicit(&r->changes, memory_order_relaxed));
+    atomic_store_explicit(&r->changes, false, memory_order_release);
+    pthread_mutex_unlock(&r->change);
+}

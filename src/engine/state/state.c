@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* What changes of a store's state, whoever asks for it. */
+#include "engine/state/state.h"
+
+/* ---- in use ----------------------------------------------------------- */
+
+persist_status engine_sync_manifests(const engine *e, persist_error *error)
+{
+    int code = os_dir_sync(e->sys, e->at.root);
+    return code == 0 ? PERSIST_OK
+                     : os_failed(error, code, "sync", e->at.root->path);
+}
+
+persist_status engine_use(engine *e, persist_error *error)
+{
+    bool renamed = false;
+    if (atomic_load(&e->in_use))
+        return PERSIST_OK;
+    if (wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
+    persist_status status = engine_sync_manifests(e, error);
+    if (status != PERSIST_OK)
+        return status;
+    manifest *m = &e->manifest, was = *m;
+    CHECK(m->clean && m->epoch <= e->wal.place.epoch);
+    m->clean = false;
+    m->epoch = e->wal.place.epoch;
+    m->next_segment = e->wal.next_number;
+    m->next_table = e->next_table;
+    persist_error why;
+    status = manifest_store(e->sys, e->at.root, m, &renamed, &why);
+    if (status == PERSIST_OK) {
+        atomic_store(&e->in_use, true);
+        e->wakes_upkeep = true;
+        return PERSIST_OK;
+    }
+    m->clean = true;
+    m->epoch = was.epoch;
+    m->next_segment = was.next_segment;
+    m->next_table = was.next_table;
+    if (renamed)
+        wal_fail(&e->wal, &why);
+    if (error != NULL)
+        *error = why;
+    return status;
+}
+
+/* ---- layers and upkeep ------------------------------------------------ */
+
+void engine_set_layers(engine *e, layers *v)
+{
+    e->layers = v;
+    readers_set_layers(&e->readers, v);
+}
+
+bool engine_wake(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    pthread_mutex_lock(&u->lock);
+    bool runs = u->worker.runs;
+    u->wanted = true;
+    pthread_cond_signal(&u->worker.work);
+    pthread_mutex_unlock(&u->lock);
+    return runs;
+}
+
+/* An opening that adds no table begins no merge: it would hardly live long
+ * enough to end it. */
+bool engine_may_merge(const engine *e, const layers *v)
+{
+    return atomic_load(&e->in_use) &&
+           (atomic_load(&e->upkeep.flushed) || layers_is_crowded(v));
+}

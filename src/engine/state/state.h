@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* One store directory, opened: all of its state, and what every room above
+ * needs of it.
+ *
+ * Locks, in the order they are taken: `upkeep` (one step of flushing and
+ * merging at a time), `writer` (one commit at a time; a new set of layers needs
+ * it too), `readers.change` (to change the active memtable, see readers.h),
+ * then the small ones, `readers.lock` and the log's. No file work is done under
+ * `readers.change`. */
+#ifndef ENGINE_STATE_STATE_H
+#define ENGINE_STATE_STATE_H
+
+#include "engine/blob/blob.h"
+#include "engine/files/files.h"
+#include "engine/log/log.h"
+#include "engine/state/readers.h"
+#include "engine/table/table.h"
+#include "os/os_thread.h"
+
+/* A table that a merge has replaced; its file goes once no manifest lists it
+ * and no reader uses it. */
+typedef struct dropped_table {
+    table *table;
+    uint64_t generation; /* of the first manifest without it */
+} dropped_table;
+
+/* Files that earlier openings left behind. */
+typedef struct number_list {
+    uint64_t *numbers; /* owned */
+    size_t count, capacity;
+} number_list;
+
+typedef struct leftovers {
+    number_list segments, tables;
+} leftovers;
+
+/* Flushing and merging; see upkeep.c. */
+typedef struct upkeep {
+    pthread_mutex_t step; /* held while a step runs; for all up to `lock` */
+    bool by_steps; /* without a thread: no more than engine_step is told to */
+    bool merging;
+    merge merge;
+    bool paid;                  /* the merge is one that reads have paid for */
+    atomic_bool flushed;        /* something, since the opening */
+    _Atomic uint64_t credit;    /* bytes of merging that reads have paid for */
+    _Atomic uint64_t dead;      /* bytes in tables; changed under step */
+    uint64_t claimed;           /* of them the merge does away with */
+    uint64_t given_up;          /* so many were dead when a merge met damage */
+    atomic_bool awaits_readers; /* to delete a table */
+    dropped_table *dropped;
+    size_t dropped_count, dropped_capacity;
+
+    pthread_mutex_t lock; /* for all below */
+    os_worker worker;
+    pthread_cond_t done;
+    bool wanted;
+    uint64_t attempts;
+    persist_status status; /* of the last step */
+    persist_error error;
+} upkeep;
+
+typedef struct engine {
+    const os *sys;
+    os own_sys; /* where that points, if files are not mapped */
+    layout at;
+    uint64_t memtable_size; /* bytes */
+    unsigned merge_width;   /* 0: by what the tables hold */
+    uint32_t block_size;
+    bool compress;
+    uint64_t credit_share;  /* what a reader has wasted when it hands it in */
+    uint32_t credit_factor; /* what reads waste counts so often; for tests */
+    table_place table_place;
+    cache cache;
+    arena_pool pool; /* of the memtables */
+    upkeep upkeep;
+    leftovers leftovers; /* under upkeep.step, like: */
+    uint64_t next_table;
+    atomic_bool in_use; /* the newest manifest says that this opening writes */
+    persist_equal_fn equal;
+    void *equal_context;
+    uint64_t looked_us; /* the leader's: when it was looked who holds it */
+    uint64_t replayed;  /* log bytes read at opening */
+    bool full;          /* the disk, which could be read only, at opening */
+    bool no_room;       /* to write the end of the log again, at opening */
+    atomic_bool lacks_reserve; /* it was given, and not made again in full */
+
+    pthread_mutex_t writer;
+    wal wal;
+    manifest manifest;   /* as last stored */
+    memtable_edit *plan; /* of the commit in hand */
+    uint64_t *seqs;      /* numbers of its appends */
+    size_t plan_capacity;
+    uint64_t plan_number; /* counts plans */
+    uint64_t keys_made;   /* counts keys that entered a memtable */
+    bool installing;      /* nothing is frozen meanwhile */
+    bool wakes_upkeep;    /* when the lock is given back */
+
+    layers *layers; /* the current ones, for the writer */
+    readers readers;
+    _Atomic persist_lsn latest; /* the newest commit that applied */
+    uint64_t commits;           /* under readers.change */
+
+    blob_store blobs;
+} engine;
+
+/* The newest manifests may not be durable yet, if the last process ended
+ * between a rename and its sync: makes them so. Before anything is deleted that
+ * they do not list, or one of them is replaced. */
+persist_status engine_sync_manifests(const engine *, persist_error *);
+
+/* The writer, before it writes anything but blobs: makes sure that the newest
+ * manifest says that the store is in use. An opening that only reads never
+ * writes one. */
+persist_status engine_use(engine *, persist_error *);
+
+/* The writer: makes layers, which are taken over, the current ones. */
+void engine_set_layers(engine *, layers *);
+
+/* The newest visible lsn: after a failed sync the last durable one. */
+persist_lsn engine_visible(const engine *);
+
+/* Tells the thread of upkeep that there is work; whether there is a thread. */
+bool engine_wake(engine *);
+
+/* Tells whether this opening may begin a merge of these layers. */
+bool engine_may_merge(const engine *, const layers *);
+
+/* ---- snapshots -------------------------------------------------------- */
+
+/* A snapshot: layers as of an lsn. */
+typedef struct snapshot {
+    layers *layers;
+    persist_lsn lsn;
+    bool with_active; /* the active memtable may be looked at */
+    read_place *place;
+    read_place own; /* where it is when all places are taken */
+} snapshot;
+
+/* Takes a snapshot; it ends with snapshot_close. Never fails. */
+void snapshot_open(engine *, persist_view, snapshot *);
+void snapshot_close(engine *, snapshot *);
+
+/* Returns a stream of the active memtable as a snapshot sees it; NULL: ask
+ * the layers below. *hidden: it is not there at all. The caller looks. */
+const stream *snapshot_stream(const snapshot *, slice name, bool *hidden);
+
+/* Finds a stream in a snapshot as layers_below_stream does; the number of the
+ * active memtable is table_count + 1. */
+persist_status snapshot_find(engine *, const snapshot *, slice name,
+                             stream_entry *, size_t *layer, persist_error *);
+
+/* The state of a stream in a snapshot; PERSIST_NONE: it is not there. */
+persist_status snapshot_state(engine *, const snapshot *, slice name,
+                              stream_state *, persist_error *);
+
+/* ---- credit.c: merging that reading pays for --------------------------- */
+
+/* Notes what a reader wastes, in bytes of merging that take as long. */
+void credit_note(const snapshot *, uint64_t bytes);
+/* The same for a look-up in the tables, of which the last it looked into is
+ * that, or the oldest if it is NULL. */
+void credit_note_looks(const snapshot *, table_section, const table *last);
+/* Hands in what was noted. */
+void credit_hand_in(engine *, const snapshot *);
+/* Tells whether what was handed in covers the merge that gains most for what
+ * it costs: that of the tables from *from on. */
+bool credit_covers(const engine *, const layers *, size_t *from);
+/* Uses all of it up. */
+void credit_spend(engine *);
+
+#endif

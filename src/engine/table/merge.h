@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Merging: tables that lie side by side become one, in steps.
+ *
+ * Of a stream the newest state stays, and its events that are not truncated;
+ * of a key the newest value, of a deletion nothing if no older table could
+ * hold what it deletes. Marks, command ids and blobs stay for ever. */
+#ifndef ENGINE_TABLE_MERGE_H
+#define ENGINE_TABLE_MERGE_H
+
+#include "engine/table/entry.h"
+#include "engine/table/tournament.h"
+
+typedef enum merge_stage {
+    MERGE_STREAMS, /* with their events */
+    MERGE_KEYS,
+    MERGE_ONCES,
+    MERGE_BLOBS,
+    MERGE_ORDER,
+    MERGE_DONE,
+} merge_stage;
+
+typedef struct merge_source {
+    table *table; /* with a reference */
+    table_iter iter;
+    table_iter events;
+    bool has;           /* the iterator is at an entry */
+    stream_entry entry; /* of the stream in hand */
+} merge_source;
+
+typedef struct merge {
+    table_writer writer;
+    merge_stage stage;
+    bool opened;           /* the sources are at the stage's entries */
+    bool to_the_bottom;    /* no older table is left out */
+    merge_source *sources; /* owned; oldest first */
+    size_t source_count;
+    tournament tournament; /* between them, the newest first */
+    uint32_t *same;        /* owned: those with the key in hand, oldest first */
+    size_t same_count;
+    size_t order_source; /* the one whose order is being copied */
+    uint64_t ordinal;    /* of the next stream */
+    bool dropped;        /* some events are truncated */
+    buf name, value;     /* of the entry in hand */
+    bool named;          /* there was an entry before it in its section */
+    uint64_t position;   /* of the newest event of the order */
+    stream_entry cached; /* of the stream in `cached_name` */
+    buf cached_name;
+    bool has_cached;
+} merge;
+
+/* Begins the merge of tables, oldest first, into one of that number. Ends with
+ * merge_finish or merge_abort unless it fails. */
+persist_status merge_begin(merge *, const table_place *, table *const *tables,
+                           size_t count, bool to_the_bottom, uint64_t number,
+                           uint32_t block_size, bool compress, persist_error *);
+
+/* Does a part of it; the stage MERGE_DONE tells that nothing is left. */
+persist_status merge_step(merge *, persist_error *);
+
+/* Makes the table durable; *size is that of its file. Releases the merge. */
+persist_status merge_finish(merge *, uint64_t *size, persist_error *);
+
+/* Drops it all. Safe on a zeroed merge. */
+void merge_abort(merge *);
+
+#endif

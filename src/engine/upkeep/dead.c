@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* Dead space: bytes of tables that nobody can read any more. When they are much
+ * they go by themselves, without further commits: the memtable that makes them
+ * dead is flushed, all tables are merged into one, and a manifest is written
+ * that lets the replaced ones go.
+ *
+ * A truncation knows the bytes that it makes dead in older layers. A deletion
+ * looks for what it deletes, and one of many puts looks for what it overwrites
+ * and stands for the others. What died before the store was opened is told by
+ * numbers: those of the entries that tables hold, and of what is live. */
+#include "engine/upkeep/upkeep.h"
+
+static uint64_t least_of(const engine *e)
+{
+    uint64_t least = e->memtable_size * DEAD_MEMTABLES;
+    return least < DEAD_SIZE_MIN ? least : DEAD_SIZE_MIN;
+}
+
+/* On a full disk it goes as soon as it is worth a table. */
+bool dead_is_much(const engine *e, const layers *v, uint64_t dead)
+{
+    uint64_t live = dead > v->table_bytes ? 0 : v->table_bytes - dead;
+    bool much = dead > least_of(e) && dead > live / DEAD_SHARE;
+    bool full = atomic_load(&e->wal.full) && dead > e->memtable_size / 2;
+    return v->table_count > 0 && (much || full);
+}
+
+void dead_call(engine *e)
+{
+    const layers *v = e->layers;
+    if (dead_is_much(e, v, atomic_load(&e->upkeep.dead) + v->active->dead))
+        e->wakes_upkeep = true;
+}
+
+void dead_call_all(engine *e)
+{
+    persist_error ignored;
+    bool did = false;
+    dead_call(e);
+    if (e->layers->active->logged > e->memtable_size / CLOSE_LOG_SHARE)
+        (void)upkeep_freeze_all(e, &did, &ignored);
+    e->wakes_upkeep = e->wakes_upkeep || did;
+}
+
+/* ---- what was dead before --------------------------------------------- */
+
+/* Of the entries that tables hold too many of, the oldest are taken to be the
+ * dead ones. */
+void dead_estimate(engine *e)
+{
+    const layers *v = e->layers;
+    uint64_t held = 0, dead = 0;
+    uint64_t live = e->manifest.events + e->manifest.keys;
+    for (size_t i = 0; i < v->table_count; i++) {
+        const table_root *roots = v->tables[i]->footer.roots;
+        held += roots[TABLE_EVENTS].entries + roots[TABLE_KEYS].entries;
+    }
+    uint64_t left = held > live ? held - live : 0;
+    for (size_t i = 0; i < v->table_count; i++) {
+        const table_footer *f = &v->tables[i]->footer;
+        uint64_t all = 1, some = f->roots[TABLE_EVENTS].entries +
+                                 f->roots[TABLE_KEYS].entries;
+        for (unsigned s = 0; s < TABLE_SECTIONS; s++)
+            all += s == TABLE_ORDER ? 0 : f->roots[s].entries;
+        some = some < left ? some : left;
+        left -= some;
+        dead += (uint64_t)((double)f->size * (double)some / (double)all);
+    }
+    atomic_store(&e->upkeep.dead, dead);
+}
+
+/* ---- letting go ------------------------------------------------------- */
+
+/* Freezes the active memtable if what it knows makes much dead. */
+static persist_status freeze(engine *e, bool *did, persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    pthread_mutex_lock(&e->writer);
+    const layers *v = e->layers;
+    uint64_t more = v->active->dead;
+    if (more > 0 && dead_is_much(e, v, atomic_load(&e->upkeep.dead) + more))
+        status = upkeep_freeze_all(e, did, error);
+    pthread_mutex_unlock(&e->writer);
+    return status;
+}
+
+/* Bytes of tables that wait for one more manifest. */
+static uint64_t replaced(const engine *e)
+{
+    const upkeep *u = &e->upkeep;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < u->dropped_count; i++)
+        if (u->dropped[i].generation >= e->manifest.generation)
+            bytes += u->dropped[i].table->footer.size;
+    return bytes;
+}
+
+/* On a full disk the log does not wait for the next flush either. */
+static bool log_waits(engine *e, const layers *v)
+{
+    if (!atomic_load(&e->wal.full))
+        return false;
+    pthread_mutex_lock(&e->writer);
+    bool waits = wal_may_trim(&e->wal, layers_tables_last(v));
+    pthread_mutex_unlock(&e->writer);
+    return waits;
+}
+
+/* What found no space gets the room that the log has ahead, all of it if more
+ * will come back; then the reserve. */
+bool dead_make_room(engine *e, const layers *v)
+{
+    uint64_t dead = atomic_load(&e->upkeep.dead) + replaced(e);
+    pthread_mutex_lock(&e->writer);
+    dead += v->active->dead + (v->frozen == NULL ? 0 : v->frozen->dead);
+    pthread_mutex_unlock(&e->writer);
+    bool all = dead > e->wal.segment_size;
+    return wal_make_room(&e->wal, all ? 0 : 1) || reserve_give(e);
+}
+
+persist_status dead_step(engine *e, const layers *v, bool *did,
+                         persist_error *error)
+{
+    persist_status status = freeze(e, did, error);
+    if (status != PERSIST_OK || *did ||
+        (!dead_is_much(e, v, replaced(e)) && !log_waits(e, v)))
+        return status;
+    status = upkeep_settle(e, error);
+    *did = status == PERSIST_OK;
+    return status;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* Flushing: the frozen memtable becomes a table.
+ *
+ * It is written when all its commits are durable, so that a table never holds
+ * what a crash may take back. What it replaced and truncated itself is left
+ * out; a deletion is kept if an older table may hold what it deletes. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "engine/upkeep/upkeep.h"
+
+typedef struct flush {
+    const memtable *from;
+    bool to_the_bottom; /* there is no table yet */
+    table_writer writer;
+    uint64_t ordinal;
+    buf value;
+    bool failed; /* memory ran out */
+} flush;
+
+static void add(flush *f, table_section section, slice name)
+{
+    f->failed = f->failed || f->value.failed;
+    if (f->failed)
+        return;
+    table_add(&f->writer, section, name, buf_slice(&f->value));
+}
+
+static void flush_event(flush *f, const event *e, uint64_t index,
+                        stream_entry *out)
+{
+    uint8_t place[ENTRY_EVENT_KEY_MAX];
+    event_entry entry = {.position = e->position, .index = index};
+    bool first = out->events == 0;
+    CHECK(e->seq > out->last && index < out->state.count);
+    entry.anchored = first || table_begins_block(&f->writer, TABLE_EVENTS);
+    entry.bytes_before = e->bytes_before;
+    entry.data = slice_of(e->data, e->size);
+    buf_clear(&f->value);
+    entry_put_event(&f->value, &entry);
+    add(f, TABLE_EVENTS, entry_event_key(f->ordinal, e->seq, place));
+    out->first = first ? e->seq : out->first;
+    out->last = e->seq;
+    out->events++;
+}
+
+static void flush_stream(flush *f, const stream *s)
+{
+    stream_entry out = {.ordinal = f->ordinal};
+    stream_state_at(s, UINT64_MAX, &out.state);
+    for (size_t i = 0; i < s->chunk_count; i++) {
+        const chunk *c = s->chunks[i];
+        for (uint32_t slot = 0; slot < c->count; slot++) {
+            const event *e = chunk_event(c, slot);
+            if (e->seq > out.state.floor.through)
+                flush_event(f, e, c->first + slot, &out);
+        }
+    }
+    buf_clear(&f->value);
+    entry_put_stream(&f->value, &out);
+    add(f, TABLE_STREAMS, s->name);
+    f->ordinal++;
+}
+
+static void flush_streams(flush *f)
+{
+    btree_at at = btree_seek(&f->from->stream_tree, slice_of(NULL, 0), false);
+    for (const stream *s; (s = btree_next(&at)) != NULL;) {
+        CHECK(s->created != STREAM_NOT_CREATED);
+        flush_stream(f, s);
+    }
+}
+
+static void flush_keys(flush *f)
+{
+    btree_at at = btree_seek(&f->from->key_tree, slice_of(NULL, 0), false);
+    for (const key *k; (k = btree_next(&at)) != NULL;) {
+        const version *v = k->newest;
+        if (v == NULL || (v->deleted && f->to_the_bottom))
+            continue;
+        buf_clear(&f->value);
+        entry_put_key(&f->value, v->deleted, slice_of(v->data, v->size));
+        add(f, TABLE_KEYS, k->name);
+    }
+}
+
+static int compare_onces(const void *a, const void *b)
+{
+    const once *const *x = a, *const *y = b;
+    return slice_compare((*x)->id, (*y)->id);
+}
+
+/* The memtable has no order of them. */
+static void flush_onces(flush *f)
+{
+    size_t count = f->from->once_map.count, at = 0, n = 0;
+    const once **sorted =
+        count == 0 ? NULL : mem_alloc(count * sizeof(const once *));
+    if (sorted == NULL) {
+        f->failed = f->failed || count > 0;
+        return;
+    }
+    for (const once *o; (o = hashmap_next(&f->from->once_map, &at)) != NULL;)
+        sorted[n++] = o;
+    CHECK(n == count);
+    qsort(sorted, count, sizeof(const once *), compare_onces);
+    for (size_t i = 0; i < count && !f->failed; i++) {
+        const once *o = sorted[i];
+        buf_clear(&f->value);
+        entry_put_once(&f->value, o->lsn, o->fingerprint, o->seqs,
+                       o->seq_count);
+        add(f, TABLE_ONCES, o->id);
+    }
+    mem_free(sorted);
+}
+
+static int compare_blobs(const void *a, const void *b)
+{
+    const blob_item *const *x = a, *const *y = b;
+    return slice_compare((*x)->digest, (*y)->digest);
+}
+
+static void flush_blobs(flush *f)
+{
+    size_t count = f->from->blob_map.count, at = 0, n = 0;
+    const blob_item **sorted =
+        count == 0 ? NULL : mem_alloc(count * sizeof(const blob_item *));
+    if (sorted == NULL) {
+        f->failed = f->failed || count > 0;
+        return;
+    }
+    for (const blob_item *b;
+         (b = hashmap_next(&f->from->blob_map, &at)) != NULL;)
+        sorted[n++] = b;
+    CHECK(n == count);
+    qsort(sorted, count, sizeof(const blob_item *), compare_blobs);
+    for (size_t i = 0; i < count && !f->failed; i++) {
+        buf_clear(&f->value);
+        blob_entry_put(&f->value, &sorted[i]->entry);
+        add(f, TABLE_BLOBS, sorted[i]->digest);
+    }
+    mem_free(sorted);
+}
+
+static void flush_order(flush *f)
+{
+    const order *all = &f->from->order;
+    for (size_t i = 0; i < all->count; i++)
+        for (uint32_t slot = 0; slot < all->blocks[i]->count; slot++) {
+            const order_item *item = &all->blocks[i]->items[slot];
+            uint8_t place[ENTRY_ORDER_KEY_SIZE];
+            if (item->event->seq <=
+                stream_floor_at(item->stream, UINT64_MAX)->through)
+                continue;
+            buf_clear(&f->value);
+            entry_put_order(&f->value, item->event->seq, item->stream->name);
+            entry_order_key(item->event->position, place);
+            add(f, TABLE_ORDER, slice_of(place, sizeof place));
+        }
+}
+
+static persist_status write_table(engine *e, const memtable *from,
+                                  uint64_t number, bool to_the_bottom,
+                                  uint64_t *size, persist_error *error)
+{
+    flush f = {.from = from, .to_the_bottom = to_the_bottom};
+    uint64_t names = from->stream_map.count + from->key_map.count +
+                     from->once_map.count + from->blob_map.count;
+    persist_status status =
+        table_begin(&f.writer, &e->table_place, number, e->block_size,
+                    e->compress, names, error);
+    if (status != PERSIST_OK)
+        return status;
+    flush_streams(&f);
+    flush_keys(&f);
+    flush_onces(&f);
+    flush_order(&f);
+    flush_blobs(&f);
+    buf_release(&f.value);
+    if (f.failed) {
+        table_abort(&f.writer);
+        return status_no_memory(error);
+    }
+    CHECK(from->first <= from->last);
+    status = table_finish(&f.writer, from->first, from->last, error);
+    *size = f.writer.footer.size;
+    return status;
+}
+
+/* Tells about how many keys there are with those of a memtable, which may be
+ * in tables already: some of them are looked up. What cannot be read is taken
+ * for new. */
+static uint64_t count_keys(const layers *v, const memtable *from, uint64_t keys)
+{
+    size_t stride = from->key_map.count / KEYS_SAMPLED + 1, n = 0;
+    uint64_t more = 0, less = 0;
+    btree_at at = btree_seek(&from->key_tree, slice_of(NULL, 0), false);
+    for (const key *k; (k = btree_next(&at)) != NULL;) {
+        found_value found;
+        persist_error ignored;
+        if (k->newest == NULL || n++ % stride != 0)
+            continue;
+        bool there =
+            layers_tables_key(v, k->name, &found, &ignored) == PERSIST_OK;
+        if (there)
+            found_value_release(&found);
+        more += !there && !k->newest->deleted;
+        less += there && k->newest->deleted;
+    }
+    CHECK(more + less <= KEYS_SAMPLED + 1);
+    keys += more * stride;
+    return keys > less * stride ? keys - less * stride : 0;
+}
+
+persist_status flush_frozen(engine *e, persist_error *error)
+{
+    /* Only a step changes what is frozen, and this is one. */
+    const layers *v = e->layers;
+    const memtable *frozen = v->frozen;
+    CHECK(atomic_load(&e->in_use));
+    uint64_t number = e->next_table++, size = 0;
+    CHECK(frozen != NULL && frozen->last > 0);
+    persist_status status = wal_wait(&e->wal, frozen->last, error);
+    if (status == PERSIST_OK)
+        status =
+            write_table(e, frozen, number, v->table_count == 0, &size, error);
+    table *t = NULL;
+    if (status == PERSIST_OK)
+        status = upkeep_open_table(e, number, size, &t, error);
+    if (status != PERSIST_OK)
+        return status;
+    size_t end = v->table_count;
+    return upkeep_install(e, end, end, t, true,
+                          count_keys(v, frozen, e->manifest.keys), error);
+}

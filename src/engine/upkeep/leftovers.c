@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* Files that earlier openings left behind: noted at opening, before numbers
+ * are given out; dealt with one by one, as background work, once the manifest
+ * says that the store is in use. Then neither manifest knows them. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/files/files.h"
+#include "engine/upkeep/upkeep.h"
+
+/* ---- noting ----------------------------------------------------------- */
+
+static bool note(number_list *l, uint64_t number)
+{
+    if (!mem_grow(&l->numbers, l->count, 1, &l->capacity, sizeof *l->numbers))
+        return false;
+    l->numbers[l->count++] = number;
+    return true;
+}
+
+void leftovers_release(leftovers *l)
+{
+    mem_free(l->segments.numbers);
+    mem_free(l->tables.numbers);
+    *l = (leftovers){0};
+}
+
+/* A listing of the folder of tables. */
+typedef struct listing {
+    engine *e;
+    const manifest *listed;
+} listing;
+
+static int note_table(void *context, const char *name)
+{
+    listing *l = context;
+    uint64_t number;
+    if (!table_number(name, &number) ||
+        !numbered_is_near(number, l->listed->next_table))
+        return 0;
+    if (number >= l->e->next_table)
+        l->e->next_table = number + 1;
+    for (size_t i = 0; i < l->listed->table_count; i++)
+        if (l->listed->tables[i].number == number)
+            return 0;
+    return note(&l->e->leftovers.tables, number) ? 0 : -ENOMEM;
+}
+
+persist_status leftovers_find_tables(engine *e, const manifest *listed,
+                                     persist_error *error)
+{
+    listing l = {e, listed};
+    CHECK(e->leftovers.tables.count == 0);
+    e->next_table = listed->next_table;
+    int code = e->sys->dir_list(e->sys, e->at.tables.dir, note_table, &l);
+    return code == 0 ? PERSIST_OK
+                     : os_failed(error, code, "list", e->at.tables.dir->path);
+}
+
+persist_status leftovers_find_segments(engine *e, const manifest *newest,
+                                       const recovery *r, persist_error *error)
+{
+    for (size_t i = 0; i < r->number_count; i++) {
+        uint64_t number = r->numbers[i];
+        bool listed = manifest_lists(newest, number);
+        if (number < newest->next_segment && !listed &&
+            !note(&e->leftovers.segments, number))
+            return status_no_memory(error);
+    }
+    return PERSIST_OK;
+}
+
+/* ---- dealing with them ------------------------------------------------ */
+
+/* Reads the first bytes of a file; what it does not have is zeros. */
+static bool read_start(const os *sys, const os_dir *dir, const char *path,
+                       uint8_t *out, size_t size, size_t *got)
+{
+    os_file *file;
+    memset(out, 0, size);
+    if (sys->file_open(sys, dir, os_name(path), OS_READ, &file) != 0)
+        return false;
+    int code = os_read_all(sys, file, out, size, 0, got);
+    sys->file_close(sys, file);
+    return code == 0;
+}
+
+/* What is not understood is left alone: only a file with a header of this
+ * store, or with none yet, goes. It is not used again: a crash in the middle of
+ * a rename may have left it another name, of a segment that is needed. */
+static bool delete_segment(const segment_place *place, uint64_t number)
+{
+    static const uint8_t none[SEGMENT_HEADER_SIZE];
+    uint8_t bytes[SEGMENT_HEADER_SIZE];
+    char path[PERSIST_PATH_MAX];
+    segment_header header;
+    size_t got;
+    if (segment_path(place, number, path) != 0 ||
+        !read_start(place->sys, place->dir, path, bytes, sizeof bytes, &got))
+        return false;
+    bool ours = segment_header_decode(slice_of(bytes, got), &header) &&
+                header.identity == place->identity;
+    if (!ours && memcmp(bytes, none, sizeof bytes) != 0)
+        return false;
+    return place->sys->unlink(place->sys, place->dir, os_name(path)) == 0;
+}
+
+void leftovers_make_room(engine *e, const manifest *newest,
+                         const manifest *previous, const recovery *r)
+{
+    CHECK(!e->at.read_only && !newest->clean);
+    for (size_t i = 0; i < r->number_count; i++) {
+        uint64_t number = r->numbers[i];
+        if (number > r->last_number && !manifest_lists(newest, number) &&
+            !manifest_lists(previous, number))
+            (void)delete_segment(&r->place, number);
+    }
+}
+
+void leftovers_delete_segments(engine *e, const segment_place *place,
+                               const manifest *previous)
+{
+    number_list *l = &e->leftovers.segments;
+    size_t kept = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        if (manifest_lists(previous, l->numbers[i]))
+            l->numbers[kept++] = l->numbers[i];
+        else
+            (void)delete_segment(place, l->numbers[i]);
+    }
+    l->count = kept;
+}
+
+/* A file with another store's header, or none of ours, is left alone. */
+static void delete_ours(engine *e, uint64_t number)
+{
+    static const uint8_t none[TABLE_HEADER_SIZE];
+    uint8_t bytes[TABLE_HEADER_SIZE];
+    char path[PERSIST_PATH_MAX];
+    size_t got;
+    if (table_path(&e->table_place, number, path) != 0 ||
+        !read_start(e->sys, e->at.tables.dir, path, bytes, sizeof bytes, &got))
+        return;
+    if (got < sizeof bytes || memcmp(bytes, none, sizeof bytes) == 0 ||
+        table_header_is(slice_of(bytes, sizeof bytes), e->table_place.identity))
+        upkeep_delete_table(e, number);
+}
+
+bool leftovers_step(engine *e)
+{
+    leftovers *l = &e->leftovers;
+    CHECK(atomic_load(&e->in_use));
+    if (l->segments.count > 0)
+        (void)delete_segment(&e->wal.place,
+                             l->segments.numbers[--l->segments.count]);
+    else if (l->tables.count > 0)
+        delete_ours(e, l->tables.numbers[--l->tables.count]);
+    else
+        return false;
+    return true;
+}

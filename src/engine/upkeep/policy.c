@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* Which tables are merged, and when: enough of one size side by side; what is
+ * mostly dead; and what reading has paid for. */
+#include "engine/upkeep/upkeep.h"
+
+/* Tables of about one size have one rank. */
+static unsigned rank_of(const engine *e, const table *t)
+{
+    unsigned rank = 0;
+    uint64_t size = t->footer.size / MERGE_SIZE_RATIO;
+    for (; size >= e->memtable_size; size /= MERGE_SIZE_RATIO)
+        rank++;
+    return rank;
+}
+
+/* Tells whether most of what the tables hold is truncated, overwritten or
+ * deleted. */
+static bool is_mostly_garbage(const engine *e, const layers *v)
+{
+    uint64_t held = 0;
+    for (size_t i = 0; i < v->table_count; i++)
+        held += v->tables[i]->footer.roots[TABLE_EVENTS].entries +
+                v->tables[i]->footer.roots[TABLE_KEYS].entries;
+    uint64_t live = e->manifest.events + e->manifest.keys;
+    return v->table_count > 1 && held / GARBAGE_RATIO > live;
+}
+
+/* Tables of one rank, side by side. */
+typedef struct table_run {
+    unsigned rank;
+    size_t count;
+    uint64_t bytes, names;
+} table_run;
+
+static void extend(table_run *run, const table_footer *f)
+{
+    run->count++;
+    run->bytes += f->size;
+    run->names += f->roots[TABLE_STREAMS].entries +
+                  f->roots[TABLE_KEYS].entries + f->roots[TABLE_ONCES].entries;
+}
+
+static bool is_long_enough(const engine *e, const table_run *run)
+{
+    bool long_runs = run->bytes / e->block_size >= run->names;
+    unsigned width = e->merge_width != 0 ? e->merge_width
+                     : long_runs         ? MERGE_WIDTH_LONG
+                                         : MERGE_WIDTH_DEFAULT;
+    return run->count >= width;
+}
+
+/* Finds enough tables of one rank side by side, with the smaller ones that
+ * are newer; or all of them, when that frees most of their space. */
+static bool find_run(const engine *e, const layers *v, size_t *from)
+{
+    *from = 0;
+    if (is_mostly_garbage(e, v))
+        return true;
+    table_run run = {0};
+    for (size_t i = v->table_count; i-- > 0;) {
+        unsigned rank = rank_of(e, v->tables[i]);
+        if (rank > run.rank) {
+            if (is_long_enough(e, &run))
+                return true;
+            run = (table_run){.rank = rank};
+        }
+        extend(&run, &v->tables[i]->footer);
+        *from = i;
+    }
+    return is_long_enough(e, &run);
+}
+
+/* Where damage is in the way it takes more dead bytes to try again. */
+static bool dead_shall_go(const engine *e, const layers *v)
+{
+    const upkeep *u = &e->upkeep;
+    uint64_t dead = atomic_load(&u->dead);
+    return dead_is_much(e, v, dead > u->given_up ? dead - u->given_up : 0);
+}
+
+bool policy_find_work(engine *e, const layers *v, size_t *from)
+{
+    e->upkeep.paid = false;
+    *from = 0;
+    if (dead_shall_go(e, v))
+        return true;
+    if (!engine_may_merge(e, v))
+        return false;
+    if (find_run(e, v, from))
+        return true;
+    e->upkeep.paid = credit_covers(e, v, from);
+    if (e->upkeep.paid)
+        credit_spend(e);
+    return e->upkeep.paid;
+}

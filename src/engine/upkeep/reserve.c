@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* The reserve: a file without contents that keeps room on the disk. Where there
+ * is none left, it is deleted for what leads out of that: manifest and record
+ * of a commit that truncates or deletes, the end of the log that an opening
+ * writes again, the manifest of a close, the merge that lets go of what is
+ * dead. Then it is made anew, of what they have left over.
+ *
+ * Nothing rests on it: its bytes are never read, and a store without one, of an
+ * older program or a copy, gets it when it is closed. */
+#include "engine/upkeep/upkeep.h"
+
+/* A merge needs as much room as lives, which is more where tables are big. */
+static uint64_t wanted(const engine *e, const layers *v)
+{
+    uint64_t usual = e->wal.segment_size;
+    uint64_t least = usual / RESERVE_LEAST_SHARE;
+    uint64_t size = v->table_bytes / RESERVE_TABLES_SHARE;
+    if (least < RESERVE_MIN)
+        least = RESERVE_MIN;
+    if (size > usual)
+        size = usual;
+    return size < least ? least : size;
+}
+
+/* What has its name, and is no file, is not touched. */
+static bool find(const engine *e, os_stat *out)
+{
+    return e->sys->stat(e->sys, e->at.root, LAYOUT_RESERVE, out) == 0;
+}
+
+bool reserve_give(engine *e)
+{
+    os_stat found;
+    if (e->at.read_only || !find(e, &found) || !found.is_file ||
+        e->sys->unlink(e->sys, e->at.root, LAYOUT_RESERVE) != 0)
+        return false;
+    atomic_store(&e->lacks_reserve, true);
+    wal_note_full(&e->wal);
+    return found.size > 0 && found.links == 1;
+}
+
+/* As much as there is, if not all: in pieces that become smaller. It is durable
+ * then, as far as that can be: nothing goes wrong without it. */
+static uint64_t grow(const engine *e, uint64_t from, uint64_t size)
+{
+    os_file *file;
+    uint64_t at = from, piece = size - from;
+    if (e->sys->file_open(e->sys, e->at.root, LAYOUT_RESERVE,
+                          OS_WRITE | OS_CREATE, &file) != 0)
+        return from;
+    while (at < size && piece >= RESERVE_PIECE_MIN) {
+        if (at + piece <= size &&
+            e->sys->file_allocate(e->sys, file, at + piece) == 0)
+            at += piece;
+        else
+            piece /= 2;
+    }
+    if (at > from && os_sync(e->sys, file) == 0)
+        (void)os_dir_sync(e->sys, e->at.root);
+    e->sys->file_close(e->sys, file);
+    return at;
+}
+
+/* What was given is made whole again; else tables may double before it grows,
+ * or shrink to half before one that is too big gives way. So does the second
+ * name of another file. */
+void reserve_make(engine *e, const layers *v)
+{
+    uint64_t size = wanted(e, v);
+    os_stat found = {0};
+    CHECK(!e->at.read_only);
+    if (find(e, &found) && !found.is_file)
+        return;
+    if (found.links > 1 || found.size / 2 > size) {
+        e->sys->unlink(e->sys, e->at.root, LAYOUT_RESERVE);
+        found.size = 0;
+    }
+    uint64_t least = atomic_load(&e->lacks_reserve) ? size : size / 2;
+    if (found.size < least)
+        found.size = grow(e, found.size, size);
+    atomic_store(&e->lacks_reserve, found.size < least);
+}
+
+void reserve_renew(engine *e, const layers *v)
+{
+    if (atomic_load(&e->lacks_reserve) && !wal_failed(&e->wal))
+        reserve_make(e, v);
+}
+
+void reserve_take_up(engine *e)
+{
+    if (e->at.read_only)
+        return;
+    wal_note_full(&e->wal);
+    reserve_make(e, e->layers);
+}
+
+persist_status reserve_use(engine *e, persist_error *error)
+{
+    persist_status status = engine_use(e, error);
+    if (status != PERSIST_NO_SPACE || wal_failed(&e->wal) || !reserve_give(e))
+        return status;
+    status = engine_use(e, error);
+    reserve_make(e, e->layers);
+    return status;
+}
+
+persist_status reserve_record(engine *e, persist_error *error)
+{
+    persist_status status = wal_reserve(&e->wal, true, error);
+    if (status != PERSIST_NO_SPACE || !reserve_give(e))
+        return status;
+    status = wal_reserve(&e->wal, true, error);
+    reserve_make(e, e->layers);
+    return status;
+}

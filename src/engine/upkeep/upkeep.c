@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/* Upkeep: flushing what is frozen, merging tables, deleting what they
+ * replaced. All of it is steps; a thread, or whoever has none, calls them.
+ *
+ * A step that fails has changed nothing, and is tried again when the next
+ * commit needs it. */
+#include <errno.h>
+
+#include "base/mem.h"
+#include "engine/upkeep/upkeep.h"
+#include "os/os_thread.h"
+
+/* ---- setting up ------------------------------------------------------- */
+
+void upkeep_init(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    pthread_mutex_init(&u->step, NULL);
+    pthread_mutex_init(&u->lock, NULL);
+    os_worker_init(&u->worker);
+    pthread_cond_init(&u->done, NULL);
+}
+
+void upkeep_release(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    upkeep_stop(e);
+    if (u->merging)
+        merge_abort(&u->merge);
+    for (size_t i = 0; i < u->dropped_count; i++)
+        table_unref(u->dropped[i].table);
+    mem_free(u->dropped);
+    pthread_mutex_destroy(&u->step);
+    pthread_mutex_destroy(&u->lock);
+    os_worker_release(&u->worker);
+    pthread_cond_destroy(&u->done);
+}
+
+/* ---- merging ---------------------------------------------------------- */
+
+static persist_status begin_merge(engine *e, const layers *v, size_t from,
+                                  persist_error *error)
+{
+    upkeep *u = &e->upkeep;
+    size_t count = v->table_count - from;
+    persist_status status = merge_begin(
+        &u->merge, &e->table_place, v->tables + from, count, from == 0,
+        e->next_table++, e->block_size, e->compress, error);
+    u->merging = status == PERSIST_OK;
+    u->claimed = from == 0 ? atomic_load(&u->dead) : 0;
+    return status;
+}
+
+/* Finds where the sources of the merge are now. */
+static size_t place_of_sources(const upkeep *u, const layers *v)
+{
+    size_t at = 0;
+    while (at < v->table_count && v->tables[at] != u->merge.sources[0].table)
+        at++;
+    CHECK(at + u->merge.source_count <= v->table_count);
+    return at;
+}
+
+/* Of some of the tables it is what they have shrunk by. */
+static void note_freed(upkeep *u, uint64_t bytes)
+{
+    uint64_t dead = atomic_load(&u->dead);
+    atomic_store(&u->dead, bytes < dead ? dead - bytes : 0);
+    u->given_up = 0;
+}
+
+static persist_status end_merge(engine *e, const layers *v,
+                                persist_error *error)
+{
+    upkeep *u = &e->upkeep;
+    size_t from = place_of_sources(u, v);
+    size_t to = from + u->merge.source_count;
+    uint64_t number = u->merge.writer.footer.number, size, before = 0;
+    table *t;
+    for (size_t i = from; i < to; i++)
+        before += v->tables[i]->footer.size;
+    u->merging = false;
+    /* What was wasted meanwhile, this merge has done away with. */
+    if (u->paid)
+        credit_spend(e);
+    persist_status status = merge_finish(&u->merge, &size, error);
+    if (status == PERSIST_OK)
+        status = upkeep_open_table(e, number, size, &t, error);
+    if (status == PERSIST_OK)
+        status = upkeep_install(e, from, to, t, false, e->manifest.keys, error);
+    if (status == PERSIST_OK)
+        note_freed(u, from == 0       ? u->claimed
+                      : size < before ? before - size
+                                      : 0);
+    return status;
+}
+
+static persist_status step_merge(engine *e, const layers *v, bool *did,
+                                 persist_error *error)
+{
+    upkeep *u = &e->upkeep;
+    size_t from = 0;
+    if (!u->merging && !policy_find_work(e, v, &from))
+        return PERSIST_OK;
+    persist_status status = PERSIST_OK;
+    if (!u->merging)
+        status = begin_merge(e, v, from, error);
+    else if (u->merge.stage == MERGE_DONE)
+        status = end_merge(e, v, error);
+    else
+        status = merge_step(&u->merge, error);
+    if (status != PERSIST_OK && u->merging) {
+        merge_abort(&u->merge);
+        u->merging = false;
+    }
+    if (status == PERSIST_CORRUPT)
+        u->given_up = atomic_load(&u->dead);
+    *did = status == PERSIST_OK;
+    return status;
+}
+
+/* ---- steps ------------------------------------------------------------ */
+
+static persist_status flush_step(engine *e, bool *did, persist_error *error)
+{
+    uint64_t dead = e->layers->frozen->dead;
+    persist_status status = flush_frozen(e, error);
+    *did = status == PERSIST_OK;
+    if (*did) {
+        atomic_fetch_add(&e->upkeep.dead, dead);
+        atomic_store(&e->upkeep.flushed, true);
+    }
+    return status;
+}
+
+/* What is due, the most important first. */
+static persist_status work(engine *e, const layers *v, bool *did,
+                           persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    if (wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
+    if (!atomic_load(&e->in_use)) {
+        CHECK(v->frozen == NULL);
+        return PERSIST_OK;
+    }
+    *did = v->frozen == NULL && leftovers_step(e);
+    if (!*did && (v->frozen == NULL || layers_is_crowded(v)))
+        status = step_merge(e, v, did, error);
+    /* Tables that cannot be merged must not keep others from being made. */
+    if (v->frozen != NULL && !*did && !wal_failed(&e->wal))
+        return flush_step(e, did, error);
+    return status == PERSIST_OK && !*did ? dead_step(e, v, did, error) : status;
+}
+
+persist_status upkeep_step(engine *e, bool *did, persist_error *error)
+{
+    upkeep *u = &e->upkeep;
+    *did = false;
+    pthread_mutex_lock(&u->step);
+    layers *v;
+    read_place own, *place = readers_enter(&e->readers, &own, &v);
+    persist_status status = work(e, v, did, error);
+    if (status == PERSIST_NO_SPACE && dead_make_room(e, v)) {
+        *did = true;
+        status = PERSIST_OK;
+    }
+    if (!*did)
+        reserve_renew(e, v);
+    readers_leave(&e->readers, place);
+    if (status == PERSIST_OK && upkeep_sweep(e))
+        *did = true;
+    pthread_mutex_unlock(&u->step);
+    return status;
+}
+
+static persist_status work_inline(engine *e, persist_error *error)
+{
+    bool did = true;
+    persist_status status = PERSIST_OK;
+    do
+        status = upkeep_step(e, &did, error);
+    while (did && status == PERSIST_OK && !e->upkeep.by_steps);
+    return status;
+}
+
+void upkeep_call(engine *e)
+{
+    persist_error ignored; /* the commit that needs the room will tell */
+    if (!engine_wake(e) && !e->upkeep.by_steps)
+        (void)work_inline(e, &ignored);
+}
+
+/* ---- the thread ------------------------------------------------------- */
+
+static void *background(void *context)
+{
+    engine *e = context;
+    upkeep *u = &e->upkeep;
+    pthread_mutex_lock(&u->lock);
+    bool busy = false; /* the last step did something */
+    for (;;) {
+        while (!busy && !u->wanted && !u->worker.stops)
+            pthread_cond_wait(&u->worker.work, &u->lock);
+        if (u->worker.stops)
+            break;
+        bool did;
+        u->wanted = false;
+        pthread_mutex_unlock(&u->lock);
+        persist_error why = {0};
+        persist_status status = upkeep_step(e, &did, &why);
+        pthread_mutex_lock(&u->lock);
+        busy = status == PERSIST_OK && did;
+        u->attempts++;
+        u->status = status;
+        u->error = why;
+        pthread_cond_broadcast(&u->done);
+    }
+    pthread_mutex_unlock(&u->lock);
+    return NULL;
+}
+
+persist_status upkeep_start(engine *e, persist_error *error)
+{
+    upkeep *u = &e->upkeep;
+    int code = os_worker_start(&u->worker, &u->lock, background, e);
+    if (code != 0)
+        return os_no_thread(error, code, e->at.root->path);
+    return PERSIST_OK;
+}
+
+void upkeep_stop(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    os_worker_stop(&u->worker, &u->lock);
+}
+
+/* Tells whether nothing can be frozen now. */
+static bool is_busy(engine *e)
+{
+    pthread_mutex_lock(&e->writer);
+    bool busy = e->layers->frozen != NULL || e->installing;
+    pthread_mutex_unlock(&e->writer);
+    return busy;
+}
+
+/* Waits for a step to end; the caller looks whether it was the one. */
+static persist_status await_thread(upkeep *u, persist_error *error)
+{
+    pthread_mutex_lock(&u->lock);
+    uint64_t until = u->attempts + 1;
+    u->wanted = true;
+    pthread_cond_signal(&u->worker.work);
+    while (u->attempts < until)
+        pthread_cond_wait(&u->done, &u->lock);
+    persist_status status = u->status;
+    if (status != PERSIST_OK && error != NULL)
+        *error = u->error;
+    pthread_mutex_unlock(&u->lock);
+    return status;
+}
+
+persist_status upkeep_await(engine *e, persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    while (is_busy(e) && status == PERSIST_OK)
+        status = e->upkeep.worker.runs ? await_thread(&e->upkeep, error)
+                                       : work_inline(e, error);
+    return is_busy(e) ? status : PERSIST_OK;
+}
+
+/* ---- closing ---------------------------------------------------------- */
+
+/* Closing leaves little log for the next opening to replay. */
+static void freeze_the_rest(engine *e)
+{
+    persist_error ignored;
+    bool did;
+    uint64_t share = e->memtable_size / CLOSE_LOG_SHARE;
+    pthread_mutex_lock(&e->writer);
+    if (e->layers->active->logged > share)
+        (void)upkeep_freeze_all(e, &did, &ignored);
+    pthread_mutex_unlock(&e->writer);
+}
+
+/* Tables that are too many are merged now: there may never be an opening that
+ * lives long enough to do it. */
+void upkeep_close(engine *e)
+{
+    persist_error ignored;
+    bool did;
+    upkeep_stop(e);
+    do {
+        freeze_the_rest(e);
+        const layers *v = e->layers;
+        persist_status status = PERSIST_OK;
+        did = false;
+        if (v->frozen != NULL || layers_is_crowded(v))
+            status = upkeep_step(e, &did, &ignored);
+        /* no spare is needed any more */
+        if (status != PERSIST_OK)
+            did = status == PERSIST_NO_SPACE && !wal_failed(&e->wal) &&
+                  wal_make_room(&e->wal, 0);
+    } while (did);
+}

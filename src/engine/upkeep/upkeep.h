@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* Upkeep: flushing memtables, merging tables, and deleting what they replaced.
+ */
+#ifndef ENGINE_UPKEEP_UPKEEP_H
+#define ENGINE_UPKEEP_UPKEEP_H
+
+#include "engine/state/state.h"
+
+/* Sets up, and releases; the latter stops the thread. */
+void upkeep_init(engine *);
+void upkeep_release(engine *);
+/* Starts the thread. */
+persist_status upkeep_start(engine *, persist_error *);
+void upkeep_stop(engine *);
+
+/* The writer: tells whether the active memtable has had its share. */
+bool upkeep_is_full(const engine *);
+/* The writer: freezes the active memtable if it is full and nothing frozen is
+ * left; *did tells. After an error nothing has happened. */
+persist_status upkeep_freeze(engine *, bool *did, persist_error *);
+/* The same if it holds anything at all. */
+persist_status upkeep_freeze_all(engine *, bool *did, persist_error *);
+/* Waits, or works, until something can be frozen; an error if that cannot be.
+ * The caller is not the writer. */
+persist_status upkeep_await(engine *, persist_error *);
+/* Tells the thread that there is work; works if there is none. */
+void upkeep_call(engine *);
+
+/* Makes one step of what is due; *did tells whether there was any. */
+persist_status upkeep_step(engine *, bool *did, persist_error *);
+/* Writes what the log holds into a table if that makes opening fast. */
+void upkeep_close(engine *);
+/* Deletes the files of tables that nobody needs any more; tells whether there
+ * were any. */
+bool upkeep_sweep(engine *);
+
+/* Deletes the file of a table that no manifest can name. */
+void upkeep_delete_table(engine *, uint64_t number);
+
+/* Opens a table that has just been written; if that cannot be its file goes. */
+persist_status upkeep_open_table(engine *, uint64_t number, uint64_t size,
+                                 table **out, persist_error *);
+
+/* The same layers but for the tables [from, to), which `t` takes the place of,
+ * and for the frozen memtable, which it may be too: a new manifest, and a new
+ * set of layers, with about so many keys. Takes the table over; after an error
+ * its file is gone, unless nobody knows which manifest stands. For flush.c and
+ * upkeep.c, under upkeep.step. */
+persist_status upkeep_install(engine *, size_t from, size_t to, table *t,
+                              bool flushed, uint64_t keys, persist_error *);
+
+/* Writes the manifest once more, so that what it does not list can go. Under
+ * upkeep.step. */
+persist_status upkeep_settle(engine *, persist_error *);
+
+/* ---- policy.c: what is merged ------------------------------------------ */
+
+/* Finds tables to merge, from *from on, and pays for it if that is due. */
+bool policy_find_work(engine *, const layers *, size_t *from);
+
+/* ---- dead.c: space that goes by itself --------------------------------- */
+
+/* Tells whether so many dead bytes in tables shall go. */
+bool dead_is_much(const engine *, const layers *, uint64_t dead);
+/* The writer: wakes whoever lets go of what is dead, if that is much by now. */
+void dead_call(engine *);
+/* The writer, on a full disk: the log gives back as well what a table of it
+ * does without. */
+void dead_call_all(engine *);
+/* At opening: guesses what is dead in the tables. */
+void dead_estimate(engine *);
+/* Makes one step towards letting go of what is dead, but for merging. Under
+ * upkeep.step, with nothing frozen. */
+persist_status dead_step(engine *, const layers *, bool *did, persist_error *);
+
+/* A step found no space: gives some back; false if there is none to give. Under
+ * upkeep.step. */
+bool dead_make_room(engine *, const layers *);
+
+/* ---- leftovers.c ------------------------------------------------------ */
+
+/* At opening: notes tables that no manifest lists, and raises next_table above
+ * the numbers of all. */
+persist_status leftovers_find_tables(engine *, const manifest *listed,
+                                     persist_error *);
+/* At opening: notes segments that the newest manifest on disk does not list.
+ * Those from its next_segment on may be its log. */
+persist_status leftovers_find_segments(engine *, const manifest *newest,
+                                       const recovery *, persist_error *);
+/* Deletes at once those that the manifest before does not list either; both are
+ * durable. */
+void leftovers_delete_segments(engine *, const segment_place *,
+                               const manifest *previous);
+/* When there is no space for the copy of the log's end, or for the manifest:
+ * deletes segments that were made ready and never written to. */
+void leftovers_make_room(engine *, const manifest *newest,
+                         const manifest *previous, const recovery *);
+/* Deletes one file; false if there is none. In use only. */
+bool leftovers_step(engine *);
+void leftovers_release(leftovers *);
+
+/* ---- flush.c ---------------------------------------------------------- */
+
+/* Writes the frozen memtable as a table and lets it go. Under upkeep.step. */
+persist_status flush_frozen(engine *, persist_error *);
+
+/* ---- reserve.c: room for a way out of a full disk ----------------------- */
+
+/* Something that a full disk needs to be less full found no space: gives the
+ * reserve back; false if there is none. */
+bool reserve_give(engine *);
+/* Makes the reserve, as big as it should be for these layers, or can. */
+void reserve_make(engine *, const layers *);
+/* The same after it was given, if it is not whole again. */
+void reserve_renew(engine *, const layers *);
+/* At opening, when the one before it has given it. */
+void reserve_take_up(engine *);
+/* The writer, for a commit that frees space: as engine_use and wal_reserve. */
+persist_status reserve_use(engine *, persist_error *);
+persist_status reserve_record(engine *, persist_error *);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of a verification, and what they tell.
+ *
+ * Whatever is damaged is reported and passed by; only a lack of memory, or the
+ * watcher, ends it. Each part returns false then. */
+#ifndef ENGINE_VERIFY_VERIFY_PARTS_H
+#define ENGINE_VERIFY_VERIFY_PARTS_H
+
+#include "engine/files/files.h"
+#include "engine/table/table.h"
+
+typedef struct verifier {
+    const os *sys;
+    const persist_watcher *watcher;
+    persist_progress *progress;
+    const char *dir; /* the path of the store */
+    os_dir *root;
+    layout_folder log, tables, blobs, temporary;
+    manifest newest, previous; /* newest: generation 0 when none is readable */
+    bool newest_known;         /* both manifests are whole */
+    uint64_t blob_bytes;       /* of all files of blobs, still to be read */
+    persist_status status;     /* what ended it; PERSIST_OK: nothing yet */
+    persist_error *error;      /* of that */
+} verifier;
+
+#define VERIFY_RESTORE "restore the store from a backup"
+
+/* The text of an error without the place and the advice that follow it. */
+typedef char verify_text[PERSIST_MESSAGE_MAX];
+const char *verify_short(const persist_error *, verify_text out);
+
+/* Each counts and tells the watcher; false when the verification ends. */
+bool verify_found(verifier *, const persist_finding *);
+/* Some bytes have been read. */
+bool verify_read(verifier *, uint64_t bytes);
+/* Reports the failure of a call, at the error's place unless `finding` has a
+ * path; a lack of memory ends the verification. */
+bool verify_failed(verifier *, const persist_error *, persist_finding finding);
+/* Ends the verification for a lack of memory; returns false. */
+bool verify_no_memory(verifier *);
+/* The same if that is what a look-up returned; anything else that it met is
+ * reported where it lies. Returns the status. */
+persist_status verify_lookup(verifier *, persist_status);
+
+/* The parts. */
+bool verify_tables(verifier *);
+bool verify_log(verifier *);
+/* Adds the sizes of all files of blobs to what is to be read. */
+bool verify_count_blobs(verifier *);
+/* Reads a blob that a table or the log names. */
+bool verify_blob(verifier *, const blob_entry *);
+/* Remarks on files among them that can have no blob. */
+bool verify_blob_files(verifier *);
+/* Remarks on files that nothing needs. */
+bool verify_rest(verifier *);
+
+#endif
