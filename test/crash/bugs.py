@@ -76,9 +76,9 @@ def read_bugs(path):
     return bugs
 
 
-def all_bugs():
+def all_bugs(folder):
     """Returns them all, in the order of the files; what they say is whole."""
-    bugs = [bug for path in sorted(glob.glob("test/crash/bugs/*.txt"))
+    bugs = [bug for path in sorted(glob.glob(os.path.join(folder, "*.txt")))
             for bug in read_bugs(path)]
     count = collections.Counter(bug.name for bug in bugs)
     for bug in bugs:
@@ -300,7 +300,7 @@ def main():
     build = os.path.relpath(arguments.B, ROOT)
     os.chdir(ROOT)
     try:
-        bugs = all_bugs()
+        bugs = all_bugs("test/crash/bugs")
         unknown = set(arguments.names) - {bug.name for bug in bugs}
         if unknown:
             parser.error("no such bug: " + " ".join(sorted(unknown)))
