@@ -16,6 +16,7 @@ import glob
 import os
 import queue
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def read_bugs(path):
         elif text is not None:
             text.append(line)
         elif line.startswith("finder: ") and not bugs[-1].finder:
-            bugs[-1].finder.extend(line.split()[1:])
+            bugs[-1].finder.extend(shlex.split(line)[1:])
         elif line:
             raise Malformed("%s: neither finder nor change: %s" % (place, line))
     return bugs

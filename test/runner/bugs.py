@@ -86,6 +86,10 @@ class Texts(Tree):
         self.assertEqual([c.new for c in two.changes], [[]])
         bugs.check_fit([one, two])
 
+    def test_arguments(self):
+        (bug,) = self.read("== more: too many\nfinder: a --b 'c d'\n", MORE)
+        self.assertEqual(bug.finder, ["a", "--b", "c d"])
+
     def test_what_is_missing(self):
         self.refused("some.txt:3: .*a finder", HEAD % "more")
         self.refused("a finder", "== more: gives another sum\n", MORE)
