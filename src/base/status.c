@@ -131,5 +131,6 @@ persist_status status_seq_conflict(persist_error *error, persist_slice stream,
 
 persist_status status_no_memory(persist_error *error)
 {
-    return status_set(error, PERSIST_LIMIT, "out of memory");
+    return status_set(error, PERSIST_LIMIT,
+                      "out of memory; free some and try again");
 }

@@ -12,7 +12,8 @@
 
 enum {
     READ_SIZE = 256 * 1024,
-    COMMIT_SIZE = 1 << 20,
+    COMMIT_SIZE = 1 << 20, /* as the store counts it */
+    EDIT_SIZE = PERSIST_EDIT_OVERHEAD + PERSIST_NAME_OVERHEAD,
     LINE_SIZE_MAX = PERSIST_COMMIT_SIZE_MAX,
 };
 
@@ -144,7 +145,9 @@ persist_status import_add(import *im, persist_edit_kind kind, slice name,
     buf_put(&im->edits, &edit, sizeof edit);
     if (im->bytes.failed || im->edits.failed)
         return status_no_memory(&im->error);
-    return im->bytes.size < COMMIT_SIZE ? PERSIST_OK : import_commit(im);
+    size_t count = im->edits.size / sizeof edit;
+    return im->bytes.size + count * EDIT_SIZE < COMMIT_SIZE ? PERSIST_OK
+                                                            : import_commit(im);
 }
 
 persist_status import_commit(import *im)

@@ -234,6 +234,8 @@ static int serve_session(session *s)
         code = not_durable(&error);
     else if (written != 0)
         code = cannot("write to standard output", written);
+    else if (s->unread != 0)
+        code = cannot("read standard input", s->unread);
     os_stream_leave(code);
     if (host_close(s->host, &closing) != PERSIST_OK && code == 0)
         code = not_durable(&closing);

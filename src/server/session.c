@@ -2,6 +2,8 @@
 /* From bytes to lines: reading ahead, sharing syncs, ending well. */
 #include "server/session.h"
 
+#include <errno.h>
+
 #include "base/check.h"
 #include "base/status.h"
 #include "os/os_stream.h"
@@ -108,10 +110,14 @@ static bool read_more(session *s)
 {
     if (os_stream_wait(OS_STDIN, 0) != 1 && !replies_flush(&s->replies))
         return false;
-    if (!buf_reserve(&s->input, READ_SIZE))
+    if (!buf_reserve(&s->input, READ_SIZE)) {
+        s->unread = -ENOMEM;
         return false;
+    }
     ssize_t n =
         os_stream_read(OS_STDIN, s->input.data + s->input.size, READ_SIZE);
+    if (n < 0 && !os_stream_stopped())
+        s->unread = (int)n;
     if (n <= 0)
         return false;
     CHECK(s->input.capacity - s->input.size >= (size_t)n);

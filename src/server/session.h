@@ -16,6 +16,7 @@ typedef struct session {
     size_t searched;  /* no newline before this offset */
     buf line;         /* the line at work */
     bool begun;       /* the first line has come */
+    int unread;       /* why standard input could not be read; 0: it could */
     bool skipping;    /* inside a line that is too long */
     bool bridging;    /* an io-request waits for its io-response */
     int64_t asked_in; /* epoch of the command that asked */
@@ -26,9 +27,9 @@ typedef struct session {
     sx_out text;      /* printed values */
 } session;
 
-/* Greets, then serves standard input until it ends, or the end comes (see
- * os_stream.h). What was accepted is durable on PERSIST_OK. The session must be
- * zeroed but for its host. */
+/* Greets, then serves standard input until it ends, or cannot be read, or the
+ * end comes (see os_stream.h). What was accepted is durable on PERSIST_OK. The
+ * session must be zeroed but for its host. */
 persist_status session_serve(session *, persist_error *);
 
 /* Sends what a program prints to standard error, when all that it may rest on

@@ -368,8 +368,10 @@ persist_status sx_read(sx *m, persist_slice text, sx_value *out,
     case READ_FAILED:
         return error->status;
     default:
-        return status_set(error, PERSIST_LIMIT,
-                          "memory is out: %zu of %zu bytes are in use",
-                          m->heap.used, m->heap.max);
+        return status_set(
+            error, PERSIST_LIMIT,
+            "memory is out: %zu of %zu bytes are in use; keep less, or "
+            "raise the limit",
+            m->heap.used, m->heap.max);
     }
 }

@@ -185,7 +185,9 @@ static void make_memory(sx *m)
             return;
         }
     }
-    fail(m, PERSIST_LIMIT, "memory is out: %zu of %zu bytes are in use",
+    fail(m, PERSIST_LIMIT,
+         "memory is out: %zu of %zu bytes are in use; keep less, or "
+         "raise the limit",
          m->heap.used, m->heap.max);
     deliver_error(m);
 }

@@ -188,6 +188,28 @@ class End(Case):
 
     # ---- outputs that cannot be written
 
+    def test_an_input_that_cannot_be_read(self):
+        with open("/dev/null") as none:
+            inner = os.open("/", os.O_RDONLY)
+            run = subprocess.run([SERVER, "--store", self.store], stdin=inner,
+                                 capture_output=True, text=True, timeout=60)
+            os.close(inner)
+            self.assertEqual(run.returncode, 1)
+            self.assertIn("cannot read standard input", run.stderr)
+            run = subprocess.run([SERVER, "--store", self.store], stdin=none,
+                                 capture_output=True, text=True, timeout=60)
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+
+    def test_a_poll_that_fails_from_now_on(self):
+        s = self.serve()
+        s.eval(append("s", 1))
+        resource.prlimit(s.process.pid, resource.RLIMIT_NOFILE, (1, 1))
+        s.send("(eval %s)" % quote(append("s", 2)))
+        s.process.wait(60)
+        self.assertEqual(s.process.returncode, 1)
+        s = self.serve()
+        self.assertEqual(s.perform("persist/last-seq", '"s"')[0] in "12", True)
+
     def test_a_full_output(self):
         text = "(eval %s)\n" % quote(append("s", 1))
         with open("/dev/full", "w") as full:

@@ -78,6 +78,15 @@ class Import(Legacy):
         self.gives(s, "(len %s)" % perform("persist/streams"), "7")
         self.gives(s, perform("blob/get", quote(HELLO)), '"hello world"')
 
+    def test_small_things_are_many_commits(self):
+        for i in range(10000):
+            self.write("kv", self.hex("%x" % i), "1")
+        self.run_import()
+        told = json.loads(self.persist("stat", "--store", self.store,
+                                       "--json"))
+        self.assertEqual(told["keys"], 10000)
+        self.assertGreater(told["last_commit"], 2)
+
     def test_it_is_done_once(self):
         self.fill()
         self.persist("import", "--legacy", self.old, self.store)
