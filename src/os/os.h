@@ -57,7 +57,7 @@ typedef struct os_map {
  * than 0 ends the listing and is returned by it. */
 typedef int (*os_list_fn)(void *context, const char *name);
 
-/* Version of the table; os_check asserts it. */
+/* Version of the table, which an opening checks. */
 enum { OS_VERSION = 8 };
 
 struct os {

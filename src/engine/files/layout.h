@@ -6,7 +6,8 @@
  *   DIR/reserve.tmp            room for when the disk is full
  *   DIR/wal/<number>.log       segments of the log
  *   DIR/tables/<number>.tbl    tables
- *   DIR/blobs/ab/cd/<cid>      blobs
+ *   DIR/blobs/ab/<cid>         large blobs, by the first byte of the hash
+ *   DIR/blobs/<number>.pak     packs of small ones
  *   DIR/tmp/blob-<number>      blobs in the making */
 #ifndef ENGINE_FILES_LAYOUT_H
 #define ENGINE_FILES_LAYOUT_H
