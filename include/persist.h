@@ -452,13 +452,17 @@ typedef struct persist_watcher {
 } persist_watcher;
 
 /* Reads every byte of a store that no process has open, and tells of all that
- * is not as it was written; a damage does not end it. Of the options path and
+ * is not as it was written; a damage does not end it. What is missing, is
+ * something else, or is not given by the disk (EIO) is damage. What may not or
+ * cannot be looked at (no permission, no descriptor, a symbolic link) is not:
+ * that ends it, with an error. Of the options path and
  * os count. It takes the store's lock, and writes nothing but its pid there.
  * out, unless NULL: the figures at the end; PERSIST_OK with no damages means
  * that the store opens and that each read of it is right. (Commits of the log
  * are read, not applied: that one contradicts those before it, under the right
  * checksum, shows as it is opened.) PERSIST_NONE: the watcher ended it.
- * Errors, when it could not run: PERSIST_LOCKED, PERSIST_BAD_STORE. */
+ * Errors, when it could not run to the end: PERSIST_LOCKED, PERSIST_BAD_STORE,
+ * PERSIST_IO, PERSIST_LIMIT. */
 persist_status persist_verify(const persist_options *options,
                               const persist_watcher *watcher,
                               persist_progress *out, persist_error *error);

@@ -151,6 +151,8 @@ persist_status os_failed(persist_error *error, int code, const char *what,
         hint = "free some memory and try again";
     } else if (code == -EMFILE || code == -ENFILE) {
         hint = "raise the limit of open files (ulimit -n)";
+    } else if (code == -EACCES || code == -EPERM) {
+        hint = "give this user the permission, or run as the one whose it is";
     } else if (code == -EROFS) {
         hint = "mount it for writing; if it stopped by itself, the system's "
                "log says why";

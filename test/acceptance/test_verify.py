@@ -4,9 +4,10 @@
 import glob
 import json
 import os
+import subprocess
 
 from client import append, main, perform, quote
-from test_cli import Tool
+from test_cli import PERSIST, Tool
 from test_opening import snapshot
 
 TINY = ["--memtable", "1", "--merge-width", "4", "--segment", "4K"]
@@ -115,6 +116,21 @@ class Verify(Tool):
         found, = self.findings(code=0)
         self.assertEqual((found["finding"], found["path"]),
                          ("remark", self.store + "/notes.txt"))
+
+    def test_too_few_descriptors(self):
+        """What cannot be looked at is not damaged."""
+        refused = []
+        for files in (4, 5, 6, 7, 8, 10, 64):
+            run = subprocess.run(
+                ["sh", "-c", 'ulimit -n %d; exec "$0" verify --quiet "$1"'
+                 % files, PERSIST, self.store], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+            self.assertEqual(run.stdout, b"", files)
+            self.assertIn(run.returncode, (0, 2), run.stderr)
+            if run.returncode == 2 and b"ulimit -n" in run.stderr:
+                refused.append(files)
+        self.assertGreater(len(refused), 3)
+        self.assertNotIn(64, refused)
 
     def test_what_cannot_be_verified(self):
         self.persist("verify", self.dir + "/absent", code=2)

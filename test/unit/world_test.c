@@ -332,6 +332,36 @@ static void who_cannot_write_reads(void **state)
     assert_int_equal(persist_close(s, &error), PERSIST_OK);
 }
 
+/* What may not be looked at is not damaged: whoever is told that it is puts an
+ * older backup in its place. */
+static int sees_no_damage(void *context)
+{
+    const char *path = *(const char *const *)context;
+    persist_progress progress;
+    persist_options options = {.path = data};
+    SEE(become_reader() == 0);
+    SEE(persist_verify(&options, NULL, &progress, &error) == PERSIST_IO);
+    SEE(progress.damages == 0);
+    SEE(strstr(error.message, path) != NULL);
+    SEE(strstr(error.message, "Permission denied; give this user") != NULL);
+    return 0;
+}
+
+static void who_may_not_look_sees_no_damage(void **state)
+{
+    (void)state;
+    static const char *paths[] = {
+        "data/wal", "data/tables",     "data/blobs",
+        "data/tmp", "data/manifest.0", "data/wal/0000000000000001.log"};
+    assert_int_equal(in_child(leave_open, NULL), 0);
+    assert_int_equal(run("chmod -R a=rX data"), 0);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        assert_int_equal(run("chmod 0 %s", paths[i]), 0);
+        assert_int_equal(in_child(sees_no_damage, &paths[i]), 0);
+        assert_int_equal(run("chmod a=rX,u+rwX %s", paths[i]), 0);
+    }
+}
+
 /* ---- prepared directories --------------------------------------------- */
 
 static void hard_links_are_not_written_to(void **state)
@@ -408,6 +438,7 @@ int main(void)
         WORLD(a_store_takes_no_standard_stream),
         WORLD(what_is_stored_is_private),
         WORLD(who_cannot_write_reads),
+        WORLD(who_may_not_look_sees_no_damage),
         WORLD(hard_links_are_not_written_to),
         WORLD(only_regular_files_are_opened),
     };

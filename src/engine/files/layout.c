@@ -283,7 +283,7 @@ persist_status layout_open_folder(const os *sys, const layout *l,
     }
     if (code == 0)
         return PERSIST_OK;
-    if (code != -ENOENT && code != -ENOTDIR && code != -ELOOP)
+    if (code != -ENOENT && code != -ENOTDIR)
         return os_failed(error, code, "open", f->path);
     return status_of_path(
         error, PERSIST_CORRUPT, f->path,

@@ -270,14 +270,15 @@ static persist_status read_file(const os *sys, const os_dir *dir,
     uint64_t size;
     size_t got = 0;
     code = sys->file_size(sys, file, &size);
-    if (code == 0 && size > MANIFEST_SIZE_MAX)
-        code = -EFBIG;
-    if (code == 0 && !buf_reserve(out, (size_t)size))
+    bool too_large = code == 0 && size > MANIFEST_SIZE_MAX;
+    if (code == 0 && !too_large && !buf_reserve(out, (size_t)size))
         code = -ENOMEM;
-    if (code == 0)
+    if (code == 0 && !too_large)
         code = os_read_all(sys, file, out->data, (size_t)size, 0, &got);
     out->size = got;
     sys->file_close(sys, file);
+    if (too_large)
+        return damaged(error, "too large");
     return code == 0 ? PERSIST_OK : os_failed(error, code, "read", path);
 }
 
@@ -297,9 +298,9 @@ persist_status manifest_load_one(const os *sys, const os_dir *dir,
         status = manifest_decode(buf_slice(&bytes), out, error);
         if (status == PERSIST_OK && out->generation % 2 != number)
             status = damaged(error, "in the other one's place");
-        if (status != PERSIST_OK)
-            status_at(error, path, STATUS_NO_OFFSET);
     }
+    if (status > PERSIST_NONE)
+        status_at(error, path, STATUS_NO_OFFSET);
     buf_release(&bytes);
     return status;
 }

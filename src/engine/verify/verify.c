@@ -78,8 +78,14 @@ static bool missing(verifier *v, const layout_folder *f)
 static bool open_folder(verifier *v, const char *name, bool needed,
                         layout_folder *f)
 {
+    persist_error error;
     int code = layout_find_folder(v->sys, v->root, name, f);
-    return code == 0 || (code == -ENOENT && !needed) || missing(v, f);
+    if (code == 0 || (code == -ENOENT && !needed))
+        return true;
+    if (code == -ENOENT || code == -ENOTDIR)
+        return missing(v, f);
+    os_failed(&error, code, "open", f->path);
+    return verify_failed(v, &error, (persist_finding){0});
 }
 
 static bool verify_folders(verifier *v)
@@ -108,6 +114,7 @@ static void close_folders(verifier *v)
 /* With the locks held. */
 static persist_status verify_parts(verifier *v)
 {
+    verify_look(v);
     bool go_on =
         verify_manifests(v) && verify_folders(v) && verify_count_blobs(v);
     const manifest *m = &v->newest;
@@ -123,8 +130,8 @@ static persist_status verify_parts(verifier *v)
     if (go_on)
         go_on = verify_blob_files(v);
     CHECK(go_on == (v->status == PERSIST_OK));
-    if (go_on)
-        verify_rest(v);
+    if (go_on && verify_rest(v) && verify_unread(v))
+        verify_could_look(v);
     manifest_release(&v->newest);
     manifest_release(&v->previous);
     close_folders(v);

@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* The parts of a verification, and what they tell.
  *
- * Whatever is damaged is reported and passed by; only a lack of memory, or the
- * watcher, ends it. Each part returns false then. */
+ * Whatever is damaged is reported and passed by; only what cannot be looked at,
+ * a lack of memory, or the watcher, ends it. Each part returns false then. */
 #ifndef ENGINE_VERIFY_VERIFY_PARTS_H
 #define ENGINE_VERIFY_VERIFY_PARTS_H
 
 #include "engine/files/files.h"
 #include "engine/table/table.h"
 
-typedef struct verifier {
-    const os *sys;
+typedef struct verifier verifier;
+
+/* The os of those who verify: it keeps what it could not look at. */
+typedef struct verify_os {
+    os table;
+    const os *real;
+    verifier *verifier;
+} verify_os;
+
+struct verifier {
+    const os *sys; /* own, but at the very beginning */
+    verify_os own;
     const persist_watcher *watcher;
     persist_progress *progress;
     const char *dir; /* the path of the store */
@@ -21,13 +31,22 @@ typedef struct verifier {
     uint64_t blob_bytes;       /* of all files of blobs, still to be read */
     persist_status status;     /* what ended it; PERSIST_OK: nothing yet */
     persist_error *error;      /* of that */
-} verifier;
+    persist_error unseen;      /* the first thing that could not be looked at */
+    persist_error unread; /* what the disk did not give, not yet reported */
+};
 
 #define VERIFY_RESTORE "restore the store from a backup"
 
 /* The text of an error without the place and the advice that follow it. */
 typedef char verify_text[PERSIST_MESSAGE_MAX];
 const char *verify_short(const persist_error *, verify_text out);
+
+/* Has every call that looks note what it could not see. */
+void verify_look(verifier *);
+/* Ends the verification, and returns false, if there was any. */
+bool verify_could_look(verifier *);
+/* Reports what the disk did not give, if nobody else has. */
+bool verify_unread(verifier *);
 
 /* Each counts and tells the watcher; false when the verification ends. */
 bool verify_found(verifier *, const persist_finding *);

@@ -8,10 +8,14 @@
 bool verify_found(verifier *v, const persist_finding *f)
 {
     CHECK(f->what != NULL && f->advice != NULL && f->path != NULL);
-    if (f->damage)
+    if (!verify_could_look(v))
+        return false;
+    if (f->damage) {
         v->progress->damages++;
-    else
+        v->unread.status = PERSIST_OK;
+    } else {
         v->progress->remarks++;
+    }
     if (v->watcher->found != NULL && !v->watcher->found(v->watcher->context, f))
         v->status = PERSIST_NONE;
     return v->status == PERSIST_OK;
@@ -20,6 +24,8 @@ bool verify_found(verifier *v, const persist_finding *f)
 bool verify_read(verifier *v, uint64_t bytes)
 {
     v->progress->bytes += bytes;
+    if (!verify_could_look(v))
+        return false;
     if (v->watcher->progress != NULL &&
         !v->watcher->progress(v->watcher->context, v->progress))
         v->status = PERSIST_NONE;
@@ -41,6 +47,8 @@ bool verify_failed(verifier *v, const persist_error *error,
 {
     CHECK(error->status > PERSIST_NONE);
     verify_text text;
+    if (!verify_could_look(v))
+        return false;
     if (error->status == PERSIST_LIMIT) {
         v->status = PERSIST_LIMIT;
         if (v->error != NULL)
@@ -50,7 +58,10 @@ bool verify_failed(verifier *v, const persist_error *error,
     finding.damage = true;
     if (finding.what == NULL)
         finding.what = verify_short(error, text);
-    if (finding.advice == NULL)
+    if (error->status == PERSIST_IO)
+        finding.advice = "the disk does not give it; see what the system's log "
+                         "says, and restore the store from a backup";
+    else if (finding.advice == NULL)
         finding.advice = VERIFY_RESTORE;
     if (finding.path == NULL) {
         bool placed = (error->has & PERSIST_HAS_PATH) != 0;
