@@ -208,7 +208,8 @@ def try_bug(bug, build, only_make, folder):
                           % (bug.place, change.path))
     put_in(bug, folder)
     # a change may leave a function without a caller
-    said = make(folder, "build", targets(bug.finder, "build"), "WARN=-w")
+    said = make(folder, "build", targets(bug.finder, "build"),
+                "WARN=-Werror=implicit-function-declaration")
     passed = said is None and (only_make or finds(
         bug.finder, os.path.join(folder, "build"), FIND_SECONDS))
     if passed:
