@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening and closing a store.
  *
- * Opening ends with a new manifest that says: in use. Until that is durable
- * nothing that another opening could need has changed. */
+ * Opening what was not closed ends with a new manifest that says: in use. Until
+ * that is durable nothing that another opening could need has changed. What was
+ * closed keeps its manifest until the first commit. */
 #include "engine/engine.h"
 
 #include "engine/files/files.h"

@@ -75,8 +75,8 @@ persist_status layout_check(const os *, const os_dir *, bool create,
  * PERSIST_LOCKED, PERSIST_BAD_STORE. */
 persist_status layout_lock(const os *, layout *, bool make, persist_error *);
 
-/* Looks whether the path still leads here, and the lock is still the one that
- * is held; says what has happened if not. */
+/* Looks whether the path still leads here, and the names of the lock and of the
+ * folders of log and tables to what is held; says what has happened if not. */
 persist_status layout_check_hold(const os *, const layout *, persist_error *);
 
 /* Makes an empty store in a directory that layout_check has passed. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The write-ahead log: room for records, the buffer they wait in, one write
- * and one sync for all who came meanwhile.
+/* The write-ahead log: room for records, the buffer they wait in, writing and
+ * syncing once for all who came meanwhile.
  *
  * Two roles use it at the same time. The *writer* (one thread at a time; the
  * engine sees to it) reserves, appends and seals. Any thread waits: the first
@@ -162,7 +162,8 @@ void wal_append(wal *, persist_lsn lsn);
  * when the log failed never will be: PERSIST_READ_ONLY, for ever. */
 persist_status wal_wait(wal *, persist_lsn lsn, persist_error *);
 
-/* Ends writing for good, because a sync failed. */
+/* Ends writing for good: another room's sync or manifest has failed, or nothing
+ * can be written from the opening on. */
 void wal_fail(wal *, const persist_error *why);
 
 /* The same from the opening on: a full disk can be read, and no more. */
