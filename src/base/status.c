@@ -39,8 +39,10 @@ const char *persist_status_hint(persist_status status)
     return row_of(status)->hint;
 }
 
-static void set(persist_error *error, persist_status status, const char *format,
-                va_list args)
+__attribute__((format(printf, 3, 0))) static void set(persist_error *error,
+                                                      persist_status status,
+                                                      const char *format,
+                                                      va_list args)
 {
     CHECK(status > PERSIST_NONE && status < PERSIST_STATUS_COUNT);
     if (error == NULL)
