@@ -36,6 +36,8 @@ RECORDER := $(if $(wildcard /usr/include/fuse3/fuse.h),$(B)/disk/recorder)
 FORMAT := $(patsubst test/format/%.c,$(B)/format/%,$(wildcard test/format/*.c))
 BIG := $(patsubst test/big/%.c,$(B)/big/%,$(wildcard test/big/*.c))
 CRASH := $(patsubst test/crash/%.c,$(B)/crash/%,$(wildcard test/crash/*.c))
+# A malloc that fails, for any program; the sanitizers bring their own.
+FAILING_MALLOC := $(if $(findstring sanitize,$(SAN)),,$(B)/memory/preload.so)
 FUZZ := $(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/*.c))
 EXAMPLES := $(patsubst examples/c/%.c,$(B)/examples/%,$(wildcard examples/c/*.c))
 BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)) \
@@ -67,7 +69,7 @@ programs: $(B)/sx_server $(B)/persist libs
 libs: $(B)/libpersist.a $(B)/libsx.a
 
 tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(BIG) $(FORMAT) $(RECORDER) \
-	fuzz-targets $(B)/sx_run
+	$(FAILING_MALLOC) fuzz-targets $(B)/sx_run
 
 deps:
 	@scripts/deps build
@@ -193,6 +195,11 @@ $(B)/disk/recorder: test/disk/recorder.c
 	@echo "link $@"
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(OPT) -isystem /usr/include/fuse3 \
 		-o $@ $< -lfuse3 -pthread
+
+$(B)/memory/preload.so: test/memory/preload.c test/lib/failing_malloc.h
+	@mkdir -p $(@D)
+	@echo "link $@"
+	$(CC) $(ALL_CFLAGS) -fPIC -shared -o $@ $<
 
 $(B)/bench/%: $(B)/bench/%.o $(LIBHOST) $(LIBSX) $(LIBPERSIST)
 	@mkdir -p $(@D)

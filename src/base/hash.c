@@ -2,7 +2,11 @@
 /* Checksums and SHA-256. */
 #include "base/hash.h"
 
-#include <openssl/evp.h>
+/* The interface of OpenSSL 1.1.1. What 3.0 would have instead of these calls
+ * allocates, with the first use of the library and with each hash, and a hash
+ * must not fail. */
+#define OPENSSL_API_COMPAT 0x10101000L
+#include <openssl/sha.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -30,32 +34,36 @@ uint64_t hash_xxh3_seed(slice bytes, uint64_t seed)
 
 CHECK_STATIC(sizeof(XXH64_hash_t) == sizeof(uint64_t), "a checksum is 64 bits");
 
-hash_sha256_state *hash_sha256_begin(void)
+CHECK_STATIC(sizeof(hash_sha256_state) == sizeof(SHA256_CTX),
+             "room for libcrypto's state");
+
+static SHA256_CTX *context_of(hash_sha256_state *state)
 {
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    if (context != NULL &&
-        EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1) {
-        EVP_MD_CTX_free(context);
-        context = NULL;
-    }
-    return (hash_sha256_state *)context;
+    return (SHA256_CTX *)state->words;
+}
+
+void hash_sha256_begin(hash_sha256_state *state)
+{
+    int ok = SHA256_Init(context_of(state));
+    CHECK(ok == 1);
 }
 
 void hash_sha256_add(hash_sha256_state *state, slice bytes)
 {
-    int ok = EVP_DigestUpdate((EVP_MD_CTX *)state, bytes.data, bytes.size);
+    int ok = SHA256_Update(context_of(state), bytes.data, bytes.size);
     CHECK(ok == 1);
 }
 
 void hash_sha256_end(hash_sha256_state *state, uint8_t out[HASH_SHA256_SIZE])
 {
-    int ok = EVP_DigestFinal_ex((EVP_MD_CTX *)state, out, NULL);
+    int ok = SHA256_Final(out, context_of(state));
     CHECK(ok == 1);
-    EVP_MD_CTX_free((EVP_MD_CTX *)state);
 }
 
 void hash_sha256(slice bytes, uint8_t out[HASH_SHA256_SIZE])
 {
-    int ok = EVP_Digest(bytes.data, bytes.size, out, NULL, EVP_sha256(), NULL);
-    CHECK(ok == 1);
+    hash_sha256_state state;
+    hash_sha256_begin(&state);
+    hash_sha256_add(&state, bytes);
+    hash_sha256_end(&state, out);
 }

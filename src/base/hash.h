@@ -17,9 +17,12 @@ uint64_t hash_xxh3(slice bytes);
 uint64_t hash_xxh3_seed(slice bytes, uint64_t seed);
 void hash_sha256(slice bytes, uint8_t out[HASH_SHA256_SIZE]);
 
-/* SHA-256 in pieces. begin returns NULL when memory is out; end releases. */
-typedef struct hash_sha256_state hash_sha256_state;
-hash_sha256_state *hash_sha256_begin(void);
+/* SHA-256 in pieces: begin, add, and end once. It takes no memory but the
+ * state, which needs no release. */
+typedef struct hash_sha256_state {
+    uint32_t words[28]; /* libcrypto's */
+} hash_sha256_state;
+void hash_sha256_begin(hash_sha256_state *);
 void hash_sha256_add(hash_sha256_state *, slice bytes);
 void hash_sha256_end(hash_sha256_state *, uint8_t out[HASH_SHA256_SIZE]);
 

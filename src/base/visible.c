@@ -19,14 +19,28 @@ size_t visible_length(const char *data, size_t size)
     return length > 0 && is_control(data, length) ? 0 : length;
 }
 
+size_t visible_next(slice *rest, char out[VISIBLE_MAX])
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *at = rest->data;
+    size_t length = visible_length(at, rest->size), taken = 1;
+    if (length > 0) {
+        taken = length;
+        memcpy(out, at, length);
+    } else {
+        out[0] = '\\';
+        out[1] = 'x';
+        out[2] = digits[(uint8_t)at[0] >> 4];
+        out[3] = digits[(uint8_t)at[0] & 15];
+        length = VISIBLE_MAX;
+    }
+    *rest = slice_of(at + taken, rest->size - taken);
+    return length;
+}
+
 void visible_put(buf *out, slice s)
 {
-    const char *at = s.data;
-    for (size_t i = 0; i < s.size;) {
-        size_t length = visible_length(at + i, s.size - i);
-        if (length == 0)
-            buf_printf(out, "\\x%02x", (uint8_t)at[i]);
-        buf_put(out, at + i, length);
-        i += length == 0 ? 1 : length;
-    }
+    char shown[VISIBLE_MAX];
+    while (s.size > 0)
+        buf_put(out, shown, visible_next(&s, shown));
 }

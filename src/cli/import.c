@@ -166,14 +166,14 @@ static persist_status take_key(import *im, const import_file *file, slice name)
 }
 
 typedef struct blob_copy {
-    hash_sha256_state *sum;
+    hash_sha256_state sum;
     persist_blob_writer *writer; /* NULL: only check */
 } blob_copy;
 
 static persist_status take_blob_bytes(import *im, void *context, slice bytes)
 {
     blob_copy *copy = context;
-    hash_sha256_add(copy->sum, bytes);
+    hash_sha256_add(&copy->sum, bytes);
     return copy->writer == NULL
                ? PERSIST_OK
                : persist_blob_write(copy->writer, bytes, &im->error);
@@ -190,15 +190,13 @@ static persist_status take_blob(import *im, const import_file *file, slice name)
         return PERSIST_OK;
     }
     im->counts.blobs++;
-    copy.sum = hash_sha256_begin();
-    if (copy.sum == NULL)
-        return status_no_memory(&im->error);
+    hash_sha256_begin(&copy.sum);
     persist_status status = PERSIST_OK;
     if (im->store != NULL)
         status = persist_blob_create(im->store, &copy.writer, &im->error);
     if (status == PERSIST_OK)
         status = import_read(im, file, take_blob_bytes, &copy);
-    hash_sha256_end(copy.sum, found);
+    hash_sha256_end(&copy.sum, found);
     if (status == PERSIST_OK && memcmp(named, found, sizeof named) != 0)
         status = import_damaged(im, file->path,
                                 "its bytes are not those of its name");

@@ -268,13 +268,20 @@ int os_stream_write(int stream, const void *bytes, size_t size)
     return 0;
 }
 
+/* That there is no memory can be said without any. */
 void os_stream_say(const char *line)
 {
-    buf text = {0};
-    visible_put(&text, slice_str(line));
-    buf_put_byte(&text, '\n');
-    (void)os_stream_write(OS_STDERR, text.data, text.size);
-    buf_release(&text);
+    char text[WRITE_PART_SIZE];
+    size_t size = 0;
+    for (slice rest = slice_str(line); rest.size > 0;) {
+        if (size + VISIBLE_MAX >= sizeof text) {
+            (void)os_stream_write(OS_STDERR, text, size);
+            size = 0;
+        }
+        size += visible_next(&rest, text + size);
+    }
+    text[size++] = '\n';
+    (void)os_stream_write(OS_STDERR, text, size);
 }
 
 /* EBADF: it was closed when the program began; EIO: its terminal is gone. */

@@ -214,7 +214,9 @@ static void do_eval(session *s, sx_value command)
     buf_clear(&s->source);
     buf_put_slice(&s->source, sx_bytes(sx_list_at(command, 1)));
     if (s->source.failed)
-        bad_command(s, PERSIST_LIMIT, "out of memory for the source text");
+        bad_command(s, PERSIST_LIMIT,
+                    "out of memory for the source text; free some and try "
+                    "again");
     else
         start(s, false);
 }
@@ -240,10 +242,14 @@ static void do_load(session *s, sx_value command)
         start(s, true);
         return;
     }
-    status_set(&error, PERSIST_IO,
-               "cannot load %s: %s; the path is relative to the directory "
-               "that the server was started in",
-               failed, strerror(-result));
+    if (result == -ENOMEM)
+        status_set(&error, PERSIST_LIMIT,
+                   "out of memory for %s; free some and try again", failed);
+    else
+        status_set(&error, PERSIST_IO,
+                   "cannot load %s: %s; the path is relative to the directory "
+                   "that the server was started in",
+                   failed, strerror(-result));
     reply_status(s, s->epoch, &error, 0);
 }
 
@@ -317,41 +323,62 @@ static bool is_stale(const session *s, sx_value line)
     return sx_type_of(n) != SX_INTEGER || sx_integer(n) != s->asked_in;
 }
 
-/* Other commands keep their place behind the one that waits. */
-static void keep_for_later(session *s, slice text)
+static void refuse_request(session *s, const char *why)
 {
-    CHECK(s->bridging);
     persist_error error;
-    if (s->backlog.size + text.size <= BACKLOG_SIZE_MAX) {
-        buf_put_slice(&s->backlog, text);
-        buf_put_byte(&s->backlog, '\n');
-        if (!s->backlog.failed)
-            return;
-    }
-    status_set(&error, PERSIST_LIMIT,
-               "too many commands came before the io-response; answer the "
-               "io-request first");
+    CHECK(s->bridging);
     s->bridging = false;
+    status_set(&error, PERSIST_LIMIT, "%s", why);
     host_refuse(s->host, &error);
     run(s);
 }
 
-static void line_while_bridging(session *s, slice text, persist_status read,
-                                sx_value line)
+/* Other commands keep their place behind the one that waits; false if there
+ * is no room for one. */
+static bool keep_for_later(session *s, slice text)
+{
+    buf *b = &s->backlog;
+    const char *why = "too many commands came before the io-response; answer "
+                      "the io-request first";
+    if (b->size - s->kept_at + text.size <= BACKLOG_SIZE_MAX) {
+        if (buf_reserve(b, text.size + 1)) {
+            buf_put_slice(b, text);
+            buf_put_byte(b, '\n');
+            return true;
+        }
+        b->failed = false;
+        why = "out of memory for the commands that came before the "
+              "io-response; answer the io-request first";
+    }
+    refuse_request(s, why);
+    return false;
+}
+
+/* Of a line that there is no memory for. */
+static bool seems_response(slice text)
+{
+    return slice_starts_with(text, slice_str("(io-response"));
+}
+
+static bool line_while_bridging(session *s, slice text, persist_status read,
+                                const persist_error *error, sx_value line)
 {
     CHECK(s->bridging);
-    if (read != PERSIST_OK || !is_response(line)) {
-        keep_for_later(s, text);
-        return;
+    if (read == PERSIST_LIMIT && seems_response(text)) {
+        refuse_request(s, error->message);
+        return true;
     }
+    if (read != PERSIST_OK || !is_response(line))
+        return keep_for_later(s, text);
     if (is_stale(s, line))
-        return;
+        return true;
     s->bridging = false;
     host_answer(s->host, sx_list_at(line, sx_list_size(line) - 1));
     run(s);
+    return true;
 }
 
-void session_line(session *s, slice text)
+bool session_line(session *s, slice text)
 {
     sx *m = host_machine(s->host);
     persist_error error;
@@ -362,11 +389,12 @@ void session_line(session *s, slice text)
         status = sx_read(m, text, &line, &error);
     }
     if (status == PERSIST_NONE)
-        return;
+        return true;
     if (s->bridging)
-        line_while_bridging(s, text, status, line);
-    else if (status == PERSIST_OK)
+        return line_while_bridging(s, text, status, &error, line);
+    if (status == PERSIST_OK)
         run_command(s, line);
-    else
+    else if (status != PERSIST_LIMIT || !seems_response(text))
         reply_status(s, s->epoch, &error, 0);
+    return true;
 }

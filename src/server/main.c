@@ -199,14 +199,18 @@ static int parse_options(int argc, char **argv, host_options *options)
     return -1;
 }
 
-static int not_durable(const persist_error *error)
+static int ended_with(const char *what, const persist_error *error)
 {
-    char text[PERSIST_MESSAGE_MAX + 64];
-    snprintf(text, sizeof text,
-             "sx_server: not all could be made durable: %s: %s",
+    char text[PERSIST_MESSAGE_MAX + 96];
+    snprintf(text, sizeof text, "sx_server: %s: %s: %s", what,
              persist_status_code(error->status), error->message);
     os_stream_say(text);
     return 1;
+}
+
+static int not_durable(const persist_error *error)
+{
+    return ended_with("not all could be made durable", error);
 }
 
 /* The end has come, and the session is too long about it. */
@@ -238,7 +242,8 @@ static int serve_session(session *s)
         code = cannot("read standard input", s->unread);
     os_stream_leave(code);
     if (host_close(s->host, &closing) != PERSIST_OK && code == 0)
-        code = not_durable(&closing);
+        code =
+            ended_with("all is durable, but the store is not closed", &closing);
     return code;
 }
 
@@ -254,9 +259,10 @@ static int serve(host_options *options)
     options->machine.write = print;
     options->machine.write_context = &s;
     s.host = host_open(options);
-    if (s.host == NULL) {
+    if (s.host == NULL || !session_begin(&s)) {
         os_stream_say("sx_server: out of memory; free some and try again, or "
                       "raise --heap-max");
+        (void)host_close(s.host, &error);
         return 1;
     }
     code = os_stream_watch(END_MS, end_now, &s);

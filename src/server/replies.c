@@ -32,6 +32,104 @@ void replies_release(replies *r)
     buf_release(&r->marks);
 }
 
+/* ---- a reply ---------------------------------------------------------- */
+
+typedef struct reply {
+    int stream;
+    int64_t epoch;
+    persist_lsn needs;
+    char head[48];
+    slice body;
+    bool escaped; /* as in a string of SX, the body is */
+    const char *tail;
+} reply;
+
+static reply make_reply(int64_t epoch, persist_lsn needs, slice body)
+{
+    return (reply){OS_STDOUT, epoch, needs, "", body, false, ""};
+}
+
+static reply make_error(int64_t epoch, persist_lsn needs, slice message)
+{
+    reply made = make_reply(epoch, needs, message);
+    snprintf(made.head, sizeof made.head, "(error %" PRId64 " \"", epoch);
+    made.escaped = true;
+    made.tail = "\")\n";
+    return made;
+}
+
+/* Nobody has to read what is printed. */
+static void send(replies *r, int stream, const void *bytes, size_t size)
+{
+    if (size == 0 || (stream == OS_STDOUT && r->closed))
+        return;
+    int code = os_stream_write(stream, bytes, size);
+    if (code == 0 || stream != OS_STDOUT)
+        return;
+    r->closed = true;
+    r->why = code;
+}
+
+/* The parts of a reply go to its stream or, with `queued`, into the queue. */
+static void put(replies *r, const reply *of, bool queued, slice part)
+{
+    if (queued)
+        buf_put_slice(&r->text, part);
+    else
+        send(r, of->stream, part.data, part.size);
+}
+
+static void put_body(replies *r, const reply *of, bool queued)
+{
+    const char *at = of->body.data;
+    size_t from = 0;
+    for (size_t i = 0; of->escaped && i < of->body.size; i++) {
+        if (at[i] != '\n' && at[i] != '\\' && at[i] != '"')
+            continue;
+        const char escape[] = {'\\', at[i] == '\n' ? 'n' : at[i]};
+        put(r, of, queued, slice_of(at + from, i - from));
+        put(r, of, queued, slice_of(escape, sizeof escape));
+        from = i + 1;
+    }
+    if (from < of->body.size)
+        put(r, of, queued, slice_of(at + from, of->body.size - from));
+}
+
+static void put_reply(replies *r, const reply *of, bool queued)
+{
+    put(r, of, queued, slice_str(of->head));
+    put_body(r, of, queued);
+    put(r, of, queued, slice_str(of->tail));
+}
+
+static persist_status sync(replies *r, persist_lsn lsn)
+{
+    persist_status status = host_sync(r->host, lsn, &r->last_error);
+    if (status != PERSIST_OK)
+        r->failed = true;
+    return status;
+}
+
+/* In place of a reply that needs what was lost. */
+static void send_lost(replies *r, int64_t epoch)
+{
+    char message[PERSIST_MESSAGE_MAX + 32];
+    int size = snprintf(message, sizeof message, "%s: %s",
+                        persist_status_code(r->last_error.status),
+                        r->last_error.message);
+    CHECK(size > 0 && (size_t)size < sizeof message);
+    reply made = make_error(epoch, 0, slice_of(message, (size_t)size));
+    put_reply(r, &made, false);
+}
+
+static void send_when_durable(replies *r, const reply *now)
+{
+    if (sync(r, now->needs) == PERSIST_OK)
+        put_reply(r, now, false);
+    else if (now->stream == OS_STDOUT)
+        send_lost(r, now->epoch);
+}
+
 /* ---- the queue -------------------------------------------------------- */
 
 static reply_mark *marks_of(const replies *r, size_t *count)
@@ -46,48 +144,59 @@ static uint64_t now_ms(void)
     return os_posix()->clock_us(os_posix()) / 1000;
 }
 
-static void add_mark(replies *r, int stream, int64_t epoch, persist_lsn needs)
+/* Prints come in many small pieces: those that follow each other are one. */
+static void add_mark(replies *r, const reply *of)
 {
-    reply_mark mark = {needs, epoch, r->text.size, stream};
-    if (r->marks.size == 0)
+    size_t count;
+    reply_mark *marks = marks_of(r, &count);
+    reply_mark *last = count == 0 ? NULL : &marks[count - 1];
+    reply_mark mark = {of->needs, of->epoch, r->text.size, of->stream};
+    if (last == NULL)
         r->since_ms = now_ms();
-    buf_put(&r->marks, &mark, sizeof mark);
+    if (last == NULL || of->stream != OS_STDERR || last->stream != OS_STDERR) {
+        buf_put(&r->marks, &mark, sizeof mark);
+        return;
+    }
+    last->end = mark.end;
+    if (mark.needs > last->needs)
+        last->needs = mark.needs;
+}
+
+/* What finds no memory in the queue leaves now, behind what is there. */
+static void add(replies *r, const reply *added)
+{
+    size_t before = r->text.size;
+    put_reply(r, added, true);
+    if (!r->text.failed)
+        add_mark(r, added);
+    if (!r->text.failed && !r->marks.failed)
+        return;
+    r->text.size = before;
+    r->text.failed = r->marks.failed = false;
+    (void)replies_flush(r);
+    send_when_durable(r, added);
 }
 
 void replies_ok(replies *r, int64_t epoch, persist_lsn needs)
 {
-    buf_printf(&r->text, "(ok %" PRId64 ")\n", epoch);
-    add_mark(r, OS_STDOUT, epoch, needs);
+    reply made = make_reply(epoch, needs, slice_of(NULL, 0));
+    snprintf(made.head, sizeof made.head, "(ok %" PRId64 ")\n", epoch);
+    add(r, &made);
 }
 
 void replies_value(replies *r, int64_t epoch, slice printed, persist_lsn needs)
 {
-    buf_printf(&r->text, "(ok-len %" PRId64 " %zu)\n", epoch, printed.size);
-    buf_put_slice(&r->text, printed);
-    buf_put_byte(&r->text, '\n');
-    add_mark(r, OS_STDOUT, epoch, needs);
-}
-
-static void put_error(buf *text, int64_t epoch, slice message)
-{
-    const char *at = message.data;
-    buf_printf(text, "(error %" PRId64 " \"", epoch);
-    for (size_t i = 0; i < message.size; i++) {
-        if (at[i] == '\n') {
-            buf_put_str(text, "\\n");
-            continue;
-        }
-        if (at[i] == '\\' || at[i] == '"')
-            buf_put_byte(text, '\\');
-        buf_put_byte(text, (uint8_t)at[i]);
-    }
-    buf_put_str(text, "\")\n");
+    reply made = make_reply(epoch, needs, printed);
+    snprintf(made.head, sizeof made.head, "(ok-len %" PRId64 " %zu)\n", epoch,
+             printed.size);
+    made.tail = "\n";
+    add(r, &made);
 }
 
 void replies_error(replies *r, int64_t epoch, slice message, persist_lsn needs)
 {
-    put_error(&r->text, epoch, message);
-    add_mark(r, OS_STDOUT, epoch, needs);
+    reply made = make_error(epoch, needs, message);
+    add(r, &made);
 }
 
 bool replies_waiting(const replies *r)
@@ -103,68 +212,20 @@ bool replies_due(const replies *r)
            r->text.size >= FULL_SIZE || now_ms() - r->since_ms >= WAIT_MS_MAX;
 }
 
-/* Prints come in many small pieces: those that follow each other are one. */
-static void queue_print(replies *r, slice text, persist_lsn needs)
-{
-    size_t count;
-    reply_mark *marks = marks_of(r, &count);
-    buf_put_slice(&r->text, text);
-    if (count == 0 || marks[count - 1].stream != OS_STDERR) {
-        add_mark(r, OS_STDERR, 0, needs);
-        return;
-    }
-    marks[count - 1].end = r->text.size;
-    if (needs > marks[count - 1].needs)
-        marks[count - 1].needs = needs;
-}
-
 void replies_print(replies *r, slice text, persist_lsn needs)
 {
     if (r->marks.size == 0 && needs <= host_durable(r->host)) {
         (void)os_stream_write(OS_STDERR, text.data, text.size);
         return;
     }
-    queue_print(r, text, needs);
+    reply made = make_reply(0, needs, text);
+    made.stream = OS_STDERR;
+    add(r, &made);
     if (replies_due(r))
         (void)replies_flush(r);
 }
 
 /* ---- sending ---------------------------------------------------------- */
-
-/* Nobody has to read what is printed. */
-static void send(replies *r, int stream, const void *bytes, size_t size)
-{
-    if (size == 0 || (stream == OS_STDOUT && r->closed))
-        return;
-    int code = os_stream_write(stream, bytes, size);
-    if (code == 0 || stream != OS_STDOUT)
-        return;
-    r->closed = true;
-    r->why = code;
-}
-
-/* Out of memory: no reply is better than a wrong one. */
-static void give_up(replies *r)
-{
-    r->closed = true;
-    r->why = -ENOMEM;
-}
-
-/* In place of a reply that needs what was lost. */
-static void send_lost(replies *r, int64_t epoch)
-{
-    buf out = {0};
-    char message[PERSIST_MESSAGE_MAX + 32];
-    int size = snprintf(message, sizeof message, "%s: %s",
-                        persist_status_code(r->last_error.status),
-                        r->last_error.message);
-    CHECK(size > 0 && (size_t)size < sizeof message);
-    put_error(&out, epoch, slice_of(message, (size_t)size));
-    if (out.failed)
-        give_up(r);
-    send(r, OS_STDOUT, out.data, out.size);
-    buf_release(&out);
-}
 
 /* Sends what needs nothing beyond an lsn, and tells of the rest. */
 static void send_queue(replies *r, persist_lsn durable)
@@ -189,14 +250,6 @@ static void send_queue(replies *r, persist_lsn durable)
     send(r, marks[count - 1].stream, r->text.data + from, to - from);
 }
 
-static persist_status sync(replies *r, persist_lsn lsn)
-{
-    persist_status status = host_sync(r->host, lsn, &r->last_error);
-    if (status != PERSIST_OK)
-        r->failed = true;
-    return status;
-}
-
 static persist_lsn needed(const replies *r)
 {
     size_t count;
@@ -210,11 +263,9 @@ static persist_lsn needed(const replies *r)
 
 bool replies_flush(replies *r)
 {
-    bool failed = r->text.failed || r->marks.failed;
-    if (r->marks.size == 0 && !failed)
+    CHECK(!r->text.failed && !r->marks.failed);
+    if (r->marks.size == 0)
         return !r->closed;
-    if (failed)
-        give_up(r);
     persist_status status = sync(r, needed(r));
     if (!r->closed)
         send_queue(r,

@@ -5,7 +5,8 @@
  * newest of them to be durable. It is queued here and leaves with
  * replies_flush, which makes that so first: one sync for all that wait. Where
  * the sync fails, the replies that need what was lost become errors, and the
- * prints are dropped. */
+ * prints are dropped. What finds no memory in the queue leaves at once, after a
+ * sync of its own: no reply is lost for that. */
 #ifndef SERVER_REPLIES_H
 #define SERVER_REPLIES_H
 

@@ -206,12 +206,9 @@ static persist_status disk_blob_create(persist_store *store,
     if (w == NULL)
         return status_no_memory(error);
     w->head.backend = store->backend;
-    persist_status status = blob_begin(&e->blobs, &w->writer, NULL, error);
-    if (status == PERSIST_OK)
-        *out = &w->head;
-    else
-        mem_free(w);
-    return status;
+    blob_begin(&e->blobs, &w->writer, NULL);
+    *out = &w->head;
+    return PERSIST_OK;
 }
 
 static persist_status disk_blob_write(persist_blob_writer *writer, slice bytes,

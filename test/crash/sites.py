@@ -38,8 +38,6 @@ EXCEPTIONS = {
     ("src/engine/blob/blob_mend.c", "mem_alloc((size_t)e->size)"): MENDING,
     ("src/engine/log/segment.c", "code = sys->file_truncate(sys, file, size);"):
         "only when an earlier opening used larger segments",
-    ("src/engine/blob/blob.c", "b->sys->file_close(b->sys, r->file);"):
-        "only when libcrypto has no memory, which no test can take from it",
     ("src/engine/log/wal.c", "buf_reserve(&w->scratch, RECORD_HEADER_SIZE)"):
         "the room is made at opening",
     ("src/engine/log/wal.c",

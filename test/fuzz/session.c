@@ -84,7 +84,7 @@ static void serve(fuzz_process *p, host_unknown unknown)
     };
     session s = {.host = host_open(&options)};
     persist_error error;
-    CHECK(s.host != NULL);
+    CHECK(s.host != NULL && session_begin(&s));
     CHECK(session_serve(&s, &error) == PERSIST_OK);
     session_release(&s);
     CHECK(host_close(s.host, &error) == PERSIST_OK);

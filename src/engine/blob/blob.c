@@ -121,16 +121,13 @@ static int name_folder(blob_store *b, unsigned folder, const char *path,
 
 /* ---- writing ---------------------------------------------------------- */
 
-persist_status blob_begin(blob_store *b, blob_writer *w, const uint8_t *digest,
-                          persist_error *error)
+void blob_begin(blob_store *b, blob_writer *w, const uint8_t *digest)
 {
-    *w = (blob_writer){.store = b};
+    *w = (blob_writer){.store = b, .hashing = digest == NULL};
     if (digest != NULL)
         memcpy(w->digest, digest, sizeof w->digest);
     else
-        w->hash = hash_sha256_begin();
-    return digest != NULL || w->hash != NULL ? PERSIST_OK
-                                             : status_no_memory(error);
+        hash_sha256_begin(&w->hash);
 }
 
 static persist_status make_file(blob_writer *w, persist_error *error)
@@ -161,8 +158,8 @@ static persist_status write_pieces(blob_writer *w, slice bytes, uint64_t at,
         if (code != 0)
             return os_failed(error, code, "write", w->path);
         sys->file_start_write(sys, w->file, at + from, size);
-        if (!hashed && w->hash != NULL)
-            hash_sha256_add(w->hash, slice_of(data, size));
+        if (!hashed && w->hashing)
+            hash_sha256_add(&w->hash, slice_of(data, size));
     }
     return PERSIST_OK;
 }
@@ -184,8 +181,8 @@ persist_status blob_write(blob_writer *w, slice bytes, persist_error *error)
     w->size += bytes.size;
     if (w->file == NULL && w->size <= w->store->packed_max) {
         buf_put_slice(&w->small, bytes);
-        if (w->hash != NULL && bytes.size > 0)
-            hash_sha256_add(w->hash, bytes);
+        if (w->hashing && bytes.size > 0)
+            hash_sha256_add(&w->hash, bytes);
         return w->small.failed ? status_no_memory(error) : PERSIST_OK;
     }
     if (w->file == NULL) {
@@ -199,9 +196,9 @@ persist_status blob_write(blob_writer *w, slice bytes, persist_error *error)
 
 void blob_end(blob_writer *w)
 {
-    if (w->hash != NULL)
-        hash_sha256_end(w->hash, w->digest);
-    w->hash = NULL;
+    if (w->hashing)
+        hash_sha256_end(&w->hash, w->digest);
+    w->hashing = false;
 }
 
 persist_status blob_sync(blob_writer *w, bool *unsynced, persist_error *error)
@@ -222,7 +219,7 @@ persist_status blob_place(blob_writer *w, blob_entry *out, bool *unsynced,
     blob_store *b = w->store;
     const os *sys = b->sys;
     file_place place;
-    CHECK(w->hash == NULL && w->file != NULL);
+    CHECK(!w->hashing && w->file != NULL);
     *unsynced = false;
     *out = (blob_entry){.size = w->size};
     memcpy(out->digest, w->digest, sizeof out->digest);
@@ -267,7 +264,6 @@ void blob_take_back(const blob_store *b, const blob_entry *e)
 void blob_release(blob_writer *w)
 {
     const os *sys = w->store->sys;
-    blob_end(w);
     if (w->file != NULL) {
         sys->file_close(sys, w->file);
         sys->unlink(sys, w->store->temporary, os_name(w->path));
@@ -318,20 +314,18 @@ persist_status blob_open(const blob_store *b, const blob_entry *e,
         return corrupt(r, error);
     if (code != 0)
         return os_failed(error, code, "open", r->path);
-    r->hash = hash_sha256_begin();
-    if (r->hash != NULL)
-        return PERSIST_OK;
-    b->sys->file_close(b->sys, r->file);
-    return status_no_memory(error);
+    r->hashing = true;
+    hash_sha256_begin(&r->hash);
+    return PERSIST_OK;
 }
 
 static persist_status verify(blob_reader *r, persist_error *error)
 {
     uint8_t digest[HASH_SHA256_SIZE];
-    if (r->hash == NULL)
+    if (!r->hashing)
         return PERSIST_OK;
-    hash_sha256_end(r->hash, digest);
-    r->hash = NULL;
+    r->hashing = false;
+    hash_sha256_end(&r->hash, digest);
     if (memcmp(digest, r->digest, sizeof digest) == 0)
         return PERSIST_OK;
     return corrupt(r, error);
@@ -352,15 +346,12 @@ persist_status blob_read(blob_reader *r, void *data, size_t size, size_t *got,
     if (*got < want)
         return corrupt(r, error);
     if (*got > 0)
-        hash_sha256_add(r->hash, slice_of(data, *got));
+        hash_sha256_add(&r->hash, slice_of(data, *got));
     r->at += *got;
     return r->at == r->size ? verify(r, error) : PERSIST_OK;
 }
 
 void blob_close(blob_reader *r)
 {
-    uint8_t ignored[HASH_SHA256_SIZE];
-    if (r->hash != NULL)
-        hash_sha256_end(r->hash, ignored);
     r->store->sys->file_close(r->store->sys, r->file);
 }

@@ -39,7 +39,8 @@ typedef struct blob_store {
 /* A blob in the making: in memory while it is small, then in a file. */
 typedef struct blob_writer {
     blob_store *store;
-    hash_sha256_state *hash; /* NULL: the digest is known */
+    bool hashing; /* else the digest is known */
+    hash_sha256_state hash;
     uint8_t digest[HASH_SHA256_SIZE];
     uint64_t size;
     buf small;
@@ -50,7 +51,8 @@ typedef struct blob_writer {
 typedef struct blob_reader {
     const blob_store *store;
     os_file *file;
-    hash_sha256_state *hash;
+    bool hashing; /* the end has not been reached */
+    hash_sha256_state hash;
     uint64_t base; /* where the blob begins in the file */
     uint64_t at, size;
     uint8_t digest[HASH_SHA256_SIZE];
@@ -66,8 +68,7 @@ void blob_close_store(blob_store *);
 
 /* Begins a blob; a digest that is known already need not be computed. Ends with
  * blob_release. */
-persist_status blob_begin(blob_store *, blob_writer *, const uint8_t *digest,
-                          persist_error *);
+void blob_begin(blob_store *, blob_writer *, const uint8_t *digest);
 persist_status blob_write(blob_writer *, slice bytes, persist_error *);
 /* All is written: computes the digest, once. */
 void blob_end(blob_writer *);

@@ -157,10 +157,8 @@ static persist_status mend_own(blob_store *b, const blob_entry *e,
     blob_writer w;
     if (s->writer != NULL)
         return mend_file(s->writer, unsynced, error);
-    persist_status status = blob_begin(b, &w, e->digest, error);
-    if (status != PERSIST_OK)
-        return status;
-    status = blob_write(&w, s->bytes, error);
+    blob_begin(b, &w, e->digest);
+    persist_status status = blob_write(&w, s->bytes, error);
     if (status == PERSIST_OK)
         status = mend_file(&w, unsynced, error);
     blob_release(&w);

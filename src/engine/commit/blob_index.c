@@ -230,14 +230,11 @@ static persist_status add_large(blob_put *p, slice bytes, bool known,
                                 bool *there, persist_error *error)
 {
     blob_writer w;
-    persist_status status =
-        blob_begin(&p->engine->blobs, &w, known ? p->digest : NULL, error);
-    if (status != PERSIST_OK)
-        return status;
+    blob_begin(&p->engine->blobs, &w, known ? p->digest : NULL);
     blob_put through = *p;
     through.source = (blob_source){.writer = &w};
     through.digest = w.digest;
-    status = blob_write(&w, bytes, error);
+    persist_status status = blob_write(&w, bytes, error);
     if (status == PERSIST_OK)
         status = finish(&through, there, error);
     if (status == PERSIST_OK)

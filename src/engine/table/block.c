@@ -11,6 +11,7 @@
 #include "engine/table/block.h"
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "base/cursor.h"
 #include "base/hash.h"
@@ -434,13 +435,16 @@ persist_status block_unpack(const block_header *h, const uint8_t *stored,
     if (b == NULL)
         return PERSIST_LIMIT;
     size_t size = ZSTD_decompress(b->bytes, h->raw, stored, h->stored);
-    if (ZSTD_isError(size) || size != h->raw ||
-        !block_lay_out(h, b->bytes, &b->view)) {
+    persist_status status = PERSIST_OK;
+    if (ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation)
+        status = PERSIST_LIMIT;
+    else if (size != h->raw || !block_lay_out(h, b->bytes, &b->view))
+        status = PERSIST_CORRUPT;
+    if (status == PERSIST_OK)
+        *out = b;
+    else
         block_unref(b);
-        return PERSIST_CORRUPT;
-    }
-    *out = b;
-    return PERSIST_OK;
+    return status;
 }
 
 void block_unref(block *b)
