@@ -321,14 +321,16 @@ static void set_sizes(engine *e, const persist_options *options)
         e->block_size = BLOCK_SIZE_MIN;
 }
 
-/* A store that was made for the group stays so, whoever opens it. */
+/* A store that was made for the group stays so, whoever opens it. Of what is no
+ * store yet the permissions say nothing: it becomes one as the options say. */
 static persist_status keep_group(engine *e, persist_error *error)
 {
     os_stat stat;
     int code = e->sys->stat(e->sys, e->at.root, ".", &stat);
     if (code != 0)
         return os_failed(error, code, "look at", e->at.root->path);
-    if (stat.for_group && !e->sys->group) {
+    if (stat.for_group && !e->sys->group &&
+        manifest_is_there(e->sys, e->at.root)) {
         e->own_sys = *e->sys;
         e->own_sys.group = true;
         e->sys = &e->own_sys;

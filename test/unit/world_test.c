@@ -260,6 +260,16 @@ static void what_is_stored_is_private(void **state)
     fill(false);
     assert_int_equal(mode_of("data"), 0755);
     assert_int_equal(mode_of("data/lock"), 0644);
+    assert_int_equal(run("rm -rf data"), 0);
+    /* whatever the group may do there: it is no store yet */
+    umask(0);
+    assert_int_equal(run("mkdir -m 0750 data"), 0);
+    fill(false);
+    assert_modes("0600", "0700");
+    assert_int_equal(run("mkdir -m 0770 data"), 0);
+    fill(true);
+    fill(false);
+    assert_modes("0660", "0770");
 }
 
 /* Another user than the one the store is of, who may read. */
@@ -364,28 +374,64 @@ static void who_may_not_look_sees_no_damage(void **state)
 
 /* ---- prepared directories --------------------------------------------- */
 
+/* All of them in use, one after the other; each time nothing but one changes.
+ */
+static void use_linked(const char *mine, const char *other)
+{
+    char path[96];
+    snprintf(path, sizeof path, "%s/%s", top, mine);
+    assert_int_equal(run("rm -rf was && cp -r %s was", other), 0);
+    for (int i = 0; i < 3; i++) {
+        persist_progress progress;
+        const persist_options options = {.path = path};
+        assert_int_equal(persist_verify(&options, NULL, &progress, &error),
+                         PERSIST_OK);
+        assert_int_equal(progress.damages, 0);
+        assert_int_equal(run("diff -r %s was", other), 0);
+        persist_store *s = open_at(path);
+        persist_cid cid;
+        assert_true(has(s, "unsaid"));
+        assert_false(has(s, other));
+        for (int k = 0; k < 50; k++)
+            assert_int_equal(put(s, mine), PERSIST_OK);
+        assert_int_equal(persist_blob_put(s, slice_str(mine), cid, &error),
+                         PERSIST_OK);
+        persist_store *again;
+        assert_int_equal(try_open(path, &again), PERSIST_LOCKED);
+        assert_int_equal(error.holder_pid, getpid());
+        assert_int_equal(persist_close(s, &error), PERSIST_OK);
+        assert_int_equal(run("diff -r %s was", other), 0);
+    }
+}
+
 static void hard_links_are_not_written_to(void **state)
 {
     (void)state;
-    persist_store *s;
-    assert_int_equal(in_child(leave_open, NULL), 0);
-    assert_int_equal(run("cp -al data copy && cp -r data was"), 0);
-    char copy[96];
-    snprintf(copy, sizeof copy, "%s/copy", top);
-    assert_int_equal(try_open(copy, &s), PERSIST_BAD_STORE);
-    assert_non_null(strstr(error.message, "hard link"));
-    assert_int_equal(run("rm copy/lock"), 0);
-    for (int i = 0; i < 3; i++) {
-        s = open_at(copy);
-        for (int k = 0; k < 50; k++)
-            assert_int_equal(put(s, "other"), PERSIST_OK);
-        assert_int_equal(persist_close(s, &error), PERSIST_OK);
+    for (int closed = 0; closed < 2; closed++) {
+        assert_int_equal(in_child(leave_open, NULL), 0);
+        if (closed)
+            assert_int_equal(persist_close(open_at(data), &error), PERSIST_OK);
+        assert_int_equal(run("cp -al data copy && cp -al data third"), 0);
+        use_linked("copy", "data");
+        use_linked("data", "third");
+        use_linked("third", "copy");
+        assert_int_equal(run("rm -rf data copy third was"), 0);
     }
-    assert_int_equal(run("diff -r data was"), 0);
-    s = open_at(data);
-    assert_true(has(s, "unsaid"));
-    assert_false(has(s, "other"));
+}
+
+/* Its file is a link, and somebody has its directory. */
+static void a_linked_lock_has_one_owner(void **state)
+{
+    (void)state;
+    persist_store *s = open_at(data), *second;
+    assert_int_equal(put(s, "k"), PERSIST_OK);
+    assert_int_equal(run("ln data/lock x && cp x was"), 0);
+    assert_int_equal(try_open(data, &second), PERSIST_LOCKED);
+    assert_int_equal(run("cmp x was && test data/lock -ef x"), 0);
     assert_int_equal(persist_close(s, &error), PERSIST_OK);
+    assert_int_equal(run("echo mine > x"), 0);
+    assert_int_equal(persist_close(open_at(data), &error), PERSIST_OK);
+    assert_int_equal(run("test $(cat x) = mine && ! test data/lock -ef x"), 0);
 }
 
 /* Files of another kind in the place of each one: an error, without waiting. */
@@ -440,6 +486,7 @@ int main(void)
         WORLD(who_cannot_write_reads),
         WORLD(who_may_not_look_sees_no_damage),
         WORLD(hard_links_are_not_written_to),
+        WORLD(a_linked_lock_has_one_owner),
         WORLD(only_regular_files_are_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

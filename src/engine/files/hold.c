@@ -15,47 +15,27 @@
 /* ---- the file --------------------------------------------------------- */
 
 /* Only reading is left: of a lock that cannot be read, too. */
-static int open_shared(const os *sys, layout *l, int refused)
+static int open_shared(const os *sys, layout *l, int refused, const char *path)
 {
     l->read_only = true;
-    os_failed(&l->why, refused, "write in", l->root->path);
+    os_failed(&l->why, refused, "write", path);
     int code = sys->file_open(sys, l->root, LAYOUT_LOCK, OS_READ, &l->lock);
     return code == -ENOENT || code == -EACCES ? 0 : code;
 }
 
 /* A directory in which nothing can be made has nothing to write in. */
-static int open_lock(const os *sys, layout *l, bool make)
+static int open_lock(const os *sys, layout *l, bool make, const char *path)
 {
     int code = sys->dir_may_write(sys, l->root);
     if (os_forbids_writing(code))
-        return open_shared(sys, l, code);
+        return open_shared(sys, l, code, l->root->path);
     int flags = OS_READ | OS_WRITE | (make ? OS_CREATE : 0);
     if (code == 0)
         code = sys->file_open(sys, l->root, LAYOUT_LOCK, flags, &l->lock);
     if (os_forbids_writing(code))
-        return open_shared(sys, l, code);
+        return open_shared(sys, l, code, path);
     return code == -ENOENT && !make ? 0 : code;
 }
-
-/* A second name may be that of somebody's file, or of another store's. */
-static persist_status check_lock(const os *sys, layout *l, const char *path,
-                                 persist_error *error)
-{
-    int code = sys->stat(sys, l->root, ".", &l->root_is);
-    if (code == 0 && l->lock != NULL)
-        code = sys->file_stat(sys, l->lock, &l->lock_is);
-    if (code != 0)
-        return os_failed(error, code, "look at", path);
-    if (l->lock == NULL || l->lock_is.links < 2 || l->read_only)
-        return PERSIST_OK;
-    return status_of_path(
-        error, PERSIST_BAD_STORE, path,
-        "%.200s is a hard link of another file, which would be written "
-        "to; delete this name of it",
-        path);
-}
-
-/* ---- the locks -------------------------------------------------------- */
 
 static persist_status held_by_another(const layout *l, const char *path,
                                       int64_t holder, persist_error *error)
@@ -78,6 +58,53 @@ static persist_status held_by_another(const layout *l, const char *path,
     }
     return PERSIST_LOCKED;
 }
+
+/* A second name may be that of somebody's file, or of another store's, as a
+ * copy made of hard links has it: what is written there must not go into that.
+ * So a new file takes this name, by who has the directory locked. Verifying
+ * makes none, and does with the directory. */
+static int renew_lock(const os *sys, layout *l, bool make)
+{
+    int code = sys->dir_lock(sys, l->root, false);
+    if (code == -EOPNOTSUPP)
+        return -EMLINK;
+    if (code != 0)
+        return code;
+    sys->file_close(sys, l->lock);
+    l->lock = NULL;
+    if (!make)
+        return 0;
+    code = sys->unlink(sys, l->root, LAYOUT_LOCK);
+    if (code == 0 || code == -ENOENT)
+        code = sys->file_open(sys, l->root, LAYOUT_LOCK,
+                              OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE,
+                              &l->lock);
+    return code == 0 ? sys->file_stat(sys, l->lock, &l->lock_is) : code;
+}
+
+/* Who has it open since before it got a new file must not write there either:
+ * only what is still found by this name is locked. */
+static persist_status check_lock(const os *sys, layout *l, bool make,
+                                 const char *path, persist_error *error)
+{
+    int code = sys->stat(sys, l->root, ".", &l->root_is);
+    if (code == 0 && l->lock != NULL)
+        code = sys->file_stat(sys, l->lock, &l->lock_is);
+    if (code == 0 && l->lock != NULL && l->lock_is.links > 1 && !l->read_only)
+        code = renew_lock(sys, l, make);
+    if (code == -EWOULDBLOCK)
+        return held_by_another(l, path, 0, error);
+    if (code == -EMLINK)
+        return status_of_path(
+            error, PERSIST_BAD_STORE, path,
+            "%.200s is a hard link of another file, which would be written "
+            "to; delete this name of it",
+            path);
+    return code == 0 ? layout_check_hold(sys, l, error)
+                     : os_failed(error, code, "look at", path);
+}
+
+/* ---- the locks -------------------------------------------------------- */
 
 /* The file first: it tells who has it. A file system that has no locks for
  * directories does with the file. */
@@ -103,10 +130,10 @@ persist_status layout_lock(const os *sys, layout *l, bool make,
     CHECK(l->root != NULL && l->lock == NULL);
     int code = os_join(path, sizeof path, l->root->path, LAYOUT_LOCK);
     if (code == 0)
-        code = open_lock(sys, l, make);
+        code = open_lock(sys, l, make, path);
     if (code != 0)
         return os_failed(error, code, "open", path);
-    persist_status status = check_lock(sys, l, path, error);
+    persist_status status = check_lock(sys, l, make, path, error);
     if (status != PERSIST_OK)
         return status;
     code = take_locks(sys, l, &holder);

@@ -255,6 +255,14 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
     return lsns_agree(out) ? PERSIST_OK : damaged(error, "watermark");
 }
 
+bool manifest_is_there(const os *sys, const os_dir *dir)
+{
+    os_stat found;
+    CHECK(!dir->gone);
+    return sys->stat(sys, dir, slots[0], &found) == 0 ||
+           sys->stat(sys, dir, slots[1], &found) == 0;
+}
+
 /* ---- files ------------------------------------------------------------ */
 
 static persist_status read_file(const os *sys, const os_dir *dir,

@@ -91,6 +91,9 @@ persist_status manifest_store(const os *, const os_dir *, manifest *,
 bool manifest_is_name(const char *name);
 bool manifest_is_temporary(const char *name);
 
+/* Tells whether a directory holds a manifest: it is a store. */
+bool manifest_is_there(const os *, const os_dir *);
+
 /* Tells whether records of the log may be needed: listed ones, or a tail. */
 static inline bool manifest_needs_log(const manifest *m)
 {
