@@ -19,6 +19,7 @@
 #include "base/status.h"
 #include "cli/import.h"
 #include "engine/files/files.h"
+#include "os/os_stream.h"
 
 enum { NAME_SIZE = 256 }; /* of a file */
 
@@ -75,10 +76,8 @@ static persist_status take_event(import *im, void *context, slice line,
     stream_walk *walk = context;
     sx_value v;
     persist_status status = take_value(im, walk->path, line);
-    if (status == PERSIST_CORRUPT && !whole) {
-        im->counts.unfinished++;
-        return PERSIST_OK;
-    }
+    if (status == PERSIST_CORRUPT && !whole)
+        return import_leave_out(im, walk->path, true);
     if (status != PERSIST_OK)
         return status;
     if (sx_type_of(im->value) != SX_DICT ||
@@ -185,10 +184,8 @@ static persist_status take_blob(import *im, const import_file *file, slice name)
     uint8_t named[HASH_SHA256_SIZE], found[HASH_SHA256_SIZE];
     blob_copy copy = {0};
     persist_cid cid;
-    if (!cid_decode(name, named)) {
-        im->counts.unknown++;
-        return PERSIST_OK;
-    }
+    if (!cid_decode(name, named))
+        return import_leave_out(im, file->path, false);
     im->counts.blobs++;
     hash_sha256_begin(&copy.sum);
     persist_status status = PERSIST_OK;
@@ -282,7 +279,7 @@ static persist_status take_hex(import *im, const kind *k,
     if (name.failed)
         status = status_no_memory(&im->error);
     else if (!hex)
-        im->counts.unknown++;
+        status = import_leave_out(im, file->path, false);
     else
         status = check_case(im, file, stem.size);
     if (status == PERSIST_OK && hex)
@@ -298,10 +295,9 @@ static persist_status walk_file(import *im, const kind *k, const char *name)
     int code = os_join(file.path, sizeof file.path, file.dir->path, name);
     if (code != 0)
         return os_failed(&im->error, code, "name", name);
-    if (!ends_with(stem, k->suffix)) {
-        im->counts.unknown += is_foreign(k, stem) ? 1 : 0;
-        return PERSIST_OK;
-    }
+    if (!ends_with(stem, k->suffix))
+        return is_foreign(k, stem) ? import_leave_out(im, file.path, false)
+                                   : PERSIST_OK;
     stem.size -= strlen(k->suffix);
     return k->hex ? take_hex(im, k, &file, stem) : k->take(im, &file, stem);
 }
@@ -324,11 +320,27 @@ static persist_status walk_kind(import *im, const kind *k)
     return status;
 }
 
+/* Beside the folders the old host kept nothing. */
+static int note_beside(void *context, const char *name)
+{
+    import *im = context;
+    char path[IMPORT_PATH_SIZE];
+    bool known = strcmp(name, LAYOUT_LOST_FOUND) == 0;
+    for (int i = 0; i < IMPORT_FOLDERS; i++)
+        known = known || strcmp(name, folder_names[i]) == 0;
+    if (known || os_join(path, sizeof path, im->old->path, name) != 0)
+        return 0;
+    return import_leave_out(im, path, false) == PERSIST_OK ? 0 : -ENOMEM;
+}
+
 static persist_status walk(import *im)
 {
     CHECK(im->edits.size == 0 && im->bytes.size == 0);
-    persist_status status = PERSIST_OK;
     im->counts = (import_counts){0};
+    int code = im->os->dir_list(im->os, im->old, note_beside, im);
+    persist_status status =
+        code == 0 ? PERSIST_OK
+                  : os_failed(&im->error, code, "list", im->old->path);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (status == PERSIST_OK)
             status = walk_kind(im, &kinds[i]);
@@ -427,14 +439,60 @@ static void release(import *im)
             im->os->dir_close(im->os, im->folders[i]);
     if (im->old != NULL)
         im->os->dir_close(im->os, im->old);
+    buf_release(&im->left_out);
     sx_close(im->machine);
     sx_out_release(&im->text);
     buf_release(&im->edits);
     buf_release(&im->bytes);
 }
 
-static void report(cli *c, const import_counts *n)
+/* A line each on standard error for people, a list for programs. */
+static void report_left_out(cli *c, const buf *names)
 {
+    const char *separator = "";
+    char line[IMPORT_PATH_SIZE + 128];
+    for (size_t at = 0; at < names->size;) {
+        const char *path = (const char *)names->data + at;
+        size_t size = strlen(path);
+        bool unfinished = path[size + 1] != 0;
+        at += size + 2;
+        if (c->json) {
+            buf_printf(&c->out, "%s{\"path\":", separator);
+            cli_put_json(c, slice_of(path, size));
+            buf_printf(&c->out, ",\"why\":\"%s\"}",
+                       unfinished ? "unfinished" : "unknown");
+            separator = ",";
+            continue;
+        }
+        snprintf(line, sizeof line, "persist: left out: %s: %s", path,
+                 unfinished ? "its last line, which a crash cut short"
+                            : "the old host made no file of this name");
+        os_stream_say(line);
+    }
+}
+
+/* All that was left out, by so much as it is. */
+static int end_report(cli *c, const import *im)
+{
+    char line[256];
+    uint64_t all = im->counts.unfinished + im->counts.unknown;
+    if (all == 0)
+        return 0;
+    snprintf(line, sizeof line,
+             "persist: the new store is whole but for %" PRIu64
+             " left out%s; if they are needed mend or rename them and import "
+             "into another NEW",
+             all,
+             all > IMPORT_NAMED_MAX ? ", of which the first 100 are named"
+                                    : "");
+    if (!c->json)
+        os_stream_say(line);
+    return 1;
+}
+
+static void report(cli *c, const import *im)
+{
+    const import_counts *n = &im->counts;
     const struct {
         const char *name;
         uint64_t count;
@@ -454,7 +512,22 @@ static void report(cli *c, const import_counts *n)
                             : ",",
                    rows[i].name, rows[i].count);
     if (c->json)
-        buf_put_str(&c->out, "}\n");
+        buf_put_str(&c->out, ",\"left_out\":[");
+    report_left_out(c, &im->left_out);
+    if (c->json)
+        buf_put_str(&c->out, "]}\n");
+}
+
+/* On a full disk it is the import that is begun anew: nobody waits for room.
+ */
+static int fail(import *im)
+{
+    persist_error *error = &im->error;
+    size_t size = status_fault_size(error->message);
+    if (error->status == PERSIST_NO_SPACE)
+        snprintf(error->message + size, sizeof error->message - size,
+                 "; free some space and import again");
+    return cli_fail(error);
 }
 
 int cli_import(cli *c)
@@ -472,10 +545,11 @@ import im = {0 };
         status = import_place_find(&im, c->args[1]);
     if (status == PERSIST_OK)
         status = import_all(&im);
-    if (status == PERSIST_OK)
-        report(c, &im.counts);
+    int code = status == PERSIST_OK ? 0 : fail(&im);
+    if (status == PERSIST_OK) {
+        report(c, &im);
+        code = end_report(c, &im);
+    }
     release(&im);
-    if (status != PERSIST_OK)
-        return cli_fail(&im.error);
-    return cli_flush(c) ? 0 : 1;
+    return cli_flush(c) ? code : 1;
 }

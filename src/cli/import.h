@@ -7,7 +7,11 @@
 #include "os/os.h"
 #include "sx.h"
 
-enum { IMPORT_PATH_SIZE = 4096, IMPORT_FOLDERS = 3 };
+enum {
+    IMPORT_PATH_SIZE = 4096,
+    IMPORT_FOLDERS = 3,
+    IMPORT_NAMED_MAX = 100, /* so many that were left out are told by name */
+};
 
 typedef struct import_counts {
     uint64_t streams, events, keys, blobs;
@@ -44,6 +48,8 @@ typedef struct import {
     buf edits;      /* of import_edit: the commit in the making */
     buf bytes;      /* their names and data */
     import_counts counts;
+    buf left_out; /* the first of them: paths, each with its zero byte and
+                     whether its last line is meant */
     persist_error error;
 } import;
 
@@ -99,6 +105,10 @@ persist_status import_failed(import *, const char *path, persist_status,
                              const char *what);
 /* The same where it does not hold what the old host wrote. */
 persist_status import_damaged(import *, const char *path, const char *what);
+
+/* Counts and names what is left out: a file that is none of the old host's, or
+ * its last line, which is unfinished. */
+persist_status import_leave_out(import *, const char *path, bool unfinished);
 
 /* An os_list_fn: appends a name with its zero byte to a buf. */
 int import_keep_name(void *names, const char *name);

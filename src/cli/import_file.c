@@ -82,6 +82,21 @@ persist_status import_read(import *im, const import_file *from,
     return status;
 }
 
+/* ---- what is left out ------------------------------------------------- */
+
+persist_status import_leave_out(import *im, const char *path, bool unfinished)
+{
+    uint64_t named = im->counts.unfinished + im->counts.unknown;
+    *(unfinished ? &im->counts.unfinished : &im->counts.unknown) += 1;
+    if (im->store != NULL || named >= IMPORT_NAMED_MAX)
+        return PERSIST_OK;
+    buf_put(&im->left_out, path, strlen(path) + 1);
+    buf_put_byte(&im->left_out, unfinished);
+    return im->left_out.failed
+               ? status_set(&im->error, PERSIST_LIMIT, "out of memory")
+               : PERSIST_OK;
+}
+
 /* ---- lines ------------------------------------------------------------ */
 
 typedef struct line_reader {

@@ -51,7 +51,9 @@ static const char help[] =
     "A store is opened by one process at a time: stop the program that uses\n"
     "it first. Exit code: 0 done, 1 failed, 2 wrong usage; of verify: 0 all "
     "is\n"
-    "well, 1 something is damaged, 2 it could not run.\n";
+    "well, 1 something is damaged, 2 it could not look at all of it; of "
+    "import:\n"
+    "1 too if anything was left out, which it names.\n";
 
 static int show_help(cli *c)
 {

@@ -120,8 +120,9 @@ class Import(Legacy):
                    '{:stream "s" :seq 1 :type 1 :at 1 :data 1}\n'
                    '{:stream "s" :seq 2 :ty')
         self.write("streams", self.hex("s") + ".seq", "2")
-        self.assertIn("unfinished   1", self.persist(
-            "import", "--legacy", self.old, self.store))
+        self.assertIn("unfinished   1", self.run_import(code=1))
+        self.assertRegex(self.errors, r"(?m)left out: .*/streams/73\.log: its "
+                         r"last line")
         s = self.serve()
         self.gives(s, "(list %s (len %s))" % (
             perform("persist/last-seq", '"s"'),
@@ -154,11 +155,37 @@ class Import(Legacy):
         self.write("kv", "tmp", "nil")
         self.write("blobs", "notes", "")
         counts = json.loads(self.persist("import", "--legacy", self.old,
-                                         self.store, "--json"))
+                                         self.store, "--json", code=1))
+        left = ["streams/6.log", "streams/notes", "kv/tmp", "blobs/notes"]
+        self.assertEqual(
+            sorted((r["path"], r["why"]) for r in counts.pop("left_out")),
+            sorted((self.old + "/" + name, "unknown") for name in left))
         self.assertEqual(counts, {"streams": 2, "events": 0, "keys": 1,
                                   "blobs": 0, "unfinished": 0, "unknown": 4})
         self.assertEqual(self.persist("--store", self.store, "streams")
                          .count("\n"), 2)
+
+
+    def test_what_is_left_out_is_named(self):
+        self.write("streams", "6f.LOG", '{:stream "o" :seq 1}\n')
+        self.write("streams", "orders.log", "")
+        self.write("kv", "6b.sx", "1")
+        self.write("", "more", "1")
+        text = self.run_import(code=1)
+        self.assertIn("unknown      4", text)
+        for name in ("streams/6f.LOG", "streams/orders.log", "kv/6b.sx",
+                     "more"):
+            self.assertIn("left out: %s/%s: the old host" % (self.old, name),
+                          self.errors)
+        self.assertIn("but for 4 left out; if they", self.errors)
+        for i in range(150):
+            self.write("kv", "%d.txt" % i, "1")
+        left = json.loads(self.persist(
+            "import", "--legacy", self.old, self.dir + "/many", "--json",
+            code=1))
+        self.assertEqual((left["unknown"], len(left["left_out"])), (154, 100))
+        self.run_import(self.dir + "/again", code=1)
+        self.assertEqual(self.errors.count("\n"), 101)
 
 
 class Checked(Legacy):
