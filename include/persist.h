@@ -125,16 +125,17 @@ typedef struct persist_options {
     const struct os *os; /* NULL: the real operating system */
 } persist_options;
 
-/* Opens a store and takes its lock. A directory that is missing is made for
- * the user alone, and an empty one that is there becomes so; see `group`. On
- * success *out is a handle that persist_close releases. Strings and pointers in
- * options must live until persist_close. What cannot be written is opened to be
- * read: commits to a medium, or a directory, that refuses writing are
- * PERSIST_READ_ONLY; those to a store that was killed on a disk that is so full
- * that the end of the log cannot be written again are PERSIST_NO_SPACE, until
- * there is room and it is opened anew. Errors: PERSIST_LOCKED (the error's
- * holder_pid says who), PERSIST_BAD_STORE (not a store, an older host's
- * directory, a newer format), PERSIST_NO_SPACE. */
+/* Opens a store and takes its lock. The path has 416 bytes at the most. A
+ * directory that is missing is made, in one that is there, for the user alone,
+ * and an empty one that is there becomes so; see `group`. On success *out is a
+ * handle that persist_close releases. Strings and pointers in options must live
+ * until persist_close. What cannot be written is opened to be read: commits to
+ * a medium, or a directory, that refuses writing are PERSIST_READ_ONLY; those
+ * to a store that was killed on a disk that is so full that the end of the log
+ * cannot be written again are PERSIST_NO_SPACE, until there is room and it is
+ * opened anew. Errors: PERSIST_LOCKED (the error's holder_pid says who),
+ * PERSIST_BAD_STORE (not a store, an older host's directory, a newer format),
+ * PERSIST_NO_SPACE. */
 persist_status persist_open(const persist_options *options, persist_store **out,
                             persist_error *error);
 

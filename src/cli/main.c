@@ -53,7 +53,8 @@ static const char help[] =
     "is\n"
     "well, 1 something is damaged, 2 it could not look at all of it; of "
     "import:\n"
-    "1 too if anything was left out, which it names.\n";
+    "1 too if anything was left out, which it names. Who reads the output and\n"
+    "goes away, as head does, ends persist: without a word, exit code 1.\n";
 
 static int show_help(cli *c)
 {
@@ -89,7 +90,7 @@ static const command commands[] = {
     {"import", NULL, cli_import, "jLg", 2, 2,
      "import --legacy OLD NEW [--group] [--json]"},
     {"verify", NULL, cli_verify, "sjq", 0, 1,
-     "verify [DIR] [--json] [--quiet]"},
+     "verify [DIR | --store DIR] [--json] [--quiet]"},
     {"help", NULL, show_help, "", 0, 0, "help"},
     {"version", NULL, show_version, "", 0, 0, "version"},
 };

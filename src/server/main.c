@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "os/os.h"
 #include "os/os_stream.h"
 #include "server/session.h"
 
@@ -75,6 +76,14 @@ static int cannot(const char *what, int code)
     return 1;
 }
 
+static int no_thread(int code)
+{
+    persist_error error;
+    os_no_thread(&error, code, "sx_server");
+    os_stream_say(error.message);
+    return 1;
+}
+
 static int show(const char *text)
 {
     int code = os_stream_write(OS_STDOUT, text, strlen(text));
@@ -118,7 +127,8 @@ static bool parse_size(const char *text, size_t *out)
     return true;
 }
 
-/* The options that are sizes; false if c is none of them, or no size. */
+/* The options that are sizes, or counts; false if the text is none that they
+ * can have. */
 static bool take_size(host_options *options, int c, const char *text)
 {
     size_t size;
@@ -167,11 +177,27 @@ static const struct option table[] = {
     {NULL, 0, NULL, 0},
 };
 
+static int bad_size(const char *option, bool large, const char *text)
+{
+    char line[256];
+    snprintf(line, sizeof line,
+             "--%s wants a number from 1 to %s, which K, M or G may follow, "
+             "not ",
+             option, large ? "all that memory has" : "4294967295");
+    return usage_error(line, text);
+}
+
 /* Returns -1 to go on, else the exit code. */
 static int parse_options(int argc, char **argv, host_options *options)
 {
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, "h", table, NULL)) != -1;) {
+    bool given[sizeof table / sizeof *table] = {false};
+    int at = -1;
+    for (int c; (c = getopt_long(argc, argv, "h", table, &at)) != -1; at = -1) {
+        if (at >= 0 && c != '?' && given[at])
+            return usage_error("given twice: --", table[at].name);
+        if (at >= 0)
+            given[at] = true;
         if (c == 's') {
             if (*optarg == '\0')
                 return usage_error("--store wants a directory", "");
@@ -191,7 +217,7 @@ static int parse_options(int argc, char **argv, host_options *options)
             return usage_error("unknown or incomplete option ",
                                argv[optind - 1]);
         } else if (!take_size(options, c, optarg)) {
-            return usage_error("not a size: ", optarg);
+            return bad_size(table[at].name, c == 'm' || c == 'd', optarg);
         }
     }
     if (optind < argc)
@@ -266,7 +292,7 @@ static int serve(host_options *options)
         return 1;
     }
     code = os_stream_watch(END_MS, end_now, &s);
-    code = code == 0 ? serve_session(&s) : cannot("start a thread", code);
+    code = code == 0 ? serve_session(&s) : no_thread(code);
     session_release(&s);
     return code;
 }

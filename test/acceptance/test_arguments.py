@@ -42,8 +42,8 @@ WRONG = [
     (["import", "--legacy", "old"], "OLD NEW"),
     (["import", "--legacy", "old", "new", "more"], "OLD NEW"),
     (["import", "--legacy", "old", "new", "--limit", "1"], "--limit"),
-    (["verify", "a", "b"], "verify [DIR]"), (["verify", "--from", "1"], "from"),
-    (["verify", "a", "--store", "b"], "verify [DIR]"),
+    (["verify", "a", "b"], "verify [DIR |"), (["verify", "--from", "1"], "from"),
+    (["verify", "a", "--store", "b"], "verify [DIR |"),
 ] + [
     (["log", option, value], "not " + (value or "an empty one"))
     for option in ("--from", "--limit")
@@ -246,7 +246,8 @@ class Threads(Case):
     def test_the_first_thread_that_cannot_be_started(self):
         s = self.start(1, ready=False)
         self.assertEqual(s.wait(), 1)
-        self.assertRegex(s.stderr(), "cannot start a thread: .*unavailable")
+        self.assertRegex(s.stderr(), "cannot start a thread for sx_server: .*"
+                             "unavailable; allow more of them \\(ulimit -u")
 
 
 if __name__ == "__main__":

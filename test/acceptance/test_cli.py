@@ -59,6 +59,28 @@ class Looking(Tool):
         self.assertRegex(text, r"orders.*\b2\b.*\b3\b|\b2\b.*\b3\b.*orders")
         self.assertIn("other", text)
 
+    def test_a_reader_that_goes_away(self):
+        s = self.serve()
+        for _ in range(30):
+            s.perform("persist/kv-put", quote("z" * 60000), "1")
+            s.eval("(perform {:op \"persist/kv-put\" :args (list (join \"\" "
+                   "(map (fn (i) \"y%d\") (range 0 20000))) 1)})" % _)
+        self.end(s)
+        run = subprocess.run(
+            ["bash", "-c", '"$0" --store "$1" kv keys | head -c 1 >/dev/null; '
+             'echo ${PIPESTATUS[0]}', PERSIST, self.store],
+            capture_output=True, text=True, timeout=60)
+        self.assertEqual((run.stdout, run.stderr), ("1\n", ""))
+
+    def test_where_a_store_cannot_be(self):
+        s = self.serve(store=self.dir + "/a/b/c")
+        reply = s.command('(eval "(perform {:op \\"persist/streams\\"})")')
+        self.assertIn("make %s/a/b first" % self.dir, reply.text)
+        self.end(s)
+        self.persist("--store", "x" * 500, "stat", code=1)
+        self.assertIn("has 500 bytes, more than 416; name a shorter",
+                      self.errors)
+
     def test_read(self):
         text = self.on_store("read", "orders")
         self.assertEqual(text.count("\n"), 2)

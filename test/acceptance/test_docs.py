@@ -7,7 +7,8 @@ import re
 import subprocess
 import unittest
 
-from client import ROOT, SANITIZED, SERVER, Case, main, quote
+from client import (ROOT, SANITIZED, SERVER, Case, append, main,
+                    quote)
 
 BUILD = os.path.abspath(os.path.dirname(SERVER))
 
@@ -56,6 +57,50 @@ class Tour(Case):
             run = subprocess.run(command.split(), capture_output=True,
                                  text=True, timeout=60)
             self.assertEqual((run.returncode, run.stdout), (0, wanted))
+
+
+class Operating(Case):
+    """OPERATING.md: its commands, one after the other, give what is there."""
+
+    def setUp(self):
+        super().setUp()
+        s = self.serve(store=self.dir + "/st")
+        for seq in (1, 2, 3):
+            s.eval(append("orders", seq, quote("d%d" % seq)))
+        s.perform("blob/put", quote("b" * 100000), "nil")
+        self.end(s)
+        for folder in ("streams", "kv"):
+            os.makedirs(self.dir + "/old/" + folder)
+        for name, text in (
+                ("streams/6f.log", '{:stream "o" :seq 1 :type 1 :at 1 :data 1}'
+                 '\n{:stream "o" :seq 2 :type 1 :at 1 :data 1}\n'),
+                ("streams/6f.seq", "2"), ("kv/6b", "1")):
+            with open(self.dir + "/old/" + name, "w") as f:
+                f.write(text)
+
+    def test_the_commands_work_as_printed(self):
+        count = 0
+        for block in blocks(read("docs", "OPERATING.md")):
+            for text in re.split(r"^\$ ", block, flags=re.M)[1:]:
+                command, wanted = text.split("\n", 1)
+                run = subprocess.run(
+                    ["sh", "-c", command], cwd=self.dir, text=True,
+                    capture_output=True, timeout=60,
+                    env={**os.environ,
+                         "PATH": BUILD + ":" + os.environ["PATH"]})
+                self.assertEqual((run.returncode, run.stdout, run.stderr),
+                                 (0, wanted.rstrip("\n") + "\n"
+                                  if wanted.strip() else "", ""), command)
+                count += 1
+        self.assertGreater(count, 15)
+
+    def test_the_original_outlives_its_copies(self):
+        self.test_the_commands_work_as_printed()
+        for name in ("st", "snapshot", "backup", "bare", "unpacked/st"):
+            s = self.serve(store=os.path.join(self.dir, name))
+            self.assertEqual(s.perform("persist/last-seq", '"orders"'), "3")
+            s.eval(append("orders", 4))
+            self.end(s)
 
 
 class Language(Case):

@@ -386,7 +386,9 @@ class Flags(Case):
 
     def test_bad_flags(self):
         for flags in (["--nope"], ["--store"], ["extra"], ["-x"], ["--store="],
-                      ["--unknown-op=maybe"], ["--unknown-op"]):
+                      ["--unknown-op=maybe"], ["--unknown-op"],
+                      ["--store=a", "--store=b"], ["--cache", "1M", "--cache",
+                                                   "1M"]):
             run = self.run_server(*flags)
             self.assertEqual((run.returncode, run.stdout), (2, ""), flags)
             self.assertIn("--help", run.stderr, flags)
@@ -396,6 +398,9 @@ class Flags(Case):
                            (["--merge-width", "1"], "2 to 64 "),
                            (["--segment", "1"], "4096 to 1073741824 "),
                            (["--segment", "2G"], "4096 to 1073741824 "),
+                           (["--memtable", "99G"],
+                            "--memtable wants a number from 1 to 4294967295, "
+                            "which K, M or G may follow, not 99G"),
                            (["--memtable", "4G"], "4G"),
                            (["--cache", "5G"], "5G"),
                            (["--segment", "0"], "0"),

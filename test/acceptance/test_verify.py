@@ -136,6 +136,8 @@ class Verify(Tool):
         self.persist("verify", self.dir + "/absent", code=2)
         self.assertFalse(os.path.exists(self.dir + "/absent"))
         self.persist("verify", self.store, "more", code=2)
+        self.persist("--store", self.store, "verify", self.store, code=2)
+        self.assertIn("verify [DIR | --store DIR]", self.errors)
         s = self.serve()
         s.perform("persist/kv-keys")
         self.persist("verify", self.store, code=2)

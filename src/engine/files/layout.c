@@ -117,13 +117,15 @@ bool layout_path(const char *path, char out[PERSIST_PATH_MAX],
                  persist_error *error)
 {
     /* Room for the longest name in a store: a blob's. */
-    enum { LONGEST_NAME = 96 };
+    enum { LONGEST_NAME = 96, SIZE_LIMIT = PERSIST_PATH_MAX - LONGEST_NAME };
     size_t size = strlen(path);
     while (size > 1 && path[size - 1] == '/')
         size--;
-    if (size + LONGEST_NAME > PERSIST_PATH_MAX) {
+    if (size > SIZE_LIMIT) {
         status_set(error, PERSIST_BAD_REQUEST,
-                   "the path of the store is too long");
+                   "the path of the store has %zu bytes, more than %d; name a "
+                   "shorter one, from the working directory or by a link",
+                   size, SIZE_LIMIT);
         return false;
     }
     memcpy(out, path, size);
@@ -138,6 +140,12 @@ static persist_status make(const os *sys, const char *path, bool create,
         return bad_store(error, path, "does not exist",
                          "check the path, or make the store first");
     int code = sys->dir_make(sys, sys->cwd, path);
+    int above = (int)(os_name(path) - path);
+    if (code == -ENOENT && above > 1)
+        return status_of_path(error, PERSIST_BAD_STORE, path,
+                              "%.200s cannot be made: the directory it is to "
+                              "be in is missing; make %.*s first",
+                              path, above > 200 ? 200 : above - 1, path);
     return code == 0 || code == -EEXIST ? PERSIST_OK
                                         : os_failed(error, code, "make", path);
 }
