@@ -42,7 +42,8 @@ WRONG = [
     (["import", "--legacy", "old"], "OLD NEW"),
     (["import", "--legacy", "old", "new", "more"], "OLD NEW"),
     (["import", "--legacy", "old", "new", "--limit", "1"], "--limit"),
-    (["verify", "a", "b"], "verify [DIR |"), (["verify", "--from", "1"], "from"),
+    (["verify", "a", "b"], "verify [DIR |"),
+    (["verify", "--from", "1"], "from"),
     (["verify", "a", "--store", "b"], "verify [DIR |"),
 ] + [
     (["log", option, value], "not " + (value or "an empty one"))
