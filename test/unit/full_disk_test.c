@@ -383,6 +383,90 @@ static void no_room_at_each_call(void **state)
             continue;
 }
 
+/* ---- small disks ------------------------------------------------------ */
+
+enum { BIG = 8 << 10, SMALL_DISK = 8, NOT_SO_SMALL = 20, ROUNDS = 2 };
+
+/* Tells how many there was room for. A refusal calls for what makes room: the
+ * second in a row means that there is none. */
+static int fill_with(persist_edit_kind kind, const char *big)
+{
+    char name[16];
+    int count = 0;
+    for (int refused = 0; refused < 2;) {
+        snprintf(name, sizeof name, "k%d", count);
+        persist_status status =
+            fixture_try(&f, kind, kind == PERSIST_PUT ? name : "s", big, 0);
+        refused = status == PERSIST_OK ? 0 : refused + 1;
+        count += status == PERSIST_OK;
+        if (refused > 0)
+            assert_int_equal(status, PERSIST_NO_SPACE);
+        if (refused > 0 || count % 64 == 0)
+            work();
+    }
+    return count;
+}
+
+static void empty(persist_edit_kind kind, int count)
+{
+    enum { AT_ONCE = 64 };
+    persist_edit edits[AT_ONCE];
+    char names[AT_ONCE][16];
+    if (kind == PERSIST_APPEND)
+        fixture_do(&f, PERSIST_TRUNCATE, "s", "", fixture_info(&f, "s").mark);
+    for (int i = 0; i < count && kind == PERSIST_PUT;) {
+        size_t n = 0;
+        for (; n < AT_ONCE && i < count; i++, n++) {
+            snprintf(names[n], sizeof names[n], "k%d", i);
+            edits[n] = (persist_edit){.kind = PERSIST_DELETE,
+                                      .name = slice_str(names[n])};
+        }
+        if (persist_commit(f.store, edits, n, NULL, NULL, &f.error) !=
+            PERSIST_OK)
+            fail_msg("delete: %s", f.error.message);
+    }
+    fixture_wait(&f);
+    work();
+}
+
+/* The usual sizes, where what was written last is in no table yet, and the log
+ * takes most of the disk. */
+static void small_disk(uint64_t megabytes, persist_edit_kind kind)
+{
+    static char big[BIG + 1];
+    memset(big, 'x', BIG);
+    fixture_begin(&f, 0);
+    store_disk_by_steps(f.store);
+    os_sim_limit_space(f.sim, megabytes << 20);
+    for (int round = 0; round < ROUNDS; round++) {
+        int count = fill_with(kind, big);
+        if (count * (uint64_t)BIG < (megabytes << 20) / 4)
+            fail_msg("%d MB, round %d: room for %d only", (int)megabytes, round,
+                     count);
+        empty(kind, count);
+    }
+    int again = fill_with(kind, big);
+    fixture_wait(&f);
+    fixture_kill(&f);
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    fixture_reopen(&f);
+    if (kind == PERSIST_APPEND)
+        assert_int_equal(fixture_info(&f, "s").count, again);
+    else
+        assert_string_not_equal(fixture_value(&f, "k0", PERSIST_LATEST), "-");
+    fixture_end(&f);
+}
+
+static void small_disks_can_be_emptied(void **state)
+{
+    (void)state;
+    for (uint64_t size = SMALL_DISK; size <= NOT_SO_SMALL; size++) {
+        small_disk(size, PERSIST_APPEND);
+        if (size % 4 == 1)
+            small_disk(size, PERSIST_PUT);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +480,7 @@ int main(void)
         cmocka_unit_test(the_reserve_has_its_size),
         cmocka_unit_test(a_store_without_a_reserve),
         cmocka_unit_test(no_room_at_each_call),
+        cmocka_unit_test(small_disks_can_be_emptied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

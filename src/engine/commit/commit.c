@@ -168,8 +168,7 @@ static persist_status log_record(commit *c, persist_error *error)
         return status_set(error, PERSIST_TOO_LARGE,
                           "the commit is over the size of a log record");
     c->logged = record_size(record->size - RECORD_HEADER_SIZE);
-    return frees_space(c) ? reserve_record(e, error)
-                          : wal_reserve(&e->wal, false, error);
+    return reserve_record(e, frees_space(c), error);
 }
 
 static persist_status write_commit(commit *c, persist_outcome *out,

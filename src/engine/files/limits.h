@@ -43,8 +43,12 @@
 #define SEGMENT_ROUND 4096u
 /* Segments that the background keeps ready. */
 #define SEGMENT_SPARES 2u
+/* Where the disk has no room for the usual size, smaller ones are made, down to
+ * this part of it. */
+#define SEGMENT_SMALL_SHARE 4u
 /* On a full disk so much of a segment's end, or this part of it, is kept for
- * commits that only truncate and delete; so is the last spare. */
+ * commits that only truncate and delete; so is the last spare, down to this
+ * part of the usual size. They get any segment that they fit in. */
 #define SEGMENT_KEPT_MAX (16u << 10)
 #define SEGMENT_KEPT_SHARE 16u
 /* What is kept on the disk for when it is full: this part of what tables hold,

@@ -291,15 +291,15 @@ static void await_room(wal *w, uint64_t size)
 }
 
 /* On a full disk the end of a segment is for what frees space. */
-static uint64_t kept_back(const wal *w, bool frees)
+static uint64_t kept_back(const wal *w, wal_claim claim)
 {
     uint64_t share = w->active->size / SEGMENT_KEPT_SHARE;
-    if (frees || w->active->first == 0 || !atomic_load(&w->full))
+    if (claim == WAL_FREES || w->active->first == 0 || !atomic_load(&w->full))
         return 0;
     return share < SEGMENT_KEPT_MAX ? share : SEGMENT_KEPT_MAX;
 }
 
-persist_status wal_reserve(wal *w, bool frees, persist_error *error)
+persist_status wal_reserve(wal *w, wal_claim claim, persist_error *error)
 {
     CHECK(!w->scratch.failed && w->scratch.size >= RECORD_HEADER_SIZE);
     uint64_t size = record_size(w->scratch.size - RECORD_HEADER_SIZE);
@@ -310,8 +310,8 @@ persist_status wal_reserve(wal *w, bool frees, persist_error *error)
     if (wal_failed(w))
         return wal_read_only(w, error);
     if (w->active == NULL ||
-        w->active->size - w->active->end < size + kept_back(w, frees)) {
-        persist_status status = wal_next_segment(w, size, frees, error);
+        w->active->size - w->active->end < size + kept_back(w, claim)) {
+        persist_status status = wal_next_segment(w, size, claim, error);
         if (status != PERSIST_OK)
             return status;
     }

@@ -109,9 +109,14 @@ typedef struct wal {
     os_worker worker;
 } wal;
 
+/* What a record may take on a full disk: nothing but a segment of the usual
+ * size; a smaller one, if as much is left, for upkeep to free more; or, since
+ * it frees space, all that is kept for that. */
+typedef enum wal_claim { WAL_USUAL, WAL_SMALLER, WAL_FREES } wal_claim;
+
 /* The writer: makes the segment next that has room for `need` bytes beside
  * its header, and seals the one before. For wal.c. */
-persist_status wal_next_segment(wal *, uint64_t need, bool frees,
+persist_status wal_next_segment(wal *, uint64_t need, wal_claim,
                                 persist_error *);
 
 /* With the lock held: tells whether a segment should be made ready now. For
@@ -150,9 +155,8 @@ persist_status wal_prepare_step(wal *, bool *did, persist_error *);
 buf *wal_begin(wal *);
 
 /* The writer: finds the room on disk and in memory for the record in the
- * buffer of wal_begin; if that frees space, on a full disk too while the
- * reserve lasts. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
-persist_status wal_reserve(wal *, bool frees, persist_error *);
+ * buffer of wal_begin. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
+persist_status wal_reserve(wal *, wal_claim, persist_error *);
 
 /* The writer: the record becomes part of the log as `lsn`, one more than the
  * one before. Cannot fail after wal_reserve. */

@@ -44,28 +44,55 @@ static bool free_file(wal *w, uint64_t number, uint64_t size)
     return true;
 }
 
-/* With the lock held, let go of meanwhile: makes one segment. */
-static persist_status prepare(wal *w, uint64_t size, wal_segment **out,
+/* With the lock held: a file that waits to be used again; 0: there is none. */
+static uint64_t next_free(wal *w)
+{
+    return w->free_count == 0 ? 0 : w->free_files[--w->free_count].number;
+}
+
+/* What found no space is tried without each of the files that wait to be used
+ * again, the failure has deleted it; then smaller. */
+static bool try_less(const wal *w, uint64_t least, uint64_t *size)
+{
+    uint64_t half = *size / 2 / SEGMENT_ROUND * SEGMENT_ROUND;
+    if (w->free_count > 0)
+        return true;
+    if (*size <= least)
+        return false;
+    *size = half < least ? least : half;
+    return true;
+}
+
+/* With the lock held, let go of meanwhile: makes one segment, of the given size
+ * or, where the disk has no room for it, of less. One that is smaller, and not
+ * for what frees space, leaves as much on the disk: upkeep needs it to free
+ * more. */
+static persist_status prepare(wal *w, uint64_t size, uint64_t least,
+                              wal_claim claim, wal_segment **out,
                               persist_error *error)
 {
-    CHECK(!w->preparing);
+    CHECK(!w->preparing && least >= SEGMENT_SIZE_MIN && least <= size);
     wal_segment *segment = mem_alloc_zero(sizeof *segment);
+    persist_status status;
+    uint64_t wanted = size;
     if (segment == NULL)
         return status_no_memory(error);
     w->preparing = true;
-    segment->number = w->next_number++;
-    segment->size = size;
     segment->end = SEGMENT_HEADER_SIZE;
-    uint64_t recycled =
-        w->free_count == 0 ? 0 : w->free_files[--w->free_count].number;
-    pthread_mutex_unlock(&w->lock);
-    persist_status status = segment_prepare(&w->place, segment->number, size,
-                                            recycled, &segment->file, error);
-    pthread_mutex_lock(&w->lock);
+    do {
+        uint64_t number = w->next_number++, recycled = next_free(w);
+        uint64_t left = size < wanted && claim != WAL_FREES ? size : 0;
+        segment->number = number;
+        segment->size = size;
+        pthread_mutex_unlock(&w->lock);
+        status = segment_prepare(&w->place, number, size, left, recycled,
+                                 &segment->file, error);
+        pthread_mutex_lock(&w->lock);
+    } while (status == PERSIST_NO_SPACE && try_less(w, least, &size));
     w->preparing = false;
     pthread_cond_broadcast(&w->prepared);
     if (status == PERSIST_OK || status == PERSIST_NO_SPACE)
-        atomic_store(&w->full, status == PERSIST_NO_SPACE);
+        atomic_store(&w->full, status != PERSIST_OK || size < wanted);
     if (status == PERSIST_OK)
         *out = segment;
     else
@@ -117,10 +144,25 @@ bool wal_wants_spare(const wal *w)
     return w->spare_count < SEGMENT_SPARES && ready < pace(w);
 }
 
-static persist_status add_spare(wal *w, persist_error *error)
+/* What does for a record of so many bytes, with the header, where the disk has
+ * no room for more; 0: for a spare. */
+static uint64_t least_size(const wal *w, uint64_t need, wal_claim claim)
+{
+    uint64_t usual = next_size(w, need), least = need;
+    uint64_t share = need == 0 ? SEGMENT_KEPT_SHARE : SEGMENT_SMALL_SHARE;
+    if (claim == WAL_USUAL)
+        return usual;
+    if (claim == WAL_SMALLER && w->segment_size / share > need)
+        least = w->segment_size / share;
+    least = (least + SEGMENT_ROUND - 1) / SEGMENT_ROUND * SEGMENT_ROUND;
+    return least < usual ? least : usual;
+}
+
+static persist_status add_spare(wal *w, wal_claim claim, persist_error *error)
 {
     wal_segment *segment = NULL;
-    persist_status status = prepare(w, next_size(w, 0), &segment, error);
+    persist_status status = prepare(w, next_size(w, 0), least_size(w, 0, claim),
+                                    claim, &segment, error);
     if (status != PERSIST_OK)
         return status;
     wal_segment **link = &w->spares;
@@ -137,7 +179,7 @@ static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
     CHECK(w->spare_count <= SEGMENT_SPARES);
     if (!wal_wants_spare(w))
         return PERSIST_OK;
-    persist_status status = add_spare(w, error);
+    persist_status status = add_spare(w, WAL_USUAL, error);
     *did = status == PERSIST_OK;
     return status;
 }
@@ -182,25 +224,25 @@ static void await_prepared(wal *w)
 
 /* On a full disk the last spare is for what frees space; all others must make
  * one more first. */
-static bool is_kept_back(const wal *w, bool frees)
+static bool is_kept_back(const wal *w, wal_claim claim)
 {
-    return atomic_load(&w->full) && w->spare_count == 1 && !frees;
+    return atomic_load(&w->full) && w->spare_count == 1 && claim != WAL_FREES;
 }
 
 /* With the lock held: a spare if one is big enough, else a new one. */
-static persist_status take_segment(wal *w, uint64_t need, bool frees,
+static persist_status take_segment(wal *w, uint64_t need, wal_claim claim,
                                    wal_segment **out, persist_error *error)
 {
     uint64_t size = SEGMENT_HEADER_SIZE + need;
     CHECK(need >= RECORD_HEADER_SIZE && need % LOG_ALIGN == 0);
     for (;;) {
-        if (is_kept_back(w, frees) && !w->preparing) {
-            persist_status status = add_spare(w, error);
+        if (is_kept_back(w, claim) && !w->preparing) {
+            persist_status status = add_spare(w, claim, error);
             if (status != PERSIST_OK)
                 return status;
             continue;
         }
-        if (is_kept_back(w, frees)) {
+        if (is_kept_back(w, claim)) {
             await_prepared(w);
             continue;
         }
@@ -211,7 +253,8 @@ static persist_status take_segment(wal *w, uint64_t need, bool frees,
             return PERSIST_OK;
         }
         if (!w->preparing)
-            return prepare(w, next_size(w, size), out, error);
+            return prepare(w, next_size(w, size), least_size(w, size, claim),
+                           claim, out, error);
         await_prepared(w);
     }
 }
@@ -222,7 +265,7 @@ static segment_entry entry_of(const wal_segment *s)
     return (segment_entry){s->number, s->size, s->first, s->last, s->end};
 }
 
-persist_status wal_next_segment(wal *w, uint64_t need, bool frees,
+persist_status wal_next_segment(wal *w, uint64_t need, wal_claim claim,
                                 persist_error *error)
 {
     wal_segment *old = w->active, *segment = NULL;
@@ -232,7 +275,7 @@ persist_status wal_next_segment(wal *w, uint64_t need, bool frees,
         pthread_mutex_unlock(&w->lock);
         return status_no_memory(error);
     }
-    persist_status status = take_segment(w, need, frees, &segment, error);
+    persist_status status = take_segment(w, need, claim, &segment, error);
     if (status == PERSIST_OK) {
         if (old != NULL) {
             CHECK(segment->number > old->number);

@@ -106,10 +106,15 @@ static bool log_waits(engine *e, const layers *v)
     return waits;
 }
 
-/* What found no space gets the room that the log has ahead, all of it if more
- * will come back; then the reserve. */
+/* What found no space gets the room of the log that tables stand for by now;
+ * then what the log has ahead, all of it if more will come back; then the
+ * reserve. */
 bool dead_make_room(engine *e, const layers *v)
 {
+    persist_error ignored;
+    wal_note_full(&e->wal);
+    if (log_waits(e, v) && upkeep_settle(e, &ignored) == PERSIST_OK)
+        return true;
     uint64_t dead = atomic_load(&e->upkeep.dead) + replaced(e);
     pthread_mutex_lock(&e->writer);
     dead += v->active->dead + (v->frozen == NULL ? 0 : v->frozen->dead);

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* Flushing: the frozen memtable becomes a table.
  *
- * It is written when all its commits are durable, so that a table never holds
- * what a crash may take back. What it replaced and truncated itself is left
- * out; a deletion is kept if an older table may hold what it deletes. */
+ * It is written when all commits are durable, so that a table never holds what
+ * a crash may take back. What it replaced and truncated itself is left out, and
+ * so is what commits behind it did away with: the log has those, and on a full
+ * disk nothing but leaving it out makes room. A deletion is kept if an older
+ * table may hold what it deletes. */
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "engine/upkeep/upkeep.h"
 
 typedef struct flush {
+    engine *e;
     const memtable *from;
+    snapshot newer;     /* what is durable by now */
+    const stream *last; /* that was looked up, */
+    uint64_t through;   /* and what is gone of it */
     bool to_the_bottom; /* there is no table yet */
     table_writer writer;
     uint64_t ordinal;
@@ -24,6 +30,33 @@ static void add(flush *f, table_section section, slice name)
     if (f->failed)
         return;
     table_add(&f->writer, section, name, buf_slice(&f->value));
+}
+
+/* Of a stream every event up to a seq is gone. */
+static uint64_t gone_of(flush *f, const stream *s)
+{
+    bool hidden;
+    if (s == f->last)
+        return f->through;
+    f->last = s;
+    readers_look(&f->e->readers, f->newer.place);
+    const stream *newer = snapshot_stream(&f->newer, s->name, &hidden);
+    f->through =
+        stream_floor_at(newer == NULL ? s : newer, f->newer.lsn)->through;
+    readers_look_end(&f->e->readers, f->newer.place);
+    return f->through;
+}
+
+/* A key that was put or deleted since. */
+static bool is_replaced(const flush *f, const key *k)
+{
+    if (!f->newer.with_active)
+        return false;
+    readers_look(&f->e->readers, f->newer.place);
+    const key *newer = memtable_key(f->newer.layers->active, k->name);
+    bool is = newer != NULL && key_at(newer, f->newer.lsn) != NULL;
+    readers_look_end(&f->e->readers, f->newer.place);
+    return is;
 }
 
 static void flush_event(flush *f, const event *e, uint64_t index,
@@ -47,12 +80,13 @@ static void flush_event(flush *f, const event *e, uint64_t index,
 static void flush_stream(flush *f, const stream *s)
 {
     stream_entry out = {.ordinal = f->ordinal};
+    uint64_t gone = gone_of(f, s);
     stream_state_at(s, UINT64_MAX, &out.state);
     for (size_t i = 0; i < s->chunk_count; i++) {
         const chunk *c = s->chunks[i];
         for (uint32_t slot = 0; slot < c->count; slot++) {
             const event *e = chunk_event(c, slot);
-            if (e->seq > out.state.floor.through)
+            if (e->seq > gone)
                 flush_event(f, e, c->first + slot, &out);
         }
     }
@@ -76,7 +110,7 @@ static void flush_keys(flush *f)
     btree_at at = btree_seek(&f->from->key_tree, slice_of(NULL, 0), false);
     for (const key *k; (k = btree_next(&at)) != NULL;) {
         const version *v = k->newest;
-        if (v == NULL || (v->deleted && f->to_the_bottom))
+        if (v == NULL || (v->deleted && f->to_the_bottom) || is_replaced(f, k))
             continue;
         buf_clear(&f->value);
         entry_put_key(&f->value, v->deleted, slice_of(v->data, v->size));
@@ -149,8 +183,7 @@ static void flush_order(flush *f)
         for (uint32_t slot = 0; slot < all->blocks[i]->count; slot++) {
             const order_item *item = &all->blocks[i]->items[slot];
             uint8_t place[ENTRY_ORDER_KEY_SIZE];
-            if (item->event->seq <=
-                stream_floor_at(item->stream, UINT64_MAX)->through)
+            if (item->event->seq <= gone_of(f, item->stream))
                 continue;
             buf_clear(&f->value);
             entry_put_order(&f->value, item->event->seq, item->stream->name);
@@ -163,7 +196,7 @@ static persist_status write_table(engine *e, const memtable *from,
                                   uint64_t number, bool to_the_bottom,
                                   uint64_t *size, persist_error *error)
 {
-    flush f = {.from = from, .to_the_bottom = to_the_bottom};
+    flush f = {.e = e, .from = from, .to_the_bottom = to_the_bottom};
     uint64_t names = from->stream_map.count + from->key_map.count +
                      from->once_map.count + from->blob_map.count;
     persist_status status =
@@ -171,11 +204,13 @@ static persist_status write_table(engine *e, const memtable *from,
                     e->compress, names, error);
     if (status != PERSIST_OK)
         return status;
+    snapshot_open(e, PERSIST_DURABLE, &f.newer);
     flush_streams(&f);
     flush_keys(&f);
     flush_onces(&f);
     flush_order(&f);
     flush_blobs(&f);
+    snapshot_close(e, &f.newer);
     buf_release(&f.value);
     if (f.failed) {
         table_abort(&f.writer);
@@ -220,7 +255,7 @@ persist_status flush_frozen(engine *e, persist_error *error)
     CHECK(atomic_load(&e->in_use));
     uint64_t number = e->next_table++, size = 0;
     CHECK(frozen != NULL && frozen->last > 0);
-    persist_status status = wal_wait(&e->wal, frozen->last, error);
+    persist_status status = wal_wait(&e->wal, e->latest, error);
     if (status == PERSIST_OK)
         status =
             write_table(e, frozen, number, v->table_count == 0, &size, error);

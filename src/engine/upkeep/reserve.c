@@ -105,12 +105,18 @@ persist_status reserve_use(engine *e, persist_error *error)
     return status;
 }
 
-persist_status reserve_record(engine *e, persist_error *error)
+/* What frees space gets the reserve; other commits, where the usual segment
+ * finds no room, get what is there beside it. */
+persist_status reserve_record(engine *e, bool frees, persist_error *error)
 {
-    persist_status status = wal_reserve(&e->wal, true, error);
-    if (status != PERSIST_NO_SPACE || !reserve_give(e))
+    persist_status status =
+        wal_reserve(&e->wal, frees ? WAL_FREES : WAL_USUAL, error);
+    if (status != PERSIST_NO_SPACE || (frees && !reserve_give(e)))
         return status;
-    status = wal_reserve(&e->wal, true, error);
+    if (frees)
+        status = wal_reserve(&e->wal, WAL_FREES, error);
     reserve_make(e, e->layers);
+    if (!frees && !atomic_load(&e->lacks_reserve))
+        status = wal_reserve(&e->wal, WAL_SMALLER, error);
     return status;
 }

@@ -115,8 +115,9 @@ void reserve_make(engine *, const layers *);
 void reserve_renew(engine *, const layers *);
 /* At opening, when the one before it has given it. */
 void reserve_take_up(engine *);
-/* The writer, for a commit that frees space: as engine_use and wal_reserve. */
+/* The writer, for a commit that frees space: as engine_use. */
 persist_status reserve_use(engine *, persist_error *);
-persist_status reserve_record(engine *, persist_error *);
+/* The writer: as wal_reserve, for a commit that frees space or does not. */
+persist_status reserve_record(engine *, bool frees, persist_error *);
 
 #endif
