@@ -212,6 +212,61 @@ static void a_floor_that_contradicts_its_stream(void **state)
     fixture_end(&f);
 }
 
+/* ---- strays ------------------------------------------------------------- */
+
+static uint64_t brought_in; /* bytes */
+static os counting;
+
+static ssize_t read_counting(const os *o, os_file *file, void *data,
+                             size_t size, uint64_t at)
+{
+    (void)o;
+    brought_in += size;
+    return os_sim_os(f.sim)->file_read(o, file, data, size, at);
+}
+
+static int map_counting(const os *o, os_file *file, uint64_t size, os_map *out)
+{
+    brought_in += size;
+    return os_sim_os(f.sim)->file_map(o, file, size, out);
+}
+
+/* Files of nothing but zeros, with names that the next segments would have. */
+static void plant(unsigned count, uint64_t size)
+{
+    const os *sys = os_sim_os(f.sim);
+    for (unsigned i = 0; i < count; i++) {
+        char name[64];
+        os_file *file;
+        snprintf(name, sizeof name, "store/wal/%016x.log", 64 + i);
+        assert_int_equal(sys->file_open(sys, sys->cwd, name,
+                                        OS_READ | OS_WRITE | OS_CREATE, &file),
+                         0);
+        assert_int_equal(sys->file_allocate(sys, file, size), 0);
+        assert_int_equal(sys->file_close(sys, file), 0);
+    }
+}
+
+static void strays_are_not_read_whole(void **state)
+{
+    enum { STRAYS = 6, STRAY = 4 << 20 };
+    (void)state;
+    fixture_begin(&f, 0);
+    fixture_append_many(&f, "s", "v", 4);
+    fixture_wait(&f);
+    fixture_kill(&f);
+    plant(STRAYS, STRAY);
+    counting = *os_sim_os(f.sim);
+    counting.file_read = read_counting;
+    counting.file_map = map_counting;
+    persist_options options = {.path = "store", .os = &counting};
+    brought_in = 0;
+    assert_int_equal(persist_open(&options, &f.store, &f.error), PERSIST_OK);
+    assert_true(brought_in > 0 && brought_in < STRAYS * (uint64_t)STRAY / 8);
+    assert_int_equal(fixture_info(&f, "s").count, 4);
+    fixture_end(&f);
+}
+
 static void a_missing_table_is_corrupt(void **state)
 {
     (void)state;
@@ -234,6 +289,7 @@ int main(void)
         cmocka_unit_test(replay_reads_no_table),
         cmocka_unit_test(truncations_are_replayed_without_tables),
         cmocka_unit_test(a_floor_that_contradicts_its_stream),
+        cmocka_unit_test(strays_are_not_read_whole),
         cmocka_unit_test(a_missing_table_is_corrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

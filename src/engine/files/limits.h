@@ -80,6 +80,10 @@
  * segment is hashed for it at the most. */
 #define LOOK_AHEAD_FACTOR 16u
 
+/* A stray segment whose first bytes, so many, are zeros was never written to:
+ * no more of it is read. */
+#define LOOK_EMPTY (64u << 10)
+
 /* Recovery writes the end of the log again; a piece that would be left in
  * front, of at most this part of a segment, is written again with it. */
 #define COPY_WHOLE_SHARE 16u

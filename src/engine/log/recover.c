@@ -272,14 +272,20 @@ static tail_segment *add_tail(recovery *r, uint64_t number, uint64_t from)
 }
 
 /* A segment that the manifest does not list: a spare of an earlier opening is
- * known by its header and not read. */
+ * known by its header and not read, one that was never written to by its first
+ * bytes, however long it is. */
 static persist_status read_unlisted(recovery *r, uint64_t number,
                                     persist_error *error)
 {
     segment_header header;
+    bool blank = false;
     persist_status status =
         segment_read_header(&r->place, number, &header, error);
     if (status == PERSIST_OK && header.epoch < r->old->epoch)
+        return PERSIST_OK;
+    if (status == PERSIST_NONE)
+        status = segment_is_blank(&r->place, number, &blank, error);
+    if (blank)
         return PERSIST_OK;
     if (status == PERSIST_OK || status == PERSIST_NONE)
         status = load(r, number, &header, error);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "engine/files/files.h"
 #include "os/os_again.h"
 
@@ -286,4 +287,29 @@ persist_status segment_read_header(const segment_place *place, uint64_t number,
     bool ours = segment_header_decode(slice_of(bytes, got), out) &&
                 out->identity == place->identity && out->number == number;
     return ours ? PERSIST_OK : PERSIST_NONE;
+}
+
+persist_status segment_is_blank(const segment_place *place, uint64_t number,
+                                bool *blank, persist_error *error)
+{
+    const os *sys = place->sys;
+    char path[PERSIST_PATH_MAX];
+    os_file *file;
+    size_t got = 0, used = 0;
+    *blank = false;
+    uint8_t *bytes = mem_alloc(LOOK_EMPTY);
+    if (bytes == NULL)
+        return status_no_memory(error);
+    persist_status status = open_to_read(place, number, path, &file, error);
+    if (status == PERSIST_OK) {
+        int code = os_read_all(sys, file, bytes, LOOK_EMPTY, 0, &got);
+        sys->file_close(sys, file);
+        if (code != 0)
+            status = os_failed(error, code, "read", path);
+    }
+    while (used < got && bytes[used] == 0)
+        used++;
+    *blank = status == PERSIST_OK && used == got;
+    mem_free(bytes);
+    return status;
 }

@@ -47,6 +47,11 @@ persist_status segment_write(const segment_place *, uint64_t number, buf *,
 persist_status segment_read_header(const segment_place *, uint64_t number,
                                    segment_header *out, persist_error *);
 
+/* Tells whether a segment file begins with zeros only: nothing was ever written
+ * to it, since records follow the header without a gap. */
+persist_status segment_is_blank(const segment_place *, uint64_t number,
+                                bool *blank, persist_error *);
+
 /* The bytes of a segment file, in place or read into memory. Zeroed: none. */
 typedef struct segment_image {
     slice bytes;

@@ -12,9 +12,11 @@
 
 typedef struct layers {
     memtable *active;
-    memtable *frozen;            /* NULL: none */
-    struct layers *retired_next; /* for readers.c */
-    uint64_t table_bytes;        /* of all their files */
+    memtable *frozen; /* NULL: none */
+    /* for readers.c: of one that was replaced; who uses it without a place */
+    struct layers **retired_link, *retired_next;
+    size_t users;
+    uint64_t table_bytes; /* of all their files */
     size_t table_count;
     table *tables[]; /* oldest first */
 } layers;

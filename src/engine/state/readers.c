@@ -22,9 +22,9 @@ void readers_init(readers *r)
     atomic_init(&r->current, NULL);
     atomic_init(&r->used, 0);
     atomic_init(&r->changes, false);
-    atomic_init(&r->has_retired, false);
-    r->more = NULL;
+    r->more = 0;
     r->retired = NULL;
+    r->looked = 0;
     for (size_t i = 0; i < READERS_MAX; i++) {
         read_place *place = &r->places[i].place;
         atomic_init(&place->layers, NULL);
@@ -41,7 +41,7 @@ void readers_release(readers *r)
 {
     for (size_t i = 0; i < READERS_MAX; i++)
         CHECK(atomic_load(&r->places[i].place.layers) == NULL);
-    CHECK(r->more == NULL);
+    CHECK(r->more == 0);
     readers_sweep(r);
     layers_free(atomic_load(&r->current));
     pthread_mutex_destroy(&r->change);
@@ -55,30 +55,48 @@ static bool is_used(readers *r, const layers *v)
 {
     unsigned used = atomic_load(&r->used);
     CHECK(used <= READERS_MAX);
+    r->looked++;
+    if (v->users > 0)
+        return true;
+    r->looked += used;
     for (unsigned i = 0; i < used; i++)
         if (atomic_load(&r->places[i].place.layers) == v)
             return true;
-    for (const read_place *one = r->more; one != NULL; one = one->next)
-        if (atomic_load(&one->layers) == v)
-            return true;
     return false;
+}
+
+/* With the lock held. */
+static void retire(readers *r, layers *v)
+{
+    v->retired_link = &r->retired;
+    v->retired_next = r->retired;
+    if (v->retired_next != NULL)
+        v->retired_next->retired_link = &v->retired_next;
+    r->retired = v;
+}
+
+/* With the lock held: takes it off the list if nobody uses it. */
+static bool is_done_with(readers *r, layers *v)
+{
+    if (v->retired_link == NULL || is_used(r, v))
+        return false;
+    *v->retired_link = v->retired_next;
+    if (v->retired_next != NULL)
+        v->retired_next->retired_link = v->retired_link;
+    return true;
 }
 
 void readers_sweep(readers *r)
 {
     layers *free = NULL;
     pthread_mutex_lock(&r->lock);
-    for (layers **link = &r->retired; *link != NULL;) {
-        layers *v = *link;
-        if (is_used(r, v)) {
-            link = &v->retired_next;
+    for (layers *v = r->retired, *next; v != NULL; v = next) {
+        next = v->retired_next;
+        if (!is_done_with(r, v))
             continue;
-        }
-        *link = v->retired_next;
         v->retired_next = free;
         free = v;
     }
-    atomic_store(&r->has_retired, r->retired != NULL);
     pthread_mutex_unlock(&r->lock);
     while (free != NULL) {
         layers *v = free;
@@ -94,8 +112,7 @@ void readers_set_layers(readers *r, layers *next)
         return;
     CHECK(old != next);
     pthread_mutex_lock(&r->lock);
-    old->retired_next = r->retired;
-    r->retired = old;
+    retire(r, old);
     pthread_mutex_unlock(&r->lock);
     readers_sweep(r);
 }
@@ -127,18 +144,18 @@ static read_place *take_place(readers *r, layers *v)
     return NULL;
 }
 
-static read_place *add_more(readers *r, read_place *own, layers *v)
+/* Whoever retires layers has the lock then: those that are current now stay,
+ * once they are said to be used. */
+static read_place *add_more(readers *r, read_place *own)
 {
+    pthread_mutex_lock(&r->lock);
+    layers *v = atomic_load(&r->current);
+    v->users++;
+    r->more++;
+    pthread_mutex_unlock(&r->lock);
     atomic_init(&own->layers, v);
     atomic_init(&own->looks, false);
     own->wasted = 0;
-    own->previous = NULL;
-    pthread_mutex_lock(&r->lock);
-    own->next = r->more;
-    if (r->more != NULL)
-        r->more->previous = own;
-    r->more = own;
-    pthread_mutex_unlock(&r->lock);
     return own;
 }
 
@@ -154,30 +171,53 @@ read_place *readers_enter(readers *r, read_place *own, layers **used)
 {
     layers *v = atomic_load(&r->current);
     read_place *place = take_place(r, v);
-    if (place == NULL)
-        place = add_more(r, own, v);
+    if (UNLIKELY(place == NULL)) {
+        place = add_more(r, own);
+        *used = atomic_load(&place->layers);
+        return place;
+    }
+    layers *first = v;
     for (layers *now; (now = atomic_load(&r->current)) != v; v = now)
         atomic_store(&place->layers, now);
     CHECK(v != NULL);
+    /* who replaced the others may have seen them used */
+    if (UNLIKELY(v != first))
+        readers_sweep(r);
     *used = v;
     return place;
 }
 
+/* With the lock held: gives up what keeps the layers. */
+static void leave_locked(readers *r, read_place *one, layers *v)
+{
+    if (has_place(r, one)) {
+        atomic_store(&one->layers, NULL);
+        return;
+    }
+    CHECK(v->users > 0 && r->more > 0);
+    v->users--;
+    r->more--;
+}
+
+/* Whoever leaves looks after the layers that he used, and no others. */
 void readers_leave(readers *r, read_place *one)
 {
-    CHECK(!atomic_load_explicit(&one->looks, memory_order_relaxed));
-    if (has_place(r, one)) {
+    layers *v = atomic_load_explicit(&one->layers, memory_order_relaxed);
+    CHECK(v != NULL &&
+          !atomic_load_explicit(&one->looks, memory_order_relaxed));
+    if (LIKELY(has_place(r, one) && atomic_load(&r->current) == v)) {
         atomic_store_explicit(&one->layers, NULL, memory_order_release);
-    } else {
-        pthread_mutex_lock(&r->lock);
-        CHECK(one->previous != NULL || r->more == one);
-        *(one->previous == NULL ? &r->more : &one->previous->next) = one->next;
-        if (one->next != NULL)
-            one->next->previous = one->previous;
-        pthread_mutex_unlock(&r->lock);
+        /* who has replaced them since may still have seen them used */
+        if (UNLIKELY(atomic_load(&r->current) != v))
+            readers_sweep(r);
+        return;
     }
-    if (UNLIKELY(atomic_load(&r->has_retired)))
-        readers_sweep(r);
+    pthread_mutex_lock(&r->lock);
+    leave_locked(r, one, v);
+    bool last = is_done_with(r, v);
+    pthread_mutex_unlock(&r->lock);
+    if (last)
+        layers_free(v);
 }
 
 /* ---- looking and changing --------------------------------------------- */

@@ -6,7 +6,9 @@
  * whoever replaces layers looks at all places first (M. Michael, "Hazard
  * pointers", 2004). The lock of the active memtable, many readers or one
  * writer, works the same way (D. Dice and A. Kogan, "BRAVO", 2019): a reader
- * says that it looks, and asks whether somebody changes. */
+ * says that it looks, and asks whether somebody changes. Who finds no place is
+ * counted by the layers that he uses: thousands of cursors may be open, and
+ * each is opened and closed without a look at the others. */
 #ifndef ENGINE_STATE_READERS_H
 #define ENGINE_STATE_READERS_H
 
@@ -19,7 +21,6 @@ typedef struct read_place {
     atomic_bool looks;        /* at the active memtable, just now */
     bool waited;              /* its own: it looks with `change` held */
     uint64_t wasted;          /* its own: not handed in yet, see credit.c */
-    struct read_place *previous, *next; /* of one in `more` */
 } read_place;
 
 typedef struct readers {
@@ -34,9 +35,9 @@ typedef struct readers {
     atomic_bool changes;
 
     pthread_mutex_t lock; /* for all below */
-    read_place *more;     /* those who found no place */
+    size_t more;          /* who found no place */
     layers *retired;      /* no longer current, perhaps still in use */
-    atomic_bool has_retired;
+    uint64_t looked;      /* at layers and places: what that has cost */
 } readers;
 
 /* Returns a number of the calling thread, always the same, below READERS_MAX;

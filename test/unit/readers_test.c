@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* Readers of layers that were replaced: each leaves without a look at the
+ * others, and the last one takes the layers with him. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "engine/state/readers.h"
+
+enum { FEW = 2000, MANY = 20000, A_SET = 50 };
+
+static arena_pool pool;
+static readers r;
+
+static void bring_nothing(void *at, size_t size)
+{
+    (void)at;
+    (void)size;
+}
+
+static layers *make(void)
+{
+    static const store_counts none = {.next_position = 1};
+    memtable *m = memtable_new(&pool, 1, 1, &none);
+    layers *v = layers_new(m, NULL, NULL, 0);
+    memtable_unref(m);
+    assert_non_null(v);
+    return v;
+}
+
+static size_t retired(void)
+{
+    size_t count = 0;
+    for (const layers *v = r.retired; v != NULL; v = v->retired_next)
+        count++;
+    return count;
+}
+
+/* Opens so many, with layers that are replaced now and then, and closes them in
+ * another order. Returns how many the closes have looked at. */
+static uint64_t open_and_close(size_t count)
+{
+    read_place *own = mem_alloc_zero(count * sizeof *own);
+    read_place **at = mem_alloc_zero(count * sizeof(read_place *));
+    layers *used;
+    assert_true(own != NULL && at != NULL);
+    arena_pool_init(&pool, 1 << 20, bring_nothing);
+    readers_init(&r);
+    readers_set_layers(&r, make());
+    for (size_t i = 0; i < count; i++) {
+        at[i] = readers_enter(&r, &own[i], &used);
+        assert_ptr_equal(used, atomic_load(&at[i]->layers));
+        if (i % A_SET == 0)
+            readers_set_layers(&r, make());
+    }
+    assert_int_equal(retired(), count / A_SET);
+    uint64_t before = r.looked;
+    for (size_t n = 0, i = 0; n < count; n++, i = (i + 7919) % count)
+        readers_leave(&r, at[i]);
+    assert_int_equal(retired(), 0);
+    uint64_t looked = r.looked - before;
+    readers_release(&r);
+    arena_pool_release(&pool);
+    mem_free(own);
+    mem_free(at);
+    return looked;
+}
+
+static void a_close_costs_the_same_however_many_are_open(void **state)
+{
+    (void)state;
+    uint64_t few = open_and_close(FEW), many = open_and_close(MANY);
+    assert_true(few > FEW / 2);
+    assert_true(many < 2 * few * (MANY / FEW));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_close_costs_the_same_however_many_are_open),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
