@@ -34,12 +34,17 @@ static void reply_status(session *s, int64_t epoch, const persist_error *error,
     replies_error(&s->replies, epoch, slice_of(text, (size_t)n), needs);
 }
 
-/* What is wrong with the command itself rests on nothing stored. */
+/* What is wrong with a line itself rests on nothing stored. */
+static void bad_line(session *s, const persist_error *error)
+{
+    reply_status(s, session_epoch(s), error, 0);
+}
+
 static void bad_command(session *s, persist_status status, const char *message)
 {
     persist_error error;
     status_set(&error, status, "%s", message);
-    reply_status(s, s->epoch, &error, 0);
+    bad_line(s, &error);
 }
 
 /* What anything that the machine says now rests on. */
@@ -133,6 +138,7 @@ static void ask_outside(session *s)
     }
     s->bridging = true;
     s->asked_in = s->runs_in;
+    s->kept_epoch = s->epoch;
 }
 
 /* ---- running ---------------------------------------------------------- */
@@ -253,10 +259,17 @@ static void do_load(session *s, sx_value command)
     reply_status(s, s->epoch, &error, 0);
 }
 
-static void do_stray_response(session *s, sx_value command)
+/* (io-response N V) must name the epoch that asked. What nobody waits for is
+ * dropped. */
+static void do_response(session *s, sx_value command)
 {
-    (void)s; /* nobody waits for it: dropped */
-    (void)command;
+    size_t size = sx_list_size(command);
+    if (!s->bridging ||
+        (size == 3 && sx_integer(sx_list_at(command, 1)) != s->asked_in))
+        return;
+    s->bridging = false;
+    host_answer(s->host, sx_list_at(command, size - 1));
+    run(s);
 }
 
 static const struct command {
@@ -270,19 +283,27 @@ static const struct command {
     {"eval", "(eval \"source text\")", 1, 1, SX_STRING, do_eval},
     {"ping", "(ping)", 0, 0, SX_NIL, do_ping},
     {"io-response", "(io-response V) or (io-response N V)", 1, 2, SX_NIL,
-     do_stray_response},
+     do_response},
 };
 
-static void run_command(session *s, sx_value line)
+static bool is_written_right(const struct command *c, sx_value line)
 {
-    CHECK(!s->bridging);
+    size_t given = sx_list_size(line) - 1;
+    if (given < c->args_min || given > c->args_max)
+        return false;
+    if (c->run == do_response) /* its number is the epoch */
+        return given == 1 || sx_type_of(sx_list_at(line, 1)) == SX_INTEGER;
+    return c->type == SX_NIL || sx_type_of(sx_list_at(line, 1)) == c->type;
+}
+
+/* Tells what is wrong with a line that is no command, and gives NULL. */
+static const struct command *find_command(session *s, sx_value line)
+{
     char message[128];
     const struct command *c = NULL;
-    size_t given = 0;
     if (sx_type_of(line) == SX_LIST && sx_list_size(line) > 0 &&
         sx_type_of(sx_list_at(line, 0)) == SX_SYMBOL) {
         slice name = sx_bytes(sx_list_at(line, 0));
-        given = sx_list_size(line) - 1;
         for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
             if (slice_equal(name, slice_str(commands[i].name)))
                 c = &commands[i];
@@ -291,37 +312,16 @@ static void run_command(session *s, sx_value line)
         bad_command(s, PERSIST_BAD_REQUEST,
                     "not a command; the commands are (epoch N) (load "
                     "\"path\") (eval \"source\") (ping) (io-response V)");
-        return;
+        return NULL;
     }
-    if (given < c->args_min || given > c->args_max ||
-        (c->type != SX_NIL && sx_type_of(sx_list_at(line, 1)) != c->type)) {
-        snprintf(message, sizeof message, "the command is written %s",
-                 c->usage);
-        bad_command(s, PERSIST_BAD_REQUEST, message);
-        return;
-    }
-    c->run(s, line);
+    if (is_written_right(c, line))
+        return c;
+    snprintf(message, sizeof message, "the command is written %s", c->usage);
+    bad_command(s, PERSIST_BAD_REQUEST, message);
+    return NULL;
 }
 
 /* ---- while an io-request waits ---------------------------------------- */
-
-static bool is_response(sx_value line)
-{
-    return sx_type_of(line) == SX_LIST && sx_list_size(line) >= 2 &&
-           sx_list_size(line) <= 3 &&
-           sx_type_of(sx_list_at(line, 0)) == SX_SYMBOL &&
-           slice_equal(sx_bytes(sx_list_at(line, 0)), slice_str("io-response"));
-}
-
-/* (io-response N V) must name the epoch that asked. */
-static bool is_stale(const session *s, sx_value line)
-{
-    CHECK(is_response(line));
-    if (sx_list_size(line) == 2)
-        return false;
-    sx_value n = sx_list_at(line, 1);
-    return sx_type_of(n) != SX_INTEGER || sx_integer(n) != s->asked_in;
-}
 
 static void refuse_request(session *s, const char *why)
 {
@@ -360,21 +360,23 @@ static bool seems_response(slice text)
     return slice_starts_with(text, slice_str("(io-response"));
 }
 
-static bool line_while_bridging(session *s, slice text, persist_status read,
-                                const persist_error *error, sx_value line)
+int64_t session_epoch(const session *s)
 {
-    CHECK(s->bridging);
-    if (read == PERSIST_LIMIT && seems_response(text)) {
+    return s->bridging ? s->kept_epoch : s->epoch;
+}
+
+/* A line that cannot be read. What there was no memory for may be read when
+ * the request is answered. */
+static bool unreadable_line(session *s, slice text, persist_status status,
+                            const persist_error *error)
+{
+    bool limit = status == PERSIST_LIMIT;
+    if (limit && s->bridging && seems_response(text))
         refuse_request(s, error->message);
-        return true;
-    }
-    if (read != PERSIST_OK || !is_response(line))
+    else if (limit && s->bridging)
         return keep_for_later(s, text);
-    if (is_stale(s, line))
-        return true;
-    s->bridging = false;
-    host_answer(s->host, sx_list_at(line, sx_list_size(line) - 1));
-    run(s);
+    else if (!limit || !seems_response(text))
+        bad_line(s, error);
     return true;
 }
 
@@ -390,11 +392,16 @@ bool session_line(session *s, slice text)
     }
     if (status == PERSIST_NONE)
         return true;
-    if (s->bridging)
-        return line_while_bridging(s, text, status, &error, line);
-    if (status == PERSIST_OK)
-        run_command(s, line);
-    else if (status != PERSIST_LIMIT || !seems_response(text))
-        reply_status(s, s->epoch, &error, 0);
+    if (status != PERSIST_OK)
+        return unreadable_line(s, text, status, &error);
+    const struct command *c = find_command(s, line);
+    if (c == NULL)
+        return true;
+    if (s->bridging && c->run != do_response) {
+        if (c->run == do_epoch)
+            s->kept_epoch = sx_integer(sx_list_at(line, 1));
+        return keep_for_later(s, text);
+    }
+    c->run(s, line);
     return true;
 }

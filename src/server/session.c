@@ -51,7 +51,7 @@ static bool find_line(session *s, size_t *end)
 static void refuse_line(session *s, const char *why)
 {
     if (!s->skipping)
-        replies_error(&s->replies, s->epoch, slice_str(why), 0);
+        replies_error(&s->replies, session_epoch(s), slice_str(why), 0);
     s->skipping = true;
     consume(s, s->input.size);
 }

@@ -267,6 +267,33 @@ class UnknownOps(Case):
         s.send("(ping)")
         self.assertEqual(s.line(), "(ok 4)")
 
+    NO_COMMANDS = (
+        "(io-response #<lambda>)", "(io-response 1 2 3)", "(io-response)",
+        "(io-response 99999999999999999999)", "(io-response (1 2)",
+        '(io-response "unclosed)', "(io-response 4.0 1)", "(pign)", "hello",
+        "(ping 1)", "(eval 5)", ")", '(io-response "x" 5)')
+
+    def test_what_is_no_answer_is_told_at_once(self):
+        s = self.bridged()
+        for line in self.NO_COMMANDS:
+            with self.subTest(line):
+                s.send(line)
+                self.assertEqual(s.reply()[:2], ("error", 4))
+        s.send("(io-response 42)")
+        self.assertEqual(s.reply()[1:], (4, "(42)"))
+        self.alive(s)
+
+    def test_it_carries_the_epoch_that_was_sent_before_it(self):
+        s = self.bridged()
+        s.send("(epoch 5)\n(ping)\n(pign)\n(epoch 6)\n(eval 5)")
+        self.assertEqual(s.reply()[:2], ("error", 5))
+        self.assertEqual(s.reply()[:2], ("error", 6))
+        s.send("(ping)\n(io-response 4 42)")
+        self.assertEqual(s.reply()[1:], (4, "(42)"))
+        self.assertEqual([s.line(), s.line()], ["(ok 5)", "(ok 6)"])
+        s.send("(pign)")
+        self.assertEqual(s.reply()[:2], ("error", 6))
+
     def test_several_requests_of_one_evaluation(self):
         s = self.serve(flags=["--unknown-op=bridge"])
         s.send("(eval %s)" % quote(
