@@ -170,13 +170,12 @@ static persist_status add_append(commit_build *b, sx_value stream,
                                  sx_value events)
 {
     sx_value done;
-    if (sx_type_of(events) != SX_LIST && sx_type_of(events) != SX_NIL)
+    if (sx_type_of(events) != SX_LIST)
         return bad_edit(b, ":events must be a list");
-    bool none = sx_type_of(events) == SX_NIL;
     if (!sx_make_list(b->call->machine, 0, &done))
         return call_no_memory(b->call);
     persist_status status = PERSIST_OK;
-    size_t count = none ? 0 : sx_list_size(events);
+    size_t count = sx_list_size(events);
     for (size_t i = 0; i < count && status == PERSIST_OK; i++)
         status = add_event(b, stream, sx_list_at(events, i), done);
     return status == PERSIST_OK ? add_result(b, done) : status;
