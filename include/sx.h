@@ -67,6 +67,9 @@ typedef enum sx_state {
  * globals stay. Returns SX_READY, or SX_FAILED when memory is out. */
 sx_state sx_load(sx *, persist_slice text);
 
+/* The line, from 1, at which the form begins that was read last. */
+size_t sx_line(const sx *);
+
 /* Runs until done, failed, suspended, or steps machine steps are over
  * (SX_READY); 0: no such bound. */
 sx_state sx_run(sx *, uint64_t steps);

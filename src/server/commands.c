@@ -9,7 +9,6 @@
 #include "os/os.h"
 #include "os/os_stream.h"
 #include "server/session.h"
-#include "server/source.h"
 
 enum {
     /* Between two looks around: so many times a number of steps, or one op;
@@ -75,15 +74,32 @@ static void reply_done(session *s)
         reply_status(s, s->runs_in, &error, needs);
 }
 
+/* Tells an error from other values that are raised: those stay as they are. */
+static bool is_error(sx *m, sx_value raised)
+{
+    sx_value code;
+    return sx_type_of(raised) == SX_DICT &&
+           sx_dict_find(m, raised, slice_str("error"), &code);
+}
+
 static void reply_failed(session *s)
 {
     persist_error error;
     persist_lsn needs = rests(s);
     s->text.size = 0;
-    if (sx_print_failure(host_machine(s->host), host_value(s->host), &s->text,
-                         &error) == PERSIST_OK)
-        replies_error(&s->replies, s->runs_in,
-                      slice_of(s->text.data, s->text.size), needs);
+    sx *m = host_machine(s->host);
+    persist_status status =
+        sx_print_failure(m, host_value(s->host), &s->text, &error);
+    buf_clear(&s->line);
+    buf_put(&s->line, s->text.data, s->text.size);
+    if (s->loading && is_error(m, host_value(s->host)))
+        buf_printf(&s->line, ", in the form at %.*s:%zu",
+                   (int)s->files.path.size, (const char *)s->files.path.data,
+                   sx_line(m));
+    if (status == PERSIST_OK && s->line.failed)
+        status = status_set(&error, PERSIST_LIMIT, "out of memory");
+    if (status == PERSIST_OK)
+        replies_error(&s->replies, s->runs_in, buf_slice(&s->line), needs);
     else
         reply_status(s, s->runs_in, &error, needs);
 }
@@ -158,7 +174,17 @@ static bool look_around(session *s)
     return due ? replies_flush(&s->replies) : !s->replies.closed;
 }
 
-/* Runs the loaded text as far as it goes; at the end it is left where it is. */
+/* Loads the next of the files of a load. */
+static bool load_next(session *s)
+{
+    slice text;
+    if (!source_next(&s->files, &text))
+        return false;
+    host_load(s->host, text);
+    return true;
+}
+
+/* Runs what is loaded as far as it goes; at the end it is left where it is. */
 static void run(session *s)
 {
     uint64_t looked_ms = now_ms();
@@ -185,6 +211,8 @@ static void run(session *s)
             return;
         case HOST_DONE:
         case HOST_IDLE:
+            if (s->loading && load_next(s))
+                break;
             reply_done(s);
             return;
         }
@@ -193,12 +221,15 @@ static void run(session *s)
 
 static void start(session *s, bool loading)
 {
-    CHECK(!s->bridging && !s->source.failed);
+    CHECK(!s->bridging && !s->eval.failed);
     s->loading = loading;
     s->runs_in = s->epoch;
     if (s->replies.failed)
         host_forget(s->host);
-    host_load(s->host, buf_slice(&s->source));
+    if (loading && !load_next(s))
+        host_load(s->host, slice_of(NULL, 0));
+    if (!loading)
+        host_load(s->host, buf_slice(&s->eval));
     run(s);
 }
 
@@ -217,9 +248,9 @@ static void do_ping(session *s, sx_value command)
 
 static void do_eval(session *s, sx_value command)
 {
-    buf_clear(&s->source);
-    buf_put_slice(&s->source, sx_bytes(sx_list_at(command, 1)));
-    if (s->source.failed)
+    buf_clear(&s->eval);
+    buf_put_slice(&s->eval, sx_bytes(sx_list_at(command, 1)));
+    if (s->eval.failed)
         bad_command(s, PERSIST_LIMIT,
                     "out of memory for the source text; free some and try "
                     "again");
@@ -239,11 +270,11 @@ static void do_load(session *s, sx_value command)
     }
     snprintf(path, sizeof path, "%.*s", (int)given.size,
              (const char *)given.data);
-    buf_clear(&s->source);
+    source_clear(&s->files);
     /* What comes from a pipe may come late: nobody waits for it. */
     (void)replies_flush(&s->replies);
-    int result = source_read(path, sx_heap_max(host_machine(s->host)),
-                             &s->source, failed);
+    int result = source_read(&s->files, path,
+                             sx_heap_max(host_machine(s->host)), failed);
     if (result == 0) {
         start(s, true);
         return;

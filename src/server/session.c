@@ -5,7 +5,6 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "os/os_stream.h"
-#include "server/source.h"
 
 enum { READ_SIZE = 64 * 1024 };
 
@@ -167,6 +166,7 @@ void session_release(session *s)
     buf_release(&s->input);
     buf_release(&s->line);
     buf_release(&s->backlog);
-    buf_release(&s->source);
+    buf_release(&s->eval);
+    source_release(&s->files);
     sx_out_release(&s->text);
 }

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "host/host.h"
 #include "server/replies.h"
+#include "server/source.h"
 
 typedef struct session {
     host *host;
@@ -25,7 +26,8 @@ typedef struct session {
     int64_t runs_in;    /* its epoch */
     buf backlog;        /* lines that came while an io-request waited, from */
     size_t kept_at;     /* this offset on */
-    buf source;         /* text of the command at work */
+    buf eval;           /* the text of an eval */
+    source files;       /* those of a load */
     sx_out text;        /* printed values */
 } session;
 

@@ -132,12 +132,28 @@ static const instr *begin_form(sx *m, value form)
     return form_body;
 }
 
+/* Goes on to where the next form begins. */
+static void find_form(sx *m)
+{
+    bool comment = false;
+    for (; m->form_at < m->text_size; m->form_at++) {
+        char c = m->text[m->form_at];
+        bool inside = m->form_at < m->text_at;
+        comment = !inside && c != '\n' && (comment || c == ';');
+        bool space = c == ' ' || c == '\t' || c == '\r' || c == '\n';
+        if (!inside && !comment && !space)
+            return;
+        m->form_line += c == '\n';
+    }
+}
+
 static const instr *run_read_form(sx *m, const instr *self)
 {
     value form;
     (void)self;
     size_t at = m->text_at;
     CHECK(m->sp == m->stack.base);
+    find_form(m);
     switch (reader_next(m, slice_of(m->text, m->text_size), &at, &form,
                         &m->error)) {
     case READ_VALUE:
@@ -266,6 +282,8 @@ static bool copy_text(sx *m, slice text)
         memcpy(copy, text.data, text.size);
     m->text = copy;
     m->text_size = text.size;
+    m->form_at = 0;
+    m->form_line = 1;
     return true;
 }
 
@@ -284,6 +302,11 @@ sx_state sx_load(sx *m, persist_slice text)
     m->pc = &read_form_instr;
     m->state = SX_READY;
     return m->state;
+}
+
+size_t sx_line(const sx *m)
+{
+    return m->form_line;
 }
 
 /* The words that the call had on the stack are free again: there is room. */

@@ -112,6 +112,7 @@ struct sx {
     /* the loaded text */
     char *text;
     size_t text_size, text_at;
+    size_t form_at, form_line; /* where the form read last begins */
     struct compiler *compiler;
 
     /* scratch, kept for the next time */

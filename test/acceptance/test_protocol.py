@@ -197,6 +197,43 @@ class Load(Case):
             s.load("a\x00b")
         self.alive(s)
 
+    def fails_to_load(self, path, code, *says):
+        s = self.serve(cwd=self.dir)
+        with self.assertRaises(Failed) as caught:
+            s.load(path)
+        self.assertEqual(caught.exception.code, code)
+        for text in says:
+            self.assertIn(text, caught.exception.message)
+        return s
+
+    def test_each_file_of_a_directory_is_a_text_of_its_own(self):
+        os.mkdir(os.path.join(self.dir, "d"))
+        self.write("d/load-order", "a.sx\r\nb.sx\r\n\r\n")
+        self.write("d/a.sx", "(define a 1)\n(define x (list 1")
+        self.write("d/b.sx", "2)) (define y 5)\n")
+        s = self.fails_to_load("d", "syntax", "line 2,", "d/a.sx:2")
+        self.gives(s, "a", "1")
+        self.write("d/a.sx", '(define a "1\n')
+        self.write("d/b.sx", '")\n')
+        self.fails_to_load("d", "syntax", "d/a.sx:1")
+        self.write("d/a.sx", "(define a 1) ; no newline")
+        self.write("d/b.sx", "(define b a)\n\n; here\n  (no-such\n b)")
+        self.fails_to_load("d", "unbound", "no-such", "d/b.sx:4")
+        self.write("d/b.sx", "(define b a)")
+        s = self.serve(cwd=self.dir)
+        s.load("d")
+        self.gives(s, "(list a b)", "(1 1)")
+
+    def test_an_error_names_file_and_line(self):
+        self.write("e.sx", "(define e 1)\n\n(define f\n  (list 1 2")
+        self.fails_to_load("e.sx", "syntax", "line 4", "e.sx:3")
+        self.write("e.sx", "\n(error \"boo\")")
+        self.fails_to_load("e.sx", "error", "boo, in the form at e.sx:2")
+        self.write("e.sx", "(raise \"boo\")")
+        s = self.serve(cwd=self.dir)
+        s.send('(load "e.sx")')
+        self.assertEqual(s.line(), '(error 0 "\\"boo\\"")')
+
     def test_an_error_in_the_middle(self):
         self.write("c.sx", "(define c 1)\n(no-such)\n(define c 2)\n")
         s = self.serve(cwd=self.dir)
