@@ -54,8 +54,8 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
 SUBMAKE = $(MAKE) --no-print-directory \
 	$(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: all programs libs tests bench run test asan tsan tidy graph format fuzz \
-	fuzzer fuzz-targets coverage \
+.PHONY: all programs libs tests bench run test asan tsan tidy lint graph format \
+	fuzz fuzzer fuzz-targets coverage \
 	conformance deps deps-test everything check-long check-big valgrind \
 	test-the-tests clean
 .DELETE_ON_ERROR:
@@ -258,13 +258,18 @@ tsan: deps-test
 	@+$(SUBMAKE) B=$(B)/tsan SAN=-fsanitize=thread OPT="-O1 -g" tests
 	@test/run -B $(B)/tsan --sanitized unit acceptance kill
 
+# What clang-tidy and cppcheck say of the C files; again only of those that have
+# changed.
+lint: deps-test
+	@tools/lint.py --stamps $(B)/lint
+
 tidy: deps-test
 	@tools/tidy.py
+	@test/crash/bugs.py --list >/dev/null
 
 # What the folders of src include of each other.
 graph:
 	@tools/tidy.py --graph
-	@test/crash/bugs.py --list >/dev/null
 
 format: deps-test
 	@clang-format -i $$(git ls-files '*.c' '*.h')

@@ -253,11 +253,11 @@ static void sqlite_put_blob(void *context, slice bytes)
 
 #define SQLITE_ENGINE(title, opener, plain)                                    \
     {                                                                          \
-        .name = title, .slow = plain, .open = opener, .close = sqlite_end,     \
-        .session = sqlite_session, .session_end = sqlite_session_end,          \
-        .append = sqlite_append, .read = sqlite_read,                          \
-        .read_last = sqlite_read_last, .put = sqlite_put, .get = sqlite_get,   \
-        .scan = sqlite_scan, .put_blob = sqlite_put_blob                       \
+        .name = (title), .slow = (plain), .open = (opener),                    \
+        .close = sqlite_end, .session = sqlite_session,                        \
+        .session_end = sqlite_session_end, .append = sqlite_append,            \
+        .read = sqlite_read, .read_last = sqlite_read_last, .put = sqlite_put, \
+        .get = sqlite_get, .scan = sqlite_scan, .put_blob = sqlite_put_blob    \
     }
 
 const engine engine_sqlite = SQLITE_ENGINE("SQLite", plain_open, true);

@@ -257,7 +257,7 @@ void work_crash(const engine *e)
         return;
     cell_init(&c, e, path);
     c.n = set.bulk;
-    cell_kill(&c, load, (double)(set.bulk / set.per_commit / 2));
+    cell_kill(&c, load, (double)set.bulk / (double)set.per_commit / 2);
     cell_run(&c, reopen);
     figure_add(F_W6, e, c.result[1] * 1e3);
     remove_dir(path);

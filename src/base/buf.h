@@ -34,6 +34,7 @@ static inline void buf_put(buf *b, const void *data, size_t size)
 {
     if (size == 0 || !buf_reserve(b, size))
         return;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): was reserved */
     memcpy(b->data + b->size, data, size);
     b->size += size;
 }

@@ -229,8 +229,8 @@ static int parse_option(int argc, char **argv, int at, cli *c,
         return 0;
     }
     given[i] = true;
-    if (value == NULL && option_table[i].has_value)
-        value = argv[at];
+    if (value == NULL)
+        value = option_table[i].has_value ? argv[at] : "";
     why = take(c, option_table[i].letter, value);
     if (why == NULL)
         return at;

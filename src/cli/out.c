@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "base/visible.h"
 #include "cli/cli.h"
+#include "os/os.h"
 #include "os/os_stream.h"
 
 enum { FLOW_SIZE = 64 * 1024 };
@@ -30,7 +31,7 @@ bool cli_flush(cli *c)
     if (bad == -EPIPE)
         c->closed = true;
     else if (bad != 0)
-        end_output(c, strerror(-bad));
+        end_output(c, os_reason(bad));
     buf_clear(&c->out);
     return !c->closed;
 }

@@ -232,9 +232,9 @@ int cli_verify(cli *c)
         (void)cli_fail(&error);
         return EXIT_NOT_RUN;
     }
+    uint64_t took_ms = r.sys->clock_us(r.sys) / 1000 - r.begun_ms;
     if (!c->quiet)
-        put_summary(
-            c, &p, (double)(r.sys->clock_us(r.sys) / 1000 - r.begun_ms) / 1000);
+        put_summary(c, &p, (double)took_ms / 1000);
     if (!cli_flush(c))
         return EXIT_NOT_RUN;
     return p.damages == 0 ? EXIT_CLEAN : EXIT_DAMAGED;

@@ -45,9 +45,9 @@ static const struct {
 static size_t arity(const op_row *row)
 {
     size_t n = 0;
-    while (row->args[n] != ARG_END)
+    while (n < OP_ARGS_MAX && row->args[n] != ARG_END)
         n++;
-    CHECK(n <= OP_ARGS_MAX);
+    CHECK(row->args[n] == ARG_END);
     return n;
 }
 

@@ -131,13 +131,20 @@ int os_join(char *out, size_t size, const char *dir, const char *name)
     return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
+const char *os_reason(int code)
+{
+    CHECK(code < 0);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): glibc has a buffer per thread */
+    return strerror(-code);
+}
+
 persist_status os_failed(persist_error *error, int code, const char *what,
                          const char *path)
 {
     CHECK(code < 0);
     persist_status status = PERSIST_IO;
     const char *hint = "check the disk and the permissions";
-    const char *reason = strerror(-code);
+    const char *reason = os_reason(code);
     if (code == -ENOSPC || code == -EDQUOT) {
         status = PERSIST_NO_SPACE;
         hint = "free some space; writing goes on by itself";
@@ -172,5 +179,5 @@ persist_status os_no_thread(persist_error *error, int code, const char *path)
         error, PERSIST_LIMIT, path,
         "cannot start a thread for %s: %s; allow more of them (ulimit "
         "-u), or free some memory",
-        path, strerror(-code));
+        path, os_reason(code));
 }

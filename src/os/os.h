@@ -178,6 +178,10 @@ const char *os_name(const char *path);
  * -ENAMETOOLONG. */
 int os_join(char *out, size_t size, const char *dir, const char *name);
 
+/* What the system calls a negative errno; stays valid until the next call in
+ * this thread. */
+const char *os_reason(int code);
+
 /* Turns a negative errno into a status and an error "cannot <what> <path>:
  * ...": PERSIST_NO_SPACE, PERSIST_LIMIT for no memory, else PERSIST_IO. */
 persist_status os_failed(persist_error *, int code, const char *what,

@@ -473,9 +473,11 @@ static int dir_list(const os *sys, const os_dir *at, os_list_fn each,
     int opened = open_listing(sys, at, &dir);
     if (opened != 0)
         return opened;
+    CHECK(dir != NULL);
     int code = 0;
     while (code == 0) {
         errno = 0;
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else has it */
         const struct dirent *entry = readdir(dir);
         if (entry == NULL) {
             code = -errno;

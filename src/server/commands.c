@@ -286,7 +286,7 @@ static void do_load(session *s, sx_value command)
         status_set(&error, PERSIST_IO,
                    "cannot load %s: %s; the path is relative to the directory "
                    "that the server was started in",
-                   failed, strerror(-result));
+                   failed, os_reason(result));
     reply_status(s, s->epoch, &error, 0);
 }
 

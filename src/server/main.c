@@ -71,7 +71,7 @@ static int cannot(const char *what, int code)
 {
     char text[256];
     snprintf(text, sizeof text, "sx_server: cannot %s: %s", what,
-             strerror(-code));
+             os_reason(code));
     os_stream_say(text);
     return 1;
 }
@@ -193,6 +193,7 @@ static int parse_options(int argc, char **argv, host_options *options)
     opterr = 0;
     bool given[sizeof table / sizeof *table] = {false};
     int at = -1;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no thread yet */
     for (int c; (c = getopt_long(argc, argv, "h", table, &at)) != -1; at = -1) {
         if (at >= 0 && c != '?' && given[at])
             return usage_error("given twice: --", table[at].name);
@@ -273,18 +274,19 @@ static int serve_session(session *s)
     return code;
 }
 
-static int serve(host_options *options)
+static int serve(const host_options *wanted)
 {
     session s = {0};
+    host_options options = *wanted;
     persist_error error;
-    if (host_check(options, &error) != PERSIST_OK)
+    if (host_check(&options, &error) != PERSIST_OK)
         return usage_error("", error.message);
     int code = os_stream_catch();
     if (code != 0)
         return cannot("catch signals", code);
-    options->machine.write = print;
-    options->machine.write_context = &s;
-    s.host = host_open(options);
+    options.machine.write = print;
+    options.machine.write_context = &s;
+    s.host = host_open(&options);
     if (s.host == NULL || !session_begin(&s)) {
         os_stream_say("sx_server: out of memory; free some and try again, or "
                       "raise --heap-max");

@@ -24,7 +24,7 @@ static void consume(session *s, size_t to)
     CHECK(to >= s->input_at);
     CHECK(to <= s->input.size);
     s->input_at = to;
-    if (to == s->input.size || to >= s->input.size / 2)
+    if (to >= s->input.size / 2)
         close_up(s);
 }
 

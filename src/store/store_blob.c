@@ -66,7 +66,7 @@ persist_status persist_blob_put(persist_store *store, persist_slice bytes,
                                 persist_cid out, persist_error *error)
 {
     OS_NO_CANCEL;
-    persist_lsn lsn;
+    persist_lsn lsn = 0;
     persist_status status = persist_blob_add(store, bytes, out, &lsn, error);
     return status == PERSIST_OK
                ? store->backend->wait_durable(store, lsn, error)

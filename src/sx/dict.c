@@ -36,7 +36,7 @@ CHECK_STATIC((uint64_t)DICT_SIZE_MAX * 4 <= UINT32_MAX,
 static index_object *index_new(sx *m, size_t capacity)
 {
     CHECK(capacity > DICT_SMALL);
-    size_t slots = 4 * DICT_SMALL;
+    size_t slots = (size_t)4 * DICT_SMALL;
     while (slots < 2 * capacity)
         slots *= 2;
     index_object *x =
@@ -88,7 +88,7 @@ static void fill(table *t, index_object *x, const dict *d)
     size_t size = dict_size(d);
     if (size == 0)
         return;
-    CHECK(d->table->used == size && size <= t->head.aux);
+    CHECK(t != NULL && d->table->used == size && size <= t->head.aux);
     memcpy(t->entries, d->table->entries, size * sizeof(entry));
     t->used = size;
     for (size_t i = 0; x != NULL && i < size; i++)

@@ -182,7 +182,7 @@ static bool run_letrec(sx *m, const task *t)
 
 bool compile_letrec(sx *m, const task *t)
 {
-    bindings b;
+    bindings b = {0};
     uint32_t v;
     if (!read_bindings(m, "letrec", form_at(t->form, 1), &b) ||
         !push_leave(m) || !begin_body(m))

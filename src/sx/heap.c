@@ -82,6 +82,7 @@ bool heap_charge(sx *m, size_t bytes)
         return false;
     if (bytes > h->max || h->used > h->max - bytes)
         heap_trim(m, 0);
+    /* cppcheck-suppress duplicateCondition ; less is in use now */
     if (bytes > h->max || h->used > h->max - bytes)
         return false;
     h->used += bytes;

@@ -81,7 +81,7 @@ static prim_status get_element(sx *m, const value *args, value *out)
 static prim_status prim_get(sx *m, value *args, size_t count, value *out)
 {
     const dict *d;
-    entry *found;
+    entry *found = NULL;
     *out = count > 2 ? args[2] : VALUE_NIL;
     if (is_nil(args[0]))
         return PRIM_OK;
@@ -97,7 +97,7 @@ static prim_status prim_get(sx *m, value *args, size_t count, value *out)
 static prim_status prim_has_key(sx *m, value *args, size_t count, value *out)
 {
     const dict *d;
-    entry *found;
+    entry *found = NULL;
     CHECK(count == 2);
     if (!arg_dict(m, args, 0, &d) || !find_entry(m, args, d, &found))
         return PRIM_FAILED;

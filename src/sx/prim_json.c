@@ -343,7 +343,7 @@ static prim_status get_bytes(json_reader *r, slice *out)
 
 static prim_status get_string(json_reader *r, value *out)
 {
-    slice bytes;
+    slice bytes = {0};
     prim_status status = get_bytes(r, &bytes);
     if (status != PRIM_OK)
         return status;
@@ -361,7 +361,7 @@ static pending *top_of(json_reader *r)
 /* A key and its colon. */
 static prim_status get_key(json_reader *r)
 {
-    slice bytes;
+    slice bytes = {0};
     if (peek_token(r) != '"')
         return fail_syntax(r, "no key");
     prim_status status = get_bytes(r, &bytes);

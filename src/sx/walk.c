@@ -45,6 +45,8 @@ static enum compared compare_numbers(value a, value b)
     if (!is_float(a) || !is_float(b))
         return DIFFERENT;
     double x = float_of(a), y = float_of(b);
+    /* A NaN equals itself, and -0.0 is not 0.0.
+     * NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): meant so */
     return memcmp(&x, &y, sizeof x) == 0 ? SAME : DIFFERENT;
 }
 
@@ -141,6 +143,7 @@ prim_status values_equal(sx *m, value a, value b, bool *out)
 /* Compares an integer with a float exactly, without rounding the integer. */
 static bool integer_is_float(int64_t n, double v)
 {
+    /* cppcheck-suppress incorrectLogicOperator ; it reads 0x1p63 as 0 */
     return v >= -0x1p63 && v < 0x1p63 && v == (double)(int64_t)v &&
            (int64_t)v == n;
 }

@@ -411,7 +411,7 @@ static void show(const char *what, uint64_t until, double mb, double start)
     uint64_t n = told->commits;
     fprintf(stderr, "%s: %3.0f%%, %llu events, %.0f s, %.0f MB, %llu tables\n",
             what, 100.0 * (double)n / (double)until,
-            (unsigned long long)(n * VISITS * RUN), seconds() - start, mb,
+            (unsigned long long)n * VISITS * RUN, seconds() - start, mb,
             (unsigned long long)told->stats.tables);
 }
 
@@ -549,8 +549,8 @@ int main(int argc, char **argv)
     uint64_t until =
         commits_all() > 2 * kept ? commits_all() - kept : commits_all() / 2;
     printf("figure: %llu events in %llu streams, %llu keys\n",
-           (unsigned long long)(streams * ROUNDS * RUN),
-           (unsigned long long)streams, (unsigned long long)(streams * ROUNDS));
+           (unsigned long long)streams * ROUNDS * RUN,
+           (unsigned long long)streams, (unsigned long long)streams * ROUNDS);
     run("load", load, until, 0);
     printf("figure: %llu tables, %.2f GB; the longest commit took %.0f ms\n",
            (unsigned long long)told->stats.tables,

@@ -9,6 +9,7 @@
 
 #include "../lib/clock.h"
 #include "../lib/damage.h"
+#include "base/check.h"
 
 enum { VIOLATIONS_MAX = 3, WORD_MAX = 64 };
 
@@ -74,6 +75,7 @@ static bool is_rare(uint64_t number)
 static uint64_t run_some(uint64_t all)
 {
     uint64_t random = args.seed, done = 0;
+    CHECK(all > 0);
     for (uint64_t i = 0; i < all && goes_on(); i++)
         if (is_rare(i)) {
             run(i);
@@ -118,8 +120,8 @@ static void print_figures(uint64_t done, uint64_t all)
 int main(int argc, char **argv)
 {
     args = arguments_read(argc, argv, 30);
-    for (uint16_t i = 0; i < SHAPES; i++)
-        target_make(&targets[i], i);
+    for (size_t i = 0; i < SHAPES; i++)
+        target_make(&targets[i], (uint16_t)i);
     uint64_t all = total(), done = 1;
     if (args.replay != NULL)
         run(strtoull(args.replay, NULL, 10) % all);

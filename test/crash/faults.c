@@ -113,11 +113,11 @@ enum {
              BIT(MAP_LOAD),
     INTERRUPTED = TRANSFERS | SYNCS | BIT(ALLOCATE),
 };
-#define ONCE(error_) .name = #error_, .fault.error = error_
+#define ONCE(error_) .name = #error_, .fault.error = (error_)
 #define LASTING(error_)                                                        \
-    .name = #error_, .fault.error = error_, .fault.from_then_on = true
-#define CALLS(calls_) .fault.calls = calls_
-#define NAMED(calls_, name_) .fault.calls = calls_, .fault.on = name_
+    .name = #error_, .fault.error = (error_), .fault.from_then_on = true
+#define CALLS(calls_) .fault.calls = (calls_)
+#define NAMED(calls_, name_) .fault.calls = (calls_), .fault.on = (name_)
 
 static const trial kinds[] = {
     {ONCE(EIO), CALLS(~0u)},

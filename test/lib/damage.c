@@ -40,8 +40,8 @@ static void add_sectors(target *t, damage d)
         d.at = at;
         d.kind = DAMAGE_ZERO;
         add(t, d);
-        for (uint16_t i = 0; i < t->file_count; i++) {
-            d.other = i;
+        for (size_t i = 0; i < t->file_count; i++) {
+            d.other = (uint16_t)i;
             for (d.from = 0; d.from + SECTOR <= t->files[i].bytes.size;
                  d.from += SECTOR) {
                 /* into other files: to the same place */
@@ -79,8 +79,9 @@ static bool is_named(const sim_file *f, const char *path)
 
 static void add_all(target *t, uint16_t number)
 {
-    for (uint16_t i = 0; i < t->file_count; i++) {
-        damage d = {.shape = number, .file = i, .other = i};
+    CHECK(t->file_count <= UINT16_MAX);
+    for (size_t i = 0; i < t->file_count; i++) {
+        damage d = {.shape = number, .file = (uint16_t)i, .other = (uint16_t)i};
         const sim_file *f = &t->files[i];
         if (is_named(f, "store")) {
             add_older(t, d); /* of the manifests */

@@ -417,7 +417,7 @@ static void absent_and_malformed_differ(void **state)
         "hello",
         "../../../../../../../../../../../../../../../../etc/passwd",
         "BAFKREIFZJUT3TE2NHYEKKLSS27NH3K72YSCO7Y32KOAO5EEI66WOF36N5E",
-        HELLO "a",
+        (HELLO "a"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(read_blob(bad[i], 1), PERSIST_BAD_CID);

@@ -109,7 +109,7 @@ static void note_new(os_file *file)
 static int lose_in(const char *folder)
 {
     char command[128], name[256];
-    struct stat info;
+    struct stat info = {0};
     snprintf(command, sizeof command, "find %s -type f", folder);
     FILE *found = popen(command, "r");
     assert_non_null(found);

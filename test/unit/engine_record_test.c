@@ -32,7 +32,7 @@ static const stream_floor left = {PERSIST_SEQ_MAX, 5, 300, 0};
 /* A segment that holds one record at OFFSET. */
 static void make_record(buf *out, uint64_t offset)
 {
-    static const uint64_t seqs[] = {4, 1000};
+    static const uint64_t seqs[EDITS] = {4, 1000};
     persist_once id = {{"command", 7}, {1, 2, 3}};
     buf record = {0};
     uint8_t header[RECORD_HEADER_SIZE] = {0};

@@ -99,7 +99,8 @@ enum { PROGRAMS = sizeof programs / sizeof *programs };
  * whether an allocation was refused. */
 static bool outcome(sx *m, const char *program, char text[TEXT_MAX])
 {
-    sx_state state = sx_load(m, (persist_slice){program, strlen(program)});
+    sx_load(m, (persist_slice){program, strlen(program)});
+    sx_state state;
     while ((state = sx_run(m, 0)) == SX_SUSPENDED)
         sx_resume(m, sx_request(m));
     sx_out out = {0};

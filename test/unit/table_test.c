@@ -443,7 +443,7 @@ static void a_table_of_another_length_is_refused(void **state)
 static bool read_hostile(slice packed, uint64_t *random)
 {
     block_header h;
-    block_view view;
+    block_view view = {0};
     block *b = NULL;
     char name[32];
     const uint8_t *stored = (const uint8_t *)packed.data + BLOCK_HEADER_SIZE;

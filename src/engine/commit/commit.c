@@ -80,6 +80,7 @@ persist_status engine_once_find(engine *e, slice id,
         status = layers_below_once(snap.layers, id, &o, &owned, error);
     if (o == NULL || owned != NULL)
         credit_note_looks(&snap, TABLE_ONCES, NULL);
+    CHECK(status != PERSIST_OK || o != NULL);
     if (status == PERSIST_OK && o->lsn > snap.lsn)
         status = PERSIST_NONE;
     if (status == PERSIST_OK) {

@@ -220,6 +220,7 @@ static persist_status open_to_read(const segment_place *place, uint64_t number,
 {
     const os *sys = place->sys;
     CHECK(number != 0);
+    *out = NULL;
     int code = segment_path(place, number, path);
     if (code == 0)
         code = sys->file_open(sys, place->dir, os_name(path), OS_READ, out);

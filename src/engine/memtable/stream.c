@@ -89,7 +89,7 @@ static bool make_slot(stream *s)
 static chunk *add_chunk(stream *s, arena *a, size_t need)
 {
     const chunk *last = last_chunk(s);
-    size_t capacity = last == NULL ? need : last->capacity * 2;
+    size_t capacity = last == NULL ? need : (size_t)last->capacity * 2;
     if (last != NULL && capacity < CHUNK_SIZE_FIRST)
         capacity = CHUNK_SIZE_FIRST;
     if (capacity > CHUNK_SIZE_MAX)

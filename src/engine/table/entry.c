@@ -241,6 +241,7 @@ bool entry_get_once(slice value, once_entry *out)
     out->seqs = slice_of(c.at, cursor_left(&c));
     if (c.failed || out->lsn == 0 || out->seq_count > out->seqs.size)
         return false;
+    CHECK(print.data != NULL);
     memcpy(out->fingerprint, print.data, print.size);
     return true;
 }

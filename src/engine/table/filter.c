@@ -81,7 +81,7 @@ static void put(filter *f, uint64_t hash)
     uint8_t *line = line_of(f, hash);
     uint64_t bits = mix(hash);
     for (int i = 0; i < PROBES; i++, bits >>= LINE_BITS)
-        line[bits % (FILTER_LINE_SIZE * 8) / 8] |= (uint8_t)(1u << bits % 8);
+        line[bits % (1u << LINE_BITS) / 8] |= (uint8_t)(1u << bits % 8);
 }
 
 /* Lines are all over memory: each is asked for an entry ahead. */
@@ -112,7 +112,7 @@ bool filter_test(slice part, uint64_t hash)
     line += find_line(hash, part.size);
     uint64_t bits = mix(hash);
     for (int i = 0; i < PROBES; i++, bits >>= LINE_BITS)
-        if ((line[bits % (FILTER_LINE_SIZE * 8) / 8] & 1u << bits % 8) == 0)
+        if ((line[bits % (1u << LINE_BITS) / 8] & 1u << bits % 8) == 0)
             return false;
     return true;
 }

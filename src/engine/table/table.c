@@ -82,6 +82,7 @@ bool table_header_is(slice bytes, uint64_t identity)
         return false;
     cursor c = cursor_of(bytes);
     slice magic = cursor_bytes(&c, sizeof header_magic);
+    CHECK(magic.data != NULL);
     return memcmp(magic.data, header_magic, sizeof header_magic) == 0 &&
            cursor_u64(&c) == FORMAT_VERSION && cursor_u64(&c) == identity &&
            cursor_u64(&c) != 0 && ends_in_zeros(&c);
@@ -145,6 +146,7 @@ bool table_footer_decode(slice bytes, table_footer *out)
         return false;
     cursor c = cursor_of(bytes);
     slice magic = cursor_bytes(&c, sizeof footer_magic);
+    CHECK(magic.data != NULL);
     if (memcmp(magic.data, footer_magic, sizeof footer_magic) != 0 ||
         cursor_u64(&c) != FORMAT_VERSION)
         return false;

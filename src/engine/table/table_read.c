@@ -131,11 +131,12 @@ persist_status table_open(const table_place *place, cache *blocks,
                           uint64_t number, uint64_t size, table **out,
                           persist_error *error)
 {
-    table *t;
+    table *t = NULL;
     persist_status status =
         table_begin_open(place, blocks, number, size, &t, error);
     if (status != PERSIST_OK)
         return status;
+    CHECK(t != NULL);
     status = table_end_open(t, error);
     if (status == PERSIST_OK)
         *out = t;
@@ -473,7 +474,7 @@ persist_status table_may_have(table *t, table_section section, uint64_t hash,
     slice part = filter_in_place(t, &place);
     if (part.data != NULL)
         return filter_test(part, hash) ? PERSIST_OK : PERSIST_NONE;
-    table_step step;
+    table_step step = {0};
     persist_status status = load(t, &place, false, &step, error);
     if (status != PERSIST_OK)
         return status;

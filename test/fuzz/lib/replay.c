@@ -68,10 +68,10 @@ static void run_folder(const char *path, DIR *folder)
 static void on_signal(int number)
 {
     static const char head[] = "ended in ";
-    ssize_t n = write(STDOUT_FILENO, head, sizeof head - 1);
-    n = write(STDOUT_FILENO, at_work, strlen(at_work));
-    n = write(STDOUT_FILENO, "\n", 1);
-    _exit(n < 0 ? 3 : number);
+    bool told = write(STDOUT_FILENO, head, sizeof head - 1) > 0 &&
+                write(STDOUT_FILENO, at_work, strlen(at_work)) >= 0 &&
+                write(STDOUT_FILENO, "\n", 1) > 0;
+    _exit(told ? number : 3);
 }
 
 int main(int argc, char **argv)

@@ -49,7 +49,8 @@ static void write_seed(const char *target, const char *name, slice head,
         (void)fwrite(head.data, 1, head.size, file);
     if (bytes.size > 0)
         (void)fwrite(bytes.data, 1, bytes.size, file);
-    CHECK(fclose(file) == 0);
+    int closed = fclose(file);
+    CHECK(closed == 0);
 }
 
 /* An input of formats.c, in the order of its decoders. */
