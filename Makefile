@@ -229,11 +229,12 @@ test: deps-test
 	@+$(SUBMAKE) tests $(B)/stress/sx_run
 	@test/run -B $(B)
 
-# The quick suite again, with the address and undefined behaviour sanitizers.
+# The quick suite again, or some PARTS of it, with the address and undefined
+# behaviour sanitizers.
 asan: deps-test
 	@+$(SUBMAKE) B=$(B)/asan SAN="$(SANITIZE)" OPT="-O1 -g" \
-		tests $(B)/asan/stress/sx_run
-	@test/run -B $(B)/asan --sanitized
+		tests $(if $(PARTS),,$(B)/asan/stress/sx_run)
+	@test/run -B $(B)/asan --sanitized $(PARTS)
 
 # The fuzz targets, SECONDS for all of them together.
 fuzz: fuzzer
