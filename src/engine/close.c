@@ -10,7 +10,8 @@ static persist_status store_last(engine *e, manifest *m, persist_error *error)
     bool renamed;
     persist_status status;
     do
-        status = manifest_store(e->sys, e->at.root, m, &renamed, error);
+        status = manifest_store(e->sys, e->at.root, &e->at.manifests, m,
+                                &renamed, error);
     while (status == PERSIST_NO_SPACE && !renamed &&
            (wal_make_room(&e->wal, 0) || reserve_give(e)));
     return status;

@@ -131,7 +131,8 @@ static persist_status take_manifest(engine *e, const manifest *old, recovery *r,
     persist_status status =
         old->clean || e->at.read_only
             ? PERSIST_OK
-            : manifest_store(e->sys, e->at.root, m, renamed, error);
+            : manifest_store(e->sys, e->at.root, &e->at.manifests, m, renamed,
+                             error);
     if (status != PERSIST_OK)
         return status;
     CHECK(m->watermark == e->latest);
@@ -198,13 +199,20 @@ static persist_status load_manifests(engine *e, manifest *newest,
 {
     persist_status status =
         manifest_load(e->sys, e->at.root, newest, previous, error);
-    if (status != PERSIST_NONE)
+    if (status == PERSIST_NONE) {
+        status = layout_create(e->sys, &e->at, error);
+        if (status == PERSIST_OK)
+            status = manifest_load(e->sys, e->at.root, newest, previous, error);
+    }
+    if (status > PERSIST_NONE)
         return status;
-    status = layout_create(e->sys, e->at.root, error);
-    if (status == PERSIST_OK)
-        status = manifest_load(e->sys, e->at.root, newest, previous, error);
-    CHECK(status != PERSIST_NONE);
-    return status;
+    int code = status == PERSIST_NONE
+                   ? -ENOENT
+                   : manifest_find_files(e->sys, e->at.root, newest, previous,
+                                         &e->at.manifests);
+    return code == 0 ? PERSIST_OK
+                     : os_failed(error, code, "look for the manifests in",
+                                 e->at.root->path);
 }
 
 static persist_status recover(engine *e, uint64_t segment_size,
@@ -245,24 +253,14 @@ static int sync_packs(void *context)
     return pack_sync(&e->blobs.packs);
 }
 
-/* Nobody outside moves a directory and has an answer within this time; and a
- * sync takes less on a quick disk than the look. */
-static persist_status check_hold(void *context, persist_error *why)
-{
-    engine *e = context;
-    uint64_t now_us = e->sys->clock_us(e->sys);
-    if (now_us - e->looked_us < LOOK_AGAIN_US)
-        return PERSIST_OK;
-    e->looked_us = now_us;
-    return layout_check_hold(e->sys, &e->at, why);
-}
-
 static persist_status open_blobs(engine *e, uint32_t packed_max,
                                  persist_error *error)
 {
     e->wal.sync_first = sync_packs;
-    e->wal.check_hold = check_hold;
+    e->wal.check_hold = engine_check_hold;
     e->wal.context = e;
+    if (!e->at.read_only)
+        layout_watch(e->sys, &e->at);
     return blob_open_store(&e->blobs, e->sys, e->at.blobs.dir,
                            e->at.temporary.dir, e->manifest.epoch,
                            packed_max == 0 ? PACKED_MAX_DEFAULT : packed_max,

@@ -163,6 +163,9 @@ persist_status os_failed(persist_error *error, int code, const char *what,
     } else if (code == -EROFS) {
         hint = "mount it for writing; if it stopped by itself, the system's "
                "log says why";
+    } else if (code == -EMLINK) {
+        reason = "it has a second name (a hard link)";
+        hint = "put a copy of it in its place (cp, then mv)";
     } else if (code == -ELOOP || code == -EMEDIUMTYPE) {
         reason = code == -ELOOP ? "it is a symbolic link"
                                 : "it is not a regular file";

@@ -21,7 +21,8 @@
 #include "persist_base.h"
 
 typedef struct os os;
-typedef struct os_file os_file; /* opaque; each os defines its own */
+typedef struct os_file os_file;   /* opaque; each os defines its own */
+typedef struct os_watch os_watch; /* the same */
 
 /* A directory that is held open. Names are looked up in it, wherever its own
  * name leads by now; each os puts what it needs behind this. */
@@ -36,6 +37,8 @@ enum {
     OS_CREATE = 4,    /* make the file if it is missing */
     OS_EXCLUSIVE = 8, /* with OS_CREATE: fail with -EEXIST if it is there */
 };
+
+enum { OS_WATCHED = 4 };
 
 typedef struct os_stat {
     uint64_t size; /* bytes */
@@ -58,7 +61,7 @@ typedef struct os_map {
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table, which an opening checks. */
-enum { OS_VERSION = 8 };
+enum { OS_VERSION = 9 };
 
 struct os {
     int version;
@@ -134,6 +137,14 @@ struct os {
     int (*dir_remove)(const os *, const os_dir *, const char *name);
     int (*dir_sync)(const os *, const os_dir *);
     int (*dir_list)(const os *, const os_dir *, os_list_fn, void *);
+
+    /* Watches up to OS_WATCHED directories for names that are taken out of
+     * them, or take the place of others. Any error: this is not to be had here,
+     * and whoever wants to know looks. A hint: see os_watch.h. */
+    int (*watch_open)(const os *, const os_dir *const *, size_t count,
+                      os_watch **out);
+    bool (*watch_is_quiet)(const os *, os_watch *);
+    void (*watch_close)(const os *, os_watch *);
 
     uint64_t (*clock_us)(const os *); /* monotonic, microseconds */
     int (*random)(const os *, void *, size_t);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -62,25 +63,41 @@ static int above_streams(int fd)
     return moved;
 }
 
+/* With the lock held: what a call has given. */
+static int keep(os_held *h, int fd)
+{
+    h->fd = above_streams(fd);
+    if (h->fd < 0)
+        return -errno;
+    h->next = held;
+    h->link = &held;
+    if (held != NULL)
+        held->link = &h->next;
+    held = h;
+    return 0;
+}
+
 int os_held_open(os_held *h, int at, const char *name, int flags, unsigned mode)
+{
+    int code = os_fork_watch(), fd, again = 0;
+    if (code != 0)
+        return code;
+    pthread_mutex_lock(&lock);
+    do {
+        fd = openat(at, name, flags | O_CLOEXEC, mode);
+    } while (fd < 0 && os_again(-errno, &again));
+    code = keep(h, fd);
+    pthread_mutex_unlock(&lock);
+    return code;
+}
+
+int os_held_watch(os_held *h)
 {
     int code = os_fork_watch();
     if (code != 0)
         return code;
     pthread_mutex_lock(&lock);
-    int again = 0;
-    do {
-        h->fd = openat(at, name, flags | O_CLOEXEC, mode);
-    } while (h->fd < 0 && os_again(-errno, &again));
-    h->fd = above_streams(h->fd);
-    code = h->fd < 0 ? -errno : 0;
-    if (code == 0) {
-        h->next = held;
-        h->link = &held;
-        if (held != NULL)
-            held->link = &h->next;
-        held = h;
-    }
+    code = keep(h, inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
     pthread_mutex_unlock(&lock);
     return code;
 }

@@ -29,6 +29,9 @@ int os_fork_watch(void);
  * the program prints would stand in the file. Returns 0 or a negative errno. */
 int os_held_open(os_held *, int at, const char *name, int flags, unsigned mode);
 
+/* Opens a queue of inotify in the same way; reading it does not wait. */
+int os_held_watch(os_held *);
+
 /* Closes it, as close does, unless it is not ours any more. */
 int os_held_close(os_held *, bool ours);
 

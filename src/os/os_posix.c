@@ -20,6 +20,7 @@
 #include "os/os_look.h"
 #include "os/os_map.h"
 #include "os/os_thread.h"
+#include "os/os_watch.h"
 
 enum {
     FILE_MODE = 0600,
@@ -491,6 +492,29 @@ static int dir_list(const os *sys, const os_dir *at, os_list_fn each,
     return code;
 }
 
+static int watch_open(const os *sys, const os_dir *const *dirs, size_t count,
+                      os_watch **out)
+{
+    (void)sys;
+    int fds[OS_WATCHED];
+    CHECK(count <= OS_WATCHED);
+    for (size_t i = 0; i < count; i++)
+        fds[i] = fd_of(dirs[i]);
+    return os_watch_open(fds, count, out);
+}
+
+static bool watch_is_quiet(const os *sys, os_watch *watch)
+{
+    (void)sys;
+    return os_watch_is_quiet(watch);
+}
+
+static void watch_close(const os *sys, os_watch *watch)
+{
+    (void)sys;
+    os_watch_close(watch);
+}
+
 static uint64_t clock_us(const os *sys)
 {
     (void)sys;
@@ -549,6 +573,9 @@ const os *os_posix(void)
         .dir_remove = dir_remove,
         .dir_sync = dir_sync,
         .dir_list = dir_list,
+        .watch_open = watch_open,
+        .watch_is_quiet = watch_is_quiet,
+        .watch_close = watch_close,
         .clock_us = clock_us,
         .random = random_bytes,
     };

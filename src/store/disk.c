@@ -216,7 +216,9 @@ static persist_status disk_blob_write(persist_blob_writer *writer, slice bytes,
                                       persist_error *error)
 {
     CHECK(writer->backend == &disk_backend);
-    return blob_write(&((disk_writer *)writer)->writer, bytes, error);
+    disk_writer *w = (disk_writer *)writer;
+    persist_status status = blob_write(&w->writer, bytes, error);
+    return engine_explain(engine_of(writer->store), status, error);
 }
 
 static void disk_blob_abort(persist_blob_writer *writer)

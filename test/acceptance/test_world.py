@@ -82,7 +82,7 @@ class Moved(Case):
     def test_the_lock_is_deleted_and_nobody_comes(self):
         first = self.begin()
         os.remove(self.store + "/lock")
-        self.noticed(first, "lock was deleted")
+        self.noticed(first, "lock was moved or deleted")
         first.close()
         self.gives(self.serve(), get("before"), '"v"')
 
@@ -106,7 +106,7 @@ class Moved(Case):
             os.mkdir(self.store + "/" + folder)
 
         for strike, folder, words in (
-                (segments, "wal", "was deleted while the store was open"),
+                (segments, "wal", "was moved or deleted"),
                 (lambda f: shutil.rmtree(self.store + "/" + f), "wal",
                  "wal was moved or deleted"),
                 (aside, "wal", "wal was moved or deleted"),
@@ -120,6 +120,98 @@ class Moved(Case):
             self.assertNotEqual(first.close(), 0)
             shutil.rmtree(self.store)
             shutil.rmtree(self.dir + "/" + folder, ignore_errors=True)
+
+    # ways to take a name away, or to put something else in its place
+    def aside(self, path):
+        os.rename(path, self.dir + "/aside")
+
+    def anew(self, path):
+        self.aside(path)
+        os.mkdir(path)
+
+    def remade(self, path):
+        shutil.rmtree(path)
+        os.mkdir(path)
+
+    def deleted(self, path):
+        os.remove(path)
+
+    def copied_back(self, path):
+        self.aside(path)
+        shutil.copy(self.dir + "/aside", path)
+
+    def copied_over(self, path):
+        shutil.copy(path, self.dir + "/aside")
+        os.rename(self.dir + "/aside", path)
+
+    def linked(self, path):
+        os.link(path, self.dir + "/aside")
+        os.remove(path)
+
+    SMALL = perform("blob/put", '"second"', '"text/plain"')
+    LARGE = perform("blob/put", "big", '"text/plain"')
+
+    def struck(self, find, strike, words, source):
+        """What comes after it is an error that tells of it."""
+        first = self.begin()
+        first.eval('(define big (let ((a (join "" (map str '
+                   "(range 0 100000))))) (str a a a)))")
+        first.eval(perform("blob/put", '"first"', '"text/plain"'))
+        name = find()
+        strike(self.store + "/" + name)
+        with self.subTest(name=name, strike=strike.__name__, source=source):
+            message = self.fails("read-only", first, source)
+            self.assertIn(name + " " + words, message)
+            self.gives(first, get("before"), '"v"')
+            self.assertNotEqual(first.close(), 0)
+            self.assertIn(words, first.stderr())
+        first.release()
+        shutil.rmtree(self.store)
+        subprocess.run(["rm", "-rf", self.dir + "/aside"], check=True)
+
+    def test_folders_keep_their_names(self):
+        gone = "was moved or deleted"
+        other = "was moved, and another is in its place"
+        for name in ("blobs", "tmp"):
+            for strike, words in ((self.aside, gone), (self.anew, other),
+                                  (self.remade, other)):
+                for source in (put("after"), self.SMALL, self.LARGE):
+                    self.struck(lambda: name, strike, words, source)
+            self.struck(lambda: name, shutil.rmtree, gone, self.LARGE)
+
+    def test_files_keep_their_names(self):
+        gone, replaced = "was moved or deleted", "was replaced"
+
+        def one(folder, ends):
+            found, = [name for name in os.listdir(self.store + "/" + folder)
+                      if name.endswith(ends)]
+            return folder + "/" + found
+
+        def newest():
+            """The manifest that counts: without it the store would open as
+            it was before."""
+            return max(("manifest.0", "manifest.1"), key=lambda name:
+                       os.stat(self.store + "/" + name).st_mtime_ns)
+
+        for find, source in ((lambda: one("blobs", ".pak"), self.SMALL),
+                             (lambda: one("wal", ".log"), put("after")),
+                             (newest, put("after"))):
+            for strike, words in ((self.aside, gone), (self.deleted, gone),
+                                  (self.linked, gone),
+                                  (self.copied_back, replaced),
+                                  (self.copied_over, replaced)):
+                self.struck(find, strike, words, source)
+
+    def test_what_the_store_does_itself_is_no_strike(self):
+        """Its own renames and deletions, with a memtable that is often full."""
+        s = self.serve(flags=["--memtable", "16K"])
+        for i in range(60):
+            s.eval(perform("persist/kv-put", '"k%d"' % i,
+                           '"%s"' % (str(i) * 2000)))
+            s.eval(perform("blob/put", '"b%d"' % i, '"text/plain"'))
+        self.end(s)
+        self.gives(self.serve(), perform("persist/kv-get", '"k59"'),
+                   '"%s"' % ("59" * 2000))
 
     def test_the_working_directory_is_elsewhere(self):
         s = self.serve("store", cwd=self.dir)
@@ -246,6 +338,34 @@ class Prepared(Case):
                         (what, path))
                 count += 1
         print("\nfigure: %d other things in the place of files" % count)
+
+    def test_a_pack_with_a_second_name(self):
+        """It is not ours alone: it is read, and not written to."""
+        s = self.serve()
+        blob = perform("blob/put", '"some bytes"', '"text/plain"')
+        s.eval(blob)
+        self.end(s)
+        pack, = [self.store + "/blobs/" + name
+                 for name in os.listdir(self.store + "/blobs")]
+        victim = self.dir + "/victim"
+        with open(victim, "w") as f:
+            f.write("do not touch\n" * 9)
+        os.remove(pack)
+        os.link(victim, pack)
+        s = self.serve()
+        self.assertIn("hard link", self.fails("io", s, blob))
+        s.eval(put("other"))
+        self.end(s)
+        with open(victim) as f:
+            self.assertEqual(f.read(), "do not touch\n" * 9)
+        shutil.copy(victim, pack + ".copy")
+        os.rename(pack + ".copy", pack)
+        s = self.serve()
+        s.eval(blob)
+        self.end(s)
+        verify = subprocess.run([PERSIST, "verify", self.store],
+                                stdout=subprocess.DEVNULL)
+        self.assertEqual(verify.returncode, 0)
 
     def test_folders_in_the_way(self):
         """Verify says so, or the store goes on beside them."""

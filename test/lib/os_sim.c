@@ -477,6 +477,17 @@ static int dir_list(const os *o, const os_dir *dir, os_list_fn each,
     return rc;
 }
 
+/* There is no watch: who wants to know looks at each name. */
+static int watch_open(const os *o, const os_dir *const *dirs, size_t count,
+                      os_watch **out)
+{
+    (void)o;
+    (void)dirs;
+    (void)count;
+    (void)out;
+    return -ENOSYS;
+}
+
 /* ---- clock and random ------------------------------------------------- */
 
 static uint64_t clock_us(const os *o)
@@ -529,6 +540,7 @@ os_sim *os_sim_new(uint64_t seed)
         .dir_remove = sim_dir_remove,
         .dir_sync = dir_sync,
         .dir_list = dir_list,
+        .watch_open = watch_open,
         .clock_us = clock_us,
         .random = random_bytes,
     };

@@ -17,6 +17,7 @@ typedef struct forge {
     const os *sys;
     os_dir *root, *tables;
     manifest manifest;
+    manifest_files files;
     table_writer writer;
     persist_lsn last;
     char what[128]; /* of the first damage found */
@@ -35,7 +36,8 @@ static void begin(forge *f)
     persist_store *store;
     persist_error error;
     manifest previous;
-    *f = (forge){.sim = os_sim_new(1)};
+    *f = (forge){.sim = os_sim_new(1),
+                 .files = {.lock = PTHREAD_MUTEX_INITIALIZER}};
     f->sys = os_sim_os(f->sim);
     const persist_options options = {
         .path = "store", .create = true, .os = f->sys};
@@ -147,7 +149,8 @@ static void end(forge *f, uint64_t streams, uint64_t events,
     f->manifest.events = events;
     f->manifest.next_position = next_position;
     f->manifest.watermark = f->last;
-    must(manifest_store(f->sys, f->root, &f->manifest, &renamed, &error),
+    must(manifest_store(f->sys, f->root, &f->files, &f->manifest, &renamed,
+                        &error),
          &error);
     const persist_options options = {.path = "store", .os = f->sys};
     const persist_watcher watcher = {f, note, NULL};

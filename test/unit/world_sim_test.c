@@ -11,7 +11,7 @@
 
 #include "fixture.h"
 
-enum { COMMITS = 60, VALUE_SIZE = 150 };
+enum { COMMITS = 60, BLOB_EACH = 8 };
 
 typedef enum action {
     MOVE,            /* the directory gets another name */
@@ -19,7 +19,12 @@ typedef enum action {
     MOVE_AND_RETURN, /* and gets its own back: nothing has happened */
     DELETE_LOCK,
     REPLACE_LOCK,
-    OPEN,      /* a second owner tries, and nothing else */
+    OPEN,       /* a second owner tries, and nothing else */
+    TAKE_BLOBS, /* a part of it goes, and a copy may take its place */
+    TAKE_TEMPORARY,
+    TAKE_MANIFESTS,
+    TAKE_SEGMENTS,
+    TAKE_PACK,
     READ_ONLY, /* the disk */
     FULL,      /* the disk, for a while */
     ACTIONS
@@ -30,14 +35,17 @@ typedef struct owner {
     persist_store *store;
     const char *keys;
     unsigned said; /* keys "<keys>0", "<keys>1" ... */
+    persist_cid cids[COMMITS / BLOB_EACH + 1];
 } owner;
 
 typedef struct world {
     os_sim *sim;
     action action;
-    uint64_t at;  /* the call to act at */
-    bool reached; /* that call */
-    bool acted;   /* to an effect */
+    uint64_t at;   /* the call to act at */
+    bool reached;  /* that call */
+    bool acted;    /* to an effect, */
+    bool opened;   /* with the store open, */
+    unsigned said; /* when the first owner was told so much */
     owner first, second;
 } world;
 
@@ -91,6 +99,69 @@ static int copy_name(void *context, const char *name)
     return 0;
 }
 
+/* Takes what a folder has with these names out of the store. */
+typedef struct taking {
+    const os *sys;
+    os_dir *from, *aside;
+    const char *begins, *ends;
+    bool copies;
+    unsigned taken;
+} taking;
+
+static int take_name(void *context, const char *name)
+{
+    taking *t = context;
+    const os *sys = t->sys;
+    size_t size = strlen(name), end = strlen(t->ends);
+    if (strncmp(name, t->begins, strlen(t->begins)) != 0 || size < end ||
+        strcmp(name + size - end, t->ends) != 0)
+        return 0;
+    assert_int_equal(sys->rename(sys, t->from, name, t->aside, name), 0);
+    t->taken++;
+    return 0;
+}
+
+static int return_name(void *context, const char *name)
+{
+    const taking *t = context;
+    os_stat stat;
+    if (t->sys->stat(t->sys, t->from, name, &stat) == 0)
+        return 0; /* it was made anew */
+    return t->sys->rename(t->sys, t->aside, name, t->from, name);
+}
+
+static const struct {
+    const char *folder, *begins, *ends;
+} parts[ACTIONS] = {
+    [TAKE_BLOBS] = {"store", "blobs", ""},
+    [TAKE_TEMPORARY] = {"store", "tmp", ""},
+    [TAKE_MANIFESTS] = {"store", "manifest.", ""},
+    [TAKE_SEGMENTS] = {"store/wal", "", ".log"},
+    [TAKE_PACK] = {"store/blobs", "", ".pak"},
+};
+
+/* Moves a part of the store aside, or back again; whether there was one. */
+static bool take(const os *sys, action a, bool back, bool copies)
+{
+    taking t = {.sys = sys, .begins = parts[a].begins, .ends = parts[a].ends};
+    if (sys->dir_open(sys, sys->cwd, parts[a].folder, &t.from) != 0)
+        return false;
+    sys->dir_make(sys, sys->cwd, "aside");
+    assert_int_equal(sys->dir_open(sys, sys->cwd, "aside", &t.aside), 0);
+    if (back)
+        sys->dir_list(sys, t.aside, return_name, &t);
+    else
+        sys->dir_list(sys, t.from, take_name, &t);
+    if (copies)
+        sys->dir_list(sys, t.aside, copy_name, &(copy){sys, t.aside, t.from});
+    os_dir_sync(sys, t.from);
+    os_dir_sync(sys, t.aside);
+    os_dir_sync(sys, sys->cwd);
+    sys->dir_close(sys, t.from);
+    sys->dir_close(sys, t.aside);
+    return t.taken > 0;
+}
+
 static int rename_in(const os *sys, const char *from, const char *to)
 {
     return sys->rename(sys, sys->cwd, from, sys->cwd, to);
@@ -101,6 +172,12 @@ static persist_status put(owner *o, persist_error *error)
     char named[16];
 
     snprintf(named, sizeof named, "%s%u", o->keys, o->said);
+    if (o->said % BLOB_EACH == 0) {
+        persist_status status = persist_blob_put(
+            o->store, slice_str(named), o->cids[o->said / BLOB_EACH], error);
+        if (status != PERSIST_OK)
+            return status;
+    }
     persist_edit edit = {PERSIST_PUT, slice_str(named), slice_str(named), 0};
     persist_outcome out;
     persist_status status =
@@ -132,6 +209,13 @@ static void open_second(world *w, const os *sys)
     assert_int_equal(put(&w->second, &error), PERSIST_OK);
 }
 
+/* Else the part comes back at the end, unless more than the commit in hand was
+ * said without it: a segment may be needed no more. */
+static bool copy_stays(const world *w)
+{
+    return w->at % 2 == 0;
+}
+
 static void act(void *context, os_sim *sim, uint64_t call)
 {
     world *w = context;
@@ -139,6 +223,12 @@ static void act(void *context, os_sim *sim, uint64_t call)
     if (call != w->at)
         return;
     w->reached = true;
+    w->opened = w->first.store != NULL;
+    w->said = w->first.said;
+    if (parts[w->action].folder != NULL) {
+        w->acted = take(sys, w->action, false, copy_stays(w));
+        return;
+    }
     bool there = rename_in(sys, "store", "moved") == 0;
     if (there && w->action == MOVE_AND_COPY)
         copy_folder(&(copy){sys, sys->cwd, sys->cwd}, "moved", "store");
@@ -166,10 +256,27 @@ static void act(void *context, os_sim *sim, uint64_t call)
 
 /* ---- a life ----------------------------------------------------------- */
 
-static bool is_final(action a)
+static bool is_final(const world *w)
 {
-    return a == MOVE || a == MOVE_AND_COPY || a == DELETE_LOCK ||
+    action a = w->action;
+    return (parts[a].folder != NULL && a != TAKE_SEGMENTS && w->opened) ||
+           a == MOVE || a == MOVE_AND_COPY || a == DELETE_LOCK ||
            a == REPLACE_LOCK || a == READ_ONLY;
+}
+
+static bool has_blob(persist_store *s, const persist_cid cid, const char *bytes)
+{
+    persist_blob_reader *r;
+    char room[16];
+    uint64_t size;
+    size_t got;
+    if (persist_blob_open(s, slice_str(cid), &size, &r, NULL) != PERSIST_OK)
+        return false;
+    bool same =
+        persist_blob_read(r, room, sizeof room, &got, NULL) == PERSIST_OK &&
+        got == strlen(bytes) && memcmp(room, bytes, got) == 0;
+    persist_blob_close(r);
+    return same;
 }
 
 static void assert_said(world *w, const char *path, const owner *o)
@@ -188,8 +295,11 @@ static void assert_said(world *w, const char *path, const owner *o)
     for (unsigned i = 0; i < o->said; i++) {
         char named[16];
         snprintf(named, sizeof named, "%s%u", o->keys, i);
-        if (persist_has(s, slice_str(named), PERSIST_LATEST, NULL) !=
-            PERSIST_OK)
+        bool there = persist_has(s, slice_str(named), PERSIST_LATEST, NULL) ==
+                     PERSIST_OK;
+        if (i % BLOB_EACH == 0)
+            there = there && has_blob(s, o->cids[i / BLOB_EACH], named);
+        if (!there)
             fail_msg("%d at %" PRIu64 ": %s was said to be in %s", w->action,
                      w->at, named, path);
     }
@@ -206,7 +316,7 @@ static void work(world *w)
     for (int i = 0; status == PERSIST_OK && i < COMMITS; i++) {
         bool before = !w->acted;
         status = put(&w->first, &error);
-        if (!before && status == PERSIST_OK && is_final(w->action))
+        if (!before && status == PERSIST_OK && is_final(w))
             fail_msg("%d at %" PRIu64 ": said after the world had moved",
                      w->action, w->at);
     }
@@ -257,6 +367,9 @@ static bool live(action a, uint64_t at, bool crash)
     }
     close_owner(&w.first);
     close_owner(&w.second);
+    if (w.acted && parts[a].folder != NULL && !copy_stays(&w) &&
+        w.first.said <= w.said + 1)
+        take(os_sim_os(w.sim), a, true, false);
     bool moved = w.acted && (a == MOVE || a == MOVE_AND_COPY);
     assert_said(&w, moved ? "moved" : "store", &w.first);
     assert_said(&w, "store", &w.second);

@@ -80,7 +80,7 @@ static void a_deleted_lock_yields_no_second_owner(void **state)
     (void)state;
     static const char *const ways[] = {"rm data/lock",
                                        "mv data/lock x && cp x data/lock"};
-    static const char *const words[] = {"lock was deleted",
+    static const char *const words[] = {"lock was moved or deleted",
                                         "lock was replaced"};
     for (int i = 0; i < 2; i++) {
         persist_store *first = open_at(data), *second;
@@ -129,6 +129,23 @@ static void a_link_to_a_store_is_followed_and_watched(void **state)
     assert_int_equal(put(s, "before"), PERSIST_OK);
     assert_int_equal(run("ln -sfn two link"), 0);
     assert_noticed(s, "was moved, and another is in its place");
+    assert_int_equal(persist_close(s, NULL), PERSIST_READ_ONLY);
+}
+
+/* What is in it is not in a table yet. */
+static void a_full_segment_that_is_gone_is_noticed(void **state)
+{
+    (void)state;
+    persist_options options = {
+        .path = data, .create = true, .segment_size = 4096};
+    persist_store *s;
+    assert_int_equal(persist_open(&options, &s, &error), PERSIST_OK);
+    assert_int_equal(put(s, "before"), PERSIST_OK);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(put(s, "k"), PERSIST_OK);
+    assert_int_equal(run("test $(ls data/wal | wc -l) -gt 1"), 0);
+    assert_int_equal(run("rm data/wal/0000000000000001.log"), 0);
+    assert_noticed(s, "1.log was moved or deleted");
     assert_int_equal(persist_close(s, NULL), PERSIST_READ_ONLY);
 }
 
@@ -480,6 +497,7 @@ int main(void)
         WORLD(a_deleted_lock_yields_no_second_owner),
         WORLD(the_working_directory_may_change),
         WORLD(a_link_to_a_store_is_followed_and_watched),
+        WORLD(a_full_segment_that_is_gone_is_noticed),
         WORLD(a_program_that_closes_all_is_told),
         WORLD(a_store_takes_no_standard_stream),
         WORLD(what_is_stored_is_private),

@@ -179,8 +179,11 @@ static persist_status mend_packed(blob_store *b, const blob_entry *e,
         code = pack_restore(&b->packs, e->pack, e->offset,
                             slice_of(bytes, (size_t)e->size), unsynced);
     mem_free(room);
-    return code == 0 ? PERSIST_OK
-                     : os_failed(error, code, "write a pack in", b->dir->path);
+    if (code == 0)
+        return PERSIST_OK;
+    char path[PERSIST_PATH_MAX];
+    int named = pack_path(b->dir, e->pack, path);
+    return os_failed(error, code, "write", named == 0 ? path : b->dir->path);
 }
 
 persist_status blob_mend(blob_store *b, const blob_entry *e,

@@ -55,6 +55,29 @@ int pack_sync(pack_writer *w)
     return code;
 }
 
+/* With `sync` held. */
+static persist_status check_name(const pack_writer *w, persist_error *error)
+{
+    char path[PERSIST_PATH_MAX];
+    os_stat held;
+    if (w->file == NULL)
+        return PERSIST_OK;
+    int code = pack_path(w->dir, w->number, path);
+    CHECK(code == 0);
+    code = w->sys->file_stat(w->sys, w->file, &held);
+    return code == 0
+               ? layout_check_name(w->sys, w->dir, os_name(path), &held, error)
+               : os_failed(error, code, "look at", path);
+}
+
+persist_status pack_check_name(pack_writer *w, persist_error *error)
+{
+    pthread_mutex_lock(&w->sync);
+    persist_status status = check_name(w, error);
+    pthread_mutex_unlock(&w->sync);
+    return status;
+}
+
 /* Makes the next pack; a number that is taken is passed over. */
 static int make(const pack_writer *w, uint64_t *number, os_file **out)
 {
@@ -85,6 +108,9 @@ static int turn_over(pack_writer *w, bool *unsynced)
     uint64_t number = w->number;
     pthread_mutex_lock(&w->sync);
     int code = sync_file(w);
+    /* who looks later finds the next one */
+    if (code == 0 && check_name(w, NULL) != PERSIST_OK)
+        code = w->failure = -ENOENT;
     *unsynced = code != 0;
     if (code == 0)
         code = make(w, &number, &file);
@@ -145,10 +171,20 @@ static void leave(pack_writer *w)
     pthread_mutex_unlock(&w->sync);
 }
 
+/* What has a second name is not ours alone, and never written to. */
 static int open_again(const pack_writer *w, const char *path, os_file **out)
 {
-    const char *name = os_name(path);
-    return w->sys->file_open(w->sys, w->dir, name, OS_WRITE | OS_CREATE, out);
+    os_stat stat;
+    int code = w->sys->file_open(w->sys, w->dir, os_name(path),
+                                 OS_WRITE | OS_CREATE, out);
+    if (code != 0)
+        return code;
+    code = w->sys->file_stat(w->sys, *out, &stat);
+    if (code == 0 && stat.links > 1)
+        code = -EMLINK;
+    if (code != 0)
+        w->sys->file_close(w->sys, *out);
+    return code;
 }
 
 int pack_restore(pack_writer *w, uint64_t number, uint64_t offset, slice bytes,

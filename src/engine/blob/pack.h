@@ -56,6 +56,10 @@ void pack_take_back(pack_writer *);
 int pack_restore(pack_writer *, uint64_t number, uint64_t offset, slice bytes,
                  bool *unsynced);
 
+/* Looks whether the name of the pack in hand leads to it; says what has
+ * happened if not. */
+persist_status pack_check_name(pack_writer *, persist_error *);
+
 /* Makes durable what was added. Returns 0 or a negative errno, from then on the
  * same: what a sync has lost, no other one brings back. */
 int pack_sync(pack_writer *);

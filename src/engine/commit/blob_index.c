@@ -223,7 +223,7 @@ persist_status engine_blob_finish(engine *e, blob_writer *w, persist_cid out,
     if (status == PERSIST_OK)
         cid_encode(w->digest, out);
     blob_release(w);
-    return status;
+    return engine_explain(e, status, error);
 }
 
 static persist_status add_large(blob_put *p, slice bytes, bool known,
@@ -292,7 +292,7 @@ persist_status engine_blob_add(engine *e, slice bytes, persist_cid out,
     if (status == PERSIST_NONE)
         status = add(&p, known, &there, error);
     if (status != PERSIST_OK)
-        return status;
+        return engine_explain(e, status, error);
     cid_encode(digest, out);
     if (!small) {
         atomic_store(&b->repeats, there);

@@ -6,6 +6,7 @@
  * place, `lock` deleted. What is held by handles stays held; whether they are
  * what a newcomer would find is looked at before anything is acknowledged. */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -158,50 +159,79 @@ static bool leads_nowhere(int code)
     return code == -ENOENT || code == -ENOTDIR || code == -ELOOP;
 }
 
-static persist_status check_file(const os *sys, const layout *l,
+/* The name of a file or a folder leads to what is held. */
+persist_status layout_check_name(const os *sys, const os_dir *dir,
+                                 const char *name, const os_stat *held,
                                  persist_error *error)
 {
     char path[PERSIST_PATH_MAX];
-    os_stat held, named;
-    int code = os_join(path, sizeof path, l->root->path, LAYOUT_LOCK);
-    CHECK(code == 0);
-    if (l->file_alone) {
-        code = sys->file_stat(sys, l->lock, &held);
-        if (code == -EBADF || (code == 0 && !os_same(&held, &l->lock_is)))
-            return lost(error, "the descriptor of", path,
-                        "was closed by this program");
-    }
-    if (code == 0)
-        code = sys->stat(sys, l->root, LAYOUT_LOCK, &named);
-    if (leads_nowhere(code))
-        return lost(error, "the file", path, "was deleted");
-    if (code != 0)
-        return os_failed(error, code, "look at", path);
-    return os_same(&named, &l->lock_is)
-               ? PERSIST_OK
-               : lost(error, "the file", path, "was replaced");
-}
-
-/* A folder of the store, once it is opened. */
-static persist_status check_folder(const os *sys, const layout *l,
-                                   const layout_folder *f, const char *name,
-                                   persist_error *error)
-{
     os_stat named;
-    if (f->opened == NULL)
+    int code = sys->stat(sys, dir, name, &named);
+    if (code == 0 && (held == NULL || os_same(&named, held)))
         return PERSIST_OK;
-    int code = sys->stat(sys, l->root, name, &named);
-    if (leads_nowhere(code))
-        return lost(error, "the folder", f->path, "was moved or deleted");
+    int joined = os_join(path, sizeof path, dir->path, name);
+    CHECK(joined == 0);
+    if (code != 0 && !leads_nowhere(code))
+        return os_failed(error, code, "look for", path);
+    bool is_dir = held != NULL && held->is_dir;
+    const char *what = is_dir ? "the folder" : "the file";
     if (code != 0)
-        return os_failed(error, code, "look for", f->path);
-    return os_same(&f->is, &named)
-               ? PERSIST_OK
-               : lost(error, "the folder", f->path,
-                      "was moved, and another is in its place,");
+        return lost(error, what, path, "was moved or deleted");
+    return lost(error, what, path,
+                is_dir ? "was moved, and another is in its place,"
+                       : "was replaced");
 }
 
-persist_status layout_check_hold(const os *sys, const layout *l,
+static persist_status check_lock_held(const os *sys, const layout *l,
+                                      persist_error *error)
+{
+    os_stat held;
+    if (l->lock == NULL)
+        return PERSIST_OK;
+    int code = l->file_alone ? sys->file_stat(sys, l->lock, &held) : 0;
+    if (code == -EBADF ||
+        (l->file_alone && code == 0 && !os_same(&held, &l->lock_is)))
+        return lost(error, "the descriptor of the lock in", l->root->path,
+                    "was closed by this program");
+    return code == 0 ? layout_check_name(sys, l->root, LAYOUT_LOCK, &l->lock_is,
+                                         error)
+                     : os_failed(error, code, "look at", l->root->path);
+}
+
+static persist_status check_folders(const os *sys, const layout *l,
+                                    persist_error *error)
+{
+    const struct {
+        const char *name;
+        const layout_folder *folder;
+    } all[] = {{LAYOUT_LOG, &l->log},
+               {LAYOUT_TABLES, &l->tables},
+               {LAYOUT_BLOBS, &l->blobs},
+               {LAYOUT_TEMPORARY, &l->temporary}};
+    persist_status status = PERSIST_OK;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (status == PERSIST_OK && all[i].folder->opened != NULL)
+            status = layout_check_name(sys, l->root, all[i].name,
+                                       &all[i].folder->is, error);
+    return status;
+}
+
+/* Nobody stores one meanwhile. */
+static persist_status check_manifests(const os *sys, layout *l,
+                                      persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    manifest_files *files = &l->manifests;
+    pthread_mutex_lock(&files->lock);
+    for (unsigned i = 0; i < 2 && status == PERSIST_OK; i++)
+        if (files->is[i].links > 0)
+            status = layout_check_name(sys, l->root, manifest_name(i),
+                                       &files->is[i], error);
+    pthread_mutex_unlock(&files->lock);
+    return status;
+}
+
+persist_status layout_check_path(const os *sys, const layout *l,
                                  persist_error *error)
 {
     os_stat named;
@@ -211,14 +241,40 @@ persist_status layout_check_hold(const os *sys, const layout *l,
                     "was moved or deleted");
     if (code != 0)
         return os_failed(error, code, "look for", l->root->path);
-    if (!os_same(&named, &l->root_is))
-        return lost(error, "the directory", l->root->path,
-                    "was moved, and another is in its place,");
-    persist_status status =
-        l->lock == NULL ? PERSIST_OK : check_file(sys, l, error);
+    return os_same(&named, &l->root_is)
+               ? PERSIST_OK
+               : lost(error, "the directory", l->root->path,
+                      "was moved, and another is in its place,");
+}
+
+persist_status layout_check_hold(const os *sys, layout *l, persist_error *error)
+{
+    persist_status status = layout_check_path(sys, l, error);
     if (status == PERSIST_OK)
-        status = check_folder(sys, l, &l->log, LAYOUT_LOG, error);
+        status = check_lock_held(sys, l, error);
     if (status == PERSIST_OK)
-        status = check_folder(sys, l, &l->tables, LAYOUT_TABLES, error);
-    return status;
+        status = check_folders(sys, l, error);
+    return status == PERSIST_OK ? check_manifests(sys, l, error) : status;
+}
+
+/* ---- whether anything has happened ------------------------------------ */
+
+/* Not where the directory cannot be locked: that is a network's file system,
+ * and what others do there is not heard of. */
+void layout_watch(const os *sys, layout *l)
+{
+    const os_dir *dirs[] = {l->root, l->log.opened, l->blobs.opened};
+    CHECK(l->watch == NULL && dirs[1] != NULL && dirs[2] != NULL);
+    if (l->file_alone ||
+        sys->watch_open(sys, dirs, sizeof dirs / sizeof *dirs, &l->watch) != 0)
+        l->watch = NULL;
+}
+
+bool layout_is_quiet(const os *sys, layout *l, uint64_t now_us)
+{
+    bool quiet = l->watch != NULL && sys->watch_is_quiet(sys, l->watch) &&
+                 now_us - l->looked_us < LOOK_AT_ALL_US;
+    if (!quiet)
+        l->looked_us = now_us;
+    return quiet;
 }

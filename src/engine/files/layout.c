@@ -184,6 +184,7 @@ persist_status layout_open(const os *sys, const char *path, bool create,
                            layout *out, persist_error *error)
 {
     CHECK(path[0] != '\0' && out->root == NULL);
+    pthread_mutex_init(&out->manifests.lock, NULL);
     persist_status status = PERSIST_OK;
     int code = hold_base(sys, path, out);
     if (code == 0)
@@ -232,9 +233,9 @@ static int make_folder(const os *sys, const os_dir *dir, const char *name)
     return code;
 }
 
-persist_status layout_create(const os *sys, const os_dir *dir,
-                             persist_error *error)
+persist_status layout_create(const os *sys, layout *l, persist_error *error)
 {
+    const os_dir *dir = l->root;
     manifest m = {.next_segment = 1, .clean = true};
     m.next_table = m.next_position = 1;
     bool renamed;
@@ -257,7 +258,7 @@ persist_status layout_create(const os *sys, const os_dir *dir,
         code = sys->random(sys, &m.identity, sizeof m.identity);
     if (code != 0)
         return os_failed(error, code, "make a store in", dir->path);
-    return manifest_store(sys, dir, &m, &renamed, error);
+    return manifest_store(sys, dir, &l->manifests, &m, &renamed, error);
 }
 
 int layout_find_folder(const os *sys, const os_dir *root, const char *name,
@@ -303,10 +304,13 @@ void layout_release(const os *sys, layout *l)
 {
     os_dir *all[] = {l->held_base,    l->log.opened,       l->tables.opened,
                      l->blobs.opened, l->temporary.opened, l->root};
+    if (l->watch != NULL)
+        sys->watch_close(sys, l->watch);
     if (l->lock != NULL)
         sys->file_close(sys, l->lock);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i] != NULL)
             sys->dir_close(sys, all[i]);
+    pthread_mutex_destroy(&l->manifests.lock);
     *l = (layout){0};
 }

@@ -50,6 +50,9 @@ typedef struct layout {
     char name[PERSIST_PATH_MAX]; /* the path from there */
     os_file *lock;               /* NULL: there is none, and none can be made */
     os_stat root_is, lock_is;
+    manifest_files manifests;
+    os_watch *watch;    /* NULL: there is none */
+    uint64_t looked_us; /* when all was looked at */
     bool file_alone; /* the directory has no lock: this file system has none */
     bool read_only;
     persist_error why; /* it is so */
@@ -75,12 +78,26 @@ persist_status layout_check(const os *, const os_dir *, bool create,
  * PERSIST_LOCKED, PERSIST_BAD_STORE. */
 persist_status layout_lock(const os *, layout *, bool make, persist_error *);
 
-/* Looks whether the path still leads here, and the names of the lock and of the
- * folders of log and tables to what is held; says what has happened if not. */
-persist_status layout_check_hold(const os *, const layout *, persist_error *);
+/* Looks whether a name in a directory of the store leads to what is held, or,
+ * if that is NULL, to any file; says what has happened if not. */
+persist_status layout_check_name(const os *, const os_dir *, const char *name,
+                                 const os_stat *held, persist_error *);
+
+/* The same for the path of the store; and for that, the lock, the folders and
+ * the manifests. */
+persist_status layout_check_path(const os *, const layout *, persist_error *);
+persist_status layout_check_hold(const os *, layout *, persist_error *);
+
+/* Watches the directory and its folders, which are open, from now on; where
+ * that cannot be, nothing is ever quiet. */
+void layout_watch(const os *, layout *);
+
+/* One thread at a time: tells whether nothing but the path can lead elsewhere
+ * than at the last call that said no, after which the caller looks. */
+bool layout_is_quiet(const os *, layout *, uint64_t now_us);
 
 /* Makes an empty store in a directory that layout_check has passed. */
-persist_status layout_create(const os *, const os_dir *, persist_error *);
+persist_status layout_create(const os *, layout *, persist_error *);
 
 /* Opens a folder, which dir_close closes: 0 or a negative errno. */
 int layout_find_folder(const os *, const os_dir *root, const char *name,

@@ -68,8 +68,10 @@
 /* Room for so many edits of a commit stays from one to the next. */
 #define PLAN_KEPT 1024u
 
-/* Who holds the directory is looked at no more often than this. */
+/* Who holds the directory is looked at no more often than this; each name in
+ * it, where none is known to have changed, no more often than that. */
 #define LOOK_AGAIN_US 50u
+#define LOOK_AT_ALL_US 100000u
 
 /* Records that wait in memory to be written, two segments of them but no more
  * than this; a bigger one waits alone. */

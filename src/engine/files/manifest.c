@@ -31,6 +31,12 @@ bool manifest_is_temporary(const char *name)
     return strcmp(name, temporary) == 0;
 }
 
+const char *manifest_name(unsigned number)
+{
+    CHECK(number < 2);
+    return slots[number];
+}
+
 void manifest_release(manifest *m)
 {
     mem_free(m->segments);
@@ -357,7 +363,8 @@ persist_status manifest_load(const os *sys, const os_dir *dir, manifest *newest,
 
 /* A new file each time: after a power cut in the middle of a rename the old
  * name may be another one of the file that became a manifest. */
-static int write_temporary(const os *sys, const os_dir *dir, slice bytes)
+static int write_temporary(const os *sys, const os_dir *dir, slice bytes,
+                           os_stat *is)
 {
     os_file *file;
     int code = sys->unlink(sys, dir, temporary);
@@ -370,24 +377,63 @@ static int write_temporary(const os *sys, const os_dir *dir, slice bytes)
     code = os_write_all(sys, file, bytes.data, bytes.size, 0);
     if (code == 0)
         code = os_sync(sys, file);
+    if (code == 0)
+        code = sys->file_stat(sys, file, is);
     int closed = sys->file_close(sys, file);
     return code != 0 ? code : closed;
 }
 
-static persist_status replace(const os *sys, const os_dir *dir,
-                              const char *slot, slice bytes, bool *renamed,
-                              persist_error *error)
+/* The file in the making becomes one of the two, if its name still is its own:
+ * another one would take the place of a manifest that is good. */
+static int exchange(const os *sys, const os_dir *dir, manifest_files *files,
+                    unsigned number, const os_stat *is)
 {
+    os_stat named;
+    int code = sys->stat(sys, dir, temporary, &named);
+    if (code == 0 && !os_same(&named, is))
+        code = -ENOENT;
+    if (code != 0)
+        return code;
+    pthread_mutex_lock(&files->lock);
+    code = sys->rename(sys, dir, temporary, dir, slots[number]);
+    if (code == 0)
+        files->is[number] = *is;
+    pthread_mutex_unlock(&files->lock);
+    return code;
+}
+
+static int find_file(const os *sys, const os_dir *dir, const manifest *m,
+                     manifest_files *files)
+{
+    unsigned number = m->generation % 2;
+    return m->generation == 0
+               ? 0
+               : sys->stat(sys, dir, slots[number], &files->is[number]);
+}
+
+int manifest_find_files(const os *sys, const os_dir *dir,
+                        const manifest *newest, const manifest *previous,
+                        manifest_files *files)
+{
+    int code = find_file(sys, dir, newest, files);
+    return code == 0 ? find_file(sys, dir, previous, files) : code;
+}
+
+static persist_status replace(const os *sys, const os_dir *dir,
+                              manifest_files *files, unsigned number,
+                              slice bytes, bool *renamed, persist_error *error)
+{
+    os_stat is;
     char from[PERSIST_PATH_MAX], to[PERSIST_PATH_MAX];
     int code = os_join(from, sizeof from, dir->path, temporary);
     if (code == 0)
-        code = os_join(to, sizeof to, dir->path, slot);
+        code = os_join(to, sizeof to, dir->path, slots[number]);
     if (code != 0)
         return os_failed(error, code, "write the manifest in", dir->path);
-    code = write_temporary(sys, dir, bytes);
+    code = write_temporary(sys, dir, bytes, &is);
     if (code != 0)
         return os_failed(error, code, "write", from);
-    code = sys->rename(sys, dir, temporary, dir, slot);
+    code = exchange(sys, dir, files, number, &is);
     if (code != 0)
         return os_failed(error, code, "replace", to);
     *renamed = true;
@@ -411,8 +457,9 @@ static persist_status check_readable(slice bytes, persist_error *error)
                       "could not be read; import a dump of it into a new one");
 }
 
-persist_status manifest_store(const os *sys, const os_dir *dir, manifest *m,
-                              bool *renamed, persist_error *error)
+persist_status manifest_store(const os *sys, const os_dir *dir,
+                              manifest_files *files, manifest *m, bool *renamed,
+                              persist_error *error)
 {
     buf bytes = {0};
     *renamed = false;
@@ -423,7 +470,7 @@ persist_status manifest_store(const os *sys, const os_dir *dir, manifest *m,
                                 ? status_no_memory(error)
                                 : check_readable(buf_slice(&bytes), error);
     if (status == PERSIST_OK)
-        status = replace(sys, dir, slots[m->generation % 2], buf_slice(&bytes),
+        status = replace(sys, dir, files, m->generation % 2, buf_slice(&bytes),
                          renamed, error);
     buf_release(&bytes);
     if (status != PERSIST_OK)

@@ -6,6 +6,8 @@
 #ifndef ENGINE_FILES_MANIFEST_H
 #define ENGINE_FILES_MANIFEST_H
 
+#include <pthread.h>
+
 #include "base/buf.h"
 #include "base/status.h"
 #include "engine/files/limits.h"
@@ -80,11 +82,24 @@ persist_status manifest_load(const os *, const os_dir *, manifest *newest,
 persist_status manifest_load_one(const os *, const os_dir *, unsigned number,
                                  manifest *out, persist_error *);
 
+/* Which files the two manifests are. */
+typedef struct manifest_files {
+    pthread_mutex_t lock; /* held while one is exchanged */
+    os_stat is[2];        /* without links: not known */
+} manifest_files;
+
+/* Looks which they are, when these are loaded: 0 or a negative errno. */
+int manifest_find_files(const os *, const os_dir *, const manifest *newest,
+                        const manifest *previous, manifest_files *);
+
 /* Raises the generation, writes the manifest and makes it durable. After an
  * error the generation is the old one and the store may be tried again, unless
  * *renamed says that nobody knows which one a crash would leave. */
-persist_status manifest_store(const os *, const os_dir *, manifest *,
-                              bool *renamed, persist_error *);
+persist_status manifest_store(const os *, const os_dir *, manifest_files *,
+                              manifest *, bool *renamed, persist_error *);
+
+/* The name of the one of even generations, or of the other one. */
+const char *manifest_name(unsigned number);
 
 /* Tells whether a name in the store directory is a manifest's, and whether it
  * is that of an unfinished one. */

@@ -171,6 +171,19 @@ persist_status segment_open(const segment_place *place, uint64_t number,
     return code == 0 ? PERSIST_OK : os_failed(error, code, "open", path);
 }
 
+persist_status segment_check_name(const segment_place *place, uint64_t number,
+                                  os_file *file, persist_error *error)
+{
+    char path[PERSIST_PATH_MAX];
+    os_stat held;
+    int code = segment_path(place, number, path);
+    if (code == 0 && file != NULL)
+        code = place->sys->file_stat(place->sys, file, &held);
+    return code == 0 ? layout_check_name(place->sys, place->dir, os_name(path),
+                                         file == NULL ? NULL : &held, error)
+                     : os_failed(error, code, "look at", place->dir->path);
+}
+
 /* Copying takes a fifth of the time of an opening: it is for files that cannot
  * be mapped, or not be brought in. */
 static int bring_in(const os *sys, os_file *file, uint64_t size,

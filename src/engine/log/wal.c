@@ -161,10 +161,46 @@ static wal_segment *begin_flush(wal *w, bool sync, persist_lsn *last)
 }
 
 /* Whether what goes to the log is where it is looked for later. */
-static bool is_held(const wal *w, persist_error *why)
+static bool is_held(const wal *w, const wal_segment *list, persist_error *why)
 {
     return w->check_hold == NULL ||
-           w->check_hold(w->context, why) == PERSIST_OK;
+           w->check_hold(w->context, list, why) == PERSIST_OK;
+}
+
+/* The first sealed segment behind that number; 0: there is none. */
+static uint64_t sealed_after(wal *w, uint64_t number)
+{
+    uint64_t found = 0;
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < w->sealed.segment_count && found == 0; i++)
+        if (w->sealed.segments[i].number > number)
+            found = w->sealed.segments[i].number;
+    pthread_mutex_unlock(&w->lock);
+    return found;
+}
+
+/* A file that is not there counts while it is still needed. */
+static persist_status check_sealed(wal *w, persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    uint64_t number = 0;
+    while (status == PERSIST_OK && (number = sealed_after(w, number)) != 0) {
+        status = segment_check_name(&w->place, number, NULL, error);
+        if (status != PERSIST_OK && sealed_after(w, number - 1) != number)
+            status = PERSIST_OK;
+    }
+    return status;
+}
+
+persist_status wal_check_names(wal *w, const wal_segment *written,
+                               persist_error *error)
+{
+    persist_status status = check_sealed(w, error);
+    for (; written != NULL && status == PERSIST_OK;
+         written = written->sync_next)
+        status = segment_check_name(&w->place, written->number, written->file,
+                                    error);
+    return status;
 }
 
 static void tell(const wal *w, int code, bool sync, persist_error *why)
@@ -183,7 +219,7 @@ static void tell(const wal *w, int code, bool sync, persist_error *why)
 static bool write_out(wal *w, bool sync, const wal_segment *list,
                       persist_error *why)
 {
-    if (sync && !is_held(w, why))
+    if (sync && !is_held(w, list, why))
         return false;
     int code = sync_named(w);
     if (code == 0)
@@ -194,7 +230,7 @@ static bool write_out(wal *w, bool sync, const wal_segment *list,
         tell(w, code, sync, why);
         return false;
     }
-    return !sync || is_held(w, why);
+    return !sync || is_held(w, list, why);
 }
 
 /* why: what has failed; NULL: nothing. */

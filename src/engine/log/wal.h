@@ -70,8 +70,10 @@ typedef struct wal {
      * a negative errno. NULL: nothing. Set before anything is appended. */
     int (*sync_first)(void *context);
     /* Before a write, and after its sync, before it counts: whether the log
-     * still is where others would look for it. NULL: it is. */
-    persist_status (*check_hold)(void *context, persist_error *why);
+     * still is where others would look for it. NULL: it is. `written` is for
+     * wal_check_names. */
+    persist_status (*check_hold)(void *context, const wal_segment *written,
+                                 persist_error *why);
     void *context; /* of both */
 
     /* the writer's */
@@ -165,6 +167,11 @@ void wal_append(wal *, persist_lsn lsn);
 /* Waits until everything up to lsn, which was given, is durable. What was not
  * when the log failed never will be: PERSIST_READ_ONLY, for ever. */
 persist_status wal_wait(wal *, persist_lsn lsn, persist_error *);
+
+/* Whether the names of the segments that a leader syncs still lead to them, and
+ * those that are sealed and needed are there. */
+persist_status wal_check_names(wal *, const wal_segment *written,
+                               persist_error *);
 
 /* Ends writing for good: another room's sync or manifest has failed, or nothing
  * can be written from the opening on. */

@@ -28,7 +28,8 @@ persist_status engine_use(engine *e, persist_error *error)
     m->next_segment = e->wal.next_number;
     m->next_table = e->next_table;
     persist_error why;
-    status = manifest_store(e->sys, e->at.root, m, &renamed, &why);
+    status =
+        manifest_store(e->sys, e->at.root, &e->at.manifests, m, &renamed, &why);
     if (status == PERSIST_OK) {
         atomic_store(&e->in_use, true);
         e->wakes_upkeep = true;
@@ -43,6 +44,45 @@ persist_status engine_use(engine *e, persist_error *error)
     if (error != NULL)
         *error = why;
     return status;
+}
+
+/* ---- who holds the directory ------------------------------------------- */
+
+/* Each name by which an opening would find what this one writes. */
+static persist_status look(engine *e, const wal_segment *written,
+                           persist_error *why)
+{
+    persist_status status = layout_check_hold(e->sys, &e->at, why);
+    if (status == PERSIST_OK)
+        status = wal_check_names(&e->wal, written, why);
+    return status == PERSIST_OK ? pack_check_name(&e->blobs.packs, why)
+                                : status;
+}
+
+/* Nobody outside moves a directory and has an answer within LOOK_AGAIN_US; and
+ * a sync takes less on a quick disk than the look. */
+persist_status engine_check_hold(void *context, const wal_segment *written,
+                                 persist_error *why)
+{
+    engine *e = context;
+    uint64_t now_us = e->sys->clock_us(e->sys);
+    if (now_us - e->looked_us < LOOK_AGAIN_US)
+        return PERSIST_OK;
+    e->looked_us = now_us;
+    return layout_is_quiet(e->sys, &e->at, now_us)
+               ? layout_check_path(e->sys, &e->at, why)
+               : look(e, written, why);
+}
+
+persist_status engine_explain(engine *e, persist_status status,
+                              persist_error *error)
+{
+    persist_error why;
+    if (status != PERSIST_IO || e->at.read_only ||
+        look(e, NULL, &why) == PERSIST_OK)
+        return status;
+    wal_fail(&e->wal, &why);
+    return wal_read_only(&e->wal, error);
 }
 
 /* ---- layers and upkeep ------------------------------------------------ */

@@ -113,6 +113,15 @@ persist_status engine_sync_manifests(const engine *, persist_error *);
  * writes one. */
 persist_status engine_use(engine *, persist_error *);
 
+/* The leader: whether the directory, and what was written to, is still where
+ * the next opening looks for it; for wal.h. */
+persist_status engine_check_hold(void *context, const wal_segment *written,
+                                 persist_error *why);
+
+/* After a call has failed: if it did because the directory or a part of it was
+ * taken away, that is the error, and ends writing. Returns the status. */
+persist_status engine_explain(engine *, persist_status, persist_error *);
+
 /* The writer: makes layers, which are taken over, the current ones. */
 void engine_set_layers(engine *, layers *);
 

@@ -129,7 +129,7 @@ static persist_status store(engine *e, manifest *m, bool *renamed,
 {
     persist_error why;
     persist_status status =
-        manifest_store(e->sys, e->at.root, m, renamed, &why);
+        manifest_store(e->sys, e->at.root, &e->at.manifests, m, renamed, &why);
     if (status != PERSIST_OK && *renamed)
         wal_fail(&e->wal, &why);
     if (status != PERSIST_OK && error != NULL)
