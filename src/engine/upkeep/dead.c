@@ -39,7 +39,8 @@ void dead_call_all(engine *e)
     dead_call(e);
     if (e->layers->active->logged > e->memtable_size / CLOSE_LOG_SHARE)
         (void)upkeep_freeze_all(e, &did, &ignored);
-    e->wakes_upkeep = e->wakes_upkeep || did;
+    /* a table that found no room may be smaller by now */
+    e->wakes_upkeep = e->wakes_upkeep || did || e->layers->frozen != NULL;
 }
 
 /* ---- what was dead before --------------------------------------------- */
