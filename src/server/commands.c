@@ -354,12 +354,12 @@ static const struct command *find_command(session *s, sx_value line)
 
 /* ---- while an io-request waits ---------------------------------------- */
 
-static void refuse_request(session *s, const char *why)
+static void refuse_request(session *s, persist_status status, const char *why)
 {
     persist_error error;
     CHECK(s->bridging);
     s->bridging = false;
-    status_set(&error, PERSIST_LIMIT, "%s", why);
+    status_set(&error, status, "%s", why);
     host_refuse(s->host, &error);
     run(s);
 }
@@ -381,8 +381,15 @@ static bool keep_for_later(session *s, slice text)
         why = "out of memory for the commands that came before the "
               "io-response; answer the io-request first";
     }
-    refuse_request(s, why);
+    refuse_request(s, PERSIST_LIMIT, why);
     return false;
+}
+
+void session_unanswered(session *s)
+{
+    refuse_request(s, PERSIST_IO,
+                   "the input ended before the io-response came; keep it open "
+                   "until all is answered");
 }
 
 /* Of a line that there is no memory for. */
@@ -403,7 +410,7 @@ static bool unreadable_line(session *s, slice text, persist_status status,
 {
     bool limit = status == PERSIST_LIMIT;
     if (limit && s->bridging && seems_response(text))
-        refuse_request(s, error->message);
+        refuse_request(s, PERSIST_LIMIT, error->message);
     else if (limit && s->bridging)
         return keep_for_later(s, text);
     else if (!limit || !seems_response(text))

@@ -156,6 +156,10 @@ persist_status session_serve(session *s, persist_error *error)
     s->replies.closed = s->replies.why != 0;
     while (going_on(s) && read_more(s))
         handle_lines(s);
+    while (going_on(s) && s->bridging) {
+        session_unanswered(s);
+        handle_lines(s);
+    }
     (void)replies_flush(&s->replies);
     return host_settle(s->host, error);
 }

@@ -49,6 +49,9 @@ int64_t session_epoch(const session *);
  * those of the backlog. */
 bool session_line(session *, slice line);
 
+/* Nobody is left to answer the io-request that waits: raises that. */
+void session_unanswered(session *);
+
 /* Releases the buffers, not the host. */
 void session_release(session *);
 

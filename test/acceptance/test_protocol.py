@@ -349,6 +349,20 @@ class UnknownOps(Case):
         s = self.bridged()
         self.end(s)
 
+    def test_what_came_behind_it_is_answered_all_the_same(self):
+        s = self.bridged()
+        s.send("(ping)\n(eval %s)\n(eval %s)" % (quote(append("s", 1)),
+                                                quote(self.ASK)))
+        s.input.close()
+        self.assertEqual(s.reply()[:2], ("error", 4))
+        self.assertEqual(s.line(), "(ok 4)")
+        self.assertEqual(s.reply().kind, "value")
+        self.assertEqual(s.line(), '(io-request 4 "x/y" 1 "two" "three")')
+        self.assertEqual(s.reply()[:2], ("error", 4))
+        self.assertEqual(s.process.wait(60), 0)
+        s = self.serve()
+        self.assertEqual(s.perform("persist/last-seq", '"s"'), "1")
+
     def test_what_was_written_before_a_request_is_durable(self):
         s = self.serve(flags=["--unknown-op=bridge"])
         s.send("(eval %s)" % quote('(do %s (perform {:op "ask"}))'
