@@ -149,7 +149,7 @@ static void test_a_big_commit_leaves_no_big_buffers(void **state)
     assert_true(e->plan_capacity <= PLAN_KEPT);
     assert_true(e->wal.scratch.capacity <= usual);
     assert_true(e->wal.fill.bytes.capacity <= usual);
-    assert_true(e->wal.flush.bytes.capacity <= usual);
+    assert_true(e->wal.out.bytes.capacity <= usual);
 }
 
 int main(void)

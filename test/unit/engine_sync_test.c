@@ -27,7 +27,7 @@ static void nap(void)
 static bool somebody_leads(void)
 {
     pthread_mutex_lock(&e->wal.lock);
-    bool leads = e->wal.flushing;
+    bool leads = e->wal.led;
     pthread_mutex_unlock(&e->wal.lock);
     return leads;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The write-ahead log: appending, and group commit.
  *
- * Records gather in `fill`. A leader swaps it with the empty `flush`, lets go
+ * Records gather in `fill`. A leader swaps it with the empty `out`, lets go
  * of the lock, writes and syncs. Syncs are numbered: a waiter whose record is
  * in the one in progress sleeps with those of that generation, all others with
  * those of the next. The leader wakes one of the next, who leads it, and all of
@@ -51,8 +51,8 @@ static int sync_segments(const wal *w, const wal_segment *list)
  * Returns the list of all that needs a sync. */
 static wal_segment *mark_written(wal *w)
 {
-    for (size_t i = 0; i < w->flush.extent_count; i++) {
-        wal_segment *segment = w->flush.extents[i].segment;
+    for (size_t i = 0; i < w->out.extent_count; i++) {
+        wal_segment *segment = w->out.extents[i].segment;
         CHECK(segment->pending > 0);
         segment->unsynced = true;
     }
@@ -104,12 +104,12 @@ static bool call(wal_waiters *g, bool all)
     return asleep;
 }
 
-/* With the lock held, which it lets go of: sleeps until the flush in progress
+/* With the lock held, which it lets go of: sleeps until the turn in progress
  * is over, or until somebody is needed to lead the next. */
 static void await_turn(wal *w, persist_lsn lsn)
 {
-    CHECK(w->flushing);
-    bool covered = lsn <= w->flushing_last;
+    CHECK(w->led);
+    bool covered = lsn <= w->syncing_last;
     wal_waiters *g = waiters_of(w, w->generation + (covered ? 0 : 1));
     uint32_t word = atomic_load_explicit(&g->word, memory_order_relaxed);
     g->asleep++;
@@ -128,7 +128,7 @@ static void fail_locked(wal *w, const persist_error *why)
             os_wake_all(&w->waiters[i].word);
 }
 
-/* ---- flushing --------------------------------------------------------- */
+/* ---- led --------------------------------------------------------- */
 
 /* With the lock held: how much may be added to what is being filled. A record
  * that is bigger than the buffer comes alone. */
@@ -144,18 +144,18 @@ static void measure_room(wal *w)
     atomic_store_explicit(&w->room, room, memory_order_relaxed);
 }
 
-static wal_segment *begin_flush(wal *w, bool sync, persist_lsn *last)
+static wal_segment *begin_turn(wal *w, bool sync, persist_lsn *last)
 {
-    CHECK(!w->flushing && w->flush.extent_count == 0);
-    w->flushing = true;
+    CHECK(!w->led && w->out.extent_count == 0);
+    w->led = true;
     wal_batch swap = w->fill;
-    w->fill = w->flush;
-    w->flush = swap;
+    w->fill = w->out;
+    w->out = swap;
     measure_room(w);
     *last = w->appended;
     if (sync) {
         w->generation++;
-        w->flushing_last = *last;
+        w->syncing_last = *last;
     }
     return mark_written(w);
 }
@@ -223,7 +223,7 @@ static bool write_out(wal *w, bool sync, const wal_segment *list,
         return false;
     int code = sync_named(w);
     if (code == 0)
-        code = write_batch(w, &w->flush);
+        code = write_batch(w, &w->out);
     if (code == 0 && sync)
         code = sync_segments(w, list);
     if (code != 0) {
@@ -234,13 +234,13 @@ static bool write_out(wal *w, bool sync, const wal_segment *list,
 }
 
 /* why: what has failed; NULL: nothing. */
-static void end_flush(wal *w, const persist_error *why, bool sync,
-                      persist_lsn last, wal_segment *list)
+static void end_turn(wal *w, const persist_error *why, bool sync,
+                     persist_lsn last, wal_segment *list)
 {
-    CHECK(w->flushing && last >= wal_durable(w));
-    clear_batch(w, &w->flush);
-    w->flushing = false;
-    w->flushing_last = 0;
+    CHECK(w->led && last >= wal_durable(w));
+    clear_batch(w, &w->out);
+    w->led = false;
+    w->syncing_last = 0;
     if (why != NULL) {
         fail_locked(w, why);
         return;
@@ -257,15 +257,15 @@ static void end_flush(wal *w, const persist_error *why, bool sync,
 
 /* With the lock held, which it lets go of: becomes the leader, writes what is
  * there, and syncs if told to. */
-static void flush(wal *w, bool sync)
+static void lead(wal *w, bool sync)
 {
     persist_lsn last;
-    wal_segment *list = begin_flush(w, sync, &last);
+    wal_segment *list = begin_turn(w, sync, &last);
     pthread_mutex_unlock(&w->lock);
     persist_error why;
     bool done = write_out(w, sync, list, &why);
     pthread_mutex_lock(&w->lock);
-    end_flush(w, done ? NULL : &why, sync, last, list);
+    end_turn(w, done ? NULL : &why, sync, last, list);
     wal_waiters *own = waiters_of(w, w->generation);
     wal_waiters *next = waiters_of(w, w->generation + 1);
     bool wakes_next = call(next, false), wakes_own = sync && call(own, true);
@@ -285,10 +285,10 @@ persist_status wal_wait(wal *w, persist_lsn lsn, persist_error *error)
         CHECK(lsn <= w->appended);
         if (lsn <= wal_durable(w) || wal_failed(w))
             pthread_mutex_unlock(&w->lock);
-        else if (w->flushing)
+        else if (w->led)
             await_turn(w, lsn);
         else
-            flush(w, true);
+            lead(w, true);
     }
     return PERSIST_OK;
 }
@@ -312,15 +312,15 @@ static void await_room(wal *w, uint64_t size)
         pthread_mutex_lock(&w->lock);
         if (size <= atomic_load(&w->room) || wal_failed(w))
             break;
-        slept = slept || w->flushing;
-        if (w->flushing)
+        slept = slept || w->led;
+        if (w->led)
             await_turn(w, UINT64_MAX);
         else
-            flush(w, false);
+            lead(w, false);
     }
     /* Pass on a wake-up that was meant for a leader. */
     wal_waiters *next = waiters_of(w, w->generation + 1);
-    bool wakes = slept && !w->flushing && call(next, false);
+    bool wakes = slept && !w->led && call(next, false);
     pthread_mutex_unlock(&w->lock);
     if (wakes)
         os_wake_one(&next->word);

@@ -84,7 +84,7 @@ typedef struct wal {
     pthread_mutex_t lock; /* for all below */
     wal_batch fill;       /* being filled */
     _Atomic size_t room;  /* in it; only the writer makes it less */
-    wal_batch flush;      /* being written, by the leader alone */
+    wal_batch out;        /* being written, by the leader alone */
     wal_segment *open;    /* all that have a file open, but the spares */
     wal_segment *spares;  /* ready, by number */
     unsigned spare_count;
@@ -97,11 +97,11 @@ typedef struct wal {
                          for what frees some */
     pthread_cond_t prepared;
 
-    bool flushing;             /* there is a leader */
-    persist_lsn flushing_last; /* its sync will cover this; 0: none will */
-    uint64_t generation;       /* of syncs: in progress, or the last one */
-    wal_waiters waiters[2];    /* by generation, odd and even */
-    persist_lsn appended;      /* the newest record in a buffer */
+    bool led;                 /* there is a leader */
+    persist_lsn syncing_last; /* its sync will cover this; 0: none will */
+    uint64_t generation;      /* of syncs: in progress, or the last one */
+    wal_waiters waiters[2];   /* by generation, odd and even */
+    persist_lsn appended;     /* the newest record in a buffer */
     _Atomic persist_lsn durable;
     atomic_bool failed;
     persist_error failure; /* what failed first */

@@ -377,7 +377,7 @@ persist_status wal_open(wal *w, const segment_place *place,
         w->buffer_size = LOG_BUFFER_SIZE_MAX;
     if (!buf_reserve(&w->scratch, w->buffer_size) ||
         !buf_reserve(&w->fill.bytes, w->buffer_size) ||
-        !buf_reserve(&w->flush.bytes, w->buffer_size))
+        !buf_reserve(&w->out.bytes, w->buffer_size))
         return status_no_memory(error);
     return adopt(w, listed, resume, error);
 }
@@ -397,7 +397,7 @@ void wal_close(wal *w)
     manifest_release(&w->sealed);
     buf_release(&w->scratch);
     buf_release(&w->fill.bytes);
-    buf_release(&w->flush.bytes);
+    buf_release(&w->out.bytes);
     mem_free(w->free_files);
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->prepared);
