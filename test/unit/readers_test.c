@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/check.h"
 #include "base/mem.h"
 #include "engine/state/readers.h"
 
@@ -46,7 +47,7 @@ static uint64_t open_and_close(size_t count)
     read_place *own = mem_alloc_zero(count * sizeof *own);
     read_place **at = mem_alloc_zero(count * sizeof(read_place *));
     layers *used;
-    assert_true(own != NULL && at != NULL);
+    CHECK(own != NULL && at != NULL);
     arena_pool_init(&pool, 1 << 20, bring_nothing);
     readers_init(&r);
     readers_set_layers(&r, make());

@@ -148,6 +148,7 @@ static read_place *take_place(readers *r, layers *v)
  * once they are said to be used. */
 static read_place *add_more(readers *r, read_place *own)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): r was read */
     pthread_mutex_lock(&r->lock);
     layers *v = atomic_load(&r->current);
     v->users++;
