@@ -128,7 +128,7 @@ static void fail_locked(wal *w, const persist_error *why)
             os_wake_all(&w->waiters[i].word);
 }
 
-/* ---- led --------------------------------------------------------- */
+/* ---- writing and syncing --------------------------------------------- */
 
 /* With the lock held: how much may be added to what is being filled. A record
  * that is bigger than the buffer comes alone. */
