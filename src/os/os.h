@@ -100,9 +100,9 @@ struct os {
     int (*file_size)(const os *, os_file *, uint64_t *size);
     int (*file_stat)(const os *, os_file *, os_stat *out);
     /* A number that becomes another one when somebody writes to the file; 0 if
-     * there is none that could be relied upon, as there is not right after
-     * somebody has. */
-    uint64_t (*file_stamp)(const os *, os_file *);
+     * there is none. Not yet `settled`, somebody has a moment ago, and who does
+     * so once more within that moment may leave it as it is. */
+    uint64_t (*file_stamp)(const os *, os_file *, bool *settled);
     /* Takes a lock on the file without waiting, shared with others that take
      * it so, or alone; the latter writes the process's id there, and needs
      * OS_WRITE. -EWOULDBLOCK if another process (or handle) has it, *holder is

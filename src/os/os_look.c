@@ -29,10 +29,11 @@ int os_look(int fd, const char *name, int flags, struct stat *out)
     return 0;
 }
 
-uint64_t os_look_changed(int fd)
+uint64_t os_look_changed(int fd, bool *settled)
 {
     struct statx x;
     struct timespec now;
+    *settled = false;
     if (statx(fd, "", AT_EMPTY_PATH, STATX_CTIME, &x) < 0 ||
         (x.stx_mask & STATX_CTIME) == 0 ||
         clock_gettime(CLOCK_REALTIME, &now) < 0 || x.stx_ctime.tv_sec < 0)
@@ -40,5 +41,6 @@ uint64_t os_look_changed(int fd)
     uint64_t changed_ns =
         (uint64_t)x.stx_ctime.tv_sec * SECOND_NS + x.stx_ctime.tv_nsec;
     uint64_t now_ns = (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-    return changed_ns + TICKS_NS < now_ns ? changed_ns : 0;
+    *settled = changed_ns + TICKS_NS < now_ns;
+    return changed_ns;
 }

@@ -3,6 +3,7 @@
 #ifndef OS_OS_LOOK_H
 #define OS_OS_LOOK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
@@ -13,8 +14,8 @@
 int os_look(int fd, const char *name, int flags, struct stat *out);
 
 /* When a file was changed last, in nanoseconds since 1970; 0 if that is not
- * known, or so short a while ago that the clock of the file system may not have
- * moved on. */
-uint64_t os_look_changed(int fd);
+ * known. *settled: so long ago that the clock of the file system has moved on.
+ */
+uint64_t os_look_changed(int fd, bool *settled);
 
 #endif

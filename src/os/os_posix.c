@@ -356,10 +356,10 @@ static int file_stat(const os *sys, os_file *file, os_stat *out)
     return code;
 }
 
-static uint64_t file_stamp(const os *sys, os_file *file)
+static uint64_t file_stamp(const os *sys, os_file *file, bool *settled)
 {
     (void)sys;
-    return os_look_changed(file->held.fd);
+    return os_look_changed(file->held.fd, settled);
 }
 
 static int path_stat(const os *sys, const os_dir *dir, const char *name,

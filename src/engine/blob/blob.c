@@ -236,6 +236,7 @@ persist_status blob_place(blob_writer *w, blob_entry *out, bool *unsynced,
             sys->dir_close(sys, folder);
         return os_failed(error, code, "make", place.path);
     }
+    blob_remember(b, out, w->file);
     sys->file_close(sys, w->file);
     w->file = NULL;
     /* Two names of one file would be too many for the next opening, which

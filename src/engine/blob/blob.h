@@ -24,7 +24,7 @@ typedef struct blob_store {
     atomic_bool repeats;
     /* hashes of what large blobs began with, the newest where two collide */
     _Atomic uint64_t seen[BLOBS_SEEN];
-    /* files that were compared with what was put, and their stamps, hashed */
+    /* files that hold what was put, as they were then, hashed */
     _Atomic uint64_t compared[BLOBS_COMPARED];
     _Atomic uint64_t next_temporary;
     atomic_uint mending; /* odd: what is there may not be durable yet */
@@ -98,6 +98,10 @@ persist_status blob_compare(blob_store *, const blob_entry *,
                             const blob_source *, persist_error *);
 persist_status blob_compare_here(blob_store *, const blob_entry *,
                                  const blob_source *, persist_error *);
+
+/* The file of a blob was just written: what it holds need not be compared for
+ * as long as nobody else writes to it. */
+void blob_remember(blob_store *, const blob_entry *, os_file *);
 
 /* With the store's lock: stores such a blob anew, where the index says that it
  * is, and makes it durable. *unsynced: as in blob_sync. */

@@ -67,10 +67,11 @@ static bool has_size(const blob_store *b, const blob_entry *e, os_file *file)
 
 /* Names a file as it is now. 0: it cannot be told later whether it still is. */
 static uint64_t name_as_is(const blob_store *b, const blob_entry *e,
-                           os_file *file)
+                           os_file *file, bool *settled)
 {
     os_stat stat;
-    uint64_t stamp = e->pack == 0 ? b->sys->file_stamp(b->sys, file) : 0;
+    uint64_t stamp =
+        e->pack == 0 ? b->sys->file_stamp(b->sys, file, settled) : 0;
     if (stamp == 0 || b->sys->file_stat(b->sys, file, &stat) != 0)
         return 0;
     const uint64_t parts[] = {stat.device, stat.inode, stat.size, stamp};
@@ -78,19 +79,32 @@ static uint64_t name_as_is(const blob_store *b, const blob_entry *e,
     return hash_xxh3_seed(slice_of(parts, sizeof parts), seed) | 1;
 }
 
+static void remember(blob_store *b, uint64_t name)
+{
+    if (name != 0)
+        atomic_store(&b->compared[name % BLOBS_COMPARED], name);
+}
+
+/* Nobody but us knows the file yet. */
+void blob_remember(blob_store *b, const blob_entry *e, os_file *file)
+{
+    bool settled;
+    remember(b, name_as_is(b, e, file, &settled));
+}
+
 /* Whether a blob's file holds what is put. That it does is remembered, for as
  * long as nobody writes to it. */
 static bool holds(blob_store *b, const blob_entry *e, os_file *file,
                   const blob_source *s, uint8_t *rooms, int *code)
 {
-    uint64_t name = name_as_is(b, e, file);
-    _Atomic uint64_t *known = &b->compared[name % BLOBS_COMPARED];
+    bool settled = false;
+    uint64_t name = name_as_is(b, e, file, &settled);
     *code = 0;
-    if (name != 0 && atomic_load(known) == name)
+    if (name != 0 && atomic_load(&b->compared[name % BLOBS_COMPARED]) == name)
         return true;
     bool same = has_size(b, e, file) && is_same(b, e, file, s, rooms, code);
-    if (same && name != 0)
-        atomic_store(known, name);
+    if (same && settled)
+        remember(b, name);
     return same;
 }
 
