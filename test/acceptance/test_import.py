@@ -371,12 +371,17 @@ class Whole(Legacy):
         return [self.persist("--store", store, *command) for command in (
             ["streams"], ["log"], ["kv", "keys"], ["kv", "get", "orders"])]
 
-    def inject(self, call, what, when):
+    def trace(self, *arguments, path="/dev/null"):
+        """An import under strace, where leaks are not looked for."""
         return subprocess.run(
-            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
-             "-e", "inject=%s:%s:when=%s" % (call, what, when), PERSIST,
+            ["strace", "-f", "-qq", "-o", path, *arguments, PERSIST,
              "import", "--legacy", self.old, self.store],
+            env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"),
             capture_output=True, timeout=60, check=False)
+
+    def inject(self, call, what, when):
+        return self.trace("-e", "trace=" + call, "-e", "inject=%s:%s:when=%s"
+                          % (call, what, when))
 
     def judge(self):
         """After the next try all is there, and nothing else."""
@@ -394,10 +399,7 @@ class Whole(Legacy):
     def calls(self):
         """How often each call is made."""
         path = self.dir + "/calls"
-        subprocess.run(["strace", "-f", "-qq", "-o", path, "-e", "trace="
-                        + self.CHANGES, PERSIST, "import", "--legacy",
-                        self.old, self.store], check=True, timeout=60,
-                       stdout=subprocess.DEVNULL)
+        self.trace("-e", "trace=" + self.CHANGES, path=path).check_returncode()
         with open(path, encoding="latin-1") as f:
             text = f.read()
         os.unlink(path)
@@ -434,20 +436,14 @@ class Whole(Legacy):
 
     def test_a_blob_that_changes_meanwhile(self):
         """Well when it was checked, and not when it is stored."""
-        process = subprocess.run(
-            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pread64",
-             "-e", "inject=pread64:retval=3:when=%d" % self.second_read(),
-             PERSIST, "import", "--legacy", self.old, self.store],
-            capture_output=True, timeout=60, check=False)
+        process = self.inject("pread64", "retval=3", self.second_read())
         self.assertEqual(process.returncode, 1)
         self.assertIn(HELLO.encode(), process.stderr)
         self.assertEqual(sorted(os.listdir(self.dir)), ["old", "reference"])
 
     def second_read(self):
         path = self.dir + "/calls"
-        subprocess.run(["strace", "-qq", "-o", path, "-e", "trace=pread64",
-                        PERSIST, "import", "--legacy", self.old, self.store],
-                       check=True, timeout=60, stdout=subprocess.DEVNULL)
+        self.trace("-e", "trace=pread64", path=path).check_returncode()
         with open(path, encoding="latin-1") as f:
             reads = [i + 1 for i, line in enumerate(f)
                      if '"hello world"' in line]
