@@ -282,6 +282,7 @@ static void set_up(engine *e, const persist_options *options)
     upkeep_init(e);
     os_brief_lock_init(&e->writer);
     readers_init(&e->readers);
+    pthread_mutex_init(&e->reserve, NULL);
 }
 
 persist_status engine_check(const persist_options *options,
@@ -402,6 +403,7 @@ static void release(engine *e)
     mem_free(e->seqs);
     layout_release(e->sys, &e->at);
     pthread_mutex_destroy(&e->writer);
+    pthread_mutex_destroy(&e->reserve);
     mem_free(e);
 }
 
@@ -466,6 +468,18 @@ persist_status engine_step(engine *e, bool *did, persist_error *error)
 {
     persist_status status = wal_prepare_step(&e->wal, did, error);
     return status == PERSIST_OK && !*did ? upkeep_step(e, did, error) : status;
+}
+
+persist_status engine_step_called(engine *e, bool *did, persist_error *error)
+{
+    persist_error ignored;
+    (void)wal_prepare_step(&e->wal, did, &ignored);
+    if (*did || !upkeep_is_called(e))
+        return PERSIST_OK;
+    persist_status status = upkeep_step(e, did, error);
+    if (*did)
+        (void)engine_wake(e);
+    return status;
 }
 
 void engine_by_steps(engine *e)

@@ -24,6 +24,10 @@ persist_status engine_close(engine *, persist_error *);
  * *did tells whether there was any. */
 persist_status engine_step(engine *, bool *did, persist_error *);
 
+/* The same as the threads do it: upkeep only if somebody has called for it,
+ * until there is none left or it fails. */
+persist_status engine_step_called(engine *, bool *did, persist_error *);
+
 /* Leaves the work to engine_step from now on, but for what a commit cannot go
  * on without: so a test decides what comes between two steps. */
 void engine_by_steps(engine *);

@@ -288,6 +288,12 @@ static bool disk_is_shut(persist_store *store)
     return engine_of(store)->full;
 }
 
+persist_status store_disk_step_called(persist_store *store, bool *did,
+                                      persist_error *error)
+{
+    return engine_step_called(engine_of(store), did, error);
+}
+
 void store_disk_by_steps(persist_store *store)
 {
     engine_by_steps(engine_of(store));

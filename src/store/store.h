@@ -127,6 +127,11 @@ persist_status store_step(persist_store *, bool *did, persist_error *);
  * written again only when it has been closed and opened anew. */
 bool store_is_shut(persist_store *);
 
+/* The same as the threads of a store on disk do it, which wait until somebody
+ * has called for it. */
+persist_status store_disk_step_called(persist_store *, bool *did,
+                                      persist_error *);
+
 /* Leaves that work of a store on disk to store_step from now on. */
 void store_disk_by_steps(persist_store *);
 

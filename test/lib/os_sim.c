@@ -233,12 +233,23 @@ static ssize_t file_read(const os *o, os_file *file, void *bytes, size_t size,
     return (ssize_t)size;
 }
 
+void os_sim_use_blocks(os_sim *s, uint64_t bytes)
+{
+    s->block = bytes;
+}
+
+/* What a file of that size takes. */
+static uint64_t in_blocks(const os_sim *s, uint64_t size)
+{
+    return s->block == 0 ? size : (size + s->block - 1) / s->block * s->block;
+}
+
 uint64_t os_sim_space_used(const os_sim *s)
 {
     uint64_t used = 0;
     for (unsigned i = 0; i < s->inode_count; i++)
         if (s->inodes[i].links > 0 || s->inodes[i].opens > 0)
-            used += s->inodes[i].now->size;
+            used += in_blocks(s, s->inodes[i].now->size);
     return used;
 }
 
@@ -249,7 +260,8 @@ static uint64_t size_allowed(const os_sim *s, unsigned inode)
     if (s->space == UINT64_MAX)
         return UINT64_MAX;
     uint64_t used = os_sim_space_used(s);
-    return used >= s->space ? size : size + (s->space - used);
+    uint64_t taken = in_blocks(s, size);
+    return used >= s->space ? taken : taken + (s->space - used);
 }
 
 static ssize_t file_write(const os *o, os_file *file, const void *bytes,

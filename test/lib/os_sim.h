@@ -130,6 +130,9 @@ void os_sim_on_fault(os_sim *, sim_hit_fn);
 void os_sim_limit_space(os_sim *, uint64_t bytes);
 uint64_t os_sim_space(const os_sim *);
 
+/* From now on files take whole blocks of so many bytes. */
+void os_sim_use_blocks(os_sim *, uint64_t bytes);
+
 /* Returns the bytes that all files together hold. */
 uint64_t os_sim_space_used(const os_sim *);
 

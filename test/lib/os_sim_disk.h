@@ -86,6 +86,7 @@ struct os_sim {
     unsigned inode_count;
     sim_write last_write;
     uint64_t random, clock_us, space;
+    uint64_t block;    /* of the disk: files take whole ones; 0: single bytes */
     size_t open_files; /* mappings too */
     unsigned refuse_maps, maps;
     sim_fault fault;

@@ -274,7 +274,8 @@ static void leave(engine *e)
         upkeep_call(e);
 }
 
-static persist_status run(commit *c, persist_outcome *out, persist_error *error)
+static persist_status run_once(commit *c, persist_outcome *out,
+                               persist_error *error)
 {
     engine *e = c->e;
     persist_outcome ignored;
@@ -290,6 +291,21 @@ static persist_status run(commit *c, persist_outcome *out, persist_error *error)
     if (status == PERSIST_OK && result->kind == PERSIST_COMMITTED)
         result->lsn = e->latest;
     leave(e);
+    return status;
+}
+
+/* A table in the making may have taken the last room, and gives it back when it
+ * finds no more: what frees space waits for that. */
+static persist_status run(commit *c, persist_outcome *out, persist_error *error)
+{
+    const commit given = *c;
+    bool more = frees_space(c);
+    persist_status status = run_once(c, out, error);
+    while (status == PERSIST_NO_SPACE && more && !wal_failed(&c->e->wal)) {
+        more = upkeep_await_step(c->e);
+        *c = given;
+        status = run_once(c, out, error);
+    }
     return status;
 }
 

@@ -28,7 +28,8 @@ void dead_note_key(commit *c, const persist_edit *edit)
     found_value found;
     persist_error ignored;
     unsigned stands_for = edit->kind == PERSIST_DELETE ? 1 : PUTS_A_LOOK;
-    if (c->replayed || e->layers->table_bytes <= e->memtable_size ||
+    bool small = e->layers->table_bytes <= e->memtable_size;
+    if (c->replayed || (small && !atomic_load(&e->wal.full)) ||
         e->keys_made++ % stands_for != 0 ||
         layers_tables_key(e->layers, edit->name, &found, &ignored) !=
             PERSIST_OK)

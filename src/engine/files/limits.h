@@ -45,18 +45,22 @@
 #define SEGMENT_SPARES 2u
 /* Where the disk has no room for the usual size, smaller ones are made, down to
  * this part of it. */
-#define SEGMENT_SMALL_SHARE 4u
+#define SEGMENT_SMALL_SHARE 16u
 /* On a full disk so much of a segment's end, or this part of it, is kept for
  * commits that only truncate and delete; so is the last spare, down to this
  * part of the usual size. They get any segment that they fit in. */
 #define SEGMENT_KEPT_MAX (16u << 10)
 #define SEGMENT_KEPT_SHARE 16u
+/* What such a commit takes of a disk that is full, if it needs no more. */
+#define SEGMENT_LITTLE_SHARE 256u
 /* What is kept on the disk for when it is full: this part of what tables hold,
  * and of a segment at the least; a segment at the most. */
 #define RESERVE_TABLES_SHARE 32u
 #define RESERVE_LEAST_SHARE 32u
 #define RESERVE_MIN (16u << 10)
 #define RESERVE_PIECE_MIN 2048u
+/* This part of it is not for tables. */
+#define RESERVE_LAST_SHARE 4u
 /* Files that wait to become spares; more are deleted. */
 #define SEGMENT_FREE_MAX 4u
 

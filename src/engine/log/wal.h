@@ -111,10 +111,15 @@ typedef struct wal {
     os_worker worker;
 } wal;
 
-/* What a record may take on a full disk: nothing but a segment of the usual
- * size; a smaller one, if as much is left, for upkeep to free more; or, since
- * it frees space, all that is kept for that. */
-typedef enum wal_claim { WAL_USUAL, WAL_SMALLER, WAL_FREES } wal_claim;
+/* What a record may take on a full disk: no segment; one of the usual size; a
+ * smaller one, if as much is left, for upkeep to free more; or, since it frees
+ * space, all that is kept for that. */
+typedef enum wal_claim {
+    WAL_NO_SEGMENT,
+    WAL_USUAL,
+    WAL_SMALLER,
+    WAL_FREES
+} wal_claim;
 
 /* The writer: makes the segment next that has room for `need` bytes beside
  * its header, and seals the one before. For wal.c. */

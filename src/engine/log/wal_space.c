@@ -75,6 +75,7 @@ static persist_status prepare(wal *w, uint64_t size, uint64_t least,
     wal_segment *segment = mem_alloc_zero(sizeof *segment);
     persist_status status;
     uint64_t wanted = size;
+    bool is_full = atomic_load(&w->full);
     if (segment == NULL)
         return status_no_memory(error);
     w->preparing = true;
@@ -92,7 +93,8 @@ static persist_status prepare(wal *w, uint64_t size, uint64_t least,
     w->preparing = false;
     pthread_cond_broadcast(&w->prepared);
     if (status == PERSIST_OK || status == PERSIST_NO_SPACE)
-        atomic_store(&w->full, status != PERSIST_OK || size < wanted);
+        atomic_store(&w->full, status != PERSIST_OK || size < wanted ||
+                                   (claim == WAL_FREES && is_full));
     if (status == PERSIST_OK)
         *out = segment;
     else
@@ -229,12 +231,32 @@ static bool is_kept_back(const wal *w, wal_claim claim)
     return atomic_load(&w->full) && w->spare_count == 1 && claim != WAL_FREES;
 }
 
+/* On a full disk what frees space takes little, and leaves the rest to upkeep,
+ * whose tables and manifests are what makes it free. */
+static uint64_t size_for(const wal *w, uint64_t need, wal_claim claim)
+{
+    uint64_t size = next_size(w, need), little = least_size(w, need, claim);
+    if (claim != WAL_FREES || !atomic_load(&w->full))
+        return size;
+    if (little < w->segment_size / SEGMENT_LITTLE_SHARE)
+        little = w->segment_size / SEGMENT_LITTLE_SHARE / SEGMENT_ROUND *
+                 SEGMENT_ROUND;
+    return little < size ? little : size;
+}
+
+static persist_status no_room(const wal *w, persist_error *error)
+{
+    return os_failed(error, -ENOSPC, "make a segment in", w->place.dir->path);
+}
+
 /* With the lock held: a spare if one is big enough, else a new one. */
 static persist_status take_segment(wal *w, uint64_t need, wal_claim claim,
                                    wal_segment **out, persist_error *error)
 {
     uint64_t size = SEGMENT_HEADER_SIZE + need;
     CHECK(need >= RECORD_HEADER_SIZE && need % LOG_ALIGN == 0);
+    if (claim == WAL_NO_SEGMENT)
+        return no_room(w, error);
     for (;;) {
         if (is_kept_back(w, claim) && !w->preparing) {
             persist_status status = add_spare(w, claim, error);
@@ -253,8 +275,8 @@ static persist_status take_segment(wal *w, uint64_t need, wal_claim claim,
             return PERSIST_OK;
         }
         if (!w->preparing)
-            return prepare(w, next_size(w, size), least_size(w, size, claim),
-                           claim, out, error);
+            return prepare(w, size_for(w, size, claim),
+                           least_size(w, size, claim), claim, out, error);
         await_prepared(w);
     }
 }

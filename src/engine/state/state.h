@@ -42,6 +42,7 @@ typedef struct upkeep {
     merge merge;
     bool paid;                  /* the merge is one that reads have paid for */
     atomic_bool flushed;        /* something, since the opening */
+    bool has_reserved;          /* the reserve was looked for */
     _Atomic uint64_t credit;    /* bytes of merging that reads have paid for */
     _Atomic uint64_t dead;      /* bytes in tables; changed under step */
     uint64_t claimed;           /* of them the merge does away with */
@@ -56,6 +57,7 @@ typedef struct upkeep {
     bool wanted;
     uint64_t attempts;
     persist_status status; /* of the last step */
+    bool did;              /* that did something */
     persist_error error;
 } upkeep;
 
@@ -83,6 +85,7 @@ typedef struct engine {
     bool full;          /* the disk, which could be read only, at opening */
     bool no_room;       /* to write the end of the log again, at opening */
     atomic_bool lacks_reserve; /* it was given, and not made again in full */
+    pthread_mutex_t reserve;   /* held while it is given or made; the last */
 
     pthread_mutex_t writer;
     wal wal;

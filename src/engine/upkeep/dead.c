@@ -21,7 +21,10 @@ bool dead_is_much(const engine *e, const layers *v, uint64_t dead)
 {
     uint64_t live = dead > v->table_bytes ? 0 : v->table_bytes - dead;
     bool much = dead > least_of(e) && dead > live / DEAD_SHARE;
-    bool full = atomic_load(&e->wal.full) && dead > e->memtable_size / 2;
+    bool full = atomic_load(&e->wal.full) &&
+                (dead > e->memtable_size / 2 ||
+                 (dead > e->memtable_size / CLOSE_LOG_SHARE &&
+                  dead > live / DEAD_SHARE));
     return v->table_count > 0 && (much || full);
 }
 
@@ -32,15 +35,14 @@ void dead_call(engine *e)
         e->wakes_upkeep = true;
 }
 
+/* A step that found no room may find some by now, whichever it was. */
 void dead_call_all(engine *e)
 {
     persist_error ignored;
-    bool did = false;
-    dead_call(e);
+    bool did;
     if (e->layers->active->logged > e->memtable_size / CLOSE_LOG_SHARE)
         (void)upkeep_freeze_all(e, &did, &ignored);
-    /* a table that found no room may be smaller by now */
-    e->wakes_upkeep = e->wakes_upkeep || did || e->layers->frozen != NULL;
+    e->wakes_upkeep = true;
 }
 
 /* ---- what was dead before --------------------------------------------- */
@@ -113,7 +115,10 @@ static bool log_waits(engine *e, const layers *v)
 bool dead_make_room(engine *e, const layers *v)
 {
     persist_error ignored;
+    bool did = false;
     wal_note_full(&e->wal);
+    if (freeze(e, &did, &ignored) == PERSIST_OK && did)
+        return true;
     if (log_waits(e, v) && upkeep_settle(e, &ignored) == PERSIST_OK)
         return true;
     uint64_t dead = atomic_load(&e->upkeep.dead) + replaced(e);
@@ -121,7 +126,7 @@ bool dead_make_room(engine *e, const layers *v)
     dead += v->active->dead + (v->frozen == NULL ? 0 : v->frozen->dead);
     pthread_mutex_unlock(&e->writer);
     bool all = dead > e->wal.segment_size;
-    return wal_make_room(&e->wal, all ? 0 : 1) || reserve_give(e);
+    return wal_make_room(&e->wal, all ? 0 : 1) || reserve_give_some(e, v);
 }
 
 persist_status dead_step(engine *e, const layers *v, bool *did,

@@ -128,8 +128,11 @@ static persist_status store(engine *e, manifest *m, bool *renamed,
                             persist_error *error)
 {
     persist_error why;
-    persist_status status =
-        manifest_store(e->sys, e->at.root, &e->at.manifests, m, renamed, &why);
+    persist_status status;
+    do
+        status = manifest_store(e->sys, e->at.root, &e->at.manifests, m,
+                                renamed, &why);
+    while (status == PERSIST_NO_SPACE && !*renamed && reserve_give(e));
     if (status != PERSIST_OK && *renamed)
         wal_fail(&e->wal, &why);
     if (status != PERSIST_OK && error != NULL)

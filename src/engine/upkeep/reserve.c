@@ -28,15 +28,50 @@ static bool find(const engine *e, os_stat *out)
     return e->sys->stat(e->sys, e->at.root, LAYOUT_RESERVE, out) == 0;
 }
 
-bool reserve_give(engine *e)
+static bool cut(const engine *e, uint64_t size)
+{
+    os_file *file;
+    CHECK(size > 0 && !e->at.read_only);
+    if (e->sys->file_open(e->sys, e->at.root, LAYOUT_RESERVE, OS_WRITE,
+                          &file) != 0)
+        return false;
+    int code = e->sys->file_truncate(e->sys, file, size);
+    e->sys->file_close(e->sys, file);
+    return code == 0;
+}
+
+/* The last of it is not for tables: it is for records, and for manifests, which
+ * take no room in the end. */
+static bool give(engine *e, uint64_t kept)
 {
     os_stat found;
-    if (e->at.read_only || !find(e, &found) || !found.is_file ||
-        e->sys->unlink(e->sys, e->at.root, LAYOUT_RESERVE) != 0)
+    if (e->at.read_only || !find(e, &found) || !found.is_file)
         return false;
+    if (kept > 0 && found.links == 1) {
+        if (found.size <= kept || !cut(e, kept))
+            return false;
+    } else if (e->sys->unlink(e->sys, e->at.root, LAYOUT_RESERVE) != 0) {
+        return false;
+    }
     atomic_store(&e->lacks_reserve, true);
     wal_note_full(&e->wal);
     return found.size > 0 && found.links == 1;
+}
+
+bool reserve_give(engine *e)
+{
+    pthread_mutex_lock(&e->reserve);
+    bool gave = give(e, 0);
+    pthread_mutex_unlock(&e->reserve);
+    return gave;
+}
+
+bool reserve_give_some(engine *e, const layers *v)
+{
+    pthread_mutex_lock(&e->reserve);
+    bool gave = give(e, wanted(e, v) / RESERVE_LAST_SHARE);
+    pthread_mutex_unlock(&e->reserve);
+    return gave;
 }
 
 /* As much as there is, if not all: in pieces that become smaller. It is durable
@@ -64,7 +99,7 @@ static uint64_t grow(const engine *e, uint64_t from, uint64_t size)
 /* What was given is made whole again; else tables may double before it grows,
  * or shrink to half before one that is too big gives way. So does the second
  * name of another file. */
-void reserve_make(engine *e, const layers *v)
+static void make(engine *e, const layers *v)
 {
     uint64_t size = wanted(e, v);
     os_stat found = {0};
@@ -79,6 +114,20 @@ void reserve_make(engine *e, const layers *v)
     if (found.size < least)
         found.size = grow(e, found.size, size);
     atomic_store(&e->lacks_reserve, found.size < least);
+}
+
+void reserve_make(engine *e, const layers *v)
+{
+    pthread_mutex_lock(&e->reserve);
+    make(e, v);
+    pthread_mutex_unlock(&e->reserve);
+}
+
+void reserve_begin(engine *e, const layers *v)
+{
+    if (!e->upkeep.has_reserved)
+        reserve_make(e, v);
+    e->upkeep.has_reserved = true;
 }
 
 void reserve_renew(engine *e, const layers *v)
@@ -105,18 +154,29 @@ persist_status reserve_use(engine *e, persist_error *error)
     return status;
 }
 
-/* What frees space gets the reserve; other commits, where the usual segment
- * finds no room, get what is there beside it. */
+static persist_status record_that_frees(engine *e, persist_error *error)
+{
+    persist_status status = wal_reserve(&e->wal, WAL_FREES, error);
+    if (status != PERSIST_NO_SPACE || !reserve_give(e))
+        return status;
+    status = wal_reserve(&e->wal, WAL_FREES, error);
+    reserve_make(e, e->layers);
+    return status;
+}
+
+/* What frees space gets the reserve. Other commits get no segment until that is
+ * whole; then, where the usual one finds no room, what is there beside it. */
 persist_status reserve_record(engine *e, bool frees, persist_error *error)
 {
-    persist_status status =
-        wal_reserve(&e->wal, frees ? WAL_FREES : WAL_USUAL, error);
-    if (status != PERSIST_NO_SPACE || (frees && !reserve_give(e)))
-        return status;
     if (frees)
-        status = wal_reserve(&e->wal, WAL_FREES, error);
+        return record_that_frees(e, error);
+    wal_claim claim =
+        atomic_load(&e->lacks_reserve) ? WAL_NO_SEGMENT : WAL_USUAL;
+    persist_status status = wal_reserve(&e->wal, claim, error);
+    if (status != PERSIST_NO_SPACE)
+        return status;
     reserve_make(e, e->layers);
-    if (!frees && !atomic_load(&e->lacks_reserve))
+    if (!atomic_load(&e->lacks_reserve))
         status = wal_reserve(&e->wal, WAL_SMALLER, error);
     return status;
 }

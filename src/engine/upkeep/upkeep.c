@@ -129,6 +129,7 @@ static persist_status flush_step(engine *e, bool *did, persist_error *error)
     if (*did) {
         atomic_fetch_add(&e->upkeep.dead, dead);
         atomic_store(&e->upkeep.flushed, true);
+        reserve_renew(e, e->layers);
     }
     return status;
 }
@@ -144,6 +145,7 @@ static persist_status work(engine *e, const layers *v, bool *did,
         CHECK(v->frozen == NULL);
         return PERSIST_OK;
     }
+    reserve_begin(e, v);
     *did = v->frozen == NULL && leftovers_step(e);
     if (!*did && (v->frozen == NULL || layers_is_crowded(v)))
         status = step_merge(e, v, did, error);
@@ -191,6 +193,16 @@ void upkeep_call(engine *e)
         (void)work_inline(e, &ignored);
 }
 
+bool upkeep_is_called(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    pthread_mutex_lock(&u->lock);
+    bool called = u->wanted;
+    u->wanted = false;
+    pthread_mutex_unlock(&u->lock);
+    return called;
+}
+
 /* ---- the thread ------------------------------------------------------- */
 
 static void *background(void *context)
@@ -213,6 +225,7 @@ static void *background(void *context)
         busy = status == PERSIST_OK && did;
         u->attempts++;
         u->status = status;
+        u->did = busy;
         u->error = why;
         pthread_cond_broadcast(&u->done);
     }
@@ -245,7 +258,7 @@ static bool is_busy(engine *e)
 }
 
 /* Waits for a step to end; the caller looks whether it was the one. */
-static persist_status await_thread(upkeep *u, persist_error *error)
+static persist_status await_thread(upkeep *u, persist_error *error, bool *did)
 {
     pthread_mutex_lock(&u->lock);
     uint64_t until = u->attempts + 1;
@@ -254,6 +267,7 @@ static persist_status await_thread(upkeep *u, persist_error *error)
     while (u->attempts < until)
         pthread_cond_wait(&u->done, &u->lock);
     persist_status status = u->status;
+    *did = u->did;
     if (status != PERSIST_OK && error != NULL)
         *error = u->error;
     pthread_mutex_unlock(&u->lock);
@@ -263,10 +277,21 @@ static persist_status await_thread(upkeep *u, persist_error *error)
 persist_status upkeep_await(engine *e, persist_error *error)
 {
     persist_status status = PERSIST_OK;
+    bool did;
     while (is_busy(e) && status == PERSIST_OK)
-        status = e->upkeep.worker.runs ? await_thread(&e->upkeep, error)
+        status = e->upkeep.worker.runs ? await_thread(&e->upkeep, error, &did)
                                        : work_inline(e, error);
     return is_busy(e) ? status : PERSIST_OK;
+}
+
+bool upkeep_await_step(engine *e)
+{
+    persist_error ignored;
+    bool did;
+    if (!e->upkeep.worker.runs)
+        return upkeep_step(e, &did, &ignored) == PERSIST_OK && did;
+    (void)await_thread(&e->upkeep, &ignored, &did);
+    return did;
 }
 
 /* ---- closing ---------------------------------------------------------- */

@@ -23,8 +23,13 @@ persist_status upkeep_freeze_all(engine *, bool *did, persist_error *);
 /* Waits, or works, until something can be frozen; an error if that cannot be.
  * The caller is not the writer. */
 persist_status upkeep_await(engine *, persist_error *);
+/* Waits for a step, or makes one; tells whether it did anything. The caller is
+ * not the writer. */
+bool upkeep_await_step(engine *);
 /* Tells the thread that there is work; works if there is none. */
 void upkeep_call(engine *);
+/* Tells whether somebody has since it was last asked. */
+bool upkeep_is_called(engine *);
 
 /* Makes one step of what is due; *did tells whether there was any. */
 persist_status upkeep_step(engine *, bool *did, persist_error *);
@@ -109,8 +114,13 @@ persist_status flush_frozen(engine *, persist_error *);
 /* Something that a full disk needs to be less full found no space: gives the
  * reserve back; false if there is none. */
 bool reserve_give(engine *);
+/* The same for a table: the last of it stays for records and manifests. */
+bool reserve_give_some(engine *, const layers *);
 /* Makes the reserve, as big as it should be for these layers, or can. */
 void reserve_make(engine *, const layers *);
+/* The same in the first step of an opening: a store that was never closed has
+ * none. */
+void reserve_begin(engine *, const layers *);
 /* The same after it was given, if it is not whole again. */
 void reserve_renew(engine *, const layers *);
 /* At opening, when the one before it has given it. */

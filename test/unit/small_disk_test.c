@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* Disks that are full again and again: what frees space is always taken, and
+ * what it frees is free for the next write, with no more work behind it than
+ * what the store itself has called for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+#include "store/store.h"
+
+enum {
+    BLOCK = 4096,
+    STREAMS = 3,
+    KEYS = 8,
+    CYCLES = 4,
+    TRIES = 20,
+    STEPS = 10000,
+};
+
+typedef struct sizes {
+    uint32_t memtable, segment;
+    unsigned disk; /* MiB */
+    uint64_t seed;
+} sizes;
+
+static fixture f;
+static sizes now;
+static uint64_t random_state;
+static char data[200000 + 1];
+
+static uint64_t draw(uint64_t below)
+{
+    /* splitmix64 */
+    uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (z ^ (z >> 31)) % below;
+}
+
+/* So many steps of what was called for. */
+static void work(int steps)
+{
+    bool did = true;
+    persist_error ignored;
+    for (int i = 0; i < steps && did; i++)
+        if (store_disk_step_called(f.store, &did, &ignored) != PERSIST_OK)
+            return;
+}
+
+/* The threads come to all of it, to a part, or to nothing. */
+static void let_work(void)
+{
+    static const int steps[] = {0, 1, 2, STEPS};
+    work(steps[draw(sizeof steps / sizeof *steps)]);
+}
+
+static persist_status try(persist_edit_kind kind, char of, unsigned n,
+                          size_t size, uint64_t seq)
+{
+    char name[16];
+    snprintf(name, sizeof name, "%c%u", of, n);
+    persist_edit edit = {kind, slice_str(name), slice_of(data, size), seq};
+    persist_status status =
+        persist_commit(f.store, &edit, 1, NULL, NULL, &f.error);
+    if (status == PERSIST_OK)
+        fixture_wait(&f);
+    let_work();
+    return status;
+}
+
+static void must(bool holds, const char *what)
+{
+    if (!holds)
+        fail_msg("disk %u MiB, memtable %u, seed %llu: %s (%s)", now.disk,
+                 now.memtable, (unsigned long long)now.seed, what,
+                 f.error.message);
+}
+
+static void truncate_some(unsigned n)
+{
+    char name[16];
+    snprintf(name, sizeof name, "s%u", n);
+    uint64_t mark = fixture_info(&f, name).mark;
+    uint64_t other = fixture_info(&f, "s0").mark;
+    if (mark > 0)
+        must(try(PERSIST_TRUNCATE, 's', n, 0, other < mark ? other : mark) ==
+                 PERSIST_OK,
+             "a truncation is refused");
+}
+
+static void fill(void)
+{
+    static const size_t lengths[] = {10, 1000, 30000, 200000};
+    unsigned refused = 0, most = draw(2) == 0 ? 1 : 6;
+    for (int i = 0; i < 3000 && refused < most; i++) {
+        uint64_t x = draw(100);
+        size_t size = lengths[draw(4)];
+        persist_status status = PERSIST_OK;
+        if (x < 45)
+            status = try(PERSIST_PUT, 'k', (unsigned)draw(KEYS), size, 0);
+        else if (x < 90)
+            status = try(PERSIST_APPEND, 's', (unsigned)draw(STREAMS), size, 0);
+        else
+            truncate_some((unsigned)draw(STREAMS));
+        refused += status != PERSIST_OK;
+        must(status == PERSIST_OK || status == PERSIST_NO_SPACE,
+             "refused, but not for want of space");
+    }
+}
+
+static void empty(void)
+{
+    char name[16];
+    for (unsigned i = 0; i < STREAMS; i++) {
+        snprintf(name, sizeof name, "s%u", i);
+        uint64_t mark = fixture_info(&f, name).mark;
+        if (mark > 0)
+            must(try(PERSIST_TRUNCATE, 's', i, 0, mark) == PERSIST_OK,
+                 "a truncation of all is refused");
+    }
+    for (unsigned i = 0; i < KEYS; i++)
+        must(try(PERSIST_DELETE, 'k', i, 0, 0) == PERSIST_OK,
+             "a deletion is refused");
+}
+
+static void write_again(void)
+{
+    int tries = 0;
+    persist_status status;
+    do {
+        status = try(PERSIST_PUT, 'a', 0, 1, 0);
+        work(STEPS);
+    } while (status == PERSIST_NO_SPACE && ++tries < TRIES);
+    must(status == PERSIST_OK, "nothing lives, and nothing can be written");
+}
+
+static void run(sizes of)
+{
+    now = of;
+    random_state = of.seed;
+    memset(data, '0', sizeof data);
+    f = (fixture){.sim = os_sim_new(1),
+                  .segment_size = of.segment,
+                  .memtable_size = of.memtable};
+    os_sim_use_blocks(f.sim, BLOCK);
+    os_sim_limit_space(f.sim, (uint64_t)of.disk << 20);
+    fixture_reopen(&f);
+    store_disk_by_steps(f.store);
+    for (int i = 0; i < CYCLES; i++) {
+        fill();
+        empty();
+        write_again();
+    }
+    fixture_end(&f);
+}
+
+static void a_disk_is_full_again_and_again(void **state)
+{
+    (void)state;
+    static const sizes all[] = {
+        {0, 0, 3, 3},
+        {0, 0, 6, 1},
+        {256 << 10, 128 << 10, 5, 2},
+        {256 << 10, 128 << 10, 8, 2},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        run(all[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_disk_is_full_again_and_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
