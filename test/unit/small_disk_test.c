@@ -163,7 +163,9 @@ static void a_disk_is_full_again_and_again(void **state)
     (void)state;
     static const sizes all[] = {
         {0, 0, 3, 3},
+        {0, 0, 4, 3},
         {0, 0, 6, 1},
+        {0, 0, 10, 1},
         {256 << 10, 128 << 10, 5, 2},
         {256 << 10, 128 << 10, 8, 2},
     };
