@@ -168,6 +168,7 @@ static void a_disk_is_full_again_and_again(void **state)
         {0, 0, 10, 1},
         {256 << 10, 128 << 10, 5, 2},
         {256 << 10, 128 << 10, 8, 2},
+        {256 << 10, 128 << 10, 11, 1},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         run(all[i]);

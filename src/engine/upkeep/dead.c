@@ -117,7 +117,10 @@ bool dead_make_room(engine *e, const layers *v)
     persist_error ignored;
     bool did = false;
     wal_note_full(&e->wal);
-    if (freeze(e, &did, &ignored) == PERSIST_OK && did)
+    pthread_mutex_lock(&e->writer);
+    (void)upkeep_freeze_all(e, &did, &ignored);
+    pthread_mutex_unlock(&e->writer);
+    if (did)
         return true;
     if (log_waits(e, v) && upkeep_settle(e, &ignored) == PERSIST_OK)
         return true;
