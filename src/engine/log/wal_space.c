@@ -151,11 +151,11 @@ bool wal_wants_spare(const wal *w)
 static uint64_t least_size(const wal *w, uint64_t need, wal_claim claim)
 {
     uint64_t usual = next_size(w, need), least = need;
-    uint64_t share = need == 0 ? SEGMENT_KEPT_SHARE : SEGMENT_SMALL_SHARE;
+    uint64_t small = w->segment_size / SEGMENT_SMALL_SHARE;
     if (claim == WAL_USUAL)
         return usual;
-    if (claim == WAL_SMALLER && w->segment_size / share > need)
-        least = w->segment_size / share;
+    if (claim == WAL_SMALLER && small > need)
+        least = small;
     least = (least + SEGMENT_ROUND - 1) / SEGMENT_ROUND * SEGMENT_ROUND;
     return least < usual ? least : usual;
 }
@@ -299,6 +299,7 @@ persist_status wal_next_segment(wal *w, uint64_t need, wal_claim claim,
     }
     persist_status status = take_segment(w, need, claim, &segment, error);
     if (status == PERSIST_OK) {
+        CHECK(segment != NULL);
         if (old != NULL) {
             CHECK(segment->number > old->number);
             old->sealed = true;
