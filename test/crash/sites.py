@@ -65,7 +65,7 @@ EXCEPTIONS = {
      "e->sys->unlink(e->sys, e->at.root, LAYOUT_RES"):
         "only when the store has shrunk; its result is not used",
     ("src/engine/files/hold.c", "sys->dir_lock(sys, l->root, false);"): LINKED,
-    ("src/engine/files/hold.c", "    sys->file_close(sys, l->lock);"): LINKED,
+    ("src/engine/files/hold.c", "sys->file_close(sys, l->lock);"): LINKED,
     ("src/engine/files/hold.c", "sys->unlink(sys, l->root, LAYOUT_LOCK);"):
         LINKED,
     ("src/engine/files/hold.c", "sys->file_open(sys, l->root, LAYOUT_LOCK,"):
@@ -84,7 +84,7 @@ EXCEPTIONS = {
         "only on a full disk: small_disk_test",
     ("src/engine/upkeep/reserve.c", "file_truncate(e->sys, file, size);"):
         "only on a full disk: small_disk_test",
-    ("src/engine/upkeep/reserve.c", "    e->sys->file_close(e->sys, file);"):
+    ("src/engine/upkeep/reserve.c", "e->sys->file_close(e->sys, file);"):
         "only on a full disk, and its result is not used",
     ("src/engine/verify/verify_look.c", "real->file_stat(real, file, out)"):
         "verifying looks at names, not at what it holds",
