@@ -5,8 +5,9 @@
  * writes again, the manifest of a close, the merge that lets go of what is
  * dead. Then it is made anew, of what they have left over.
  *
- * Nothing rests on it: its bytes are never read, and a store without one, of an
- * older program or a copy, gets it when it is closed. */
+ * Nothing rests on it: its bytes are never read, and a store without one, a new
+ * one or a copy, gets it with the first step of upkeep, or when it is closed.
+ */
 #include "engine/upkeep/upkeep.h"
 
 /* A merge needs as much room as lives, which is more where tables are big. */
