@@ -44,7 +44,7 @@ BENCH := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)) \
 	$(B)/bench/engines
 # The engines that are measured against, those that are installed.
 PEERS := sqlite3:sqlite3.h lmdb:lmdb.h rocksdb:rocksdb/c.h leveldb:leveldb/c.h \
-	wiredtiger:wiredtiger.h
+	wiredtiger:wiredtiger.h tkrzw:tkrzw_langc.h
 PEER_LIBS = $(foreach p,$(PEERS),$(if $(wildcard \
 	/usr/include/$(lastword $(subst :, ,$p))),-l$(firstword $(subst :, ,$p))))
 
@@ -69,7 +69,7 @@ programs: $(B)/sx_server $(B)/persist libs
 libs: $(B)/libpersist.a $(B)/libsx.a
 
 tests: programs $(EXAMPLES) $(UNIT) $(CRASH) $(BIG) $(FORMAT) $(RECORDER) \
-	$(FAILING_MALLOC) fuzz-targets $(B)/sx_run
+	$(FAILING_MALLOC) fuzz-targets $(B)/sx_run $(B)/bench/host_bench
 
 deps:
 	@scripts/deps build
@@ -108,7 +108,9 @@ $(B)/lib%.a:
 	ld -r -o $(@:.a=.o) $^
 	objcopy --wildcard --keep-global-symbol='$**' \
 		--keep-global-symbol='persist_status_*' \
-		--weaken-symbol='persist_status_*' $(@:.a=.o)
+		--keep-global-symbol='persist_version*' \
+		--weaken-symbol='persist_status_*' \
+		--weaken-symbol='persist_version*' $(@:.a=.o)
 	ar rcs $@ $(@:.a=.o)
 
 $(B)/examples/%: examples/c/%.c $(B)/libpersist.a $(B)/libsx.a
@@ -297,9 +299,10 @@ valgrind: deps-test
 	@+$(SUBMAKE) tests
 	@scripts/valgrind $(B)
 
-# Bugs put into copies of the tree: each must be found by its test.
+# Bugs put into copies of the tree: each must be found by its test. PART=1/2:
+# every second of them.
 test-the-tests: deps-test
-	@test/crash/bugs.py -B $(B)
+	@test/crash/bugs.py -B $(B) --part $(or $(PART),1/1)
 
 # QUICK=1: small and once, to see that all works.
 bench:

@@ -23,11 +23,19 @@ LESS_IS_BETTER = {"us", "ms", "x", "MB"}
 
 def turn(build, arguments):
     """One round of all rows: (workload, what, unit) -> figure."""
+    program = os.path.join(build, "bench", "engines")
     with tempfile.NamedTemporaryFile(suffix=".tsv") as table:
-        subprocess.run(
-            [os.path.join(build, "bench", "engines"), "--only", "ours",
-             "--rounds", "1", "--tsv", table.name, *arguments],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            run = subprocess.run(
+                [program, "--only", "ours", "--rounds", "1", "--tsv",
+                 table.name, *arguments], check=False, text=True,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        except OSError as e:
+            sys.exit("compare: %s: %s; make it there first" % (
+                program, e.strerror))
+        if run.returncode != 0:
+            sys.exit("compare: %s ended with %d, and said:\n%s" % (
+                program, run.returncode, run.stderr))
         rows = {}
         for line in table.read().decode().splitlines():
             cells = line.split("\t")

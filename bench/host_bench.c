@@ -16,6 +16,9 @@
 
 enum { ROUNDS = 5, EVENTS = 100000, OLD_EVENTS = 5000 };
 
+static char place[] = "/tmp/host-bench-XXXXXX";
+static int rounds = ROUNDS;
+
 static const char *const library[] = {
     "event",   "backend",     "log",      "kv",         "commit",
     "project", "concurrency", "snapshot", "compaction", "durable",
@@ -40,9 +43,17 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static int remove_place(void)
+{
+    char command[64];
+    snprintf(command, sizeof command, "rm -r %s", place);
+    return system(command) == 0 ? 0 : 1;
+}
+
 static void fail(const char *what)
 {
     fprintf(stderr, "host_bench: %s\n", what);
+    (void)remove_place();
     exit(1);
 }
 
@@ -94,12 +105,12 @@ static double read_round(host *h, int round)
     return now() - start;
 }
 
-static double old_round(const char *dir, int round)
+static double old_round(int round)
 {
     char log[600], mark[600], line[256];
     int size = snprintf(line, sizeof line, "%0199d\n", round);
-    snprintf(log, sizeof log, "%s/old-%d.log", dir, round);
-    snprintf(mark, sizeof mark, "%s/old-%d.seq", dir, round);
+    snprintf(log, sizeof log, "%s/old-%d.log", place, round);
+    snprintf(mark, sizeof mark, "%s/old-%d.seq", place, round);
     double start = now();
     for (int i = 0; i < OLD_EVENTS; i++) {
         char text[32];
@@ -124,27 +135,36 @@ static int by_value(const void *a, const void *b)
 
 static double median(double *values)
 {
-    qsort(values, ROUNDS, sizeof *values, by_value);
-    return values[ROUNDS / 2];
+    qsort(values, (size_t)rounds, sizeof *values, by_value);
+    return values[rounds / 2];
 }
 
 int main(int argc, char **argv)
 {
-    char dir[] = "/tmp/host-bench-XXXXXX", store[64], command[64];
+    char store[64];
     double append_s[ROUNDS], read_s[ROUNDS], old_s[ROUNDS];
-    const char *lib = argc > 1 ? argv[1] : "lib/persist";
     persist_error error;
-    if (mkdtemp(dir) == NULL)
-        fail(strerror(errno));
-    snprintf(store, sizeof store, "%s/store", dir);
-    host_options options = {.store.path = store};
+    if (argc > 2 || (argc == 2 && strcmp(argv[1], "--quick") != 0)) {
+        fprintf(stderr, "usage: host_bench [--quick], in the project's "
+                        "directory; --quick: one round\n");
+        return 2;
+    }
+    if (argc == 2)
+        rounds = 1;
+    if (mkdtemp(place) == NULL) {
+        perror("host_bench: a directory in /tmp");
+        return 1;
+    }
+    snprintf(store, sizeof store, "%s/store", place);
+    host_options options = {.store = {PERSIST_OPTIONS, .path = store},
+                            .machine = {SX_OPTIONS}};
     host *h = host_open(&options);
     if (h == NULL)
-        fail("out of memory");
-    load_library(h, lib);
+        fail("the host cannot be opened");
+    load_library(h, "lib/persist");
     (void)eval(h, slice_str(append_text));
-    for (int i = 0; i < ROUNDS; i++) {
-        old_s[i] = old_round(dir, i);
+    for (int i = 0; i < rounds; i++) {
+        old_s[i] = old_round(i);
         append_s[i] = append_round(h, i);
         read_s[i] = read_round(h, i);
     }
@@ -155,7 +175,7 @@ int main(int argc, char **argv)
     double old = OLD_EVENTS / median(old_s);
     printf("median of %d rounds, %d events of about 200 bytes, one "
            "evaluation a round\n",
-           ROUNDS, EVENTS);
+           rounds, EVENTS);
     printf("%-44s %12s %8s\n", "", "events/s", "ratio");
     printf("%-44s %12.0f %8.1f\n", "old file adapter's way, not synced", old,
            1.0);
@@ -163,6 +183,5 @@ int main(int argc, char **argv)
            appends / old);
     printf("%-44s %12.0f %8.1f\n", "persist/read to SX values", reads,
            reads / old);
-    snprintf(command, sizeof command, "rm -r %s", dir);
-    return system(command) == 0 ? 0 : 1;
+    return remove_place();
 }

@@ -137,8 +137,8 @@ static void time_text(sx *m, const char *what, double (*once)(sx *, int))
 
 int main(void)
 {
-    sx *m = sx_open(NULL);
-    if (m == NULL)
+    sx *m;
+    if (sx_open(NULL, &m, NULL) != PERSIST_OK)
         die("no memory");
     load_library(m);
     run(m,

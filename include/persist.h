@@ -12,11 +12,12 @@
  * copied before the function returns. Slices handed out live as long as the
  * function that returns them says, never longer than the store.
  *
- * Threads: a store may be used from any number of threads at once; a cursor
- * or a blob handle from one thread at a time. A thread that is
+ * Threads: a store, and a snapshot, may be used from any number of threads at
+ * once; a cursor or a blob handle from one thread at a time. A thread that is
  * cancelled ends its call first: no call is a cancellation point, callbacks
  * included, and a pthread_cancel takes effect at the next one after it
- * (PTHREAD_CANCEL_ASYNCHRONOUS is not supported). A call needs a stack of 128
+ * (PTHREAD_CANCEL_ASYNCHRONOUS is not supported); a wait for an event is ended
+ * by persist_end_waits instead. A call needs a stack of 128
  * KiB at the most. The threads that a store runs have stacks of their own and
  * take no signals, whatever the mask of the thread that opened it.
  *
@@ -43,6 +44,15 @@
  * a thread looks. Calls that are interrupted go on. Where files are limited
  * (RLIMIT_FSIZE) the program ignores SIGXFSZ, and gets PERSIST_NO_SPACE.
  *
+ * Structs: those that a caller makes and that may grow begin with their size,
+ * which a macro fills in: `persist_options options = {PERSIST_OPTIONS, .path =
+ * "data"}`. So a program goes on with a library that is older or newer than
+ * its header: fields that it does not know are 0 for it, and must be. A size
+ * that is 0 or too small, and a field that the library does not know and that
+ * is not 0, are PERSIST_BAD_REQUEST. Structs that do not begin with their size
+ * never change it: what is `reserved` in them is 0, and must be where the
+ * caller fills it in. Those that the library makes may grow at the end.
+ *
  * Errors: every function that can fail returns a persist_status and fills the
  * persist_error, when one is given, with a message and what is known of the
  * place. Any function may also return PERSIST_IO (the system refused),
@@ -54,32 +64,23 @@
 #include <stdbool.h>
 
 #include "persist_base.h"
+#include "persist_edit.h"
+#include "persist_session.h"
+#include "persist_verify.h"
+#include "persist_view.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef struct persist_store persist_store;
 typedef struct persist_cursor persist_cursor;
 typedef struct persist_blob_writer persist_blob_writer;
 typedef struct persist_blob_reader persist_blob_reader;
 
-/* The number of a commit: 1 for the first, then without gaps. 0: none. */
-typedef uint64_t persist_lsn;
-
-#define PERSIST_NAME_SIZE_MAX 65535u       /* stream or key, bytes */
-#define PERSIST_VALUE_SIZE_MAX (16u << 20) /* value or event, bytes */
-/* All edits of one, bytes: names and data, and for what they take of memory
- * besides, PERSIST_EDIT_OVERHEAD for each, and PERSIST_NAME_OVERHEAD for each
- * that has another name than the one before it. So some 250,000 new streams or
- * keys fit into one, and a million events of one stream. Until it is in a table
- * a commit takes memory twice, so big ones, one after the other, take up to
- * four times this. */
-#define PERSIST_COMMIT_SIZE_MAX (64u << 20)
-#define PERSIST_EDIT_OVERHEAD 64u
-#define PERSIST_NAME_OVERHEAD 192u
-#define PERSIST_SEQ_MAX ((uint64_t)INT64_MAX) /* the highest event number */
-#define PERSIST_CID_SIZE 59u                  /* characters of a cid */
+/* Sets what is called when the library finds a mistake of its own; NULL, the
+ * default: the sentence goes to standard error. It is of the whole process: set
+ * it before other threads are in a call. */
+void persist_on_panic(persist_panic_fn, void *context);
 
 /* ---- opening ---------------------------------------------------------- */
 
@@ -89,7 +90,10 @@ typedef uint64_t persist_lsn;
 typedef bool (*persist_equal_fn)(void *context, persist_slice stored,
                                  persist_slice expected);
 
+#define PERSIST_OPTIONS .size = sizeof(persist_options)
+
 typedef struct persist_options {
+    size_t size;            /* PERSIST_OPTIONS */
     const char *path;       /* store directory; NULL: a store in memory */
     bool create;            /* make the directory if it is missing or empty */
     bool background;        /* run threads that preallocate log segments, flush
@@ -99,9 +103,12 @@ typedef struct persist_options {
     uint32_t memtable_size; /* bytes of commits kept in memory before they are
                                written as a table, 49,152 edits at the most;
                                up to twice as much is in memory, and is
-                               replayed after a crash. 0: the default, 8 MiB */
+                               replayed after a crash. Any number serves, but
+                               less than 64 KiB only tests: with 1 each commit
+                               becomes a table. 0: the default, 8 MiB */
     uint32_t cache_size;    /* bytes of table blocks kept in memory; 0: the
-                               default, 16 MiB */
+                               default, 16 MiB (of sx_server 8 MiB: its
+                               language has more use for the memory) */
     uint32_t merge_width;   /* so many tables of about one size are merged, 2
                                to 64; 0: the default, 8, or 32 where there are
                                no more streams, keys and command ids than
@@ -140,66 +147,14 @@ persist_status persist_open(const persist_options *options, persist_store **out,
                             persist_error *error);
 
 /* Makes everything durable, marks the store cleanly closed, releases the lock
- * and the handle. The handle is gone even when an error is returned; what was
- * not durable may then be lost. Cursors and blob handles of the store must
- * have been closed before. NULL is fine. */
+ * and the handle. PERSIST_BAD_REQUEST: cursors, snapshots, readers or writers
+ * of blobs, or sessions are open (the message says how many of each); nothing
+ * was done, and the store stays open. After any other error the handle is gone,
+ * and what was not durable may be lost. No call may be in progress, but for
+ * persist_wait_position: that one is ended, see there. NULL is fine. */
 persist_status persist_close(persist_store *store, persist_error *error);
 
 /* ---- writing ---------------------------------------------------------- */
-
-typedef enum persist_edit_kind {
-    PERSIST_APPEND,    /* name = stream, data = event; the store numbers it */
-    PERSIST_APPEND_AT, /* the same with the number given: seq > mark */
-    PERSIST_TRUNCATE,  /* name = stream, seq: drop the events up to it */
-    PERSIST_PUT,       /* name = key, data = value */
-    PERSIST_DELETE,    /* name = key; absent is fine */
-    PERSIST_SET_MARK,  /* name = stream, seq: raise the mark (never lowers);
-                          creates the stream */
-    PERSIST_SET_POSITION,  /* seq: the next event gets this position or a
-                              higher one (never lowers) */
-    PERSIST_EXPECT_SEQ,    /* name = stream: its mark is seq */
-    PERSIST_EXPECT_KEY,    /* name = key: its value equals data */
-    PERSIST_EXPECT_ABSENT, /* name = key: it is absent */
-} persist_edit_kind;
-
-typedef struct persist_edit {
-    persist_edit_kind kind;
-    persist_slice name; /* stream or key, at most PERSIST_NAME_SIZE_MAX */
-    persist_slice data; /* event or value, at most PERSIST_VALUE_SIZE_MAX */
-    uint64_t seq;
-} persist_edit;
-
-enum { PERSIST_FINGERPRINT_SIZE = 32 };
-
-/* A command id: the commit that carries it happens once, ever. The
- * fingerprint is the caller's hash of what the command asks for. */
-typedef struct persist_once {
-    persist_slice id; /* at most PERSIST_NAME_SIZE_MAX bytes */
-    uint8_t fingerprint[PERSIST_FINGERPRINT_SIZE];
-} persist_once;
-
-typedef enum persist_outcome_kind {
-    PERSIST_COMMITTED,
-    PERSIST_CONFLICT, /* an expectation failed: nothing was written */
-    PERSIST_REPEATED, /* the command id was there: nothing was written */
-} persist_outcome_kind;
-
-/* What became of a commit. */
-typedef struct persist_outcome {
-    persist_outcome_kind kind;
-    persist_lsn lsn; /* wait for this one: of the commit, of the first commit
-                        of a repeated command, or the last one that the
-                        conflict saw */
-    /* one number for each PERSIST_APPEND or PERSIST_APPEND_AT edit, in order:
-     * the event's seq; for a repeated command those of the first time */
-    uint64_t *seqs;
-    size_t seq_count;
-    /* a conflict: index of the failed edit, and what was there instead */
-    size_t edit;
-    uint64_t actual_seq;        /* PERSIST_EXPECT_SEQ: the mark */
-    bool actual_present;        /* the other two: is the key there */
-    persist_slice actual_value; /* and if so its value */
-} persist_outcome;
 
 /* Applies the edits in order, all or nothing. The command id, if any, is
  * looked up first; then every expectation is checked against the state before
@@ -208,12 +163,15 @@ typedef struct persist_outcome {
  * outcome: owned by the caller, who calls persist_outcome_release after a
  * PERSIST_OK; it may be NULL when there are no expectations and no id.
  * Errors, with nothing written: PERSIST_SEQ_CONFLICT (the error's expected
- * holds the number given, actual the mark), PERSIST_TOO_LARGE,
- * PERSIST_BAD_REQUEST (a seq over PERSIST_SEQ_MAX, or a command id that was
- * used with another fingerprint), PERSIST_NO_SPACE, PERSIST_READ_ONLY.
- * On a full disk commits that only truncate and delete are taken, from room
- * that is kept for them, also in a store that was closed and is opened there;
- * what they free comes back in the background. */
+ * holds the number given, actual the mark, or what else it would have to be
+ * above), PERSIST_TOO_LARGE,
+ * PERSIST_BAD_REQUEST (a seq over PERSIST_SEQ_MAX, a field that the kind of its
+ * edit does not take, a reserved word that is not 0, or a command id that was
+ * used with another fingerprint), PERSIST_BAD_CID,
+ * PERSIST_NO_SPACE, PERSIST_READ_ONLY; PERSIST_LIMIT also when 2^24 commits
+ * wait to be made durable. On a full disk commits that only truncate and delete
+ * are taken, from room that is kept for them, also in a store that was closed
+ * and is opened there; what they free comes back in the background. */
 persist_status persist_commit(persist_store *store, const persist_edit *edits,
                               size_t edit_count, const persist_once *once,
                               persist_outcome *outcome, persist_error *error);
@@ -230,35 +188,44 @@ persist_status persist_once_find(persist_store *store, persist_slice id,
                                  persist_error *error);
 
 /* Waits until every commit up to lsn is durable, syncing if nobody else is.
- * lsn 0 returns at once. Errors: PERSIST_READ_ONLY once a sync has failed, and
- * for ever, if the commit was not durable by then: whoever waits is told. When
- * the store is opened again it may be there or not; a command id tells.
- * PERSIST_BAD_REQUEST if no commit has that lsn yet. */
+ * lsn 0 returns at once. Errors: PERSIST_READ_ONLY once a sync has failed, as
+ * long as the store is open, if the commit was not durable by then: whoever
+ * waits is told. When the store is opened again it is there or not, and waiting
+ * for it tells. PERSIST_LOST if it is not, because the process that made it had
+ * ended before it was durable: then and ever after, in all processes.
+ * (The store remembers the last 4,096 ends without a close. Of what lies
+ * before, but for the time up to the first one, it says PERSIST_LOST too: it is
+ * not known.) PERSIST_BAD_REQUEST if no commit has that lsn yet. */
 persist_status persist_wait_durable(persist_store *store, persist_lsn lsn,
                                     persist_error *error);
 
-/* Returns the lsn of the newest commit. Never fails, and never falls: a failed
- * sync takes back what was not durable, and whoever waits for that, now or
- * later, is told. So before anything leaves the program that rests on commits
- * and PERSIST_LATEST reads, waiting for what this returns after them is enough;
- * for what is read PERSIST_DURABLE there is nothing to wait. */
+/* Returns the lsn of the newest commit; 0 for a NULL store. Never fails, and
+ * never falls: a failed sync takes back what was not durable, and whoever waits
+ * for that, now or later, is told. So before anything leaves the program that
+ * rests on commits and PERSIST_LATEST reads, waiting for what this returns
+ * after them is enough; for what is read PERSIST_DURABLE there is nothing to
+ * wait. */
 persist_lsn persist_latest(persist_store *store);
 
-/* Returns the lsn up to which everything is durable. Never fails. */
+/* Returns the lsn up to which everything is durable; 0 for a NULL store. Never
+ * fails. */
 persist_lsn persist_durable(persist_store *store);
 
 /* ---- reading ---------------------------------------------------------- */
 
-/* What a read sees: only what is durable, or everything committed. After a
- * failed sync both see what was durable last. A read sees one state of the
- * store: commits that come later do not show in an open cursor. */
-typedef enum persist_view { PERSIST_DURABLE, PERSIST_LATEST } persist_view;
+/* Of the view that all reads take see persist_view.h. One that is none, and a
+ * snapshot of another store, are PERSIST_BAD_REQUEST. */
 
+/* The library makes it: look at it where it is. */
 typedef struct persist_event {
     persist_slice stream;
     persist_slice data;
     uint64_t seq;
     uint64_t position; /* in the order of all events, from 1 */
+    /* of its commit, in microseconds since 1970; 0: it is of a store of format
+     * version 2, or a cursor over one stream shows it, which does not look */
+    uint64_t time;
+    const void *tagged; /* see persist_event_tags; NULL: it has no tags */
 } persist_event;
 
 typedef struct persist_stream_info {
@@ -266,6 +233,7 @@ typedef struct persist_stream_info {
     uint64_t first; /* of the events stored; 0: none is */
     uint64_t count; /* of events stored */
     uint64_t bytes; /* sum of their data sizes */
+    uint64_t reserved[4];
 } persist_stream_info;
 
 #define PERSIST_NO_LIMIT UINT64_MAX
@@ -288,10 +256,36 @@ persist_status persist_read_all(persist_store *store, uint64_t from,
                                 uint64_t limit, persist_view view,
                                 persist_cursor **out, persist_error *error);
 
-/* Moves a cursor of persist_read, persist_read_back or persist_read_all to
- * its next event; PERSIST_NONE at the end. The slices live until the next
- * call on the cursor. */
-persist_status persist_next_event(persist_cursor *cursor, persist_event *out,
+/* Finds the position of the first event that was committed at or after a time,
+ * in microseconds since 1970, and is not truncated; one past persist_position
+ * if there is none. */
+persist_status persist_position_at(persist_store *store, uint64_t time,
+                                   persist_view view, uint64_t *position,
+                                   persist_error *error);
+
+/* Opens a cursor over the events that match a query, with position >= from, at
+ * most limit of them, in commit order. It costs what matches, and what has the
+ * rarest tag of each item, not what is stored. Errors: PERSIST_BAD_REQUEST (an
+ * item without tags, or with too many), PERSIST_TOO_LARGE (a tag or type, or
+ * more than PERSIST_QUERY_MAX of either). */
+persist_status persist_query(persist_store *store,
+                             const persist_query_item *items, size_t count,
+                             uint64_t from, uint64_t limit, persist_view view,
+                             persist_cursor **out, persist_error *error);
+
+/* Fills in the tags of an event, in the order in which they were given, and its
+ * type; returns how many tags there are: 0 for an event that was stored without
+ * them, whose type is empty. The slices live as long as those of the event.
+ * Never fails. */
+size_t persist_event_tags(const persist_event *event,
+                          persist_slice tags[PERSIST_TAGS_MAX],
+                          persist_slice *type);
+
+/* Moves a cursor of persist_read, persist_read_back, persist_read_all or
+ * persist_query to its next event; PERSIST_NONE at the end. *out, and its
+ * slices, live until the next call on the cursor. */
+persist_status persist_next_event(persist_cursor *cursor,
+                                  const persist_event **out,
                                   persist_error *error);
 
 /* Fills info for a stream; all 0 for an unknown one. *known, unless NULL,
@@ -300,24 +294,36 @@ persist_status persist_info(persist_store *store, persist_slice stream,
                             persist_view view, persist_stream_info *info,
                             bool *known, persist_error *error);
 
-/* Opens a cursor over the names of all streams ever appended to, in byte
- * order, greater than after (a NULL pointer: from the start). */
-persist_status persist_streams(persist_store *store, const persist_slice *after,
-                               persist_view view, persist_cursor **out,
-                               persist_error *error);
+/* Opens a cursor over the names of the streams ever appended to that are in a
+ * range, at most limit. NULL: all of them. */
+persist_status persist_streams(persist_store *store, const persist_range *range,
+                               uint64_t limit, persist_view view,
+                               persist_cursor **out, persist_error *error);
 
-/* Opens a cursor over the keys that begin with prefix and are greater than
- * after (a NULL pointer: from the start), at most limit, in byte order. */
-persist_status persist_scan(persist_store *store, persist_slice prefix,
-                            const persist_slice *after, uint64_t limit,
-                            persist_view view, persist_cursor **out,
-                            persist_error *error);
+/* The same over keys, with their values. */
+persist_status persist_scan(persist_store *store, const persist_range *range,
+                            uint64_t limit, persist_view view,
+                            persist_cursor **out, persist_error *error);
 
 /* Moves a cursor of persist_streams or persist_scan to its next name; value
  * is the key's value, empty for a stream; either may be NULL. PERSIST_NONE at
  * the end. The slices live until the next call on the cursor. */
 persist_status persist_next_key(persist_cursor *cursor, persist_slice *name,
                                 persist_slice *value, persist_error *error);
+
+/* Opens a cursor over the command ids that begin with prefix and are greater
+ * than after (a NULL pointer: from the start), at most limit, in byte order. */
+persist_status persist_commands(persist_store *store, persist_slice prefix,
+                                const persist_slice *after, uint64_t limit,
+                                persist_view view, persist_cursor **out,
+                                persist_error *error);
+
+/* Moves a cursor of persist_commands to its next command id; PERSIST_NONE at
+ * the end. *out, with id and numbers, lives until the next call on the cursor:
+ * it may be the `command` of a PERSIST_SET_ONCE in another store. */
+persist_status persist_next_command(persist_cursor *cursor,
+                                    const persist_command **out,
+                                    persist_error *error);
 
 /* Closes a cursor. NULL is fine. */
 void persist_cursor_close(persist_cursor *cursor);
@@ -334,6 +340,49 @@ persist_status persist_has(persist_store *store, persist_slice key,
 
 /* Releases memory that a function of this header handed over. NULL is fine. */
 void persist_free(const void *memory);
+
+/* ---- waiting ---------------------------------------------------------- */
+
+/* Returns the position of the newest event of a view, also when it was
+ * truncated; 0: there was none, or store or view are none. Positions that
+ * PERSIST_SET_POSITION has passed over count as given. Never fails. */
+uint64_t persist_position(persist_store *store, persist_view view);
+
+#define PERSIST_FOREVER UINT64_MAX
+
+/* Waits until an event with a position above this one is durable, for so many
+ * milliseconds at the most (0: not at all, PERSIST_FOREVER). *newest, which may
+ * be NULL, is the newest durable position: what a read with the view
+ * PERSIST_DURABLE shows reaches up to there. PERSIST_NONE: the time is up, and
+ * *newest is not above. Waiting syncs nothing: that is for whoever commits, by
+ * persist_wait_durable. Any number of threads may wait; the sync that makes the
+ * event durable wakes them.
+ * Errors: PERSIST_READ_ONLY when there is no such event and there will be none,
+ * for a sync has failed, or the store can only be read (PERSIST_NO_SPACE, where
+ * the reason is a full disk); PERSIST_CLOSED: waits were ended.
+ *
+ * persist_close ends the waits that are in progress, with PERSIST_CLOSED, and
+ * goes on when they have returned; their threads use the store no more. A
+ * thread that may just be about to wait, for it does so again and again, is
+ * ended by persist_end_waits: the waits in progress have returned when it does,
+ * and later ones return at once, until the store is closed. Then join the
+ * thread, then close. */
+persist_status persist_wait_position(persist_store *store, uint64_t position,
+                                     uint64_t timeout_ms, uint64_t *newest,
+                                     persist_error *error);
+
+/* Ends all waits of persist_wait_position, and those to come. NULL is fine. */
+void persist_end_waits(persist_store *store);
+
+/* Tells of news: writes to an eventfd, say, for an event loop to see. */
+typedef void (*persist_notify_fn)(void *context);
+
+/* Has fn called after each sync that made something durable, and once nothing
+ * will be any more, for a sync has failed. It is called by the thread that led
+ * the sync, with locks of the store held: it must be quick, and not call the
+ * store. It takes the place of the one before; NULL: none. When this returns,
+ * the one before is not called any more. */
+void persist_notify(persist_store *store, persist_notify_fn fn, void *context);
 
 /* ---- blobs ------------------------------------------------------------ */
 
@@ -405,53 +454,6 @@ void persist_blob_close(persist_blob_reader *reader);
 
 /* ---- verifying -------------------------------------------------------- */
 
-/* What a damage touches. All of them are ranges: from the first fields on, up
- * to, and not including, the other ones. */
-typedef enum persist_touched {
-    PERSIST_TOUCHED_UNKNOWN,   /* what the file says, no more is known */
-    PERSIST_TOUCHED_EVENTS,    /* names: streams; numbers: seqs in them */
-    PERSIST_TOUCHED_STREAMS,   /* names: what is known of streams */
-    PERSIST_TOUCHED_KEYS,      /* names: keys */
-    PERSIST_TOUCHED_IDS,       /* names: command ids */
-    PERSIST_TOUCHED_POSITIONS, /* numbers: the order of all events there */
-    PERSIST_TOUCHED_COMMITS,   /* numbers: lsns; name: a stream or key that the
-                                  damaged bytes still tell of */
-    PERSIST_TOUCHED_BLOB,      /* name: the cid */
-} persist_touched;
-
-/* One finding of persist_verify. Everything in it lives until the call that
- * hands it over returns. */
-typedef struct persist_finding {
-    bool damage;               /* else a remark: something that does no harm */
-    const char *what, *advice; /* one line each, NUL-terminated */
-    const char *path;          /* NUL-terminated */
-    uint64_t offset;           /* in the file, bytes; UINT64_MAX: no place */
-    persist_touched touched;
-    persist_slice name; /* data is NULL: not known */
-    uint64_t number;    /* 0: not known */
-    /* the end of the range, data NULL or 0: not known, or to the very end */
-    persist_slice end_name;
-    uint64_t end_number;
-} persist_finding;
-
-/* How far a verification has come. */
-typedef struct persist_progress {
-    uint64_t bytes, bytes_total; /* of files: read, and to be read */
-    uint64_t files, blocks;      /* read; blocks of tables */
-    uint64_t commits;            /* in the log, beyond what is in tables */
-    uint64_t events, keys;       /* met: of tables and log, old ones too */
-    uint64_t blobs;
-    uint64_t damages, remarks; /* findings */
-} persist_progress;
-
-/* Who wants to know. Either function may be NULL; one that returns false ends
- * the verification. They must not use the store. */
-typedef struct persist_watcher {
-    void *context;
-    bool (*found)(void *context, const persist_finding *);
-    bool (*progress)(void *context, const persist_progress *);
-} persist_watcher;
-
 /* Reads every byte of a store that no process has open, and tells of all that
  * is not as it was written; a damage does not end it. What is missing, is
  * something else, or is not given by the disk (EIO) is damage. What may not or
@@ -461,7 +463,10 @@ typedef struct persist_watcher {
  * out, unless NULL: the figures at the end; PERSIST_OK with no damages means
  * that the store opens and that each read of it is right. (Commits of the log
  * are read, not applied: that one contradicts those before it, under the right
- * checksum, shows as it is opened.) PERSIST_NONE: the watcher ended it.
+ * checksum, shows as it is opened.) It does not mean that nothing is missing
+ * at the end of the log of a store that was not closed: damage to what its last
+ * sync wrote, or to its last file, looks like what never arrived.
+ * PERSIST_NONE: the watcher ended it.
  * Errors, when it could not run to the end: PERSIST_LOCKED, PERSIST_BAD_STORE,
  * PERSIST_IO, PERSIST_LIMIT. */
 persist_status persist_verify(const persist_options *options,
@@ -470,8 +475,11 @@ persist_status persist_verify(const persist_options *options,
 
 /* ---- figures ---------------------------------------------------------- */
 
+#define PERSIST_STATS .size = sizeof(persist_stats)
+
 /* Counters since the store was opened, and sizes now. */
 typedef struct persist_stats {
+    size_t size;                           /* PERSIST_STATS */
     uint64_t commits, syncs, bytes_logged; /* bytes_logged: log records */
     uint64_t streams, events;              /* visible now, LATEST */
     uint64_t segments, segments_spare;     /* log files in use, and ready */
@@ -481,8 +489,9 @@ typedef struct persist_stats {
     uint64_t replayed;                     /* log bytes read at opening */
 } persist_stats;
 
-/* Fills the figures. Never fails. */
-void persist_get_stats(persist_store *store, persist_stats *out);
+/* Fills the figures. */
+persist_status persist_get_stats(persist_store *store, persist_stats *out,
+                                 persist_error *error);
 
 #ifdef __cplusplus
 }

@@ -11,7 +11,20 @@
 extern "C" {
 #endif
 
-#define PERSIST_VERSION "0.1.0"
+#define PERSIST_VERSION "0.2.0"
+/* 1,000,000 times the first number, 1,000 times the second, and the third */
+#define PERSIST_VERSION_NUMBER 2000
+
+/* The same of the library that is linked, which may be another one than the
+ * header is of. The string is static. Never fails. */
+const char *persist_version(void);
+int persist_version_number(void);
+
+/* What a library calls before it ends the process, because it has found a
+ * mistake of its own or memory that was overwritten: the sentence names file,
+ * line and what does not hold. It may call nothing of the library, nor leave
+ * the call (longjmp); when it returns, abort follows. */
+typedef void (*persist_panic_fn)(void *context, const char *sentence);
 
 /* A run of bytes that somebody else owns. Any bytes may occur, NUL included;
  * data may be NULL when size is 0. How long the bytes live is said by the
@@ -21,44 +34,43 @@ typedef struct persist_slice {
     size_t size; /* bytes */
 } persist_slice;
 
-/* The closed list of what can go wrong: X(NAME, "code", "hint"). The code is
- * what SX programs and users see; the hint says what it means and what to do.
- * First the codes of storage, then those of the language. */
-#define PERSIST_STATUS_LIST(X)                                                 \
-    X(BAD_REQUEST, "bad-request", "wrong number or types of arguments")        \
-    X(UNKNOWN_OP, "unknown-op", "no such operation in this host")              \
-    X(SEQ_CONFLICT, "seq-conflict", "the number is taken; read and try again") \
-    X(NOT_STORABLE, "not-storable", "the value has no stored form")            \
-    X(TOO_LARGE, "too-large", "over a size limit; split the value")            \
-    X(NO_SPACE, "no-space", "the disk is full; free space and try again")      \
-    X(IO, "io", "the system refused a file operation")                         \
-    X(CORRUPT, "corrupt", "stored bytes are damaged; restore from a backup")   \
-    X(READ_ONLY, "read-only", "a sync failed earlier; reopen the store")       \
-    X(LOCKED, "locked", "another process holds the store")                     \
-    X(BAD_STORE, "bad-store", "the directory is not a store of this version")  \
-    X(BAD_CID, "bad-cid", "not a CIDv1 of raw bytes in base32")                \
-    X(CLOSED, "closed", "the handle is closed")                                \
-    X(ERROR, "error", "raised by the program")                                 \
-    X(SYNTAX, "syntax", "the text is not a well-formed expression")            \
-    X(UNBOUND, "unbound", "the name has no value")                             \
-    X(NOT_CALLABLE, "not-callable", "the value is not a function")             \
-    X(ARITY, "arity", "wrong number of arguments")                             \
-    X(TYPE, "type", "an argument has the wrong type")                          \
-    X(OVERFLOW, "overflow", "the integer does not fit in 64 bits")             \
-    X(DIVIDE, "divide", "division by zero")                                    \
-    X(LIMIT, "limit", "a memory or depth limit is reached")                    \
-    X(ASSERT, "assert", "an assertion of the program failed")
+/* What most functions return: a number of this list, or of SX_STATUS_LIST in
+ * sx.h, where those of the language are, from 100 on. Numbers never change.
+ * PERSIST_OK is 0. PERSIST_NONE is no error: there is nothing (more) to return,
+ * such as an absent key or the end of a cursor. */
+typedef int persist_status;
 
-/* What most functions return. PERSIST_OK is 0. PERSIST_NONE is no error: there
- * is nothing (more) to return, such as an absent key or the end of a cursor. */
-typedef enum persist_status {
+/* What can go wrong with a store: X(NAME, number, "code", "hint"). The code is
+ * what SX programs and users see; the hint says what it means and what to do.
+ */
+#define PERSIST_STATUS_LIST(X)                                                 \
+    X(BAD_REQUEST, 2, "bad-request", "wrong number or types of arguments")     \
+    X(UNKNOWN_OP, 3, "unknown-op", "no such operation in this host")           \
+    X(SEQ_CONFLICT, 4, "seq-conflict",                                         \
+      "the number is taken; read and try again")                               \
+    X(NOT_STORABLE, 5, "not-storable", "the value has no stored form")         \
+    X(TOO_LARGE, 6, "too-large", "over a size limit; split the value")         \
+    X(NO_SPACE, 7, "no-space", "the disk is full; free space and try again")   \
+    X(IO, 8, "io", "the system refused a file operation")                      \
+    X(CORRUPT, 9, "corrupt",                                                   \
+      "stored bytes are damaged; restore from a backup")                       \
+    X(READ_ONLY, 10, "read-only", "a sync failed earlier; reopen the store")   \
+    X(LOCKED, 11, "locked", "another process holds the store")                 \
+    X(BAD_STORE, 12, "bad-store",                                              \
+      "no store of this version is there; check the path")                     \
+    X(BAD_CID, 13, "bad-cid", "not a CIDv1 of raw bytes in base32")            \
+    X(CLOSED, 14, "closed", "the handle is closed")                            \
+    X(LOST, 15, "lost",                                                        \
+      "it was taken back, or may be; ask again with its command id")           \
+    X(LIMIT, 16, "limit", "a memory or depth limit is reached")
+
+enum {
     PERSIST_OK = 0,
     PERSIST_NONE = 1,
-#define PERSIST_STATUS_ENUM(name, code, hint) PERSIST_##name,
+#define PERSIST_STATUS_ENUM(name, number, code, hint) PERSIST_##name = (number),
     PERSIST_STATUS_LIST(PERSIST_STATUS_ENUM)
 #undef PERSIST_STATUS_ENUM
-        PERSIST_STATUS_COUNT
-} persist_status;
+};
 
 /* Returns the code of a status, such as "seq-conflict"; "ok" and "none" for
  * the two that are no errors, and "unknown" for a number that is none of them.
@@ -95,6 +107,7 @@ typedef struct persist_error {
     size_t stream_size;                /* bytes used in stream */
     uint64_t seq;
     int64_t holder_pid; /* process that holds the lock; 0 if unknown */
+    uint64_t reserved[4];
 } persist_error;
 
 #ifdef __cplusplus

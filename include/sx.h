@@ -33,12 +33,37 @@ typedef struct sx_value {
     uintptr_t word;
 } sx_value;
 
+/* ---- statuses --------------------------------------------------------- */
+
+/* What can go wrong in a program: further statuses, as PERSIST_STATUS_LIST has
+ * those of the store. */
+#define SX_STATUS_LIST(X)                                                      \
+    X(ERROR, 100, "error", "raised by the program")                            \
+    X(SYNTAX, 101, "syntax", "the text is not a well-formed expression")       \
+    X(UNBOUND, 102, "unbound", "the name has no value")                        \
+    X(NOT_CALLABLE, 103, "not-callable", "the value is not a function")        \
+    X(ARITY, 104, "arity", "wrong number of arguments")                        \
+    X(TYPE, 105, "type", "an argument has the wrong type")                     \
+    X(OVERFLOW, 106, "overflow", "the integer does not fit in 64 bits")        \
+    X(DIVIDE, 107, "divide", "division by zero")                               \
+    X(ASSERT, 108, "assert", "an assertion of the program failed")
+
+enum {
+#define SX_STATUS_ENUM(name, number, code, hint) SX_##name = (number),
+    SX_STATUS_LIST(SX_STATUS_ENUM)
+#undef SX_STATUS_ENUM
+};
+
 /* ---- the machine ------------------------------------------------------ */
 
 /* Receives text that the program prints (print, println). */
 typedef void (*sx_write_fn)(void *context, persist_slice text);
 
+#define SX_OPTIONS .size = sizeof(sx_options)
+
+/* Begins with its size, like the structs of persist.h that may grow. */
 typedef struct sx_options {
+    size_t size;       /* SX_OPTIONS */
     size_t heap_max;   /* bytes; 0: the default, 1 GiB */
     size_t depth_max;  /* frames, or levels of nested data; 0: 1,000,000 */
     sx_write_fn write; /* NULL: printed text is dropped */
@@ -47,12 +72,17 @@ typedef struct sx_options {
                            that take long to find. No result depends on it */
 } sx_options;
 
-/* Makes a machine with all primitives. NULL options: the defaults. Returns
- * NULL when memory is out. */
-sx *sx_open(const sx_options *options);
+/* Makes a machine with all primitives, which sx_close releases. NULL options:
+ * the defaults. Errors: PERSIST_LIMIT, and PERSIST_BAD_REQUEST for a size of
+ * the options that cannot be. */
+persist_status sx_open(const sx_options *options, sx **out,
+                       persist_error *error);
 
 /* Releases a machine and every value of it. NULL is fine. */
 void sx_close(sx *);
+
+/* The same as persist_on_panic, for this library. */
+void sx_on_panic(persist_panic_fn, void *context);
 
 typedef enum sx_state {
     SX_IDLE,      /* no program is loaded */
@@ -163,7 +193,7 @@ bool sx_make_error(sx *, persist_status, persist_slice message, sx_value *out);
 /* ---- text ------------------------------------------------------------- */
 
 /* Reads one value from text; white space and comments may stand around it.
- * PERSIST_NONE if nothing else is there; PERSIST_SYNTAX, with line and column
+ * PERSIST_NONE if nothing else is there; SX_SYNTAX, with line and column
  * in the message, if the text is no or more than one value; PERSIST_LIMIT.
  * Nothing is evaluated. */
 persist_status sx_read(sx *, persist_slice text, sx_value *out,

@@ -24,14 +24,14 @@ SUITES = LIBRARY / "tests"
 
 LOAD_ORDER = (
     "event backend log kv commit project concurrency snapshot compaction "
-    "durable blob view catalog query batch upcast idempotency global "
+    "durable blob view catalog query batch upcast idempotency global follow "
     "examples/acl subscribe api"
 ).split()
 
 SUITE_NAMES = (
     "event log kv commit project subscribe concurrency snapshot compaction "
-    "durable blob view cas catalog query batch upcast idempotency global "
-    "example-acl recovery"
+    "durable blob view cas catalog query tags batch upcast idempotency global "
+    "follow example-acl recovery"
 ).split()
 
 ROUNDS = {"recovery": 3}

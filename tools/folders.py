@@ -41,10 +41,20 @@ SEES = {folder: sees(folder) for folder in BELOW}
 # The public headers, and who may include them.
 PUBLIC = {
     "persist_base.h": set(SEES),
+    "persist_edit.h": {f for f in SEES if f.startswith("engine")} |
+                      {"store", "host", "server", "cli"},
+    "persist_session.h": {"store", "host", "server", "cli"},
+    "persist_verify.h": {f for f in SEES if f.startswith("engine")} |
+                        {"store", "host", "server", "cli"},
+    "persist_view.h": {f for f in SEES if f.startswith("engine")} |
+                      {"store", "host", "server", "cli"},
     "persist.h": {f for f in SEES if f.startswith("engine")} |
                  {"store", "host", "server", "cli"},
-    "sx.h": {"sx", "host", "server", "cli"},
+    "sx.h": {"base", "sx", "host", "server", "cli"},
 }
+# Parts of persist.h, which other public headers may include.
+PARTS = ("persist_base.h", "persist_edit.h", "persist_session.h",
+         "persist_verify.h", "persist_view.h")
 BEHIND = {"persist.h": "store", "sx.h": "sx"}
 
 DRAWING = "docs/ARCHITECTURE.md"
@@ -83,11 +93,10 @@ def include_level(tree):
 
 
 def may_include(folder, name):
-    """folder is None for include/, which sees persist_base.h alone."""
+    """folder is None for include/, whose headers gather what begins alike."""
     target = folder_of(name)
     if folder is None:
-        return name == "persist_base.h" or not (
-            target in SEES or name in PUBLIC)
+        return name in PARTS or not (target in SEES or name in PUBLIC)
     if name in PUBLIC:
         return folder in PUBLIC[name]
     return target not in SEES or target in SEES[folder]

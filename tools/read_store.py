@@ -19,13 +19,15 @@ import os
 import struct
 import sys
 
-from store_files import (BLOBS, COMMANDS, DATA_SIZE_MAX, EVENTS, KEYS,
-                         NAME_SIZE_MAX, NUMBER_MAX, ORDER, STREAMS, Log,
-                         StoreError, Table, corrupt, load_manifest)
+from store_files import (BLOBS, COMMANDS, DATA_SIZE_MAX, EVENTS, GAP_LEAST,
+                         KEYS, NAME_SIZE_MAX, NUMBER_MAX, ORDER, STREAMS, TAGS,
+                         TIMES, Log, StoreError, Table, corrupt, load_manifest)
 
 F_OFD_GETLK = 36  # Linux; without a name in older versions of fcntl
 
-Event = collections.namedtuple("Event", "seq position data")
+Event = collections.namedtuple("Event", "seq position data tagged")
+# Commit times of the positions [first, first + span).
+Times = collections.namedtuple("Times", "first base span width bits")
 Command = collections.namedtuple("Command", "lsn fingerprint seqs")
 Blob = collections.namedtuple("Blob", "pack offset size")
 # What a table says of a stream besides mark and truncation.
@@ -53,16 +55,19 @@ class Store:
         check_unlocked(path)
         self.streams, self.keys, self.commands = {}, {}, {}
         self.index = {}
-        manifest = load_manifest(path)
+        self.manifest = manifest = load_manifest(path)
         self.need(path, "wal", not manifest.clean or manifest.segments)
         self.need(path, "tables", manifest.tables)
         self.next_position, self.order = 1, {}
+        self.times, self.time = {}, 0  # by position; of the last commit
         for listed in manifest.tables:
             self.add_table(Table(path, manifest.identity, listed))
         self.settle(path, manifest)
-        for r in Log(path, manifest).records:
+        log = Log(path, manifest)
+        for r in log.records:
             if r.lsn > manifest.tables_last:
                 self.apply(r)
+        self.last = log.last
         self.need(path, "blobs", self.index)
         self.blobs = {cid_of(digest): blob.size
                       for digest, blob in self.index.items()}
@@ -74,6 +79,18 @@ class Store:
         folder = os.path.join(path, folder)
         if needed and not os.path.isdir(folder):
             raise corrupt(folder, None, "a folder is missing")
+
+    def is_lost(self, lsn):
+        """Also what the last opening may have given, if it was not closed."""
+        m = self.manifest
+        end = m.next_lsn.get(self.last, self.last + 1) + GAP_LEAST
+        return any(end < lsn < begin for end, begin in m.gaps) or \
+            (not m.clean and self.last < lsn < end)
+
+    def identity(self):
+        parent = self.manifest.parent
+        return self.manifest.id.hex(), " from " + parent.hex() \
+            if any(parent) else ""
 
     def log(self):
         """All events in commit order: (position, stream, event)."""
@@ -97,6 +114,7 @@ class Store:
                 value.fail("two streams have one ordinal")
             runs[ordinal] = s, here, low, high, []
         self.add_events(table, runs)
+        self.check_tags(table, runs)
         for key, value, _ in table.section(KEYS):
             flag, rest = value.take(1), bytes(value.take(value.left()))
             if flag not in (b"\0", b"\1") or flag == b"\1" and rest:
@@ -107,12 +125,14 @@ class Store:
                 value.varint() for _ in range(value.varint())))
             value.done()
             if name in self.commands or not \
-                    table.listed.first <= command.lsn <= table.listed.last:
+                    table.listed.first <= command.lsn <= table.listed.last or \
+                    self.manifest.is_lost(command.lsn):
                 value.fail("a command id is here twice, or too late")
             self.commands[name] = command
         for digest, value, _ in table.section(BLOBS):
             self.add_blob(digest, value)
             value.done()
+        times = self.read_times(table) if table.version > 2 else None
         for key, value, _ in table.section(ORDER):
             position, seq = int.from_bytes(key, "big"), value.count_from_1()
             name = bytes(value.take(value.left()))
@@ -121,14 +141,41 @@ class Store:
                 value.fail("an entry of the order is malformed")
             self.next_position = position + 1
             self.order[position] = name, seq
+            self.note_time(position, 0 if times is None else
+                           time_at(times, position, value), value)
+
+    def read_times(self, table):
+        """Entries by their first position, the last ones first."""
+        entries = []
+        for key, c, _ in table.section(TIMES):
+            base, span, width, bits = c.varint(), c.varint(), 0, b""
+            if c.left():
+                width, bits = c.take(1)[0], bytes(c.take(c.left()))
+            used, packed = (span - 1) * width, int.from_bytes(bits, "little")
+            if len(key) != 8 or not span or bool(width) != bool(bits) or \
+                    len(bits) != (used + 7) // 8 or width > 56 or \
+                    used > 1024 or packed >> max(used, 0):
+                c.fail("an entry of the times is malformed")
+            entries.append(Times(int.from_bytes(key, "big"), base, span, width,
+                                 packed))
+        return entries[::-1]
+
+    def note_time(self, position, time, c):
+        if not self.time <= time <= NUMBER_MAX:
+            c.fail("a commit is of an earlier time than the one before")
+        self.times[position] = self.time = time
 
     def add_events(self, table, runs):
         last = index = before = None
+        ends = {}
         for key, value, first in table.section(EVENTS):
             ordinal, seq = event_key(key, value)
             if ordinal not in runs:
                 value.fail("an event is of no stream")
             packed = value.varint()
+            with_tags = packed == 1
+            if with_tags:
+                packed = value.varint()
             if packed & 1:
                 anchor = value.varint(), value.varint()
                 if ordinal == last and anchor != (index, before):
@@ -136,14 +183,41 @@ class Store:
                 index, before = anchor
             elif first or ordinal != last:
                 value.fail("an anchor is missing")
-            event = Event(seq, packed >> 1, bytes(value.take(value.left())))
+            tagged = value.tagged() if with_tags else None
+            if packed < 2:
+                value.fail("an event has no position")
+            event = Event(seq, packed >> 1, bytes(value.take(value.left())),
+                          tagged)
             last, index, before = ordinal, index + 1, before + len(event.data)
             runs[ordinal][4].append(event)
-        for s, here, low, high, events in runs.values():
+            ends[ordinal] = index, before
+        for ordinal, (s, here, low, high, events) in runs.items():
             if (here, low, high) != (len(events), *(
                     (events[0].seq, events[-1].seq) if events else (0, 0))):
                 raise corrupt(table.path, None, "events are missing")
+            if events and ends[ordinal] != (s.state.count, s.state.size):
+                raise corrupt(table.path, None, "a stream's events are not "
+                              "the last ones that it had")
             s.events += events
+
+    def check_tags(self, table, runs):
+        """The tags are those of the events in the table, no more, no less."""
+        names = {id(s): name for name, s in self.streams.items()}
+        wanted = {(tag, e.position): (e.seq, e.tagged[0], names[id(s)])
+                  for s, *_, events in runs.values() for e in events
+                  if e.tagged for tag in e.tagged[1]}
+        found = {}
+        for key, value, _ in table.section(TAGS):
+            tag, digits = key[1:1 + key[0]], key[1 + key[0]:]
+            if len(tag) != key[0] or digits[:1] != bytes([len(digits) - 1]) \
+                    or digits[1:2] == b"\0":
+                value.fail("the key of a tag is malformed")
+            seq, kind = value.count_from_1(), value.take(value.take(1)[0])
+            found[tag, int.from_bytes(digits[1:], "big")] = (
+                seq, bytes(kind), bytes(value.take(value.left())))
+        if found != wanted or table.tags != len({tag for tag, _ in found}):
+            raise corrupt(table.path, None, "the tags are not those of the "
+                          "events")
 
     def settle(self, path, manifest):
         """All tables are read: drops what is gone, and compares."""
@@ -166,6 +240,10 @@ class Store:
         if manifest.next_position < self.next_position:
             raise corrupt(path, None, "positions are taken")
         self.next_position = manifest.next_position
+        if self.time > manifest.time:
+            raise corrupt(path, None, "a table has a later time than the "
+                          "manifest")
+        self.time = manifest.time
 
     # -- log --
 
@@ -174,6 +252,11 @@ class Store:
         position = c.varint()
         if position < self.next_position:
             c.fail("a record gives positions that are taken")
+        time = 0
+        if c.left() and c.data[c.at] == 12:
+            c.take(1)
+            time = c.count_from_1()
+        self.note_time(position, time, c)
         self.next_position, start = position, c.at
         while c.left():
             kind, name, state, floor = c.take(1)[0], None, None, None
@@ -185,22 +268,24 @@ class Store:
                 kind = c.take(1)[0]
             if kind not in (6, 8):
                 name = c.string(NAME_SIZE_MAX)
-            if (state is not None and kind not in (1, 2, 5)) or \
+            if (state is not None and kind not in (1, 2, 5, 13)) or \
                     (kind == 2 and state == []) or (floor and kind != 2):
                 c.fail("an edit cannot have this in front of it")
             if state is not None:
                 self.compare(name, state, c)
             if kind == 7:
-                if command or name in self.commands:
-                    c.fail("a command id is here twice")
+                if c.left() != 32 or name in self.commands:
+                    c.fail("a command id is here twice, or not the last")
                 command = name, bytes(c.take(32))
             elif kind == 8:
                 if c.at != start + 1:
                     c.fail("a blob is not alone in its record")
                 self.add_blob(bytes(c.take(32)), c)
                 c.done()
-            elif kind == 1:
-                seqs.append(self.append(name, c))
+            elif kind == 14:
+                self.set_once(name, record.lsn, c)
+            elif kind in (1, 13):
+                seqs.append(self.append(name, c, kind == 13))
             else:
                 self.edit(kind, name, c, floor)
         if command:
@@ -220,12 +305,21 @@ class Store:
             c.fail("an entry of a blob is malformed, or here twice")
         self.index[digest] = Blob(pack, offset, c.varint())
 
-    def append(self, name, c):
+    def set_once(self, name, lsn, c):
+        print_of, count = bytes(c.take(32)), c.varint()
+        if name in self.commands or count > c.left():
+            c.fail("a command id is here twice, or malformed")
+        self.commands[name] = Command(lsn, print_of, tuple(
+            c.count_from_1() for _ in range(count)))
+
+    def append(self, name, c, with_tags):
         s = self.streams.setdefault(name, Stream())
-        seq, data = c.varint(), c.string(DATA_SIZE_MAX)
+        seq, tagged = c.varint(), c.tagged() if with_tags else None
+        data = c.string(DATA_SIZE_MAX)
         if not s.mark < seq <= NUMBER_MAX:
             c.fail("a record gives numbers that are taken")
-        s.events.append(Event(seq, self.next_position, data))
+        s.events.append(Event(seq, self.next_position, data, tagged))
+        self.times[self.next_position] = self.time
         s.mark, self.next_position = seq, self.next_position + 1
         return seq
 
@@ -248,6 +342,18 @@ class Store:
             self.next_position = max(self.next_position, c.varint())
         else:
             c.fail("an edit of an unknown kind")
+
+
+def time_at(times, position, c):
+    """Takes the entries that are passed off the list."""
+    while len(times) > 1 and times[-2].first <= position:
+        times.pop()
+    at = position - times[-1].first if times else -1
+    if not 0 <= at < (times[-1].span if times else 0):
+        c.fail("the time of an event is missing")
+    t = times[-1]
+    return t.base + sum(t.bits >> i * t.width & (1 << t.width) - 1
+                        for i in range(at) if t.width)
 
 
 def event_key(key, value):
@@ -301,15 +407,24 @@ def quoted(data):
         for b in data)
 
 
+def as_tags(tagged):
+    return "" if not tagged else " type %s tags %s" % (
+        quoted(tagged[0]), " ".join(map(quoted, tagged[1])))
+
+
 def as_text(store):
+    yield "store %s%s" % store.identity()
     for name, s in sorted(store.streams.items()):
         yield "stream %s mark %d first %d count %d bytes %d" % (
             quoted(name), *s.info())
         for e in s.events:
-            yield "event %s seq %d position %d %s" % (
-                quoted(name), e.seq, e.position, quoted(e.data))
+            yield "event %s seq %d position %d %s%s" % (
+                quoted(name), e.seq, e.position, quoted(e.data),
+                as_tags(e.tagged))
     for position, name, e in store.log():
-        yield "order %d %s seq %d" % (position, quoted(name), e.seq)
+        time = store.times[position]
+        yield "order %d %s seq %d%s" % (position, quoted(name), e.seq,
+                                        " time %d" % time if time else "")
     for key, value in sorted(store.keys.items()):
         yield "key %s %s" % (quoted(key), quoted(value))
     for name, c in sorted(store.commands.items()):
@@ -340,7 +455,8 @@ def as_json(store):
         "events": [json_event(name, e)
                    for name, s in sorted(store.streams.items())
                    for e in s.events],
-        "log": [json_event(name, e) for _, name, e in store.log()],
+        "log": [dict(json_event(name, e), time=store.times[position])
+                for position, name, e in store.log()],
         "keys": [{"key": text_or_bytes(k), "value": text_or_bytes(v)}
                  for k, v in sorted(store.keys.items())],
         "commands": [{"id": text_or_bytes(name), "lsn": c.lsn,

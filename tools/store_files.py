@@ -13,11 +13,13 @@ import subprocess
 
 from xxh3 import xxh3_64
 
-VERSION = 2
+VERSION, VERSIONS = 3, (2, 3)
 END = 512  # size of headers and footers
-STREAMS, EVENTS, KEYS, COMMANDS, ORDER, BLOBS, FILTER = range(7)
+STREAMS, EVENTS, KEYS, COMMANDS, ORDER, BLOBS, TAGS, TIMES = range(8)
+FILTER = {2: 6, 3: 255}  # the kind of its parts, by version
 NUMBER_MAX = (1 << 63) - 1
-NAME_SIZE_MAX, DATA_SIZE_MAX = 65535, 16 << 20
+GAPS_MAX, GAP_LEAST = 4096, 1 << 24
+NAME_SIZE_MAX, DATA_SIZE_MAX, TAGS_MAX = 65535, 16 << 20, 64
 
 Segment = collections.namedtuple("Segment", "number size first last end")
 TableFile = collections.namedtuple("TableFile", "number size first last")
@@ -87,6 +89,16 @@ class Cursor:
             self.fail("a string is too long")
         return bytes(self.take(size))
 
+    def tagged(self):
+        """The type and the tags of an event."""
+        kind = bytes(self.take(self.take(1)[0]))
+        count = self.take(1)[0]
+        tags = [bytes(self.take(self.take(1)[0])) for _ in range(count)]
+        if not 0 < len(tags) <= TAGS_MAX or len(set(tags)) < len(tags) or \
+                b"" in tags:
+            self.fail("the tags of an event are malformed")
+        return kind, tuple(tags)
+
     def expect(self, wanted, what):
         if self.take(len(wanted)) != wanted:
             self.fail(what)
@@ -119,21 +131,60 @@ class Manifest:
         c.expect(b"manifst\0", "this is no manifest")
         version, flags = c.number(4), c.number(4)
         check_sum(data, path, 0, "a manifest")
-        if version != VERSION:
+        if version not in VERSIONS:
             raise StoreError("bad-store", path, 8, "format version %d is not "
-                             "the one that this reader knows" % version)
+                             "one that this reader knows" % version)
         (self.identity, self.generation, self.epoch, self.watermark,
          self.next_segment, segments, self.next_table, tables,
          self.next_position, self.streams, self.keys,
          self.events) = c.numbers(12)
-        self.clean = flags == 1
-        if flags > 1 or len(data) != 120 + 40 * segments + 32 * tables:
+        self.clean, self.merged = bool(flags & 1), bool(flags & 2)
+        features, self.time, gaps = c.numbers(3) if version > 2 else (0, 0, 0)
+        if features:
+            raise StoreError("bad-store", path, 112, "this reader does not "
+                             "know the features of the store")
+        self.id = data[16:24] + bytes(8)  # that of version 2 is shorter
+        self.parent = bytes(16)
+        if version > 2:
+            self.id, self.parent = bytes(c.take(16)), bytes(c.take(16))
+            c.expect(bytes(24), "a manifest is malformed")
+        if flags > (3 if version > 2 else 1) or gaps > GAPS_MAX:
             c.fail("a manifest is malformed")
         self.segments = [Segment(*c.numbers(5)) for _ in range(segments)]
         self.tables = [TableFile(*c.numbers(4)) for _ in range(tables)]
         self.tables_last = self.tables[-1].last if tables else 0
-        if not self.is_sound():
+        self.read_gaps(c, gaps)
+        if c.left() != 8 or not self.is_sound():
             c.fail("a manifest contradicts itself")
+
+    def read_gaps(self, c, count):
+        """Pairs: the last lsn before a gap, the first one behind it."""
+        self.gaps, begin = [], 0
+        for _ in range(count):
+            end = begin + c.varint()
+            begin = end + c.varint()
+            if begin - end <= GAP_LEAST or begin >= 2**63 - 2**40:
+                c.fail("a gap is malformed")
+            self.gaps.append((end, begin))
+        self.next_lsn = dict(self.gaps)
+
+    def is_lost(self, lsn):
+        return any(end < lsn < begin for end, begin in
+                   self.gaps[1 if self.merged else 0:])
+
+    def may_follow(self, last, lsn):
+        if self.merged and \
+                self.gaps[0][0] <= last < lsn <= self.gaps[0][1]:
+            return True
+        return lsn == self.next_lsn.get(last, last + 1)
+
+    def gaps_are_sound(self):
+        lasts = [x.last for x in self.tables + self.segments]
+        newest = self.gaps[-1] if self.gaps else (0, 0)
+        return ((self.gaps or not self.merged)
+                and not any(map(self.is_lost, lasts))
+                and (self.watermark == newest[0] or
+                     self.watermark >= newest[1]))
 
     def is_sound(self):
         last = 0
@@ -151,7 +202,8 @@ class Manifest:
                 return False
             last, number = s.last, s.number
         return (0 < first <= self.tables_last + 1 and last == self.watermark
-                and last >= self.tables_last and self.counts_are_sound())
+                and last >= self.tables_last and self.gaps_are_sound()
+                and self.counts_are_sound())
 
     def counts_are_sound(self):
         counts = (self.generation, self.next_segment, self.next_table)
@@ -159,7 +211,8 @@ class Manifest:
         return (0 not in counts
                 and max(*counts, self.watermark) < 2**63 - 2**40
                 and 0 < self.next_position <= 2**63
-                and max(figures) < 2**63 and self.epoch < 2**31 - 1)
+                and max(*figures, self.time) < 2**63
+                and self.epoch < 2**31 - 1)
 
 
 def load_manifest(store):
@@ -217,7 +270,9 @@ class Table:
         check_sum(data, self.path, offset, what)
         c = Cursor(data, self.path, offset)
         c.expect(magic, "%s has a wrong magic" % what)
-        if c.numbers(3) != [VERSION, self.identity, self.listed.number]:
+        self.version, *whose = c.numbers(3)
+        if self.version not in VERSIONS or \
+                whose != [self.identity, self.listed.number]:
             c.fail("%s is of another table" % what)
         return c
 
@@ -229,16 +284,18 @@ class Table:
         c = self.end(offset, b"ptablef\0", "the footer of a table")
         if c.numbers(3) != [*self.listed[1:]]:
             c.fail("the footer of a table contradicts the manifest")
-        self.roots = [Root(*c.numbers(4)) for _ in range(6)]
+        known = TIMES + 1 if self.version > 2 else TAGS
+        self.roots = [Root(*c.numbers(4)) for _ in range(known)]
         (self.filter_at, self.filter_parts, self.filter_size,
          self.blocks) = c.numbers(4)
-        c.expect(bytes(224), "the footer of a table is malformed")
+        self.tags = c.number() if self.version > 2 else 0
+        c.expect(bytes(c.left() - 8), "the footer of a table is malformed")
         if not self.filter_size or self.filter_size % 64:
             c.fail("filter parts do not have whole lines")
         self.numbers = set()  # of the blocks that index blocks named
         self.parts = [
             self.block(self.filter_at + i * (32 + self.filter_size),
-                       32 + self.filter_size, FILTER)[0]
+                       32 + self.filter_size, FILTER[self.version])[0]
             for i in range(self.filter_parts)]
 
     def block(self, offset, size, kind):
@@ -257,8 +314,8 @@ class Table:
             body = unpack_zstd(body, raw, self.path, offset)
         if (is_kind, stored, len(body), zero, more) != \
                 (kind, size - 32, raw, 0, 0) or codec > 1 or \
-                (count == 0) != (kind == FILTER) or \
-                codec == 1 and kind >= FILTER:
+                (count == 0) != (kind == FILTER[self.version]) or \
+                codec == 1 and (kind > TIMES or count == 0):
             raise corrupt(self.path, offset, "a block is malformed")
         return body, count, prefix
 
@@ -306,6 +363,8 @@ class Table:
                 yield item
 
     def section(self, section):
+        if section >= len(self.roots):
+            return
         root, count, last = self.roots[section], 0, None
         if root.size == 0 and root != (0, 0, 0, 0):
             raise corrupt(self.path, self.listed.size - END, "a bad root")
@@ -314,8 +373,9 @@ class Table:
                                                root.height - 1):
                 if last is not None and key <= last:
                     value.fail("blocks are out of order")
-                if section in (STREAMS, KEYS, COMMANDS, BLOBS) and \
-                        not self.may_have(section, key):
+                name = key[1:1 + key[0]] if section == TAGS else key
+                if section in (STREAMS, KEYS, COMMANDS, BLOBS, TAGS) and \
+                        not self.may_have(section, name):
                     value.fail("the filter denies a name that is here")
                 last, count = key, count + 1
                 yield key, value, first
@@ -340,20 +400,20 @@ class SegmentFile:
             read_file(self.path), identity, number)
         self.belongs = struct.pack("<QQ", identity, number)
         head = self.data[:END]
+        self.begins = [b"persist\0" + struct.pack("<II", v, 0) + self.belongs
+                       for v in VERSIONS]
         self.epoch = None  # unless the header is whole and ours
         with contextlib.suppress(StoreError):
             c = Cursor(head, self.path, 0)
             check_sum(head, self.path, 0, "the header of a segment")
-            c.expect(b"persist\0" + struct.pack("<II", VERSION, 0)
-                     + self.belongs, "")
-            self.epoch, self.size = c.numbers(2)
+            if c.take(32) in self.begins:
+                self.epoch, self.size = c.numbers(2)
 
     def was_cut(self, epoch):
         """The size of a file is durable before its header is."""
         if self.epoch is not None:
             return len(self.data) < self.size and self.epoch <= epoch
-        begins = b"persist\0" + struct.pack("<II", VERSION, 0) + self.belongs
-        return (40 <= len(self.data) < END and self.data[:32] == begins and
+        return (40 <= len(self.data) < END and self.data[:32] in self.begins and
                 int.from_bytes(self.data[32:40], "little") == epoch)
 
     def record(self, at):
@@ -374,11 +434,11 @@ class SegmentFile:
         return Record(at, end, lsn, watermark,
                       Cursor(self.data[at + 48:at + 48 + size], self.path, at))
 
-    def run(self, at, lsn):
+    def run(self, at, last, may_follow):
         """The valid records that follow each other."""
-        while (r := self.record(at)) and r.lsn == lsn:
+        while (r := self.record(at)) and may_follow(last, r.lsn):
             yield r
-            at, lsn = r.end, lsn + 1
+            at, last = r.end, r.lsn
 
     def scan(self, at):
         """All valid records, behind damage too."""
@@ -400,13 +460,13 @@ class Log:
         for s in manifest.segments:
             f = self.file(s.number)
             self.check_size(f)
-            self.take(f, END, s.first, s.end)
+            self.take(f, END, s.first - 1, s.end)
             path = f.path
             if f.epoch is None or (self.last, self.end) != (s.last, s.end):
                 raise corrupt(path, self.end, "the log is damaged")
         tail = self.find_tail()
         for f, at in tail:
-            self.take(f, at, self.last + 1, None)
+            self.take(f, at, self.last, None)
             path = f.path
         if self.last < self.watermark:
             raise corrupt(path, self.end, "a record of the log is damaged or "
@@ -419,8 +479,8 @@ class Log:
         if f.was_cut(self.manifest.epoch):
             raise corrupt(f.path, len(f.data), "a log segment was cut short")
 
-    def take(self, f, at, lsn, end):
-        for r in f.run(at, lsn):
+    def take(self, f, at, last, end):
+        for r in f.run(at, last, self.manifest.may_follow):
             if end is not None and r.end > end:
                 return
             self.records.append(r)

@@ -16,10 +16,14 @@ typedef persist_slice slice;
 
 /* ---- what an engine is given ------------------------------------------ */
 
+enum { EVENT_TAGS = 3 }; /* at the most */
+
 typedef struct event {
     slice stream;
     uint64_t seq;
     slice data;
+    const slice *tags;
+    size_t tag_count; /* 0 but for Q1 to Q3 */
 } event;
 
 /* One commit: events, and the mark (the highest seq) of each stream in it. */
@@ -91,6 +95,7 @@ typedef struct engine {
     const char *name;
     bool limit; /* not a database: what the machine can do */
     bool slow;  /* its tuned twin puts the million random keys */
+    bool few;   /* has a turn in W1, W2, W3 and W4 alone */
     bool packs; /* ours with tables compressed: figures of their own */
     void *(*open)(const char *dir);
     void (*close)(void *db);
@@ -105,13 +110,20 @@ typedef struct engine {
     void (*get)(void *session, slice key, sink *);
     void (*scan)(void *session, sink *); /* all keys in order */
     void (*put_blob)(void *session, slice bytes);
+    /* The events that have one tag, or both of two, in commit order. Engines
+     * without it are given no tags. */
+    void (*query)(void *session, const slice *tags, size_t count, sink *);
+    /* Reads the events that have both tags of the only event of a batch, then
+     * appends it, durably, unless another such event came meanwhile: then
+     * returns false. */
+    bool (*append_if)(void *session, const batch *);
 } engine;
 
 extern const engine engine_ours, engine_ours_packed, engine_sqlite,
     engine_sqlite_tuned, engine_lmdb, engine_rocksdb, engine_leveldb,
-    engine_wiredtiger, engine_raw;
+    engine_wiredtiger, engine_tkrzw, engine_raw;
 
-enum { ENGINES = 9, OURS = 0, RAW = ENGINES - 1 };
+enum { ENGINES = 10, OURS = 0, RAW = ENGINES - 1 };
 extern const engine *const engines[ENGINES];
 
 /* Whether this build has the engine's library. */
@@ -160,6 +172,7 @@ typedef struct bulk {
     batch batch;
     event *events, *marks;
     char (*names)[NAME_SIZE];
+    struct event_tags *tags; /* NULL: events have none */
     size_t streams, capacity;
 } bulk;
 void bulk_init(bulk *, size_t capacity, size_t streams);
@@ -169,6 +182,22 @@ void bulk_release(bulk *);
 sink bulk_expected(uint64_t count, size_t streams);
 void must_match(const char *what, const sink *got, const sink *wanted);
 
+/* Each event of a tagged bulk has a tag of each of three kinds, of which there
+ * are a tenth as many as events, so that each tag has ten events, scattered
+ * over all. The events of a pair (customer and order) are five. */
+enum { TAG_EVENTS = 10, PAIR_EVENTS = 5 };
+
+typedef struct event_tags {
+    char names[EVENT_TAGS][NAME_SIZE];
+    slice tags[EVENT_TAGS];
+} event_tags;
+
+void bulk_tag(bulk *); /* from now on bulk_fill gives tags */
+uint64_t event_customer(uint64_t number);
+uint64_t event_pair(uint64_t number);
+slice customer_tag(uint64_t number, char out[NAME_SIZE]);
+void pair_tags(uint64_t number, event_tags *out); /* two */
+
 /* ---- cell.c ----------------------------------------------------------- */
 
 enum { CELL_RESULTS = 8 };
@@ -177,6 +206,7 @@ typedef struct cell {
     const engine *engine;
     const char *dir;
     uint64_t n; /* what the work takes it for */
+    bool tagged;
     double result[CELL_RESULTS];
     double anonymous_mb, resident_mb; /* peaks, seen from outside */
     double written;                   /* bytes to the device, all threads */
@@ -225,6 +255,10 @@ void cell_kill(cell *, void (*work)(cell *), double at);
     F(W10_W2, "W10", "memory in W2, page cache apart", "MB", 0, false)         \
     F(W10_W4, "W10", "memory in W4, page cache apart", "MB", 0, false)         \
     F(W10_MANY, "W10", "memory, many streams and keys", "MB", 0, false)        \
+    F(Q1, "Q1", "events of 3 tags, 1,000 a durable commit", "k/s", 0, true)    \
+    F(Q2, "Q2", "the 10 events of one tag", "k/s", 0, true)                    \
+    F(Q2_TWO, "Q2", "the 5 events of two tags", "k/s", 0, true)                \
+    F(Q3, "Q3", "16 threads, query and append on condition", "k/s", 1, true)   \
     F(COPY, "raw", "memcpy", "GB/s", 1, true)                                  \
     F(HASH, "raw", "XXH3", "GB/s", 1, true)                                    \
     F(SHA, "raw", "SHA-256", "GB/s", 2, true)                                  \
@@ -281,5 +315,13 @@ void work_crash(const engine *);   /* W6 */
 void work_blobs(const engine *);   /* W8 */
 void work_host(const engine *);    /* W9 */
 void work_many(const engine *);    /* W10 */
+void work_tags(const engine *);    /* Q1 Q2 Q3 */
+
+/* Loads n events; what work_bulk and work_tags begin with. result[0]: commits
+ * acknowledged so far; [1]: seconds in commits */
+void load_bulk(cell *);
+/* Q3, in a database that load_bulk has filled with tags; result[0]: events a
+ * second */
+void append_on_condition(cell *);
 
 #endif

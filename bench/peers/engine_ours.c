@@ -21,8 +21,8 @@ static void check(persist_status status, const persist_error *error)
 
 static void *open_store(const char *dir, bool compress)
 {
-    persist_options options = {
-        .path = dir, .create = true, .background = true, .compress = compress};
+    persist_options options = {PERSIST_OPTIONS, .path = dir, .create = true,
+                               .background = true, .compress = compress};
     persist_store *store = NULL;
     persist_error error;
     check(persist_open(&options, &store, &error), &error);
@@ -84,7 +84,9 @@ static void ours_append(void *context, const batch *b, bool durable)
     for (size_t i = 0; i < b->event_count; i++)
         list[i] = (persist_edit){.kind = PERSIST_APPEND,
                                  .name = b->events[i].stream,
-                                 .data = b->events[i].data};
+                                 .data = b->events[i].data,
+                                 .tags = b->events[i].tags,
+                                 .tag_count = b->events[i].tag_count};
     check(
         persist_commit(s->store, list, b->event_count, NULL, &outcome, &error),
         &error);
@@ -102,16 +104,21 @@ static void ours_sync(void *context)
     wait_for(s, persist_latest(s->store));
 }
 
-static void take_events(persist_cursor *cursor, sink *out)
+/* Returns the last one's position. */
+static uint64_t take_events(persist_cursor *cursor, sink *out)
 {
-    persist_event it;
+    const persist_event *it;
     persist_error error;
     persist_status status;
-    while ((status = persist_next_event(cursor, &it, &error)) == PERSIST_OK)
-        sink_take(out, it.seq, it.data.data, it.data.size);
+    uint64_t position = 0;
+    while ((status = persist_next_event(cursor, &it, &error)) == PERSIST_OK) {
+        sink_take(out, it->seq, it->data.data, it->data.size);
+        position = it->position;
+    }
     if (status != PERSIST_NONE)
         fail("persist", error.message);
     persist_cursor_close(cursor);
+    return position;
 }
 
 static void ours_read(void *context, slice stream, sink *out)
@@ -146,6 +153,51 @@ static void ours_read_all(void *context, sink *out)
                            &cursor, &error),
           &error);
     take_events(cursor, out);
+}
+
+static uint64_t take_matches(session *s, const persist_query_item *item,
+                             persist_view view, sink *out)
+{
+    persist_cursor *cursor = NULL;
+    persist_error error;
+    check(persist_query(s->store, item, 1, 1, PERSIST_NO_LIMIT, view, &cursor,
+                        &error),
+          &error);
+    return take_events(cursor, out);
+}
+
+static void ours_query(void *context, const slice *tags, size_t count,
+                       sink *out)
+{
+    persist_query_item item = {.tags = tags, .tag_count = count};
+    take_matches(context, &item, PERSIST_DURABLE, out);
+}
+
+static bool ours_append_if(void *context, const batch *b)
+{
+    session *s = context;
+    const event *it = &b->events[0];
+    persist_query_item item = {.tags = it->tags, .tag_count = it->tag_count};
+    sink read = {0};
+    persist_outcome outcome;
+    persist_error error;
+    persist_edit list[] = {
+        {.kind = PERSIST_EXPECT_NONE,
+         .query = &item,
+         .query_count = 1,
+         .seq = take_matches(s, &item, PERSIST_LATEST, &read)},
+        {.kind = PERSIST_APPEND,
+         .name = it->stream,
+         .data = it->data,
+         .tags = it->tags,
+         .tag_count = it->tag_count}};
+    check(persist_commit(s->store, list, 2, NULL, &outcome, &error), &error);
+    bool committed = outcome.kind == PERSIST_COMMITTED;
+    must(!committed || outcome.seqs[0] == it->seq, "append", "a wrong number");
+    persist_lsn lsn = outcome.lsn;
+    persist_outcome_release(&outcome);
+    wait_for(s, lsn);
+    return committed;
 }
 
 static void ours_put(void *context, const pair *pairs, size_t count)
@@ -185,8 +237,8 @@ static void ours_scan(void *context, sink *out)
     persist_error error;
     persist_status status;
     slice key, value;
-    check(persist_scan(s->store, (slice){0}, NULL, PERSIST_NO_LIMIT,
-                       PERSIST_DURABLE, &cursor, &error),
+    check(persist_scan(s->store, NULL, PERSIST_NO_LIMIT, PERSIST_DURABLE,
+                       &cursor, &error),
           &error);
     while ((status = persist_next_key(cursor, &key, &value, &error)) ==
            PERSIST_OK)
@@ -219,6 +271,8 @@ const engine engine_ours = {
     .get = ours_get,
     .scan = ours_scan,
     .put_blob = ours_put_blob,
+    .query = ours_query,
+    .append_if = ours_append_if,
 };
 
 const engine engine_ours_packed = {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* SQLite: WAL, synchronous=FULL, prepared statements, WITHOUT ROWID tables
  * keyed by (stream, seq), the mark in the same transaction; plain, and tuned
- * with a big cache, mapped reads, larger pages and rarer checkpoints. */
+ * with a big cache, mapped reads, larger pages and rarer checkpoints. Tags: a
+ * table keyed by (tag, position) that says which event, filled in the same
+ * transaction; the last position is the mark of the stream ''. */
 #include "bench.h"
 
 #if __has_include(<sqlite3.h>)
@@ -21,6 +23,12 @@ enum {
     SCAN,
     BLOB_HAS,
     BLOB_PUT,
+    ROLLBACK,
+    POSITION,
+    TAG,
+    QUERY,
+    QUERY_TWO,
+    LAST_TWO,
     STATEMENTS
 };
 
@@ -39,6 +47,19 @@ static const char *const texts[STATEMENTS] = {
     "SELECT key, value FROM kv ORDER BY key",
     "SELECT 1 FROM blobs WHERE digest = ?1",
     "INSERT INTO blobs VALUES (?1, ?2)",
+    "ROLLBACK",
+    "SELECT seq FROM marks WHERE stream = ''",
+    "INSERT INTO tags VALUES (?1, ?2, ?3, ?4)",
+    "SELECT e.seq, e.data, t.position FROM tags t CROSS JOIN events e "
+    "WHERE t.tag = ?1 AND e.stream = t.stream AND e.seq = t.seq "
+    "ORDER BY t.position",
+    "SELECT e.seq, e.data, t.position FROM tags t CROSS JOIN tags u "
+    "CROSS JOIN events e WHERE t.tag = ?1 AND u.tag = ?2 "
+    "AND u.position = t.position AND e.stream = t.stream AND e.seq = t.seq "
+    "ORDER BY t.position",
+    "SELECT t.position FROM tags t CROSS JOIN tags u WHERE t.tag = ?1 "
+    "AND u.tag = ?2 AND u.position = t.position "
+    "ORDER BY t.position DESC LIMIT 1",
 };
 
 static const char schema[] =
@@ -46,6 +67,8 @@ static const char schema[] =
     " PRIMARY KEY (stream, seq)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS marks (stream TEXT PRIMARY KEY, seq INTEGER)"
     " WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS tags (tag TEXT, position INTEGER, stream TEXT,"
+    " seq INTEGER, PRIMARY KEY (tag, position)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB)"
     " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS blobs (digest BLOB PRIMARY KEY, data BLOB);";
@@ -156,22 +179,64 @@ static void finish(session *s, sqlite3_stmt *st)
     check(sqlite3_reset(st) == SQLITE_OK, s->db);
 }
 
-static void sqlite_append(void *context, const batch *b, bool durable)
+static void set_mark(session *s, slice stream, uint64_t seq)
 {
-    session *s = context;
-    (void)durable;
-    finish(s, s->statements[BEGIN]);
+    sqlite3_stmt *st = bind_text(s, MARK, stream);
+    bind_number(s, st, seq);
+    finish(s, st);
+}
+
+/* The first column of a statement that gives one row or none: then 0. */
+static uint64_t number_of(session *s, sqlite3_stmt *st)
+{
+    uint64_t number = 0;
+    if (sqlite3_step(st) == SQLITE_ROW)
+        number = (uint64_t)sqlite3_column_int64(st, 0);
+    check(sqlite3_reset(st) == SQLITE_OK, s->db);
+    return number;
+}
+
+static void insert_tags(session *s, const batch *b)
+{
+    uint64_t position = number_of(s, s->statements[POSITION]);
+    for (size_t i = 0; i < b->event_count; i++) {
+        const event *e = &b->events[i];
+        position++;
+        for (size_t k = 0; k < e->tag_count; k++) {
+            sqlite3_stmt *st = bind_text(s, TAG, e->tags[k]);
+            bind_number(s, st, position);
+            check(sqlite3_bind_text(st, 3, e->stream.data, (int)e->stream.size,
+                                    SQLITE_STATIC) == SQLITE_OK &&
+                      sqlite3_bind_int64(st, 4, (sqlite3_int64)e->seq) ==
+                          SQLITE_OK,
+                  s->db);
+            finish(s, st);
+        }
+    }
+    set_mark(s, (slice){"", 0}, position);
+}
+
+/* Within a transaction. */
+static void insert(session *s, const batch *b)
+{
     for (size_t i = 0; i < b->event_count; i++) {
         sqlite3_stmt *st = bind_text(s, APPEND, b->events[i].stream);
         bind_number(s, st, b->events[i].seq);
         bind_bytes(s, st, 3, b->events[i].data);
         finish(s, st);
     }
-    for (size_t i = 0; i < b->mark_count; i++) {
-        sqlite3_stmt *st = bind_text(s, MARK, b->marks[i].stream);
-        bind_number(s, st, b->marks[i].seq);
-        finish(s, st);
-    }
+    for (size_t i = 0; i < b->mark_count; i++)
+        set_mark(s, b->marks[i].stream, b->marks[i].seq);
+    if (b->events[0].tag_count > 0)
+        insert_tags(s, b);
+}
+
+static void sqlite_append(void *context, const batch *b, bool durable)
+{
+    session *s = context;
+    (void)durable;
+    finish(s, s->statements[BEGIN]);
+    insert(s, b);
     finish(s, s->statements[COMMIT]);
 }
 
@@ -197,6 +262,47 @@ static void sqlite_read_last(void *context, slice stream, unsigned count,
     sqlite3_stmt *st = bind_text(context, READ_LAST, stream);
     bind_number(context, st, count);
     take_rows(context, st, out);
+}
+
+static sqlite3_stmt *bind_tags(session *s, int statement, const slice *tags,
+                               size_t count)
+{
+    sqlite3_stmt *st = bind_text(s, statement, tags[0]);
+    if (count == 2)
+        check(sqlite3_bind_text(st, 2, tags[1].data, (int)tags[1].size,
+                                SQLITE_STATIC) == SQLITE_OK,
+              s->db);
+    return st;
+}
+
+static void sqlite_query(void *context, const slice *tags, size_t count,
+                         sink *out)
+{
+    int statement = count == 1 ? QUERY : QUERY_TWO;
+    take_rows(context, bind_tags(context, statement, tags, count), out);
+}
+
+static bool sqlite_append_if(void *context, const batch *b)
+{
+    session *s = context;
+    const event *e = &b->events[0];
+    sink read = {0};
+    int status;
+    uint64_t last = 0;
+    sqlite3_stmt *st = bind_tags(s, QUERY_TWO, e->tags, 2);
+    while ((status = sqlite3_step(st)) == SQLITE_ROW) {
+        sink_take(&read, (uint64_t)sqlite3_column_int64(st, 0),
+                  sqlite3_column_blob(st, 1),
+                  (size_t)sqlite3_column_bytes(st, 1));
+        last = (uint64_t)sqlite3_column_int64(st, 2);
+    }
+    check(status == SQLITE_DONE && sqlite3_reset(st) == SQLITE_OK, s->db);
+    finish(s, s->statements[BEGIN]);
+    bool holds = number_of(s, bind_tags(s, LAST_TWO, e->tags, 2)) == last;
+    if (holds)
+        insert(s, b);
+    finish(s, s->statements[holds ? COMMIT : ROLLBACK]);
+    return holds;
 }
 
 static void sqlite_put(void *context, const pair *pairs, size_t count)
@@ -257,7 +363,8 @@ static void sqlite_put_blob(void *context, slice bytes)
         .close = sqlite_end, .session = sqlite_session,                        \
         .session_end = sqlite_session_end, .append = sqlite_append,            \
         .read = sqlite_read, .read_last = sqlite_read_last, .put = sqlite_put, \
-        .get = sqlite_get, .scan = sqlite_scan, .put_blob = sqlite_put_blob    \
+        .get = sqlite_get, .scan = sqlite_scan, .put_blob = sqlite_put_blob,   \
+        .query = sqlite_query, .append_if = sqlite_append_if                   \
     }
 
 const engine engine_sqlite = SQLITE_ENGINE("SQLite", plain_open, true);

@@ -18,9 +18,9 @@ static const struct {
 };
 
 /* A goal is a ratio, above 1 being ahead: to the best peer, to the better of
- * LevelDB and RocksDB, to the machine's limit; or it is a value to reach, or
- * there is none. */
-typedef enum against { PEERS, LSM, LIMIT, VALUE, STATED } against;
+ * LevelDB and RocksDB, to the machine's limit, to another figure of our own;
+ * or it is a value to reach, or there is none. */
+typedef enum against { PEERS, LSM, LIMIT, OWN, VALUE, STATED } against;
 
 static const struct {
     figure figure;
@@ -61,6 +61,14 @@ static const struct {
     {F_W10_W2, VALUE, 64},
     {F_W10_W4, VALUE, 64},
     {F_W10_MANY, VALUE, 64},
+    {F_Q1, OWN, 0.7},
+    {F_Q1, PEERS, 1},
+    {F_Q2, VALUE, 300},
+    {F_Q2, PEERS, 5},
+    {F_Q2_TWO, VALUE, 100},
+    {F_Q2_TWO, PEERS, 5},
+    {F_Q3, OWN, 0.8},
+    {F_Q3, PEERS, 1},
 };
 
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -142,12 +150,20 @@ static int row_peer(int row)
     return ENGINES;
 }
 
+/* What a row's OWN goal is to: the same work without tags. */
+static figure own_of(figure f)
+{
+    return f == F_Q1 ? F_W2 : F_W5;
+}
+
 static double row_ratio(int row)
 {
     figure f = rows[row].figure;
     int peer = row_peer(row);
     if (rows[row].against == LIMIT)
         return ahead(f, median(f, RAW));
+    if (rows[row].against == OWN)
+        return ahead(f, median(own_of(f), OURS));
     return peer == ENGINES ? NAN : ahead(f, median(f, peer));
 }
 
@@ -183,6 +199,9 @@ static void goal_text(int row, char out[64])
         snprintf(out, 64, "%.1fx LSM", rows[row].goal);
     else if (rows[row].against == LIMIT)
         snprintf(out, 64, "%.2fx raw", rows[row].goal);
+    else if (rows[row].against == OWN)
+        snprintf(out, 64, "%.1fx own %s", rows[row].goal,
+                 figures[own_of(f)].work);
     else if (rows[row].against == STATED)
         snprintf(out, 64, "-");
     else

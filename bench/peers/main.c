@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 const engine *const engines[ENGINES] = {
-    &engine_ours,       &engine_leveldb,     &engine_rocksdb,
-    &engine_lmdb,       &engine_sqlite,      &engine_sqlite_tuned,
-    &engine_wiredtiger, &engine_ours_packed, &engine_raw};
+    &engine_ours,       &engine_leveldb, &engine_rocksdb,
+    &engine_lmdb,       &engine_sqlite,  &engine_sqlite_tuned,
+    &engine_wiredtiger, &engine_tkrzw,   &engine_ours_packed,
+    &engine_raw};
 
 settings set = {.rounds = 5,
                 .singles = 20000,
@@ -26,7 +27,7 @@ settings set = {.rounds = 5,
                 .threads = 16};
 
 static const char help[] =
-    "usage: engines [options] [W1 W2 ...]   all workloads if none is named\n"
+    "usage: engines [options] [W1 W2 ... Q3]   all if none is named\n"
     "  --dir DIR      where databases are put (data, beside the program)\n"
     "  --journaled D  a place with a journal: W1 is measured there too\n"
     "  --rounds N     how often each engine has its turn (5)\n"
@@ -47,7 +48,7 @@ static const struct {
     {"W4 W10", work_keys, 1}, {"W5", work_threads, 1},
     {"W5b", work_window, 1},  {"W6", work_crash, 1},
     {"W8", work_blobs, 1},    {"W9", work_host, 0},
-    {"W10", work_many, 0},
+    {"W10", work_many, 0},    {"Q1 Q2 Q3", work_tags, 1},
 };
 
 enum { GROUPS = sizeof groups / sizeof *groups, CHOSEN_MAX = 32 };
@@ -96,6 +97,16 @@ static bool group_wanted(int group)
     return false;
 }
 
+static bool takes_part(const engine *e, int group)
+{
+    void (*work)(const engine *) = groups[group].work;
+    bool loads =
+        work == work_single || work == work_journal || work == work_keys;
+    if (e->packs || e->few)
+        return work == work_bulk || (e->few && loads);
+    return true;
+}
+
 /* Each round begins with another engine. */
 static void run_group(int group)
 {
@@ -109,8 +120,7 @@ static void run_group(int group)
                 round + 1, rounds);
         for (int i = 0; i < ENGINES; i++) {
             const engine *e = engines[(i + round) % ENGINES];
-            if (engine_wanted(e) &&
-                (!e->packs || groups[group].work == work_bulk))
+            if (engine_wanted(e) && takes_part(e, group))
                 groups[group].work(e);
         }
     }
@@ -184,7 +194,7 @@ static void parse(int argc, char **argv)
             make_small();
         else if (strcmp(argv[i], "--many-peers") == 0)
             set.many_peers = true;
-        else if (argv[i][0] == 'W')
+        else if (argv[i][0] == 'W' || argv[i][0] == 'Q')
             add(chosen, &chosen_count, argv[i]);
         else
             usage(2);

@@ -133,6 +133,48 @@ void random_fill(void *memory, size_t size, uint64_t seed)
     }
 }
 
+/* ---- tags ------------------------------------------------------------- */
+
+static uint64_t tags_of_a_kind(void)
+{
+    return set.bulk / TAG_EVENTS;
+}
+
+uint64_t event_pair(uint64_t number)
+{
+    return shuffled(number, set.bulk) / PAIR_EVENTS;
+}
+
+static uint64_t pair_customer(uint64_t number)
+{
+    return number / (TAG_EVENTS / PAIR_EVENTS);
+}
+
+uint64_t event_customer(uint64_t number)
+{
+    return pair_customer(event_pair(number));
+}
+
+slice customer_tag(uint64_t number, char out[NAME_SIZE])
+{
+    return numbered("customer:", number, out);
+}
+
+void pair_tags(uint64_t number, event_tags *out)
+{
+    out->tags[0] = customer_tag(pair_customer(number), out->names[0]);
+    out->tags[1] = numbered("order:", number % tags_of_a_kind(), out->names[1]);
+}
+
+static void give_tags(event *e, uint64_t number, event_tags *out)
+{
+    uint64_t other = shuffled(set.bulk - 1 - number, set.bulk);
+    pair_tags(event_pair(number), out);
+    out->tags[2] = numbered("product:", other / TAG_EVENTS, out->names[2]);
+    e->tags = out->tags;
+    e->tag_count = EVENT_TAGS;
+}
+
 /* ---- the bulk --------------------------------------------------------- */
 
 void bulk_init(bulk *b, size_t capacity, size_t streams)
@@ -141,6 +183,11 @@ void bulk_init(bulk *b, size_t capacity, size_t streams)
     b->events = must_alloc(capacity * sizeof *b->events);
     b->marks = must_alloc(capacity * sizeof *b->marks);
     b->names = must_alloc(capacity * sizeof *b->names);
+}
+
+void bulk_tag(bulk *b)
+{
+    b->tags = must_alloc(b->capacity * sizeof *b->tags);
 }
 
 const batch *bulk_fill(bulk *b, uint64_t first, size_t count)
@@ -156,10 +203,13 @@ const batch *bulk_fill(bulk *b, uint64_t first, size_t count)
         /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): there is a stream */
         e->seq = number / b->streams + 1;
         e->data = payload(number);
+        if (b->tags != NULL)
+            give_tags(e, number, &b->tags[i]);
     }
     for (size_t i = 0; i < mark_count; i++) {
         b->marks[i] = b->events[count - mark_count + i];
         b->marks[i].data = (slice){0};
+        b->marks[i].tag_count = 0;
     }
     b->batch = (batch){b->events, count, b->marks, mark_count};
     return &b->batch;
@@ -170,6 +220,7 @@ void bulk_release(bulk *b)
     free(b->events);
     free(b->marks);
     free(b->names);
+    free(b->tags);
 }
 
 sink bulk_expected(uint64_t count, size_t streams)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* W1, W5, W5b: durable appends one by one, by many threads, in a window. */
+/* W1, W5, W5b, Q3: durable appends one by one, by many threads, in a window,
+ * on condition. */
 #include "bench.h"
 
 #include <pthread.h>
@@ -57,10 +58,27 @@ typedef struct worker {
     const engine *engine;
     void *session;
     uint64_t stream, done;
+    bool tagged; /* appends on condition, for pairs of chance */
+    uint64_t chance;
     double seconds;
     atomic_bool *stop;
     pthread_barrier_t *start;
 } worker;
+
+/* Whether it was appended: another thread may have been before it. */
+static bool append_one(worker *w, const batch *b, event *one)
+{
+    event_tags tags;
+    if (!w->tagged) {
+        w->engine->append(w->session, b, true);
+        return true;
+    }
+    uint64_t pairs = set.bulk / PAIR_EVENTS;
+    pair_tags(random_next(&w->chance) % pairs, &tags);
+    one->tags = tags.tags;
+    one->tag_count = 2;
+    return w->engine->append_if(w->session, b);
+}
 
 static void *append_until_stopped(void *context)
 {
@@ -73,20 +91,22 @@ static void *append_until_stopped(void *context)
         event one = mark;
         mark.seq = one.seq = w->done + 1;
         one.data = payload(w->done);
-        w->engine->append(w->session, &(batch){&one, 1, &mark, 1}, true);
-        w->done++;
+        w->done += append_one(w, &(batch){&one, 1, &mark, 1}, &one);
     }
     w->seconds = now_s() - start;
     return NULL;
 }
 
-static void threads_start(worker *workers, const engine *e, void *db,
+/* Where the bulk is loaded, the threads' streams are others than those. */
+static void threads_start(worker *workers, const cell *c, void *db,
                           atomic_bool *stop, pthread_barrier_t *start)
 {
     for (unsigned i = 0; i < set.threads; i++) {
-        workers[i] = (worker){.engine = e,
-                              .session = e->session(db),
-                              .stream = i,
+        workers[i] = (worker){.engine = c->engine,
+                              .session = c->engine->session(db),
+                              .stream = c->tagged ? set.streams + i : i,
+                              .tagged = c->tagged,
+                              .chance = i,
                               .stop = stop,
                               .start = start};
         must(pthread_create(&workers[i].thread, NULL, append_until_stopped,
@@ -120,7 +140,7 @@ static void threads(cell *c)
     char name[NAME_SIZE];
     must(set.threads <= THREADS_MAX, "threads", "too many");
     pthread_barrier_init(&start, NULL, set.threads + 1);
-    threads_start(workers, e, db, &stop, &start);
+    threads_start(workers, c, db, &stop, &start);
     pthread_barrier_wait(&start);
     double begin = now_s();
     while (now_s() - begin < set.seconds)
@@ -129,11 +149,17 @@ static void threads(cell *c)
     threads_end(c, workers);
     for (unsigned i = 0; i < set.threads; i++) {
         sink got = {0};
-        e->read(workers[i].session, stream_name(i, name), &got);
+        e->read(workers[i].session, stream_name(workers[i].stream, name), &got);
         must(got.count == workers[i].done, e->name, "events are missing");
         e->session_end(workers[i].session);
     }
     e->close(db);
+}
+
+void append_on_condition(cell *c)
+{
+    must(c->tagged, c->engine->name, "no tags");
+    threads(c);
 }
 
 void work_threads(const engine *e)

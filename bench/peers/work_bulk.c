@@ -6,13 +6,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* result[0]: commits acknowledged so far; [1]: seconds in commits */
-static void load(cell *c)
+void load_bulk(cell *c)
 {
     const engine *e = c->engine;
     void *db = e->open(c->dir), *s = e->session(db);
     bulk b;
     bulk_init(&b, set.per_commit, set.streams);
+    if (c->tagged)
+        bulk_tag(&b);
     for (uint64_t done = 0; done < c->n; done += set.per_commit) {
         const batch *commit = bulk_fill(&b, done, set.per_commit);
         double start = now_s();
@@ -184,7 +185,7 @@ static void measure_reads(cell *c)
         cell_run(c, read_warm);
         add_both(F_W3, F_W3_PACKED, e, events / c->result[0] / 1e6);
     }
-    if (e->limit || e->packs)
+    if (e->limit || e->packs || e->few)
         return;
     if (wanted("W3b")) {
         cell_run(c, read_ends);
@@ -213,7 +214,7 @@ void work_bulk(const engine *e)
     double bytes = payload_bytes(set.bulk);
     cell_init(&c, e, path);
     c.n = set.bulk;
-    cell_run(&c, load);
+    cell_run(&c, load_bulk);
     if (wanted("W2"))
         add_both(F_W2, F_W2_PACKED, e, (double)set.bulk / c.result[1] / 1e3);
     if (!e->limit && wanted("W7")) {
@@ -257,7 +258,7 @@ void work_crash(const engine *e)
         return;
     cell_init(&c, e, path);
     c.n = set.bulk;
-    cell_kill(&c, load, (double)set.bulk / (double)set.per_commit / 2);
+    cell_kill(&c, load_bulk, (double)set.bulk / (double)set.per_commit / 2);
     cell_run(&c, reopen);
     figure_add(F_W6, e, c.result[1] * 1e3);
     remove_dir(path);

@@ -58,9 +58,12 @@ static int run(sx *m, const char *program)
 
 int main(void)
 {
-    sx *m = sx_open(NULL);
-    if (m == NULL)
+    sx *m;
+    persist_error error;
+    if (sx_open(NULL, &m, &error) != PERSIST_OK) {
+        fprintf(stderr, "%s\n", error.message);
         return 1;
+    }
     int code = run(m, "(map (fn (f) (perform {:op \"celsius\" :args (list f)}))"
                       "     (list 32 50 212))");
     code |= run(m, "(guard (e (else (get e :message)))"

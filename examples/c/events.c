@@ -63,24 +63,24 @@ static persist_status append_after(persist_store *store, uint64_t seen,
 static persist_status print_orders(persist_store *store, persist_error *error)
 {
     persist_cursor *cursor;
-    persist_event event;
+    const persist_event *event;
     persist_status status =
         persist_read(store, text("orders"), 1, PERSIST_NO_LIMIT,
                      PERSIST_DURABLE, &cursor, error);
     if (status != PERSIST_OK)
         return status;
     while ((status = persist_next_event(cursor, &event, error)) == PERSIST_OK)
-        printf("%" PRIu64 ": %.*s\n", event.seq, (int)event.data.size,
-               (const char *)event.data.data);
+        printf("%" PRIu64 ": %.*s\n", event->seq, (int)event->data.size,
+               (const char *)event->data.data);
     persist_cursor_close(cursor);
     return status == PERSIST_NONE ? PERSIST_OK : status;
 }
 
 int main(int argc, char **argv)
 {
-    persist_options options = {.path = argc > 1 ? argv[1] : "events-data",
-                               .create = true,
-                               .background = true};
+    persist_options options = {PERSIST_OPTIONS,
+                               .path = argc > 1 ? argv[1] : "events-data",
+                               .create = true, .background = true};
     persist_store *store;
     persist_error error;
     if (persist_open(&options, &store, &error) != PERSIST_OK)

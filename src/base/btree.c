@@ -142,12 +142,30 @@ btree_at btree_seek(const btree *tree, slice name, bool beyond)
     return (btree_at){node, rank(node, name, beyond)};
 }
 
+btree_at btree_end(const btree *tree)
+{
+    const btree_node *node = tree->root;
+    while (node != NULL && node->inner)
+        node = node->children[node->count - 1];
+    return (btree_at){node, node == NULL ? 0 : node->count};
+}
+
 void *btree_next(btree_at *at)
 {
     CHECK(at->leaf == NULL || at->index <= at->leaf->count);
     while (at->leaf != NULL && at->index == at->leaf->count)
         *at = (btree_at){at->leaf->next, 0};
     return at->leaf == NULL ? NULL : at->leaf->items[at->index++];
+}
+
+void *btree_previous(btree_at *at)
+{
+    CHECK(at->leaf == NULL || at->index <= at->leaf->count);
+    while (at->leaf != NULL && at->index == 0) {
+        const btree_node *before = at->leaf->previous;
+        *at = (btree_at){before, before == NULL ? 0 : before->count};
+    }
+    return at->leaf == NULL ? NULL : at->leaf->items[--at->index];
 }
 
 /* ---- adding ----------------------------------------------------------- */

@@ -35,7 +35,13 @@ void btree_remove(btree *, const void *item);
  * `beyond`, greater) than the given one. */
 btree_at btree_seek(const btree *, slice name, bool beyond);
 
+/* Returns the place behind the last item. */
+btree_at btree_end(const btree *);
+
 /* Returns the item at a place and moves on; NULL at the end. */
 void *btree_next(btree_at *);
+
+/* Moves back and returns the item there; NULL at the start. */
+void *btree_previous(btree_at *);
 
 #endif

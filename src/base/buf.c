@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-enum { BUF_FIRST_CAPACITY = 64, BUF_PRINTF_MAX = 512 };
+enum { BUF_FIRST_CAPACITY = 64, BUF_PRINTF_MAX = 512, VARINT_MAX = 10 };
 
 void buf_release(buf *b)
 {
@@ -73,13 +73,20 @@ void buf_put_u64(buf *b, uint64_t value)
     put_le(b, value, 8);
 }
 
+/* Where there is room for the longest, it is looked for once. */
 void buf_put_varint(buf *b, uint64_t value)
 {
-    while (value >= 0x80) {
-        buf_put_byte(b, (uint8_t)(value | 0x80));
-        value >>= 7;
+    if (b->failed || b->capacity - b->size < VARINT_MAX) {
+        for (; value >= 0x80; value >>= 7)
+            buf_put_byte(b, (uint8_t)(value | 0x80));
+        buf_put_byte(b, (uint8_t)value);
+        return;
     }
-    buf_put_byte(b, (uint8_t)value);
+    uint8_t *at = b->data + b->size;
+    for (; value >= 0x80; value >>= 7)
+        *at++ = (uint8_t)(value | 0x80);
+    *at++ = (uint8_t)value;
+    b->size = (size_t)(at - b->data);
 }
 
 void buf_printf(buf *b, const char *format, ...)

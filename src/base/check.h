@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+#include "persist_base.h"
+
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -16,7 +18,11 @@
 /* The same at compile time. */
 #define CHECK_STATIC(cond, why) static_assert(cond, why)
 
-/* Prints the place and the text to standard error and ends the process. */
+/* Tells the panic function, or standard error, of the place and the text, and
+ * ends the process. */
 _Noreturn void check_failed(const char *text, const char *file, int line);
+
+/* Sets the panic function; see persist_on_panic. */
+void check_on_panic(persist_panic_fn, void *context);
 
 #endif

@@ -52,13 +52,11 @@ void mem_free(void *memory)
     free(memory);
 }
 
-bool mem_grow(void *items, size_t count, size_t more, size_t *capacity,
-              size_t size)
+bool mem_grow_more(void *items, size_t count, size_t more, size_t *capacity,
+                   size_t size)
 {
     void *old;
-    CHECK(count <= *capacity && size > 0);
-    if (more <= *capacity - count)
-        return true;
+    CHECK(more > *capacity - count && size > 0);
     size_t wanted = *capacity * 2 > count + more ? *capacity * 2 : count + more;
     wanted = wanted < GROWN_LEAST ? GROWN_LEAST : wanted;
     memcpy(&old, items, sizeof old);

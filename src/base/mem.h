@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/check.h"
+
 /* Return NULL when memory is out (or a test says so); callers handle it. */
 void *mem_alloc(size_t size);
 void *mem_alloc_zero(size_t size);
@@ -17,8 +19,19 @@ void mem_free(void *memory);               /* NULL is fine */
 /* Makes room for `more` items behind the first `count` of an array that may
  * grow: `items` points at the pointer to it (NULL: empty), `size` is of one.
  * False when memory is out; nothing has changed then. */
-bool mem_grow(void *items, size_t count, size_t more, size_t *capacity,
-              size_t size);
+static inline bool mem_grow(void *items, size_t count, size_t more,
+                            size_t *capacity, size_t size);
+/* The same where there is no room yet. */
+bool mem_grow_more(void *items, size_t count, size_t more, size_t *capacity,
+                   size_t size);
+
+static inline bool mem_grow(void *items, size_t count, size_t more,
+                            size_t *capacity, size_t size)
+{
+    CHECK(count <= *capacity);
+    return more <= *capacity - count ||
+           mem_grow_more(items, count, more, capacity, size);
+}
 
 /* Test seam: called before each allocation; when it returns nonzero, that
  * allocation fails. NULL: none. Set it while no other thread runs. */

@@ -8,25 +8,40 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "sx.h"
 
 typedef struct row {
     const char *code;
     const char *hint;
 } row;
 
+#define ROW(name, number, code, hint) [number] = {code, hint},
 static const row table[] = {[PERSIST_OK] = {"ok", "no error"},
                             [PERSIST_NONE] = {"none", "nothing there"},
-#define ROW(name, code, hint) [PERSIST_##name] = {code, hint},
-                            PERSIST_STATUS_LIST(ROW)
+                            PERSIST_STATUS_LIST(ROW) SX_STATUS_LIST(ROW)};
 #undef ROW
-};
+enum { TABLE_SIZE = sizeof table / sizeof *table };
+
+static bool is_known(persist_status status)
+{
+    return status >= 0 && status < TABLE_SIZE && table[status].code != NULL;
+}
 
 /* The number may come from a newer library, or from anywhere. */
 static const row *row_of(persist_status status)
 {
     static const row unknown = {"unknown", "not a status of this version"};
-    bool known = (unsigned)status < PERSIST_STATUS_COUNT;
-    return known ? &table[status] : &unknown;
+    return is_known(status) ? &table[status] : &unknown;
+}
+
+const char *persist_version(void)
+{
+    return PERSIST_VERSION;
+}
+
+int persist_version_number(void)
+{
+    return PERSIST_VERSION_NUMBER;
 }
 
 const char *persist_status_code(persist_status status)
@@ -44,11 +59,12 @@ __attribute__((format(printf, 3, 0))) static void set(persist_error *error,
                                                       const char *format,
                                                       va_list args)
 {
-    CHECK(status > PERSIST_NONE && status < PERSIST_STATUS_COUNT);
+    CHECK(status > PERSIST_NONE && is_known(status));
     if (error == NULL)
         return;
     error->status = status;
     error->has = 0;
+    memset(error->reserved, 0, sizeof error->reserved);
     vsnprintf(error->message, sizeof error->message, format, args);
 }
 
@@ -114,6 +130,18 @@ void status_of_stream(persist_error *error, persist_slice name)
         memcpy(error->stream, name.data, error->stream_size);
 }
 
+static persist_status of_numbers(persist_error *error, uint64_t expected,
+                                 uint64_t actual)
+{
+    if (error == NULL)
+        return PERSIST_SEQ_CONFLICT;
+    CHECK(error->status == PERSIST_SEQ_CONFLICT);
+    error->has |= PERSIST_HAS_NUMBERS;
+    error->expected = expected;
+    error->actual = actual;
+    return PERSIST_SEQ_CONFLICT;
+}
+
 persist_status status_seq_conflict(persist_error *error, persist_slice stream,
                                    uint64_t seq, uint64_t mark)
 {
@@ -122,13 +150,18 @@ persist_status status_seq_conflict(persist_error *error, persist_slice stream,
                "the number %llu is not greater than the mark %llu; read the "
                "mark and try again",
                (unsigned long long)seq, (unsigned long long)mark);
-    if (error == NULL)
-        return PERSIST_SEQ_CONFLICT;
-    error->has |= PERSIST_HAS_NUMBERS;
-    error->expected = seq;
-    error->actual = mark;
     status_of_stream(error, stream);
-    return PERSIST_SEQ_CONFLICT;
+    return of_numbers(error, seq, mark);
+}
+
+persist_status status_downwards(persist_error *error, const char *what,
+                                uint64_t given, uint64_t there)
+{
+    CHECK(given < there);
+    status_set(error, PERSIST_SEQ_CONFLICT,
+               "%s cannot be set to %llu, for it is %llu; it goes upwards only",
+               what, (unsigned long long)given, (unsigned long long)there);
+    return of_numbers(error, given, there);
 }
 
 persist_status status_no_memory(persist_error *error)

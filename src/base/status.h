@@ -39,4 +39,8 @@ void status_of_stream(persist_error *error, persist_slice name);
 persist_status status_seq_conflict(persist_error *error, persist_slice stream,
                                    uint64_t seq, uint64_t mark);
 
+/* Something that only goes upwards, and is at `there`, was to be set lower. */
+persist_status status_downwards(persist_error *error, const char *what,
+                                uint64_t given, uint64_t there);
+
 #endif

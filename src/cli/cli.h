@@ -18,7 +18,8 @@ typedef struct cli {
     char **args;                /* what is left, without options */
     int arg_count;
     buf out;     /* standard output that is not written yet */
-    bool closed; /* standard output is gone, or a signal to end has come */
+    bool closed; /* it takes no more, and that has been said; */
+    bool unread; /* or is not: who read it went away, as head does */
 } cli;
 
 /* Each returns an exit code: 0 done, 1 failed, 2 wrong usage; cli_verify: 1
@@ -31,6 +32,8 @@ int cli_get(cli *);
 int cli_keys(cli *);
 int cli_import(cli *);
 int cli_verify(cli *);
+int cli_help(cli *);
+int cli_version(cli *);
 
 /* Opens the store that the command line names; on failure says why and
  * returns NULL. */

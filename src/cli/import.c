@@ -21,7 +21,10 @@
 #include "engine/files/files.h"
 #include "os/os_stream.h"
 
-enum { NAME_SIZE = 256 }; /* of a file */
+enum {
+    NAME_SIZE = 256, /* of a file */
+    TAGS_KEPT = 64 * 1024,
+};
 
 typedef persist_status (*file_fn)(import *, const import_file *, slice name);
 
@@ -70,6 +73,13 @@ static persist_status take_value(import *im, const char *path, slice text)
 
 /* ---- streams ---------------------------------------------------------- */
 
+static persist_status set_mark(import *im, slice name, uint64_t mark)
+{
+    const persist_edit edit = {
+        .kind = PERSIST_SET_MARK, .name = name, .seq = mark};
+    return import_add(im, &edit);
+}
+
 static persist_status take_event(import *im, void *context, slice line,
                                  bool whole)
 {
@@ -92,8 +102,7 @@ static persist_status take_event(import *im, void *context, slice line,
                               "the numbers of its events do not climb");
     walk->last = (uint64_t)sx_integer(v);
     im->counts.events++;
-    return import_add(im, PERSIST_APPEND_AT, walk->name,
-                      slice_of(im->text.data, im->text.size), walk->last);
+    return import_add_event(im, walk->path, walk->name, walk->last);
 }
 
 static persist_status take_log(import *im, const import_file *file, slice name)
@@ -104,9 +113,23 @@ static persist_status take_log(import *im, const import_file *file, slice name)
                  im->counts.streams, im->counts.events, im->counts.keys);
     persist_status status = import_lines(im, file, take_event, &walk);
     if (status == PERSIST_OK)
-        status = import_add(im, PERSIST_SET_MARK, name, slice_of(NULL, 0),
-                            walk.last);
+        status = set_mark(im, name, walk.last);
     return status;
+}
+
+/* The old host wrote an event before its mark: a kill in between leaves an
+ * older one. */
+static persist_status raise_mark(import *im, slice name, uint64_t mark)
+{
+    persist_stream_info info;
+    bool known;
+    if (im->store == NULL)
+        return PERSIST_OK;
+    persist_status status = persist_info(im->store, name, PERSIST_LATEST, &info,
+                                         &known, &im->error);
+    if (status != PERSIST_OK || (known && mark <= info.mark))
+        return status;
+    return set_mark(im, name, mark);
 }
 
 static persist_status take_mark_line(import *im, void *context, slice line,
@@ -120,8 +143,7 @@ static persist_status take_mark_line(import *im, void *context, slice line,
     if (sx_type_of(im->value) != SX_INTEGER || sx_integer(im->value) < 0 ||
         ++walk->lines > 1)
         return import_damaged(im, walk->path, "it is no mark");
-    return import_add(im, PERSIST_SET_MARK, walk->name, slice_of(NULL, 0),
-                      (uint64_t)sx_integer(im->value));
+    return raise_mark(im, walk->name, (uint64_t)sx_integer(im->value));
 }
 
 /* Without its mark a stream might give numbers again. */
@@ -160,8 +182,10 @@ static persist_status take_key(import *im, const import_file *file, slice name)
     if (status != PERSIST_OK)
         return status;
     im->counts.keys++;
-    return import_add(im, PERSIST_PUT, name,
-                      slice_of(im->text.data, im->text.size), 0);
+    const persist_edit edit = {.kind = PERSIST_PUT,
+                               .name = name,
+                               .data = slice_of(im->text.data, im->text.size)};
+    return import_add(im, &edit);
 }
 
 typedef struct blob_copy {
@@ -341,11 +365,12 @@ static persist_status walk(import *im)
     persist_status status =
         code == 0 ? PERSIST_OK
                   : os_failed(&im->error, code, "list", im->old->path);
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (status == PERSIST_OK)
             status = walk_kind(im, &kinds[i]);
-    if (status == PERSIST_OK)
-        status = import_commit(im);
+        if (status == PERSIST_OK) /* the marks look at the events */
+            status = import_commit(im);
+    }
     cli_progress("%s", "");
     return status;
 }
@@ -379,7 +404,7 @@ static persist_status open_old(import *im, const char *path)
 {
     os_stat log;
     int code = im->os->dir_open(im->os, im->os->cwd, path, &im->old);
-    if (code == -ENOTDIR)
+    if (code == -ENOTDIR || code == -ENOENT)
         return status_set(&im->error, PERSIST_BAD_STORE,
                           "%.300s is no directory; check the path", path);
     if (code != 0)
@@ -395,8 +420,8 @@ static persist_status open_old(import *im, const char *path)
 /* What NEW holds, by its own account. */
 static persist_status count(import *im)
 {
-    persist_stats stats;
-    persist_get_stats(im->store, &stats);
+    persist_stats stats = {PERSIST_STATS};
+    persist_get_stats(im->store, &stats, NULL);
     im->counts.streams = stats.streams;
     im->counts.events = stats.events;
     return cli_count_keys(im->store, &im->counts.keys, &im->error);
@@ -404,8 +429,8 @@ static persist_status count(import *im)
 
 static persist_status fill(import *im)
 {
-    persist_options options = {
-        .path = im->place.store_path, .create = true, .unmapped = true};
+    persist_options options = {PERSIST_OPTIONS, .path = im->place.store_path,
+                               .create = true, .unmapped = true};
     options.group = im->group;
     persist_status status = persist_open(&options, &im->store, &im->error);
     if (status != PERSIST_OK)
@@ -442,6 +467,9 @@ static void release(import *im)
     buf_release(&im->left_out);
     sx_close(im->machine);
     sx_out_release(&im->text);
+    sx_out_release(&im->type);
+    arena_release(&im->index);
+    arena_pool_release(&im->pool);
     buf_release(&im->edits);
     buf_release(&im->bytes);
 }
@@ -533,12 +561,14 @@ static int fail(import *im)
 int cli_import(cli *c)
 {
     CHECK(c->arg_count == 2);
-    sx_options options = {0};
-import im = {0 };
+    sx_options options = {SX_OPTIONS};
+    struct import im = {0}; /* import alone is a keyword to formatters */
+    arena_pool_init(&im.pool, TAGS_KEPT, NULL);
+    im.index = arena_of(&im.pool);
     im.os = os_posix();
     im.group = c->group;
     if (im.os->random(im.os, &options.hash_seed, sizeof options.hash_seed) == 0)
-        im.machine = sx_open(&options);
+        (void)sx_open(&options, &im.machine, NULL);
     persist_status status = im.machine != NULL ? open_old(&im, c->args[0])
                                                : status_no_memory(&im.error);
     if (status == PERSIST_OK)

@@ -3,6 +3,7 @@
 #ifndef CLI_IMPORT_H
 #define CLI_IMPORT_H
 
+#include "base/arena.h"
 #include "cli/cli.h"
 #include "os/os.h"
 #include "sx.h"
@@ -44,9 +45,13 @@ typedef struct import {
     sx *machine;
     sx_value value; /* the value at work */
     sx_out text;    /* the same as we print it */
-    uint64_t line;  /* that is at work in its file, from 1; 0: all of it */
-    buf edits;      /* of import_edit: the commit in the making */
-    buf bytes;      /* their names and data */
+    arena_pool pool;
+    arena index;   /* tags of the event at work */
+    sx_out type;   /* and its type */
+    uint64_t line; /* that is at work in its file, from 1; 0: all of it */
+    buf edits;     /* of import_edit: the commit in the making */
+    buf bytes;     /* their names, data, types and tags, */
+    size_t tags;   /* so many of these */
     import_counts counts;
     buf left_out; /* the first of them: paths, each with its zero byte and
                      whether its last line is meant */
@@ -96,9 +101,12 @@ persist_status import_lines(import *, const import_file *, import_line_fn,
 /* ---- writing (import_file.c) ------------------------------------------ */
 
 /* Adds an edit to the commit in the making, and commits when it is large. */
-persist_status import_add(import *, persist_edit_kind, slice name, slice data,
-                          uint64_t seq);
+persist_status import_add(import *, const persist_edit *);
 persist_status import_commit(import *);
+
+/* The same with an event, that at work, and its tags. path: for an error. */
+persist_status import_add_event(import *, const char *path, slice stream,
+                                uint64_t seq);
 
 /* The error of a file, or of the line of it that is at work. */
 persist_status import_failed(import *, const char *path, persist_status,

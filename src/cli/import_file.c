@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/import.h"
+#include "host/tags.h"
 
 enum {
     READ_SIZE = 256 * 1024,
@@ -20,7 +21,10 @@ enum {
 typedef struct import_edit {
     persist_edit_kind kind;
     uint64_t seq;
-    size_t name_at, name_size, data_size; /* in import.bytes, data behind */
+    /* in import.bytes, one behind the other; a byte before each tag says how
+     * long it is */
+    size_t name_at, name_size, data_size, type_size;
+    size_t tag_count;
 } import_edit;
 
 persist_status import_failed(import *im, const char *path,
@@ -149,49 +153,113 @@ persist_status import_lines(import *im, const import_file *file,
 
 /* ---- commits ---------------------------------------------------------- */
 
-persist_status import_add(import *im, persist_edit_kind kind, slice name,
-                          slice data, uint64_t seq)
+persist_status import_add(import *im, const persist_edit *from)
 {
     if (im->store == NULL)
         return PERSIST_OK;
-    import_edit edit = {kind, seq, im->bytes.size, name.size, data.size};
-    buf_put_slice(&im->bytes, name);
-    buf_put_slice(&im->bytes, data);
+    import_edit edit = {.kind = from->kind,
+                        .seq = from->seq,
+                        .name_at = im->bytes.size,
+                        .name_size = from->name.size,
+                        .data_size = from->data.size,
+                        .type_size = from->type.size,
+                        .tag_count = from->tag_count};
+    buf_put_slice(&im->bytes, from->name);
+    buf_put_slice(&im->bytes, from->data);
+    buf_put_slice(&im->bytes, from->type);
+    for (size_t i = 0; i < from->tag_count; i++) {
+        CHECK(from->tags[i].size <= PERSIST_TAG_SIZE_MAX);
+        buf_put_byte(&im->bytes, (uint8_t)from->tags[i].size);
+        buf_put_slice(&im->bytes, from->tags[i]);
+    }
     buf_put(&im->edits, &edit, sizeof edit);
     if (im->bytes.failed || im->edits.failed)
         return status_no_memory(&im->error);
+    im->tags += from->tag_count;
     size_t count = im->edits.size / sizeof edit;
     return im->bytes.size + count * EDIT_SIZE < COMMIT_SIZE ? PERSIST_OK
                                                             : import_commit(im);
 }
 
-persist_status import_commit(import *im)
+/* The old host knew of no tags: what is no list of them is kept in the event as
+ * everything else is. */
+persist_status import_add_event(import *im, const char *path, slice stream,
+                                uint64_t seq)
+{
+    persist_error reading;
+    const tag_taker taker = {im->machine, &im->index, &im->type, &reading};
+    persist_edit edit = {.kind = PERSIST_APPEND_AT,
+                         .name = stream,
+                         .data = slice_of(im->text.data, im->text.size),
+                         .seq = seq};
+    persist_status status = tags_of_event(&taker, im->value, &edit);
+    if (status == PERSIST_BAD_REQUEST)
+        edit.tag_count = 0;
+    else if (status != PERSIST_OK)
+        return import_failed(im, path, status, reading.message);
+    status = import_add(im, &edit);
+    arena_release(&im->index);
+    return status;
+}
+
+/* Takes bytes from the front of others. */
+static slice split(slice *bytes, size_t size)
+{
+    slice front = slice_of(bytes->data, size);
+    CHECK(size <= bytes->size);
+    *bytes = slice_of((const uint8_t *)bytes->data + size, bytes->size - size);
+    return front;
+}
+
+/* Makes the edit of what was added; its tags go to `tags`. */
+static persist_edit make_edit(const import_edit *from, slice bytes, slice *tags)
+{
+    persist_edit edit = {.kind = from->kind,
+                         .seq = from->seq,
+                         .tags = tags,
+                         .tag_count = from->tag_count};
+    (void)split(&bytes, from->name_at);
+    edit.name = split(&bytes, from->name_size);
+    edit.data = split(&bytes, from->data_size);
+    edit.type = split(&bytes, from->type_size);
+    for (size_t i = 0; i < from->tag_count; i++) {
+        slice size = split(&bytes, 1);
+        tags[i] = split(&bytes, *(const uint8_t *)size.data);
+    }
+    return edit;
+}
+
+/* Commits what was added, with room for as many edits and tags. */
+static persist_status commit(import *im, persist_edit *edits, size_t count,
+                             slice *tags)
 {
     const import_edit *from = (const import_edit *)(void *)im->edits.data;
-    size_t count = im->edits.size / sizeof *from;
+    /* Names and data may all be empty: then there are no bytes. */
+    slice bytes =
+        im->bytes.data == NULL ? slice_of("", 0) : buf_slice(&im->bytes);
+    size_t tag = 0;
+    for (size_t i = 0; i < count; i++) {
+        edits[i] = make_edit(&from[i], bytes, tags + tag);
+        tag += from[i].tag_count;
+    }
+    CHECK(tag == im->tags);
+    return persist_commit(im->store, edits, count, NULL, NULL, &im->error);
+}
+
+persist_status import_commit(import *im)
+{
+    size_t count = im->edits.size / sizeof(import_edit);
     if (count == 0)
         return PERSIST_OK;
-    CHECK(im->store != NULL && im->edits.size % sizeof *from == 0);
+    CHECK(im->store != NULL && im->edits.size % sizeof(import_edit) == 0);
     persist_edit *edits = mem_alloc(count * sizeof *edits);
-    if (edits == NULL)
-        return status_no_memory(&im->error);
-    /* Names and data may all be empty: then there are no bytes. */
-    const uint8_t *bytes =
-        im->bytes.data == NULL ? (const uint8_t *)"" : im->bytes.data;
-    for (size_t i = 0; i < count; i++) {
-        const uint8_t *name = bytes + from[i].name_at;
-        CHECK(from[i].name_at + from[i].name_size + from[i].data_size <=
-              im->bytes.size);
-        edits[i] = (persist_edit){
-            .kind = from[i].kind,
-            .name = slice_of(name, from[i].name_size),
-            .data = slice_of(name + from[i].name_size, from[i].data_size),
-            .seq = from[i].seq,
-        };
-    }
-    persist_status status =
-        persist_commit(im->store, edits, count, NULL, NULL, &im->error);
+    slice *tags = mem_alloc(im->tags * sizeof *tags + 1);
+    persist_status status = edits == NULL || tags == NULL
+                                ? status_no_memory(&im->error)
+                                : commit(im, edits, count, tags);
     mem_free(edits);
+    mem_free(tags);
+    im->tags = 0;
     buf_clear(&im->edits);
     buf_clear(&im->bytes);
     return status;

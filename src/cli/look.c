@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "cli/cli.h"
+#include "sx.h"
 
 /* A cursor's end is PERSIST_NONE; anything else but PERSIST_OK failed. */
 static int finish(cli *c, persist_store *store, persist_cursor *cursor,
@@ -30,9 +31,8 @@ persist_status cli_count_keys(persist_store *store, uint64_t *count,
 {
     persist_cursor *cursor = NULL;
     *count = 0;
-    persist_status status =
-        persist_scan(store, slice_of(NULL, 0), NULL, PERSIST_NO_LIMIT,
-                     PERSIST_LATEST, &cursor, error);
+    persist_status status = persist_scan(store, NULL, PERSIST_NO_LIMIT,
+                                         PERSIST_LATEST, &cursor, error);
     while (status == PERSIST_OK) {
         status = persist_next_key(cursor, NULL, NULL, error);
         *count += status == PERSIST_OK;
@@ -41,9 +41,25 @@ persist_status cli_count_keys(persist_store *store, uint64_t *count,
     return status == PERSIST_NONE ? PERSIST_OK : status;
 }
 
+/* In JSON a store that came of no other has null for its parent. */
+static void put_identity(cli *c, persist_store *store)
+{
+    persist_identity_text self, parent;
+    persist_status status = persist_identity(store, self, parent, NULL);
+    CHECK(status == PERSIST_OK);
+    bool has_parent = parent[0] != '\0';
+    if (c->json)
+        buf_printf(&c->out, "{\"identity\":\"%s\",\"parent\":%s%s%s", self,
+                   has_parent ? "\"" : "", has_parent ? parent : "null",
+                   has_parent ? "\"" : "");
+    else
+        buf_printf(&c->out, "%-11s%32s\n%-11s%32s\n", "identity", self,
+                   "parent", has_parent ? parent : "none");
+}
+
 int cli_stat(cli *c)
 {
-    persist_stats s;
+    persist_stats s = {PERSIST_STATS};
     uint64_t keys;
     persist_error error;
     persist_store *store = cli_open(c->store, false);
@@ -51,7 +67,7 @@ int cli_stat(cli *c)
         return 1;
     if (cli_count_keys(store, &keys, &error) != PERSIST_OK)
         return cli_close(store, cli_fail(&error));
-    persist_get_stats(store, &s);
+    persist_get_stats(store, &s, NULL);
     const struct {
         const char *name, *key;
         uint64_t value;
@@ -68,12 +84,10 @@ int cli_stat(cli *c)
         {"memory of memtables, bytes", "memory_bytes", s.memory},
     };
     size_t count = sizeof rows / sizeof rows[0];
-    if (c->json)
-        buf_put_byte(&c->out, '{');
+    put_identity(c, store);
     for (size_t i = 0; i < count; i++)
         if (c->json)
-            buf_printf(&c->out, "%s\"%s\":%" PRIu64, i == 0 ? "" : ",",
-                       rows[i].key, rows[i].value);
+            buf_printf(&c->out, ",\"%s\":%" PRIu64, rows[i].key, rows[i].value);
         else
             buf_printf(&c->out, "%-28s%15" PRIu64 "\n", rows[i].name,
                        rows[i].value);
@@ -101,6 +115,16 @@ static void put_stream(cli *c, slice name, const persist_stream_info *info)
     buf_put_byte(&c->out, '\n');
 }
 
+/* The names that the options want; `after` has to stay. */
+static persist_range range_of(const cli *c, slice *after)
+{
+    persist_range range = {PERSIST_RANGE};
+    *after = slice_str(c->after == NULL ? "" : c->after);
+    range.after = c->after == NULL ? NULL : after;
+    range.prefix = slice_str(c->prefix == NULL ? "" : c->prefix);
+    return range;
+}
+
 int cli_streams(cli *c)
 {
     persist_error error;
@@ -109,12 +133,11 @@ int cli_streams(cli *c)
     persist_store *store = cli_open(c->store, false);
     if (store == NULL)
         return 1;
-    slice after = c->after == NULL ? slice_of(NULL, 0) : slice_str(c->after);
-    persist_status status =
-        persist_streams(store, c->after == NULL ? NULL : &after,
-                        PERSIST_DURABLE, &cursor, &error);
-    for (uint64_t n = 0; status == PERSIST_OK && n < c->limit && cli_flow(c);
-         n++) {
+    slice after;
+    const persist_range range = range_of(c, &after);
+    persist_status status = persist_streams(store, &range, c->limit,
+                                            PERSIST_DURABLE, &cursor, &error);
+    while (status == PERSIST_OK && cli_flow(c)) {
         persist_stream_info info;
         status = persist_next_key(cursor, &name, NULL, &error);
         if (status == PERSIST_OK)
@@ -128,9 +151,36 @@ int cli_streams(cli *c)
 
 /* ---- read, log -------------------------------------------------------- */
 
-static void put_event(cli *c, const persist_event *event)
+/* As RFC 3339 has it; "-" where there is none. The days count from the first of
+ * March, so that leap days come last. */
+static void put_time(buf *out, uint64_t us)
+{
+    uint64_t seconds = us / 1000000, days = seconds / 86400 + 719468;
+    uint64_t era = days / 146097, day = days % 146097;
+    uint64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    day -= year * 365 + year / 4 - year / 100;
+    uint64_t month = (5 * day + 2) / 153;
+    uint64_t date = day - (153 * month + 2) / 5 + 1;
+    month = month < 10 ? month + 3 : month - 9;
+    year += era * 400 + (month <= 2 ? 1 : 0);
+    if (us == 0) {
+        buf_put_str(out, "-");
+        return;
+    }
+    buf_printf(out, "%04" PRIu64 "-%02" PRIu64 "-%02" PRIu64 "T", year, month,
+               date);
+    buf_printf(out, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%06" PRIu64 "Z",
+               seconds / 3600 % 24, seconds / 60 % 60, seconds % 60,
+               us % 1000000);
+}
+
+static void put_event(cli *c, const persist_event *event, bool timed)
 {
     if (!c->json) {
+        if (timed) {
+            put_time(&c->out, event->time);
+            buf_put_byte(&c->out, ' ');
+        }
         cli_put_data(c, event->data);
         buf_put_byte(&c->out, '\n');
         return;
@@ -139,19 +189,21 @@ static void put_event(cli *c, const persist_event *event)
     cli_put_json(c, event->stream);
     buf_printf(&c->out, ",\"seq\":%" PRIu64 ",\"position\":%" PRIu64,
                event->seq, event->position);
+    if (timed)
+        buf_printf(&c->out, ",\"time\":%" PRIu64, event->time);
     buf_put_str(&c->out, ",\"event\":");
     cli_put_json(c, event->data);
     buf_put_str(&c->out, "}\n");
 }
 
 static int put_events(cli *c, persist_store *store, persist_cursor *cursor,
-                      persist_status status, persist_error *error)
+                      bool timed, persist_status status, persist_error *error)
 {
-    persist_event event;
+    const persist_event *event;
     while (status == PERSIST_OK && cli_flow(c)) {
         status = persist_next_event(cursor, &event, error);
         if (status == PERSIST_OK)
-            put_event(c, &event);
+            put_event(c, event, timed);
     }
     return finish(c, store, cursor, status, error);
 }
@@ -168,13 +220,13 @@ int cli_read(cli *c)
     persist_status status = persist_info(
         store, slice_str(c->args[0]), PERSIST_DURABLE, &info, &known, &error);
     if (status == PERSIST_OK && !known)
-        status = status_set(&error, PERSIST_ERROR,
+        status = status_set(&error, SX_ERROR,
                             "there is no such stream; persist streams lists "
                             "them");
     if (status == PERSIST_OK)
         status = persist_read(store, slice_str(c->args[0]), c->from, c->limit,
                               PERSIST_DURABLE, &cursor, &error);
-    return put_events(c, store, cursor, status, &error);
+    return put_events(c, store, cursor, false, status, &error);
 }
 
 int cli_log(cli *c)
@@ -186,7 +238,7 @@ int cli_log(cli *c)
         return 1;
     persist_status status = persist_read_all(store, c->from, c->limit,
                                              PERSIST_DURABLE, &cursor, &error);
-    return put_events(c, store, cursor, status, &error);
+    return put_events(c, store, cursor, true, status, &error);
 }
 
 /* ---- kv --------------------------------------------------------------- */
@@ -201,7 +253,7 @@ int cli_get(cli *c)
     persist_status status = persist_get(store, slice_str(c->args[0]),
                                         PERSIST_DURABLE, &value, &error);
     if (status == PERSIST_NONE)
-        status = status_set(&error, PERSIST_ERROR,
+        status = status_set(&error, SX_ERROR,
                             "there is no such key; persist kv keys lists them");
     if (status == PERSIST_OK) {
         if (c->json)
@@ -222,11 +274,10 @@ int cli_keys(cli *c)
     persist_store *store = cli_open(c->store, false);
     if (store == NULL)
         return 1;
-    slice prefix = slice_str(c->prefix == NULL ? "" : c->prefix);
-    slice after = c->after == NULL ? slice_of(NULL, 0) : slice_str(c->after);
+    slice after;
+    const persist_range range = range_of(c, &after);
     persist_status status =
-        persist_scan(store, prefix, c->after == NULL ? NULL : &after, c->limit,
-                     PERSIST_DURABLE, &cursor, &error);
+        persist_scan(store, &range, c->limit, PERSIST_DURABLE, &cursor, &error);
     while (status == PERSIST_OK && cli_flow(c)) {
         status = persist_next_key(cursor, &key, NULL, &error);
         if (status != PERSIST_OK)

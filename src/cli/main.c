@@ -5,114 +5,66 @@
 
 #include "base/check.h"
 #include "base/status.h"
-#include "cli/cli.h"
+#include "cli/command.h"
 #include "os/os_stream.h"
 
-static const char help[] =
-    "persist " PERSIST_VERSION ": looks into a store of events, keys and "
-    "blobs\n"
-    "\n"
-    "usage: persist COMMAND [arguments] [options]\n"
-    "\n"
-    "  stat                   how much is in the store\n"
-    "  streams                every stream: events stored, last number\n"
-    "  read STREAM            the events of one stream, oldest first\n"
-    "  log                    the events of all streams, in commit order\n"
-    "  kv keys                every key, in byte order\n"
-    "  kv get KEY             the value of one key\n"
-    "  verify [DIR]           reads every byte of the store and names all "
-    "that\n"
-    "                         is damaged; changes nothing\n"
-    "  import --legacy OLD NEW\n"
-    "                         reads the directory OLD of the old host into\n"
-    "                         the new store NEW, which is made as\n"
-    "                         NEW.importing; never writes to OLD\n"
-    "  help, version          this text; the version\n"
-    "\n"
-    "options:\n"
-    "  --store DIR     the store; default: $SX_PERSIST_DIR if that is not\n"
-    "                  empty, else persist-data in this directory\n"
-    "  --json          one JSON value a line; names and texts that are no\n"
-    "                  UTF-8 show as {\"bytes\":\"hex\"}\n"
-    "  --quiet         verify: no progress and no summary, findings only\n"
-    "  --from N        read: from this number on; log: from this position on\n"
-    "  --limit N       at most so many\n"
-    "  --prefix P      kv keys: those that begin with P\n"
-    "  --group         import: your group may use NEW, as far as the umask\n"
-    "                  lets it; default: you alone\n"
-    "  --after NAME    kv keys, streams: those greater than NAME\n"
-    "\n"
-    "A name that begins with a dash stands behind --. On a terminal control\n"
-    "characters show as \\xNN; elsewhere bytes come as they are stored.\n"
-    "\n"
-    "A copy of a store, made while that is closed, is to be synced before it\n"
-    "is opened: cp -r OLD NEW && sync -f NEW.\n"
-    "\n"
-    "A store is opened by one process at a time: stop the program that uses\n"
-    "it first. Exit code: 0 done, 1 failed, 2 wrong usage; of verify: 0 all "
-    "is\n"
-    "well, 1 something is damaged, 2 it could not look at all of it; of "
-    "import:\n"
-    "1 too if anything was left out, which it names. Who reads the output and\n"
-    "goes away, as head does, ends persist: without a word, exit code 1.\n";
-
-static int show_help(cli *c)
+/* Says what is wrong with a command or an option. value: what stood there
+ * instead, or NULL. */
+static int wrong(const char *what, const char *why, const char *value)
 {
-    buf_put_str(&c->out, help);
+    char line[256];
+    snprintf(line, sizeof line, "persist: %.80s %s%s%.80s; see persist help",
+             what, why, value == NULL ? "" : ", not ",
+             value == NULL ? "" : value);
+    os_stream_say(line);
+    return 2;
+}
+
+static int usage(const char *text)
+{
+    char line[256];
+    snprintf(line, sizeof line, "usage: %s; see persist help", text);
+    os_stream_say(line);
+    return 2;
+}
+
+/* Of a command of two words the first may be known. */
+static int no_command(const cli *c)
+{
+    for (const command *k = command_table; k < command_table + COMMANDS; k++)
+        if (command_is(k, c->args, 1))
+            return usage("persist kv get KEY, or persist kv keys");
+    return wrong(c->args[0], "is no command", NULL);
+}
+
+int cli_help(cli *c)
+{
+    bool found = c->arg_count == 0;
+    if (found)
+        command_put_overview(&c->out);
+    for (int i = 0; i < COMMANDS && c->arg_count > 0; i++) {
+        if (!command_is(&command_table[i], c->args, c->arg_count))
+            continue;
+        if (found)
+            buf_put_byte(&c->out, '\n');
+        found = true;
+        command_put_help(&c->out, &command_table[i]);
+    }
+    if (!found)
+        return no_command(c);
     return cli_flush(c) ? 0 : 1;
 }
 
-static int show_version(cli *c)
+int cli_version(cli *c)
 {
     buf_put_str(&c->out, "persist " PERSIST_VERSION "\n");
     return cli_flush(c) ? 0 : 1;
 }
 
-typedef struct command {
-    const char *name, *part; /* part: a second word, or NULL */
-    int (*run)(cli *);
-    const char *options; /* those that it takes, by their letters below */
-    int least, most;     /* arguments */
-    const char *usage;
-} command;
-
-static const command commands[] = {
-    {"stat", NULL, cli_stat, "sj", 0, 0, "stat [--json]"},
-    {"streams", NULL, cli_streams, "sjla", 0, 0,
-     "streams [--after NAME] [--limit N] [--json]"},
-    {"read", NULL, cli_read, "sjfl", 1, 1,
-     "read STREAM [--from SEQ] [--limit N] [--json]"},
-    {"log", NULL, cli_log, "sjfl", 0, 0,
-     "log [--from POSITION] [--limit N] [--json]"},
-    {"kv", "get", cli_get, "sj", 1, 1, "kv get KEY [--json]"},
-    {"kv", "keys", cli_keys, "sjlpa", 0, 0,
-     "kv keys [--prefix P] [--after KEY] [--limit N] [--json]"},
-    {"import", NULL, cli_import, "jLg", 2, 2,
-     "import --legacy OLD NEW [--group] [--json]"},
-    {"verify", NULL, cli_verify, "sjq", 0, 1,
-     "verify [DIR | --store DIR] [--json] [--quiet]"},
-    {"help", NULL, show_help, "", 0, 0, "help"},
-    {"version", NULL, show_version, "", 0, 0, "version"},
-};
-
-typedef struct option {
-    const char *name;
-    char letter; /* in command.options */
-    bool has_value;
-} option;
-
-static const option option_table[] = {
-    {"store", 's', true},    {"json", 'j', false},   {"quiet", 'q', false},
-    {"from", 'f', true},     {"limit", 'l', true},   {"prefix", 'p', true},
-    {"after", 'a', true},    {"legacy", 'L', false}, {"help", 'h', false},
-    {"version", 'v', false}, {"group", 'g', false},
-};
-
-enum { OPTION_STORE, OPTIONS = sizeof option_table / sizeof *option_table };
-
 persist_store *cli_open(const char *dir, bool create)
 {
-    persist_options options = {.path = dir, .create = create, .unmapped = true};
+    persist_options options = {PERSIST_OPTIONS, .path = dir, .create = create,
+                               .unmapped = true};
     persist_store *store;
     persist_error error;
     if (persist_open(&options, &store, &error) == PERSIST_OK)
@@ -129,24 +81,14 @@ int cli_close(persist_store *store, int code)
     return cli_fail(&error);
 }
 
-static int usage(const char *text)
+static int usage_of(const command *k)
 {
-    char line[256];
-    snprintf(line, sizeof line, "usage: persist %s; see persist help", text);
-    os_stream_say(line);
-    return 2;
-}
-
-/* Says what is wrong with a command or an option. value: what stood there
- * instead, or NULL. */
-static int wrong(const char *what, const char *why, const char *value)
-{
-    char line[256];
-    snprintf(line, sizeof line, "persist: %.80s %s%s%.80s; see persist help",
-             what, why, value == NULL ? "" : ", not ",
-             value == NULL ? "" : value);
-    os_stream_say(line);
-    return 2;
+    buf text = {0};
+    command_put_usage(&text, k);
+    buf_put_byte(&text, '\0');
+    int code = usage(text.failed ? k->name : (const char *)text.data);
+    buf_release(&text);
+    return code;
 }
 
 /* Decimal digits; so large as a number of the store can be. */
@@ -197,7 +139,7 @@ static const char *take(cli *c, char letter, const char *value)
         break;
     default:
         CHECK(letter == 'h' || letter == 'v');
-        c->topic = letter == 'h' ? show_help : show_version;
+        c->topic = letter == 'h' ? cli_help : cli_version;
     }
     return NULL;
 }
@@ -220,9 +162,9 @@ static int parse_option(int argc, char **argv, int at, cli *c,
         why = "is no option";
     else if (given[i])
         why = "is given twice";
-    else if (value != NULL && !option_table[i].has_value)
+    else if (value != NULL && option_table[i].value == NULL)
         why = "takes no value";
-    else if (value == NULL && option_table[i].has_value && ++at >= argc)
+    else if (value == NULL && option_table[i].value != NULL && ++at >= argc)
         why = "wants a value";
     if (why != NULL) {
         (void)wrong(text, why, NULL);
@@ -230,7 +172,7 @@ static int parse_option(int argc, char **argv, int at, cli *c,
     }
     given[i] = true;
     if (value == NULL)
-        value = option_table[i].has_value ? argv[at] : "";
+        value = option_table[i].value != NULL ? argv[at] : "";
     why = take(c, option_table[i].letter, value);
     if (why == NULL)
         return at;
@@ -252,7 +194,7 @@ static bool parse_options(int argc, char **argv, cli *c, bool given[OPTIONS])
         else if (strcmp(text, "--") == 0)
             names_only = true;
         else if (strcmp(text, "-h") == 0)
-            c->topic = show_help;
+            c->topic = cli_help;
         else if (text[1] != '-')
             return wrong(text,
                          "is no option; a name that begins with a dash "
@@ -271,39 +213,32 @@ static int run_command(const command *k, cli *c, const bool given[OPTIONS])
         if (!given[i] || strchr(k->options, option_table[i].letter) != NULL)
             continue;
         char why[64];
+        command_words name;
         snprintf(why, sizeof why, "takes no --%s", option_table[i].name);
-        return wrong(k->usage, why, NULL);
+        return wrong(command_name(k, name), why, NULL);
     }
     bool two_stores =
         k->run == cli_verify && c->arg_count > 0 && given[OPTION_STORE];
     bool other_import = k->run == cli_import && !c->legacy;
     if (c->arg_count < k->least || c->arg_count > k->most || two_stores ||
         other_import)
-        return usage(k->usage);
+        return usage_of(k);
     return k->run(c);
 }
 
-/* A command of two words is told by both. */
 static int run(cli *c, const bool given[OPTIONS])
 {
-    const char *known = NULL;
     if (c->arg_count == 0)
-        return usage("COMMAND [arguments] [options]");
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        const command *k = &commands[i];
+        return usage("persist COMMAND [arguments] [options]");
+    for (const command *k = command_table; k < command_table + COMMANDS; k++) {
         int words = k->part == NULL ? 1 : 2;
-        if (strcmp(c->args[0], k->name) != 0)
-            continue;
-        known = k->usage;
-        if (words > c->arg_count ||
-            (words == 2 && strcmp(c->args[1], k->part) != 0))
+        if (words > c->arg_count || !command_is(k, c->args, c->arg_count))
             continue;
         c->args += words;
         c->arg_count -= words;
         return run_command(k, c, given);
     }
-    return known != NULL ? usage("kv get KEY, or persist kv keys")
-                         : wrong(c->args[0], "is no command", NULL);
+    return no_command(c);
 }
 
 int main(int argc, char **argv)

@@ -29,7 +29,7 @@ bool cli_flush(cli *c)
     int bad =
         c->closed ? 0 : os_stream_write(OS_STDOUT, c->out.data, c->out.size);
     if (bad == -EPIPE)
-        c->closed = true;
+        c->closed = c->unread = true;
     else if (bad != 0)
         end_output(c, os_reason(bad));
     buf_clear(&c->out);
@@ -44,14 +44,9 @@ bool cli_flow(cli *c)
 int cli_fail(const persist_error *error)
 {
     CHECK(error->status > PERSIST_NONE);
-    char text[2 * PERSIST_MESSAGE_MAX + PERSIST_PATH_MAX];
-    int n = snprintf(text, sizeof text, "persist: %s: %s",
-                     persist_status_code(error->status), error->message);
-    if ((error->has & PERSIST_HAS_OFFSET) != 0 &&
-        strstr(error->message, error->path) == NULL && n > 0 &&
-        (size_t)n < sizeof text)
-        snprintf(text + n, sizeof text - (size_t)n, " (%s, byte %llu)",
-                 error->path, (unsigned long long)error->offset);
+    char text[PERSIST_MESSAGE_MAX + 64];
+    snprintf(text, sizeof text, "persist: %s: %s",
+             persist_status_code(error->status), error->message);
     os_stream_say(text);
     return 1;
 }

@@ -11,6 +11,7 @@
 enum {
     EXIT_CLEAN = 0,
     EXIT_DAMAGED = 1,
+    EXIT_UNREAD = 1, /* as every command */
     EXIT_NOT_RUN = 2,
     SHOW_EVERY_MS = 100,
     BAR_WIDTH = 24,
@@ -87,6 +88,7 @@ static const struct {
     [PERSIST_TOUCHED_POSITIONS] = {"position", "positions", "name", "position"},
     [PERSIST_TOUCHED_COMMITS] = {"commit", "commits", "name", "lsn"},
     [PERSIST_TOUCHED_BLOB] = {"blob", "blobs", "cid", "number"},
+    [PERSIST_TOUCHED_TAGS] = {"tag", "tags", "tag", "position"},
 };
 
 static void put_place(cli *c, slice name, uint64_t number)
@@ -218,17 +220,17 @@ static void put_summary(cli *c, const persist_progress *p, double seconds)
 int cli_verify(cli *c)
 {
     persist_error error;
-    persist_progress p;
+    persist_progress p = {PERSIST_PROGRESS};
     reporter r = {.cli = c, .sys = os_posix()};
     const char *dir = c->arg_count == 1 ? c->args[0] : c->store;
-    persist_options options = {.path = dir, .unmapped = true};
-    persist_watcher watcher = {&r, show_finding, show_progress};
+    persist_options options = {PERSIST_OPTIONS, .path = dir, .unmapped = true};
+    persist_watcher watcher = {PERSIST_WATCHER, &r, show_finding,
+                               show_progress};
     r.begun_ms = r.shown_ms = r.sys->clock_us(r.sys) / 1000;
     persist_status status = persist_verify(&options, &watcher, &p, &error);
     clear_bar(&r);
-    if (status == PERSIST_NONE)
-        status = status_set(&error, PERSIST_ERROR, "stopped before the end");
-    if (status != PERSIST_OK) {
+    CHECK(status != PERSIST_NONE || c->closed);
+    if (status > PERSIST_NONE) {
         (void)cli_fail(&error);
         return EXIT_NOT_RUN;
     }
@@ -236,6 +238,6 @@ int cli_verify(cli *c)
     if (!c->quiet)
         put_summary(c, &p, (double)took_ms / 1000);
     if (!cli_flush(c))
-        return EXIT_NOT_RUN;
+        return c->unread ? EXIT_UNREAD : EXIT_NOT_RUN;
     return p.damages == 0 ? EXIT_CLEAN : EXIT_DAMAGED;
 }

@@ -22,14 +22,15 @@ static persist_status store_last(engine *e, manifest *m, persist_error *error)
 static persist_status mark_clean(engine *e, persist_error *error)
 {
     const manifest *now = &e->manifest;
-    manifest m = {.identity = now->identity,
-                  .generation = now->generation,
+    manifest m = {.generation = now->generation,
                   .epoch = now->epoch,
                   .clean = true,
                   .next_table = e->next_table};
     CHECK(!wal_failed(&e->wal) && wal_durable(&e->wal) == e->latest);
     persist_status status =
-        manifest_copy_tables(&m, now) ? PERSIST_OK : status_no_memory(error);
+        manifest_copy_tables(&m, now) && manifest_copy_self(&m, now)
+            ? PERSIST_OK
+            : status_no_memory(error);
     m.next_table = e->next_table;
     if (status == PERSIST_OK)
         status = wal_describe(&e->wal, layers_tables_last(e->layers), true, &m,

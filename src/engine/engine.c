@@ -85,7 +85,7 @@ static persist_status open_each(engine *e, const manifest *m, table **out,
 static persist_status open_tables(engine *e, const manifest *m,
                                   persist_error *error)
 {
-    store_counts counts = {m->next_position, m->streams, m->events};
+    store_counts counts = {m->next_position, m->streams, m->events, m->time};
     persist_status status = PERSIST_OK;
     size_t opened = 0;
     e->table_place = (table_place){e->sys, e->at.tables.dir, m->identity};
@@ -124,7 +124,7 @@ static persist_status take_manifest(engine *e, const manifest *old, recovery *r,
                                     bool *renamed, persist_error *error)
 {
     manifest *m = &r->out;
-    if (!manifest_copy_tables(m, old))
+    if (!manifest_copy_tables(m, old) || !gaps_copy(&e->gaps, &m->gaps))
         return status_no_memory(error);
     m->next_table = e->next_table;
     m->clean = old->clean;
@@ -191,7 +191,7 @@ static persist_status open_log(engine *e, uint64_t segment_size,
     bool resume = !e->at.read_only && last != NULL &&
                   last->size - last->end >= RECORD_HEADER_SIZE;
     return wal_open(&e->wal, &r->place, segment_size, m, resume, r->next_number,
-                    error);
+                    layers_position(e->layers), error);
 }
 
 static persist_status load_manifests(engine *e, manifest *newest,
@@ -208,10 +208,10 @@ static persist_status load_manifests(engine *e, manifest *newest,
         return status;
     int code = status == PERSIST_NONE
                    ? -ENOENT
-                   : manifest_find_files(e->sys, e->at.root, newest, previous,
+                   : manifest_hold_files(e->sys, e->at.root, newest, previous,
                                          &e->at.manifests);
     return code == 0 ? PERSIST_OK
-                     : os_failed(error, code, "look for the manifests in",
+                     : os_failed(error, code, "open the manifests in",
                                  e->at.root->path);
 }
 
@@ -222,10 +222,10 @@ static persist_status recover(engine *e, uint64_t segment_size,
     persist_status status = load_manifests(e, &newest, &previous, error);
     if (status == PERSIST_OK)
         status = open_folders(e, &newest, error);
-    if (status == PERSIST_OK && newest.epoch >= EPOCH_MAX)
+    if (status == PERSIST_OK && newest.epoch >= EPOCH_MAX && !e->at.read_only)
         status = status_set(error, PERSIST_LIMIT,
                             "the store was opened %u times, as often as can "
-                            "be; import a dump of it into a new one",
+                            "be; " USED_UP_ADVICE,
                             EPOCH_MAX);
     if (status == PERSIST_OK) {
         status = open_tables(e, &newest, error);
@@ -398,6 +398,7 @@ static void release(engine *e)
     arena_pool_release(&e->pool);
     cache_release(&e->cache);
     manifest_release(&e->manifest);
+    gaps_release(&e->gaps);
     leftovers_release(&e->leftovers);
     mem_free(e->plan);
     mem_free(e->seqs);
@@ -449,8 +450,23 @@ persist_status engine_open(const persist_options *options, engine **out,
 
 /* ---- closing ---------------------------------------------------------- */
 
+/* A step of the upkeep reads too. */
+size_t engine_cursors(engine *e)
+{
+    pthread_mutex_lock(&e->upkeep.step);
+    size_t count = readers_count(&e->readers);
+    pthread_mutex_unlock(&e->upkeep.step);
+    return count;
+}
+
+size_t engine_snapshots(engine *e)
+{
+    return readers_count_kept(&e->readers);
+}
+
 persist_status engine_close(engine *e, persist_error *error)
 {
+    os_news_close(&e->wal.news);
     persist_status status = wal_wait(&e->wal, e->latest, error);
     if (status == PERSIST_OK && wal_failed(&e->wal) && !e->at.read_only)
         status = wal_read_only(&e->wal, error);
@@ -496,7 +512,6 @@ void engine_reads_pay(engine *e, uint32_t times)
 
 void engine_stats(engine *e, persist_stats *out)
 {
-    *out = (persist_stats){0};
     layers *v;
     read_place own, *place = readers_enter(&e->readers, &own, &v);
     readers_look(&e->readers, place);

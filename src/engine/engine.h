@@ -17,7 +17,11 @@ persist_status engine_check(const persist_options *, persist_error *);
 persist_status engine_open(const persist_options *, engine **out,
                            persist_error *);
 
-/* Closes as persist_close does. */
+/* Count the cursors, and the snapshots, that are open. */
+size_t engine_cursors(engine *);
+size_t engine_snapshots(engine *);
+
+/* Closes as persist_close does; no cursor and no snapshot is open. */
 persist_status engine_close(engine *, persist_error *);
 
 /* Makes some background work that is due, for those who have no thread;

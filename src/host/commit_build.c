@@ -22,11 +22,25 @@ static persist_status add_item(commit_build *b, persist_edit_kind kind,
     commit_item it = {.edit = {.kind = kind, .seq = seq},
                       .text_at = text_at,
                       .owner = b->index};
-    CHECK(sx_type_of(name) == SX_STRING);
-    it.edit.name = sx_bytes(name);
+    if (sx_type_of(name) != SX_NIL)
+        it.edit.name = sx_bytes(name);
     it.edit.data.size = b->text->size - text_at;
     buf_put(&b->items, &it, sizeof it);
     return b->items.failed ? call_no_memory(b->call) : PERSIST_OK;
+}
+
+static commit_item *last_item(const commit_build *b)
+{
+    CHECK(b->items.size >= sizeof(commit_item));
+    return (commit_item *)(void *)(b->items.data + b->items.size) - 1;
+}
+
+/* Says which edit the error is about; returns its status. */
+static persist_status name_edit(commit_build *b)
+{
+    char edit[64];
+    snprintf(edit, sizeof edit, "persist/commit: edit %zu", b->index);
+    return call_prefix(b->call, edit);
 }
 
 static persist_status print(commit_build *b, sx_value value, size_t *at)
@@ -35,7 +49,6 @@ static persist_status print(commit_build *b, sx_value value, size_t *at)
     size_t room = PERSIST_COMMIT_SIZE_MAX - b->text->size;
     bool full = room < PERSIST_VALUE_SIZE_MAX;
     op_call *call = b->call;
-    char edit[64];
     *at = b->text->size;
     b->text->size_max = *at + (full ? room : PERSIST_VALUE_SIZE_MAX);
     persist_status status = sx_print(call->machine, value, SX_PRINT_STORABLE,
@@ -46,8 +59,7 @@ static persist_status print(commit_build *b, sx_value value, size_t *at)
         status_set(&call->error, status, "the %s is over the limit of %u bytes",
                    full ? "commit" : "value",
                    full ? PERSIST_COMMIT_SIZE_MAX : PERSIST_VALUE_SIZE_MAX);
-    snprintf(edit, sizeof edit, "persist/commit: edit %zu", b->index);
-    return call_prefix(call, edit);
+    return name_edit(b);
 }
 
 /* A stream, key or command id. */
@@ -146,6 +158,14 @@ static persist_status finish_event(commit_build *b, sx_value stream,
     return status;
 }
 
+/* Of the event that was added last. */
+static persist_status add_tags(commit_build *b, sx_value event)
+{
+    commit_item *it = last_item(b);
+    persist_status status = call_tags(b->call, event, &it->edit);
+    return status == PERSIST_OK ? status : name_edit(b);
+}
+
 static persist_status add_event(commit_build *b, sx_value stream,
                                 sx_value given, sx_value done)
 {
@@ -161,6 +181,8 @@ static persist_status add_event(commit_build *b, sx_value stream,
         status = print(b, event, &at);
     if (status == PERSIST_OK)
         status = add_item(b, PERSIST_APPEND_AT, stream, seq, at);
+    if (status == PERSIST_OK)
+        status = add_tags(b, event);
     if (status == PERSIST_OK && !sx_list_push(b->call->machine, done, event))
         status = call_no_memory(b->call);
     return status;
@@ -253,6 +275,42 @@ static persist_status add_expect_absent(commit_build *b, sx_value key,
     return status == PERSIST_OK ? add_result(b, sx_nil()) : status;
 }
 
+static persist_status add_expect_none(commit_build *b, sx_value query,
+                                      sx_value after)
+{
+    const persist_query_item *items;
+    size_t count;
+    if (sx_type_of(after) != SX_INTEGER || sx_integer(after) < 0)
+        return bad_edit(b, ":after must be an integer that a position can be");
+    persist_status status = call_query(b->call, query, &items, &count);
+    if (status != PERSIST_OK)
+        return name_edit(b);
+    status = add_item(b, PERSIST_EXPECT_NONE, sx_nil(),
+                      (uint64_t)sx_integer(after), b->text->size);
+    if (status != PERSIST_OK)
+        return status;
+    last_item(b)->edit.query = items;
+    last_item(b)->edit.query_count = count;
+    return add_result(b, sx_nil());
+}
+
+static persist_status add_expect_blob(commit_build *b, sx_value cid,
+                                      sx_value unused)
+{
+    (void)unused;
+    if (sx_type_of(cid) != SX_STRING)
+        return bad_edit(b, "a cid must be a string");
+    slice text = sx_bytes(cid);
+    if (!persist_cid_valid(text))
+        return status_set(&b->call->error, PERSIST_BAD_CID,
+                          "persist/commit: edit %zu: %zu bytes are not a "
+                          "CIDv1 of raw bytes in base32",
+                          b->index, text.size);
+    persist_status status =
+        add_item(b, PERSIST_EXPECT_BLOB, cid, 0, b->text->size);
+    return status == PERSIST_OK ? add_result(b, sx_nil()) : status;
+}
+
 static persist_status add_once(commit_build *b, sx_value id, sx_value unused)
 {
     (void)id; /* taken by find_once before */
@@ -263,15 +321,18 @@ static persist_status add_once(commit_build *b, sx_value id, sx_value unused)
 static const struct edit_form {
     const char *key, *other; /* other: the second key, or NULL */
     persist_status (*add)(commit_build *, sx_value, sx_value);
+    bool nameless; /* the key's value is no name */
 } forms[] = {
-    {"append", "events", add_append},
-    {"put", "value", add_put},
-    {"delete", NULL, add_delete},
-    {"truncate", "through", add_truncate},
-    {"expect", "seq", add_expect},
-    {"expect-key", "value", add_expect_key},
-    {"expect-key", "absent", add_expect_absent},
-    {"once", NULL, add_once},
+    {"append", "events", add_append, false},
+    {"put", "value", add_put, false},
+    {"delete", NULL, add_delete, false},
+    {"truncate", "through", add_truncate, false},
+    {"expect", "seq", add_expect, false},
+    {"expect-key", "value", add_expect_key, false},
+    {"expect-key", "absent", add_expect_absent, false},
+    {"expect-none", "after", add_expect_none, true},
+    {"expect-blob", NULL, add_expect_blob, true},
+    {"once", NULL, add_once, false},
 };
 
 static persist_status add_edit(commit_build *b, sx_value edit)
@@ -286,13 +347,16 @@ static persist_status add_edit(commit_build *b, sx_value edit)
             sx_dict_find(m, edit, slice_str(form->key), &first) &&
             (form->other == NULL ||
              sx_dict_find(m, edit, slice_str(form->other), &second))) {
-            persist_status status = check_name(b, first);
+            persist_status status =
+                form->nameless ? PERSIST_OK : check_name(b, first);
             return status == PERSIST_OK ? form->add(b, first, second) : status;
         }
     }
-    return bad_edit(b, "not one of {:append :events} {:put :value} {:delete} "
-                       "{:truncate :through} {:expect :seq} {:expect-key "
-                       ":value} {:expect-key :absent true} {:once}");
+    return bad_edit(b,
+                    "not one of {:append :events} {:put :value} {:delete} "
+                    "{:truncate :through} {:expect :seq} {:expect-key "
+                    ":value} {:expect-key :absent true} {:expect-none :after} "
+                    "{:expect-blob} {:once}");
 }
 
 persist_status commit_build_edits(commit_build *b, sx_value edits)
@@ -368,5 +432,7 @@ persist_status commit_build_once(commit_build *b, sx_value edits)
         return PERSIST_OK;
     return status_set(&b->call->error, PERSIST_BAD_REQUEST,
                       "persist/commit: this command id was used with other "
-                      "edits; give each command its own id");
+                      "edits; to ask again send the very same ones, what is "
+                      "expected too, and give another command an id of its "
+                      "own");
 }

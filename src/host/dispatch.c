@@ -139,9 +139,11 @@ void host_dispatch(host *h, const op_row *row, sx_value args)
     persist_status status = run(&call, args);
     CHECK(status == PERSIST_OK || status > PERSIST_NONE);
     if (status == PERSIST_OK) {
-        sx_resume(h->machine, call.answer);
+        if (!h->waits)
+            sx_resume(h->machine, call.answer);
         return;
     }
     CHECK(call.error.status == status);
+    h->waits = false;
     call_raise(&call);
 }

@@ -16,6 +16,12 @@ persist_status host_check(const host_options *options, persist_error *error)
     return store_disk_check(&options->store, error);
 }
 
+static const os *system_of_host(const host *h)
+{
+    const os *given = h->options.store.os;
+    return given == NULL ? os_posix() : given;
+}
+
 host *host_open(const host_options *options)
 {
     CHECK((unsigned)options->unknown <= HOST_UNKNOWN_BRIDGE);
@@ -24,15 +30,17 @@ host *host_open(const host_options *options)
     if (h == NULL)
         return NULL;
     h->options = *options;
-    const os *sys = options->store.os == NULL ? os_posix() : options->store.os;
+    const os *sys = system_of_host(h);
     uint64_t *seed = &h->options.machine.hash_seed;
     if (*seed != 0 || sys->random(sys, seed, sizeof *seed) == 0)
-        h->machine = sx_open(&h->options.machine);
+        (void)sx_open(&h->options.machine, &h->machine, NULL);
     if (h->machine == NULL) {
         mem_free(h);
         return NULL;
     }
     pthread_mutex_init(&h->opening, NULL);
+    arena_pool_init(&h->pool, 0, NULL);
+    h->index = arena_of(&h->pool);
     return h;
 }
 
@@ -40,9 +48,12 @@ persist_status host_close(host *h, persist_error *error)
 {
     if (h == NULL)
         return PERSIST_OK;
-    persist_status status = persist_close(h->store, error);
+    persist_status status = host_close_store(h, error);
     sx_close(h->machine);
     sx_out_release(&h->text);
+    sx_out_release(&h->type_text);
+    arena_release(&h->index);
+    arena_pool_release(&h->pool);
     pthread_mutex_destroy(&h->opening);
     mem_free(h);
     return status;
@@ -51,6 +62,9 @@ persist_status host_close(host *h, persist_error *error)
 void host_load(host *h, slice text)
 {
     sx_load(h->machine, text);
+    if (h->session != NULL)
+        (void)persist_resync(h->session, NULL);
+    h->waits = false;
     h->state = HOST_RUNNING;
 }
 
@@ -97,12 +111,15 @@ static bool answer(host *h)
 
 host_state host_run(host *h, uint64_t steps)
 {
-    CHECK(h->state == HOST_RUNNING);
+    CHECK(h->state == HOST_RUNNING || h->state == HOST_WAITING);
+    h->state = HOST_RUNNING;
     for (;;) {
         switch (sx_run(h->machine, steps)) {
         case SX_SUSPENDED:
             if (!answer(h))
                 return h->state = HOST_BRIDGE;
+            if (h->waits)
+                return h->state = HOST_WAITING;
             if (steps == 0)
                 break;
             return HOST_RUNNING;
@@ -116,6 +133,18 @@ host_state host_run(host *h, uint64_t steps)
             return h->state = HOST_IDLE;
         }
     }
+}
+
+uint64_t host_clock_us(const host *h)
+{
+    const os *sys = system_of_host(h);
+    return sys->clock_us(sys);
+}
+
+int host_wait_ms(const host *h)
+{
+    uint64_t now = host_clock_us(h), until = h->waits_until_us;
+    return now >= until ? 0 : (int)((until - now + 999) / 1000);
 }
 
 sx_value host_value(const host *h)

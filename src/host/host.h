@@ -32,6 +32,10 @@ typedef struct host_options {
     persist_options store;
     host_unknown unknown;
     sx_options machine;
+    /* Called when a HOST_WAITING may be over, by any thread: it must be quick,
+     * and call nothing of this header. NULL: nobody wants to know. */
+    void (*news)(void *context);
+    void *news_context;
 } host_options;
 
 typedef enum host_state {
@@ -40,6 +44,8 @@ typedef enum host_state {
     HOST_DONE,    /* host_value is the value of the last form */
     HOST_FAILED,  /* host_value is what was raised */
     HOST_BRIDGE,  /* host_value is the request {:op :args}; host_answer it */
+    HOST_WAITING, /* for an event: call host_run again when there is news, or
+                     host_wait_ms have passed; what came before is durable */
 } host_state;
 
 /* Tells what is wrong with options, before the first op would: the store opens
@@ -58,9 +64,15 @@ persist_status host_close(host *, persist_error *);
 /* Loads a text; what was loaded or waiting before is dropped. */
 void host_load(host *, slice text);
 
+/* The longest that an op waits, an hour. */
+#define HOST_WAIT_MS_MAX 3600000
+
 /* Runs to the end, or where steps is not 0 no more than so many machine steps
  * and one op. */
 host_state host_run(host *, uint64_t steps);
+
+/* How long a HOST_WAITING goes on if there is no news; rounded up. */
+int host_wait_ms(const host *);
 
 /* See host_state; valid until the next host_run. */
 sx_value host_value(const host *);

@@ -20,10 +20,25 @@ persist_status host_store(host *h, persist_store **out, persist_error *error)
         persist_status status = persist_open(&options, &opened, error);
         if (status != PERSIST_OK)
             return status;
+        status = persist_session(opened, &h->session, error);
+        if (status != PERSIST_OK) {
+            (void)persist_close(opened, NULL);
+            return status;
+        }
+        persist_notify(opened, h->options.news, h->options.news_context);
         h->store = opened;
     }
-    *out = h->store;
+    *out = h->session;
     return PERSIST_OK;
+}
+
+persist_status host_close_store(host *h, persist_error *error)
+{
+    persist_store *store = h->store;
+    (void)persist_close(h->session, NULL);
+    h->session = NULL;
+    h->store = NULL;
+    return persist_close(store, error);
 }
 
 /* All that a store shows which is shut is durable: what rested on it still
@@ -35,8 +50,7 @@ persist_status host_open_anew(host *h, persist_store **out,
     CHECK(store_is_shut(shut));
     pthread_mutex_lock(&h->opening);
     h->durable_before = persist_durable(shut);
-    h->store = NULL;
-    (void)persist_close(shut, NULL);
+    (void)host_close_store(h, NULL);
     persist_status status = host_store(h, out, error);
     pthread_mutex_unlock(&h->opening);
     return status;
@@ -51,6 +65,7 @@ persist_status host_serve(op_call *call)
     persist_lsn rests = store_visible(call->store);
     persist_lsn given = persist_latest(call->store);
     CHECK(rests <= given);
+    arena_release(&h->index);
     persist_status status = call->row->run(call);
     if (persist_latest(call->store) > given)
         rests = persist_latest(call->store);

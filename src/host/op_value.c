@@ -63,6 +63,13 @@ persist_status call_no_memory(op_call *call)
                       sx_heap_max(call->machine));
 }
 
+persist_status call_refuse_negative(op_call *call, const char *what)
+{
+    return status_set(&call->error, PERSIST_BAD_REQUEST,
+                      "%s: the %s must not be negative",
+                      (const char *)call->row->name.data, what);
+}
+
 persist_status call_set(op_call *call, sx_value dict, const char *key,
                         sx_value value)
 {

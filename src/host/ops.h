@@ -53,7 +53,8 @@ struct op_call {
 /* Finds the row of an op; NULL if nobody owns it. */
 const op_row *op_find(slice name);
 
-/* Answers a request value by its row: resumes the machine or raises. */
+/* Answers a request value by its row: resumes the machine or raises, or leaves
+ * it suspended for an op that waits. */
 void host_dispatch(host *, const op_row *, sx_value args);
 
 /* Raises {:error :message :op ...} into the suspended machine. */
@@ -97,8 +98,18 @@ persist_status call_no_memory(op_call *);
 /* The text buffer of the host, emptied: one for each call, reused. */
 sx_out *call_text(op_call *);
 
+/* PERSIST_BAD_REQUEST: an argument is below 0. */
+persist_status call_refuse_negative(op_call *, const char *what);
+
 /* A limit argument: nil is no limit; *backward for a negative one. */
 uint64_t limit_of(sx_value, bool *backward);
+
+/* The tags of an event, with its type, for the edit that appends it; the items
+ * of a query. They live until the next op. Errors: bad-request, not-storable,
+ * limit, without what they are about in front. (tags.c) */
+persist_status call_tags(op_call *, sx_value event, persist_edit *);
+persist_status call_query(op_call *, sx_value query,
+                          const persist_query_item **, size_t *count);
 
 /* Answers with the names that a cursor yields, or with (name value) pairs, and
  * closes it. */

@@ -28,7 +28,9 @@ static sx_value expected_of(commit_build *b, size_t index)
     sx_value edit = sx_list_at(b->call->args[0], index);
     sx_value v;
     if (sx_dict_find(b->call->machine, edit, slice_str("seq"), &v) ||
-        sx_dict_find(b->call->machine, edit, slice_str("value"), &v))
+        sx_dict_find(b->call->machine, edit, slice_str("after"), &v) ||
+        sx_dict_find(b->call->machine, edit, slice_str("value"), &v) ||
+        sx_dict_find(b->call->machine, edit, slice_str("expect-blob"), &v))
         return v;
     return sx_nil();
 }
@@ -37,7 +39,8 @@ static persist_status actual_of(commit_build *b, const commit_item *it,
                                 const persist_outcome *outcome, sx_value *out)
 {
     *out = sx_nil();
-    if (it->edit.kind == PERSIST_EXPECT_SEQ) {
+    if (it->edit.kind == PERSIST_EXPECT_SEQ ||
+        it->edit.kind == PERSIST_EXPECT_NONE) {
         bool ok = sx_make_integer(b->call->machine,
                                   (int64_t)outcome->actual_seq, out);
         return ok ? PERSIST_OK : call_no_memory(b->call);

@@ -91,9 +91,8 @@ persist_status call_collect_keys(op_call *call, persist_cursor *cursor,
 persist_status serve_kv_keys(op_call *call)
 {
     persist_cursor *cursor;
-    persist_status status =
-        persist_scan(call->store, slice_str(""), NULL, PERSIST_NO_LIMIT,
-                     PERSIST_LATEST, &cursor, &call->error);
+    persist_status status = persist_scan(call->store, NULL, PERSIST_NO_LIMIT,
+                                         PERSIST_LATEST, &cursor, &call->error);
     if (status != PERSIST_OK)
         return status;
     return call_collect_keys(call, cursor, false);
@@ -106,10 +105,10 @@ persist_status serve_kv_scan(op_call *call)
     slice after = from_start ? slice_str("") : call_bytes(call, 1);
     persist_cursor *cursor;
     if (backward)
-        return status_set(&call->error, PERSIST_BAD_REQUEST,
-                          "persist/kv-scan: the limit must not be negative");
-    persist_status status = persist_scan(call->store, call_bytes(call, 0),
-                                         from_start ? NULL : &after, limit,
+        return call_refuse_negative(call, "limit");
+    const persist_range range = {PERSIST_RANGE, .prefix = call_bytes(call, 0),
+                                 .after = from_start ? NULL : &after};
+    persist_status status = persist_scan(call->store, &range, limit,
                                          PERSIST_LATEST, &cursor, &call->error);
     if (status != PERSIST_OK)
         return status;

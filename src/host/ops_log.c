@@ -68,8 +68,6 @@ persist_status serve_append(op_call *call)
     status = call_print(call, call->args[1], text);
     if (status != PERSIST_OK)
         return status;
-    if (seq <= 0)
-        return refuse_number(call, stream, seq);
     CHECK(text->size > 0);
     persist_edit edit = {
         .kind = PERSIST_APPEND_AT,
@@ -77,6 +75,11 @@ persist_status serve_append(op_call *call)
         .data = slice_of(text->data, text->size),
         .seq = (uint64_t)seq,
     };
+    status = call_tags(call, call->args[1], &edit);
+    if (status != PERSIST_OK)
+        return call_prefix(call, (const char *)call->row->name.data);
+    if (seq <= 0)
+        return refuse_number(call, stream, seq);
     call->answer = call->args[1];
     return persist_commit(call->store, &edit, 1, NULL, NULL, &call->error);
 }
@@ -106,14 +109,17 @@ static persist_status parse_event(op_call *call, const persist_event *event,
     return status;
 }
 
-/* {:position :event}, for read-all. */
-static persist_status with_position(op_call *call, uint64_t position,
+/* {:position :time :event}, for read-all. */
+static persist_status with_position(op_call *call, const persist_event *event,
                                     sx_value *value)
 {
     sx_value dict;
     if (!sx_make_dict(call->machine, &dict))
         return call_no_memory(call);
-    persist_status status = call_set_integer(call, dict, "position", position);
+    persist_status status =
+        call_set_integer(call, dict, "position", event->position);
+    if (status == PERSIST_OK)
+        status = call_set_integer(call, dict, "time", event->time);
     if (status == PERSIST_OK)
         status = call_set(call, dict, "event", *value);
     *value = dict;
@@ -125,7 +131,7 @@ static persist_status collect_events(op_call *call, persist_cursor *cursor,
                                      bool positions)
 {
     CHECK(cursor != NULL);
-    persist_event event;
+    const persist_event *event;
     persist_status status = PERSIST_OK;
     if (!sx_make_list(call->machine, 0, &call->answer))
         status = call_no_memory(call);
@@ -134,9 +140,9 @@ static persist_status collect_events(op_call *call, persist_cursor *cursor,
         status = persist_next_event(cursor, &event, &call->error);
         if (status != PERSIST_OK)
             break;
-        status = parse_event(call, &event, &value);
+        status = parse_event(call, event, &value);
         if (status == PERSIST_OK && positions)
-            status = with_position(call, event.position, &value);
+            status = with_position(call, event, &value);
         if (status == PERSIST_OK &&
             !sx_list_push(call->machine, call->answer, value))
             status = call_no_memory(call);
@@ -183,14 +189,32 @@ persist_status serve_read_all(op_call *call)
     uint64_t limit = limit_of(call->args[1], &backward);
     int64_t given = from_start ? 0 : sx_integer(call->args[0]);
     persist_cursor *cursor;
-    if (backward)
-        return status_set(&call->error, PERSIST_BAD_REQUEST,
-                          "persist/read-all: the limit must not be negative");
+    if (backward || given < 0)
+        return call_refuse_negative(call, backward ? "limit" : "position");
     persist_status status =
-        persist_read_all(call->store, given < 0 ? 0 : (uint64_t)given, limit,
-                         PERSIST_LATEST, &cursor, &call->error);
+        persist_read_all(call->store, (uint64_t)given, limit, PERSIST_LATEST,
+                         &cursor, &call->error);
     if (status != PERSIST_OK)
         return status;
+    return collect_events(call, cursor, true);
+}
+
+persist_status serve_query(op_call *call)
+{
+    bool backward, from_start = sx_type_of(call->args[1]) == SX_NIL;
+    uint64_t limit = limit_of(call->args[2], &backward);
+    int64_t given = from_start ? 0 : sx_integer(call->args[1]);
+    const persist_query_item *items;
+    size_t count;
+    persist_cursor *cursor;
+    if (backward || given < 0)
+        return call_refuse_negative(call, backward ? "limit" : "position");
+    persist_status status = call_query(call, call->args[0], &items, &count);
+    if (status == PERSIST_OK)
+        status = persist_query(call->store, items, count, (uint64_t)given,
+                               limit, PERSIST_LATEST, &cursor, &call->error);
+    if (status != PERSIST_OK)
+        return call_prefix(call, (const char *)call->row->name.data);
     return collect_events(call, cursor, true);
 }
 
@@ -234,8 +258,9 @@ persist_status serve_stream_info(op_call *call)
 persist_status serve_streams(op_call *call)
 {
     persist_cursor *cursor;
-    persist_status status = persist_streams(call->store, NULL, PERSIST_LATEST,
-                                            &cursor, &call->error);
+    persist_status status =
+        persist_streams(call->store, NULL, PERSIST_NO_LIMIT, PERSIST_LATEST,
+                        &cursor, &call->error);
     if (status != PERSIST_OK)
         return status;
     return call_collect_keys(call, cursor, false);

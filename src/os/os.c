@@ -30,6 +30,20 @@ int os_read_all(const os *sys, os_file *file, void *data, size_t size,
     return 0;
 }
 
+int os_read_start(const os *sys, const os_dir *dir, const char *name,
+                  void *data, size_t size, size_t *got)
+{
+    os_file *file;
+    *got = 0;
+    memset(data, 0, size);
+    int code = sys->file_open(sys, dir, name, OS_READ, &file);
+    if (code != 0)
+        return code;
+    code = os_read_all(sys, file, data, size, 0, got);
+    sys->file_close(sys, file);
+    return code;
+}
+
 static int refuse_map(const os *sys, os_file *file, uint64_t size, os_map *out)
 {
     (void)sys;
@@ -138,41 +152,60 @@ const char *os_reason(int code)
     return strerror(-code);
 }
 
+/* What is told of an errno: the status, the reason where the system's words say
+ * too little, and what to do: in one piece, which who knows better takes off
+ * (status_fault_size). */
+static const struct advice {
+    int code; /* -errno */
+    persist_status status;
+    const char *reason, *hint;
+} advices[] = {
+    {-ENOSPC, PERSIST_NO_SPACE, NULL,
+     "free some space, and writing goes on by itself"},
+    {-EDQUOT, PERSIST_NO_SPACE, NULL,
+     "free some space, and writing goes on by itself"},
+    {-EFBIG, PERSIST_NO_SPACE, NULL,
+     "raise the limit on file sizes (ulimit -f) and start again"},
+    {-EINTR, PERSIST_IO, NULL, "see what sends so many signals, and try again"},
+    {-ENOMEM, PERSIST_LIMIT, NULL, "free some memory and try again"},
+    {-EMFILE, PERSIST_IO, NULL, "raise the limit of open files (ulimit -n)"},
+    {-ENFILE, PERSIST_IO, NULL, "raise the limit of open files (ulimit -n)"},
+    {-EACCES, PERSIST_IO, NULL,
+     "give this user the permission, or run as the one whose it is"},
+    {-EPERM, PERSIST_IO, NULL,
+     "give this user the permission, or run as the one whose it is"},
+    {-EROFS, PERSIST_IO, NULL,
+     "mount it for writing (if it stopped by itself, the system's log says "
+     "why)"},
+    {-EMLINK, PERSIST_IO, "it has a second name (a hard link)",
+     "put a copy of it in its place (cp, then mv)"},
+    {-ELOOP, PERSIST_IO, "it is a symbolic link",
+     "put what belongs there in its place"},
+    {-EMEDIUMTYPE, PERSIST_IO, "it is not a regular file",
+     "put what belongs there in its place"},
+    {-EISDIR, PERSIST_IO, NULL, "put what belongs there in its place"},
+    {-ENOENT, PERSIST_IO, NULL,
+     "check the path, and whether it was moved or deleted"},
+    {-ENOTDIR, PERSIST_IO, NULL, "check the path: a part of it is a file"},
+    {-ENAMETOOLONG, PERSIST_IO, NULL,
+     "take shorter names: a part of a path has 255 bytes at the most"},
+    {-ENOLCK, PERSIST_IO, NULL,
+     "put it on a file system that has locks, or free some"},
+    {-EBUSY, PERSIST_IO, NULL, "see what else uses it, and try again"},
+};
+
 persist_status os_failed(persist_error *error, int code, const char *what,
                          const char *path)
 {
     CHECK(code < 0);
-    persist_status status = PERSIST_IO;
-    const char *hint = "check the disk and the permissions";
-    const char *reason = os_reason(code);
-    if (code == -ENOSPC || code == -EDQUOT) {
-        status = PERSIST_NO_SPACE;
-        hint = "free some space; writing goes on by itself";
-    } else if (code == -EFBIG) {
-        status = PERSIST_NO_SPACE;
-        hint = "raise the limit on file sizes (ulimit -f) and start again";
-    } else if (code == -EINTR) {
-        hint = "see what sends so many signals, and try again";
-    } else if (code == -ENOMEM) {
-        status = PERSIST_LIMIT;
-        hint = "free some memory and try again";
-    } else if (code == -EMFILE || code == -ENFILE) {
-        hint = "raise the limit of open files (ulimit -n)";
-    } else if (code == -EACCES || code == -EPERM) {
-        hint = "give this user the permission, or run as the one whose it is";
-    } else if (code == -EROFS) {
-        hint = "mount it for writing; if it stopped by itself, the system's "
-               "log says why";
-    } else if (code == -EMLINK) {
-        reason = "it has a second name (a hard link)";
-        hint = "put a copy of it in its place (cp, then mv)";
-    } else if (code == -ELOOP || code == -EMEDIUMTYPE) {
-        reason = code == -ELOOP ? "it is a symbolic link"
-                                : "it is not a regular file";
-        hint = "put what belongs there in its place";
-    }
-    return status_of_path(error, status, path, "cannot %s %s: %s; %s", what,
-                          path, reason, hint);
+    struct advice told = {code, PERSIST_IO, NULL,
+                          "check the disk and the permissions"};
+    for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
+        if (advices[i].code == code)
+            told = advices[i];
+    return status_of_path(
+        error, told.status, path, "cannot %s %s: %s; %s", what, path,
+        told.reason != NULL ? told.reason : os_reason(code), told.hint);
 }
 
 persist_status os_no_thread(persist_error *error, int code, const char *path)

@@ -61,7 +61,7 @@ typedef struct os_map {
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table, which an opening checks. */
-enum { OS_VERSION = 9 };
+enum { OS_VERSION = 11 };
 
 struct os {
     int version;
@@ -117,7 +117,9 @@ struct os {
      * which ends the process where the file has no such bytes any more, or
      * the disk does not give them. This says so: -EIO. */
     int (*map_load)(const os *, const os_map *, uint64_t at, uint64_t size);
-    void (*map_release)(const os *, os_map *); /* safe on a zeroed one */
+    /* Safe on a zeroed one. Where the system does not take it back it stays,
+     * and cannot be reached any more. */
+    void (*map_release)(const os *, os_map *);
 
     int (*stat)(const os *, const os_dir *, const char *name, os_stat *out);
     int (*rename)(const os *, const os_dir *from_dir, const char *from,
@@ -147,6 +149,11 @@ struct os {
     void (*watch_close)(const os *, os_watch *);
 
     uint64_t (*clock_us)(const os *); /* monotonic, microseconds */
+    /* os_sleep_for of os_sleep.h, by that clock. */
+    void (*sleep_while)(const os *, const _Atomic uint32_t *word,
+                        uint32_t value, uint64_t us);
+    /* The wall clock, microseconds since 1970; it may go back. */
+    uint64_t (*wall_us)(const os *);
     int (*random)(const os *, void *, size_t);
 };
 
@@ -160,6 +167,11 @@ void os_without_maps(const os *, os *out);
  * file. Repeats short reads and -EINTR. Returns 0 or a negative errno. */
 int os_read_all(const os *, os_file *, void *, size_t size, uint64_t at,
                 size_t *got);
+
+/* Reads the first bytes of a file; those that it does not have, beyond *got,
+ * are zeros. Returns 0 or a negative errno. */
+int os_read_start(const os *, const os_dir *, const char *name, void *,
+                  size_t size, size_t *got);
 
 /* Writes exactly size bytes at an offset. Repeats short writes and -EINTR.
  * Returns 0 or a negative errno; then some of the bytes may be written. */

@@ -29,6 +29,20 @@ int os_look(int fd, const char *name, int flags, struct stat *out)
     return 0;
 }
 
+os_identity os_identity_of(const struct stat *info)
+{
+    return (os_identity){info->st_dev, info->st_ino};
+}
+
+int os_look_again(int fd, const os_identity *is, struct stat *now)
+{
+    int code = os_look(fd, NULL, 0, now);
+    if (code != 0)
+        return code;
+    bool same = now->st_dev == is->device && now->st_ino == is->inode;
+    return same ? 0 : -EBADF;
+}
+
 uint64_t os_look_changed(int fd, bool *settled)
 {
     struct statx x;

@@ -13,6 +13,20 @@
  * or a negative errno. */
 int os_look(int fd, const char *name, int flags, struct stat *out);
 
+/* Which file a descriptor led to when it was opened. */
+typedef struct os_identity {
+    dev_t device;
+    ino_t inode;
+} os_identity;
+
+/* The one that a look at the descriptor has found. */
+os_identity os_identity_of(const struct stat *);
+
+/* Looks at a descriptor that is held for long: a program may have closed it
+ * with others that are not its own, and opened something else. -EBADF: it has;
+ * any other error: that could not be seen. */
+int os_look_again(int fd, const os_identity *, struct stat *now);
+
 /* When a file was changed last, in nanoseconds since 1970; 0 if that is not
  * known. *settled: so long ago that the clock of the file system has moved on.
  */

@@ -19,6 +19,7 @@
 #include "os/os_fork.h"
 #include "os/os_look.h"
 #include "os/os_map.h"
+#include "os/os_sleep.h"
 #include "os/os_thread.h"
 #include "os/os_watch.h"
 
@@ -31,15 +32,9 @@ enum {
     ZEROS_SIZE = 4096,
 };
 
-/* Which file a descriptor led to when it was opened. */
-typedef struct identity {
-    dev_t device;
-    ino_t inode;
-} identity;
-
 struct os_file {
     os_held held;
-    identity is;
+    os_identity is;
     bool locked;
 };
 
@@ -52,13 +47,15 @@ static int result(int returned)
 typedef struct posix_dir {
     os_dir head; /* first: this is what callers hold */
     os_held held;
-    identity is;
+    os_identity is;
     bool locked;
+    pthread_mutex_t sync; /* held by who syncs it */
     char path[];
 } posix_dir;
 
-static const posix_dir current = {.head = {.path = "."},
-                                  .held = {.fd = AT_FDCWD}};
+static posix_dir current = {.head = {.path = "."},
+                            .held = {.fd = AT_FDCWD},
+                            .sync = PTHREAD_MUTEX_INITIALIZER};
 
 static const posix_dir *posix_of(const os_dir *dir)
 {
@@ -82,28 +79,14 @@ static int open_held(const os *sys, const os_dir *dir, const char *name,
                         sys->group ? GROUP_FILE_MODE : FILE_MODE);
 }
 
-static identity identity_of(const struct stat *info)
-{
-    return (identity){info->st_dev, info->st_ino};
-}
-
-/* A program that closes descriptors which are not its own, and opens others,
- * has us write elsewhere: nothing counts as durable then. */
-static int check_identity(int fd, const identity *is, struct stat *now)
-{
-    int code = os_look(fd, NULL, 0, now);
-    bool same =
-        code == 0 && now->st_dev == is->device && now->st_ino == is->inode;
-    return code != 0 ? code : same ? 0 : -EBADF;
-}
-
-/* Nor is what somebody else has opened by now closed. A child that was just
- * forked may not have closed its copy yet: locks do not wait for that. */
-static int close_held(os_held *held, const identity *is, bool locked)
+/* What somebody else has opened by now is not closed; what cannot be looked at
+ * is, or its lock would stay. A child that was just forked may not have closed
+ * its copy yet: locks do not wait for that. */
+static int close_held(os_held *held, const os_identity *is, bool locked)
 {
     struct flock none = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
     struct stat ignored;
-    bool ours = check_identity(held->fd, is, &ignored) == 0;
+    bool ours = os_look_again(held->fd, is, &ignored) != -EBADF;
     if (ours && locked) {
         (void)fcntl(held->fd, F_OFD_SETLK, &none);
         (void)flock(held->fd, LOCK_UN);
@@ -123,6 +106,10 @@ static int dir_open(const os *sys, const os_dir *at, const char *name,
     if (dir == NULL)
         return -ENOMEM;
     int code = open_held(sys, at, name, O_RDONLY | O_DIRECTORY, &dir->held);
+    if (code == -ENOTDIR && !here &&
+        os_look(fd_of(at), name, AT_SYMLINK_NOFOLLOW, &info) == 0 &&
+        S_ISLNK(info.st_mode))
+        code = -ELOOP;
     if (code == 0) {
         code = os_look(dir->held.fd, NULL, 0, &info);
         if (code != 0)
@@ -135,8 +122,9 @@ static int dir_open(const os *sys, const os_dir *at, const char *name,
     snprintf(dir->path, size, "%s%s%s", here ? "" : at->path, here ? "" : "/",
              name);
     dir->head = (os_dir){.path = dir->path};
-    dir->is = identity_of(&info);
+    dir->is = os_identity_of(&info);
     dir->locked = false;
+    pthread_mutex_init(&dir->sync, NULL);
     *out = &dir->head;
     return 0;
 }
@@ -147,6 +135,7 @@ static void dir_close(const os *sys, os_dir *dir)
     CHECK(!dir->gone && dir != &current.head);
     posix_dir *held = (posix_dir *)dir;
     close_held(&held->held, &held->is, held->locked);
+    pthread_mutex_destroy(&held->sync);
     mem_free(dir);
 }
 
@@ -156,7 +145,7 @@ static int check_regular(os_file *file)
     int code = os_look(file->held.fd, NULL, 0, &info);
     if (code != 0)
         return code;
-    file->is = identity_of(&info);
+    file->is = os_identity_of(&info);
     return S_ISREG(info.st_mode)   ? 0
            : S_ISDIR(info.st_mode) ? -EISDIR
                                    : -EMEDIUMTYPE;
@@ -220,13 +209,15 @@ static ssize_t file_write(const os *sys, os_file *file, const void *data,
     return n < 0 ? -errno : n;
 }
 
+/* Where it is not ours any more, what was written went elsewhere: nothing
+ * counts as durable. */
 static int file_sync(const os *sys, os_file *file)
 {
     (void)sys;
     struct stat now;
     int code = result(fdatasync(file->held.fd));
     if (code == 0)
-        code = check_identity(file->held.fd, &file->is, &now);
+        code = os_look_again(file->held.fd, &file->is, &now);
     return code == 0 && now.st_nlink == 0 ? -ENOENT : code;
 }
 
@@ -437,14 +428,20 @@ static int dir_remove(const os *sys, const os_dir *dir, const char *name)
                      : result(unlinkat(fd_of(dir), name, AT_REMOVEDIR));
 }
 
+/* One thread after the other: on ext4 without a journal (Linux 6.5 and later)
+ * a sync takes the changed blocks of a directory off its list before it waits
+ * for them, and another one that finds the list empty returns at once. */
 static int dir_sync(const os *sys, const os_dir *dir)
 {
     (void)sys;
     if (dir->gone)
         return -ENOENT;
     struct stat ignored;
+    pthread_mutex_t *sync = &((posix_dir *)(uintptr_t)dir)->sync;
+    pthread_mutex_lock(sync);
     int code = result(fsync(fd_of(dir)));
-    return code == 0 ? check_identity(fd_of(dir), &posix_of(dir)->is, &ignored)
+    pthread_mutex_unlock(sync);
+    return code == 0 ? os_look_again(fd_of(dir), &posix_of(dir)->is, &ignored)
                      : code;
 }
 
@@ -503,25 +500,23 @@ static int watch_open(const os *sys, const os_dir *const *dirs, size_t count,
     return os_watch_open(fds, count, out);
 }
 
-static bool watch_is_quiet(const os *sys, os_watch *watch)
-{
-    (void)sys;
-    return os_watch_is_quiet(watch);
-}
-
-static void watch_close(const os *sys, os_watch *watch)
-{
-    (void)sys;
-    os_watch_close(watch);
-}
-
 static uint64_t clock_us(const os *sys)
 {
     (void)sys;
-    struct timespec now;
-    int code = clock_gettime(CLOCK_MONOTONIC, &now);
-    CHECK(code == 0);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    return os_read_clock(CLOCK_MONOTONIC);
+}
+
+static void sleep_while(const os *sys, const _Atomic uint32_t *word,
+                        uint32_t value, uint64_t us)
+{
+    (void)sys;
+    os_sleep_for(word, value, us);
+}
+
+static uint64_t wall_us(const os *sys)
+{
+    (void)sys;
+    return os_read_clock(CLOCK_REALTIME);
 }
 
 static int random_bytes(const os *sys, void *data, size_t size)
@@ -574,9 +569,11 @@ const os *os_posix(void)
         .dir_sync = dir_sync,
         .dir_list = dir_list,
         .watch_open = watch_open,
-        .watch_is_quiet = watch_is_quiet,
-        .watch_close = watch_close,
+        .watch_is_quiet = os_watch_is_quiet,
+        .watch_close = os_watch_close,
         .clock_us = clock_us,
+        .sleep_while = sleep_while,
+        .wall_us = wall_us,
         .random = random_bytes,
     };
     return &table;

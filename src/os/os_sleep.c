@@ -11,9 +11,27 @@
 
 CHECK_STATIC(sizeof(_Atomic uint32_t) == 4, "the kernel compares four bytes");
 
+uint64_t os_read_clock(clockid_t which)
+{
+    struct timespec now;
+    int code = clock_gettime(which, &now);
+    CHECK(code == 0);
+    return now.tv_sec < 0
+               ? 0
+               : (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void os_sleep_for(const _Atomic uint32_t *word, uint32_t value, uint64_t us)
+{
+    struct timespec most = {.tv_sec = (time_t)(us / 1000000),
+                            .tv_nsec = (long)(us % 1000000) * 1000};
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value,
+                  us == UINT64_MAX ? NULL : &most, NULL, 0);
+}
+
 void os_sleep_while(const _Atomic uint32_t *word, uint32_t value)
 {
-    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+    os_sleep_for(word, value, UINT64_MAX);
 }
 
 static void wake(const _Atomic uint32_t *word, int count)

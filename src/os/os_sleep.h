@@ -6,15 +6,22 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <time.h>
 
 /* Sleeps until somebody wakes the sleepers of a word; returns at once if the
  * word is not `value` any more, and now and then for no reason. It takes no
  * lock, so that many who are woken do not queue for one. */
 void os_sleep_while(const _Atomic uint32_t *word, uint32_t value);
 
+/* The same for so many microseconds at the most; UINT64_MAX: for ever. */
+void os_sleep_for(const _Atomic uint32_t *word, uint32_t value, uint64_t us);
+
 /* Wake one, or all, of those who sleep on a word that was changed before. */
 void os_wake_one(const _Atomic uint32_t *word);
 void os_wake_all(const _Atomic uint32_t *word);
+
+/* What a clock of the system shows, in microseconds. */
+uint64_t os_read_clock(clockid_t);
 
 /* Sets up a lock that is held for moments only: who finds it taken looks again
  * a few times before sleeping. */

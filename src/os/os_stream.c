@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -33,10 +34,24 @@ enum {
     WRITE_GRACE_MS = 25,    /* of all writes at the end */
 };
 
+static sigset_t held;          /* the signals to end, once they are blocked */
 static int signals = -1;       /* readable when one to end has come */
+static int roused = -1;        /* an eventfd: readable after os_stream_rouse */
 static _Atomic int64_t end_ms; /* when the end was seen; 0: not yet */
 
 /* ---- beginning -------------------------------------------------------- */
+
+void os_stream_hold(void)
+{
+    struct sigaction hangup;
+    sigemptyset(&held);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGINT);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(&held, SIGHUP);
+    int code = pthread_sigmask(SIG_BLOCK, &held, NULL);
+    CHECK(code == 0);
+}
 
 /* Standard output opens for reading, so that writing is an error. */
 static void fill(int stream)
@@ -91,17 +106,11 @@ bool os_stream_begin(const char *program)
 
 int os_stream_catch(void)
 {
-    struct sigaction hangup;
-    sigset_t set;
-    CHECK(signals < 0);
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
-        sigaddset(&set, SIGHUP);
-    int code = pthread_sigmask(SIG_BLOCK, &set, NULL);
-    CHECK(code == 0);
-    signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    CHECK(signals < 0 && sigismember(&held, SIGTERM) == 1);
+    roused = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (roused < 0)
+        return -errno;
+    signals = signalfd(-1, &held, SFD_CLOEXEC | SFD_NONBLOCK);
     return signals < 0 ? -errno : 0;
 }
 
@@ -151,6 +160,21 @@ bool os_stream_stopped(void)
     if (signals >= 0 && atomic_load(&end_ms) == 0)
         (void)wait_for(-1, 0, 0);
     return atomic_load(&end_ms) != 0;
+}
+
+bool os_stream_pause(int timeout_ms)
+{
+    CHECK(roused >= 0);
+    eventfd_t count;
+    if (wait_for(roused, POLLIN, timeout_ms) > 0)
+        (void)eventfd_read(roused, &count);
+    return atomic_load(&end_ms) == 0;
+}
+
+void os_stream_rouse(void)
+{
+    CHECK(roused >= 0);
+    (void)eventfd_write(roused, 1);
 }
 
 static struct {

@@ -16,19 +16,24 @@
 
 enum { OS_STDIN = 0, OS_STDOUT = 1, OS_STDERR = 2 };
 
-/* The first call of a program, by its name. A standard stream that is closed
- * gets a place that nothing comes from and nothing goes to, so that no file
- * ever gets its number. A closed standard output and a limit on file sizes
- * (SIGPIPE, SIGXFSZ) become errors of the write. A limit on the stack is
+/* From now on SIGTERM, SIGINT and, unless the program was started to ignore
+ * it, SIGHUP wait for os_stream_catch. The first call of a program that catches
+ * them: what comes before main ends it, as the system does that. */
+void os_stream_hold(void);
+
+/* The first call of a program but for that, by its name. A standard stream that
+ * is closed gets a place that nothing comes from and nothing goes to, so that
+ * no file ever gets its number. A closed standard output and a limit on file
+ * sizes (SIGPIPE, SIGXFSZ) become errors of the write. A limit on the stack is
  * raised if it is too low; false, after saying so, if it cannot be.
  * Then the program is to end with OS_CANNOT_RUN, which for no command of ours
  * means anything else. */
 enum { OS_CANNOT_RUN = 2 };
 bool os_stream_begin(const char *program);
 
-/* From now on SIGTERM, SIGINT and, unless the program was started to ignore
- * it, SIGHUP mean the end. Before any thread is started. Returns 0 or a
- * negative errno. */
+/* From now on the signals that are held mean the end, those that have come
+ * already, too. After os_stream_begin, and before any thread is started.
+ * Returns 0 or a negative errno. */
 int os_stream_catch(void);
 
 /* Starts a thread that, when the end has come, gives the program grace_ms to
@@ -48,6 +53,12 @@ bool os_stream_stopped(void);
  * most (-1: for ever). Returns 1 if it can (or is at its end), 0 if the time
  * is up, -EINTR if the end came first. */
 int os_stream_wait(int stream, int timeout_ms);
+
+/* Waits until somebody, in any thread, calls os_stream_rouse, or did so since
+ * the last time, for timeout_ms at most; false when the end has come. After
+ * os_stream_catch. */
+bool os_stream_pause(int timeout_ms);
+void os_stream_rouse(void);
 
 /* Reads what is there, at most size bytes; 0 at the end of the input.
  * Returns a count or a negative errno, -EINTR at the end. */

@@ -17,7 +17,7 @@ enum { EVENTS_SIZE = 4096, PROC_PATH_SIZE = 40 };
 
 struct os_watch {
     os_held held;
-    struct stat is;
+    os_identity is;
     bool lost; /* the program has closed the descriptor */
 };
 
@@ -30,31 +30,39 @@ static int add(const os_watch *w, int fd)
     return inotify_add_watch(w->held.fd, path, mask) < 0 ? -errno : 0;
 }
 
+static void end(os_watch *w, bool ours)
+{
+    os_held_close(&w->held, ours);
+    mem_free(w);
+}
+
 int os_watch_open(const int *fds, size_t count, os_watch **out)
 {
     os_watch *w = mem_alloc_zero(sizeof *w);
     if (w == NULL)
         return -ENOMEM;
+    struct stat info;
     int code = os_held_watch(&w->held);
     if (code != 0) {
         mem_free(w);
         return code;
     }
-    code = os_look(w->held.fd, NULL, 0, &w->is);
+    code = os_look(w->held.fd, NULL, 0, &info);
+    if (code == 0)
+        w->is = os_identity_of(&info);
     for (size_t i = 0; i < count && code == 0; i++)
         code = add(w, fds[i]);
     if (code == 0)
         *out = w;
     else
-        os_watch_close(w);
+        end(w, true);
     return code;
 }
 
-static bool is_ours(const os_watch *w)
+static int look(const os_watch *w)
 {
-    struct stat now;
-    return os_look(w->held.fd, NULL, 0, &now) == 0 &&
-           now.st_dev == w->is.st_dev && now.st_ino == w->is.st_ino;
+    struct stat ignored;
+    return os_look_again(w->held.fd, &w->is, &ignored);
 }
 
 /* Takes what is in the queue out of it. */
@@ -71,23 +79,24 @@ static void drain(const os_watch *w, size_t size)
 
 /* Nothing is read, so that nothing is taken from whoever may have this number
  * by now, unless there is something and the descriptor is what it was. */
-bool os_watch_is_quiet(os_watch *w)
+bool os_watch_is_quiet(const os *sys, os_watch *w)
 {
+    (void)sys;
     int size;
     if (w->lost)
         return false;
     w->lost = ioctl(w->held.fd, FIONREAD, &size) < 0;
-    if (!w->lost && size > 0)
-        w->lost = !is_ours(w);
-    if (w->lost)
-        return false;
-    if (size > 0)
+    if (w->lost || size == 0)
+        return !w->lost;
+    int code = look(w);
+    w->lost = code == -EBADF;
+    if (code == 0)
         drain(w, (size_t)size);
-    return size == 0;
+    return false;
 }
 
-void os_watch_close(os_watch *w)
+void os_watch_close(const os *sys, os_watch *w)
 {
-    os_held_close(&w->held, is_ours(w));
-    mem_free(w);
+    (void)sys;
+    end(w, look(w) != -EBADF);
 }

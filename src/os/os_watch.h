@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+typedef struct os os;
 typedef struct os_watch os_watch;
 
 /* Watches the directories of these descriptors. Returns 0 or a negative errno:
@@ -15,9 +16,9 @@ int os_watch_open(const int *fds, size_t count, os_watch **out);
 /* True: this system has taken no name away or put another in its place since
  * the last call, whoever asked it to. Of what is done elsewhere, to a network's
  * file system, it knows nothing. */
-bool os_watch_is_quiet(os_watch *);
+bool os_watch_is_quiet(const os *, os_watch *);
 
 /* Ends it; a descriptor that is not ours any more stays as it is. */
-void os_watch_close(os_watch *);
+void os_watch_close(const os *, os_watch *);
 
 #endif

@@ -174,6 +174,13 @@ static bool look_around(session *s)
     return due ? replies_flush(&s->replies) : !s->replies.closed;
 }
 
+/* An evaluation waits, so all that is earlier leaves; false when the end has
+ * come. */
+static bool await_news(session *s)
+{
+    return replies_flush(&s->replies) && os_stream_pause(host_wait_ms(s->host));
+}
+
 /* Loads the next of the files of a load. */
 static bool load_next(session *s)
 {
@@ -200,6 +207,10 @@ static void run(session *s)
                 return;
             looked_ms = now_ms();
             times = 0;
+            break;
+        case HOST_WAITING:
+            if (!await_news(s))
+                return;
             break;
         case HOST_BRIDGE:
             ask_outside(s);
@@ -309,7 +320,8 @@ static const struct command {
     sx_type type; /* of the first argument; SX_NIL: any */
     void (*run)(session *, sx_value);
 } commands[] = {
-    {"epoch", "(epoch N)", 1, 1, SX_INTEGER, do_epoch},
+    {"epoch", "(epoch N), N being an integer from 0", 1, 1, SX_INTEGER,
+     do_epoch},
     {"load", "(load \"path\")", 1, 1, SX_STRING, do_load},
     {"eval", "(eval \"source text\")", 1, 1, SX_STRING, do_eval},
     {"ping", "(ping)", 0, 0, SX_NIL, do_ping},
@@ -324,6 +336,8 @@ static bool is_written_right(const struct command *c, sx_value line)
         return false;
     if (c->run == do_response) /* its number is the epoch */
         return given == 1 || sx_type_of(sx_list_at(line, 1)) == SX_INTEGER;
+    if (c->run == do_epoch && sx_type_of(sx_list_at(line, 1)) == SX_INTEGER)
+        return sx_integer(sx_list_at(line, 1)) >= 0;
     return c->type == SX_NIL || sx_type_of(sx_list_at(line, 1)) == c->type;
 }
 
@@ -403,6 +417,18 @@ int64_t session_epoch(const session *s)
     return s->bridging ? s->kept_epoch : s->epoch;
 }
 
+/* Most who send what does not read have sent a part: their program has lines of
+ * its own. */
+static void bad_syntax(session *s, const persist_error *fault)
+{
+    persist_error error;
+    status_set(&error, SX_SYNTAX,
+               "%.300s; a command is one line: inside its strings write \\n "
+               "for a newline, \\\" for \" and \\\\ for \\",
+               fault->message);
+    bad_line(s, &error);
+}
+
 /* A line that cannot be read. What there was no memory for may be read when
  * the request is answered. */
 static bool unreadable_line(session *s, slice text, persist_status status,
@@ -413,7 +439,9 @@ static bool unreadable_line(session *s, slice text, persist_status status,
         refuse_request(s, PERSIST_LIMIT, error->message);
     else if (limit && s->bridging)
         return keep_for_later(s, text);
-    else if (!limit || !seems_response(text))
+    else if (!limit)
+        bad_syntax(s, error);
+    else if (!seems_response(text))
         bad_line(s, error);
     return true;
 }

@@ -1,17 +1,61 @@
 /* SPDX-License-Identifier: MIT */
 /* sx_server: runs SX programs sent over standard input, and keeps what they
  * store. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/help.h"
 #include "base/status.h"
 #include "os/os.h"
 #include "os/os_stream.h"
 #include "server/session.h"
 
-static const char help[] =
+/* The options: one table, from which the help comes, too. */
+typedef struct row {
+    const char *name;
+    int letter;
+    const char *value; /* what follows it, or NULL */
+    const char *what;
+} row;
+
+static const row rows[] = {
+    {"store", 's', "DIR",
+     "where the data is kept; made when the first op needs it. Default: "
+     "$SX_PERSIST_DIR if that is not empty, else persist-data in this "
+     "directory"},
+    {"unknown-op", 'u', "WHAT",
+     "an op that this host does not own:\n"
+     "error   raises unknown-op (the default)\n"
+     "nil     returns nil: the write is lost silently\n"
+     "bridge  asks you: prints (io-request N \"op\" args)\n"
+     "        and waits for (io-response N value)"},
+    {"heap-max", 'm', "SIZE",
+     "memory for values, such as 512M or 2G; default 1G"},
+    {"depth-max", 'd', "N",
+     "frames, or levels of nested data; default 1000000"},
+    {"memtable", 'M', "SIZE",
+     "commits kept in memory before they become a table, and as much log to "
+     "replay after a crash; default 8M. Less than 64K is for tests: with 1 "
+     "each commit is written as a table, and waits for it"},
+    {"cache", 'C', "SIZE", "blocks of tables kept in memory; default 8M"},
+    {"segment", 'S', "SIZE", "a log file; default 4M"},
+    {"merge-width", 'W', "N",
+     "tables of one size that become one; default 8, or 32 where names have "
+     "blocks of their own"},
+    {"compress", 'z', NULL, "compress tables (zstd)"},
+    {"group", 'g', NULL,
+     "your group may use the files that are made, as far as the umask lets "
+     "it; default: you alone"},
+    {"help", 'h', NULL, "this text; -h too"},
+    {"version", 'v', NULL, "the version"},
+};
+
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static const char before_options[] =
     "sx_server " PERSIST_VERSION
     ": runs SX programs and keeps what they store\n"
     "\n"
@@ -20,27 +64,11 @@ static const char help[] =
     "It reads commands from standard input, one s-expression a line, and\n"
     "writes replies to standard output. Try it: type (eval \"(+ 1 2)\").\n"
     "\n"
-    "options:\n"
-    "  --store DIR        where the data is kept; made when the first op\n"
-    "                     needs it. Default: $SX_PERSIST_DIR if that is not\n"
-    "                     empty, else persist-data in this directory\n"
-    "  --unknown-op=WHAT  an op that this host does not own:\n"
-    "                     error   raises unknown-op (the default)\n"
-    "                     nil     returns nil: the write is lost silently\n"
-    "                     bridge  asks you: prints (io-request N \"op\" args)\n"
-    "                             and waits for (io-response N value)\n"
-    "  --heap-max SIZE    memory for values, such as 512M or 2G; default 1G\n"
-    "  --depth-max N      frames, or levels of nested data; default 1000000\n"
-    "  --memtable SIZE    commits kept in memory before they become a table,\n"
-    "                     and as much log to replay after a crash; default 8M\n"
-    "  --cache SIZE       blocks of tables kept in memory; default 8M\n"
-    "  --segment SIZE     a log file; default 4M\n"
-    "  --merge-width N    tables of one size that become one; default 8, or\n"
-    "                     32 where names have blocks of their own\n"
-    "  --compress         compress tables (zstd)\n"
-    "  --group            your group may use the files that are made, as far\n"
-    "                     as the umask lets it; default: you alone\n"
-    "  --help, --version  this text; the version\n"
+    "options:\n";
+
+static const char behind_options[] =
+    "\n"
+    "A SIZE is a number of bytes, which K, M or G may follow.\n"
     "\n"
     "commands:\n"
     "  (eval \"text\")      runs a text: (ok-len N L) and L bytes, the value\n"
@@ -52,11 +80,16 @@ static const char help[] =
     "  what fails         (error N \"code: message\")\n"
     "\n"
     "A reply leaves when everything it rests on is on disk. To end: close\n"
-    "the input (control-D) or send SIGTERM; nothing accepted is lost.\n";
+    "the input (control-D) or send SIGTERM; nothing accepted is lost. Exit\n"
+    "code: 0 done, 1 it failed, or not all could be made durable, 2 wrong\n"
+    "usage.\n";
 
 /* What is left of the 100 ms within which the end ends the server is for the
  * sync of what was accepted. */
 enum { END_MS = 40 };
+
+/* With less there is no room for what the language itself brings. */
+enum { HEAP_LEAST = 512 * 1024 };
 
 static int usage_error(const char *what, const char *value)
 {
@@ -84,10 +117,32 @@ static int no_thread(int code)
     return 1;
 }
 
-static int show(const char *text)
+static void put_help(buf *text)
 {
-    int code = os_stream_write(OS_STDOUT, text, strlen(text));
-    return code == 0 ? 0 : cannot("write to standard output", code);
+    buf_put_str(text, before_options);
+    for (const row *r = rows; r < rows + ROWS; r++) {
+        char head[32];
+        snprintf(head, sizeof head, "  --%s %s", r->name,
+                 r->value == NULL ? "" : r->value);
+        help_put(text, 21, head, r->what);
+    }
+    buf_put_str(text, behind_options);
+}
+
+static int show(bool help)
+{
+    buf text = {0};
+    if (help)
+        put_help(&text);
+    else
+        buf_put_str(&text, "sx_server " PERSIST_VERSION "\n");
+    int code = text.failed ? -ENOMEM
+                           : os_stream_write(OS_STDOUT, text.data, text.size);
+    buf_release(&text);
+    /* a signal to end is no failure */
+    return code == 0 || code == -EINTR
+               ? 0
+               : cannot("write to standard output", code);
 }
 
 CHECK_STATIC(HOST_UNKNOWN_ERROR == 0 && HOST_UNKNOWN_NIL == 1 &&
@@ -138,7 +193,7 @@ static bool take_size(host_options *options, int c, const char *text)
     switch (c) {
     case 'm':
         options->machine.heap_max = size;
-        return true;
+        return size >= HEAP_LEAST;
     case 'd':
         options->machine.depth_max = size;
         return true;
@@ -161,40 +216,53 @@ static bool take_size(host_options *options, int c, const char *text)
     return size <= UINT32_MAX;
 }
 
-static const struct option table[] = {
-    {"store", required_argument, NULL, 's'},
-    {"unknown-op", required_argument, NULL, 'u'},
-    {"heap-max", required_argument, NULL, 'm'},
-    {"depth-max", required_argument, NULL, 'd'},
-    {"memtable", required_argument, NULL, 'M'},
-    {"cache", required_argument, NULL, 'C'},
-    {"segment", required_argument, NULL, 'S'},
-    {"merge-width", required_argument, NULL, 'W'},
-    {"compress", no_argument, NULL, 'z'},
-    {"group", no_argument, NULL, 'g'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'v'},
-    {NULL, 0, NULL, 0},
-};
+static void fill_table(struct option table[ROWS + 1])
+{
+    for (int i = 0; i < ROWS; i++)
+        table[i] = (struct option){rows[i].name,
+                                   rows[i].value == NULL ? no_argument
+                                                         : required_argument,
+                                   NULL, rows[i].letter};
+    table[ROWS] = (struct option){0};
+}
 
-static int bad_size(const char *option, bool large, const char *text)
+static int bad_size(const char *option, int c, const char *text)
 {
     char line[256];
+    bool large = c == 'm' || c == 'd';
     snprintf(line, sizeof line,
-             "--%s wants a number from 1 to %s, which K, M or G may follow, "
+             "--%s wants a number from %s to %s, which K, M or G may follow, "
              "not ",
-             option, large ? "all that memory has" : "4294967295");
+             option, c == 'm' ? "512K" : "1",
+             large ? "all that memory has" : "4294967295");
     return usage_error(line, text);
+}
+
+/* getopt takes any beginning that only one name has, and each new option would
+ * change what those mean. */
+static bool is_whole(char *const *argv, const char *name)
+{
+    const char *word = argv[optind - 1];
+    size_t size = strlen(name);
+    if (word == optarg)
+        word = argv[optind - 2];
+    return strncmp(word, "--", 2) == 0 && strncmp(word + 2, name, size) == 0 &&
+           (word[2 + size] == '\0' || word[2 + size] == '=');
 }
 
 /* Returns -1 to go on, else the exit code. */
 static int parse_options(int argc, char **argv, host_options *options)
 {
     opterr = 0;
-    bool given[sizeof table / sizeof *table] = {false};
+    bool given[ROWS] = {false};
+    struct option table[ROWS + 1];
+    fill_table(table);
     int at = -1;
     /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no thread yet */
     for (int c; (c = getopt_long(argc, argv, "h", table, &at)) != -1; at = -1) {
+        if (at >= 0 && c != '?' && !is_whole(argv, table[at].name))
+            return usage_error("write the whole name of the option: --",
+                               table[at].name);
         if (at >= 0 && c != '?' && given[at])
             return usage_error("given twice: --", table[at].name);
         if (at >= 0)
@@ -213,12 +281,12 @@ static int parse_options(int argc, char **argv, host_options *options)
         } else if (c == 'g') {
             options->store.group = true;
         } else if (c == 'h' || c == 'v') {
-            return show(c == 'h' ? help : "sx_server " PERSIST_VERSION "\n");
+            return show(c == 'h');
         } else if (c == '?') {
             return usage_error("unknown or incomplete option ",
                                argv[optind - 1]);
         } else if (!take_size(options, c, optarg)) {
-            return bad_size(table[at].name, c == 'm' || c == 'd', optarg);
+            return bad_size(table[at].name, c, optarg);
         }
     }
     if (optind < argc)
@@ -246,6 +314,12 @@ static int end_now(void *s)
     persist_error error;
     persist_status status = host_settle(((session *)s)->host, &error);
     return status == PERSIST_OK ? 0 : not_durable(&error);
+}
+
+static void rouse(void *unused)
+{
+    (void)unused;
+    os_stream_rouse();
 }
 
 static void print(void *s, slice text)
@@ -281,11 +355,9 @@ static int serve(const host_options *wanted)
     persist_error error;
     if (host_check(&options, &error) != PERSIST_OK)
         return usage_error("", error.message);
-    int code = os_stream_catch();
-    if (code != 0)
-        return cannot("catch signals", code);
     options.machine.write = print;
     options.machine.write_context = &s;
+    options.news = rouse;
     s.host = host_open(&options);
     if (s.host == NULL || !session_begin(&s)) {
         os_stream_say("sx_server: out of memory; free some and try again, or "
@@ -293,7 +365,7 @@ static int serve(const host_options *wanted)
         (void)host_close(s.host, &error);
         return 1;
     }
-    code = os_stream_watch(END_MS, end_now, &s);
+    int code = os_stream_watch(END_MS, end_now, &s);
     code = code == 0 ? serve_session(&s) : no_thread(code);
     session_release(&s);
     return code;
@@ -301,12 +373,19 @@ static int serve(const host_options *wanted)
 
 int main(int argc, char **argv)
 {
+    os_stream_hold();
     if (!os_stream_begin("sx_server"))
         return OS_CANNOT_RUN;
+    int code = os_stream_catch();
+    if (code != 0)
+        return cannot("catch signals", code);
     const char *place = os_env("SX_PERSIST_DIR");
     host_options options = {
-        .store.path = place != NULL && *place != '\0' ? place : "persist-data",
+        .store = {PERSIST_OPTIONS, .path = place != NULL && *place != '\0'
+                                               ? place
+                                               : "persist-data"},
+        .machine = {SX_OPTIONS},
     };
-    int code = parse_options(argc, argv, &options);
+    code = parse_options(argc, argv, &options);
     return code >= 0 ? code : serve(&options);
 }

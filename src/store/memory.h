@@ -5,14 +5,17 @@
 
 #include <pthread.h>
 
+#include "os/os.h"
 #include "store/map.h"
 #include "store/store.h"
 
 /* A stored event of a stream. */
 typedef struct memory_event {
-    cell *data; /* owned */
+    cell *data;   /* owned */
+    cell *tagged; /* owned; NULL: it has no tags */
     uint64_t seq;
     uint64_t position;
+    uint64_t time; /* of its commit */
 } memory_event;
 
 typedef struct memory_stream {
@@ -40,25 +43,45 @@ typedef struct memory_entry {
     memory_stream *stream;
     uint64_t seq;
     uint64_t position;
+    uint64_t time;
 } memory_entry;
+
+/* What reads see, as it is after a commit. A snapshot shares that of the moment
+ * with the store, and the first commit behind it changes a copy. */
+typedef struct memory_state {
+    size_t users;        /* the store, and snapshots */
+    map streams;         /* of memory_stream */
+    map keys;            /* of cell */
+    memory_entry *order; /* by position */
+    size_t order_count, order_capacity;
+    uint64_t position; /* the highest given */
+    uint64_t events;   /* stored now */
+    uint64_t bytes;    /* of their data, and of the values of keys */
+} memory_state;
 
 typedef struct memory_store {
     persist_store head;
     pthread_mutex_t lock;
     persist_equal_fn equal;
     void *equal_context;
-    map streams;         /* of memory_stream */
-    map keys;            /* of cell */
-    map onces;           /* of memory_once */
-    map blobs;           /* of cell */
-    memory_entry *order; /* by position */
-    size_t order_count, order_capacity;
-    uint64_t position; /* the highest given */
-    uint64_t events;   /* stored now */
-    uint64_t bytes;    /* of their data, and of the values of keys */
+    memory_state *now;
+    map onces;     /* of memory_once */
+    map blobs;     /* of cell */
+    uint64_t time; /* of the last commit */
+    const os *sys; /* whose clock is that of the commits */
+    uint8_t id[IDENTITY_SIZE], parent[IDENTITY_SIZE];
     persist_lsn latest;
-    unsigned handles; /* cursors and blob handles that are open */
+    uint64_t commits;
+    gaps gaps;        /* see store_memory_skip */
+    os_news news;     /* of the position, which is durable at once */
+    persist_lsn told; /* the newest commit that it was told of */
+    store_open open;
 } memory_store;
+
+typedef struct memory_snapshot {
+    persist_snapshot head;
+    memory_state *state;
+} memory_snapshot;
 
 extern const store_backend memory_backend;
 
@@ -72,11 +95,14 @@ persist_status memory_commit(persist_store *, const persist_edit *, size_t,
 persist_status memory_read(persist_store *, const read_request *,
                            persist_cursor **, persist_error *);
 /* See persist_next_event. */
-persist_status memory_next_event(persist_cursor *, persist_event *,
+persist_status memory_next_event(persist_cursor *, const persist_event **,
                                  persist_error *);
 /* See persist_next_key. */
 persist_status memory_next_key(persist_cursor *, slice *name, slice *value,
                                persist_error *);
+/* See persist_next_command. */
+persist_status memory_next_command(persist_cursor *, const persist_command **,
+                                   persist_error *);
 /* See persist_cursor_close. */
 void memory_cursor_close(persist_cursor *);
 /* See persist_info. */
@@ -115,12 +141,44 @@ persist_status memory_out(persist_error *);
 /* Copies bytes for the caller of a public function (persist_free). */
 persist_status memory_copy(slice bytes, slice *out, persist_error *);
 
+/* The lsn of the next commit. */
+persist_lsn memory_next_lsn(const memory_store *);
+
+/* One more commit: gives it its lsn and its time, which is the given one if
+ * there is one. */
+void memory_new_commit(memory_store *, const uint64_t *time);
+
+/* See persist_position_at. */
+persist_status memory_position_at(persist_store *, uint64_t time, persist_view,
+                                  uint64_t *position, persist_error *);
+
 /* Fills the outcome of a command that is repeated. */
 persist_status memory_report_once(const memory_once *, persist_outcome *,
                                   persist_error *);
 
+/* Returns the position of the first event that matches a query, from a position
+ * on; 0: there is none. */
+uint64_t memory_first_match(const memory_state *, const persist_query_item *,
+                            size_t count, uint64_t from);
+
 /* Frees a memory_stream. NULL is fine. */
 void memory_stream_free(void *stream);
+
+/* Makes an empty state; NULL when memory is out. */
+memory_state *memory_state_new(void);
+/* Gives up one use of a state; the last one frees it. With the lock held, like:
+ */
+void memory_state_leave(memory_state *);
+/* Before a commit: makes sure that the state of now is the store's alone; false
+ * when memory is out. */
+bool memory_state_own(memory_store *);
+/* The state that a view shows. */
+const memory_state *memory_state_of(const memory_store *, persist_view);
+
+/* See persist_snapshot_open and persist_snapshot_close. */
+persist_status memory_snapshot_open(persist_store *, persist_view,
+                                    persist_snapshot **, persist_error *);
+void memory_snapshot_close(persist_snapshot *);
 
 /* Returns the index in [first, end) of the stream's first event whose number
  * is seq or higher. */

@@ -36,7 +36,7 @@ persist_status memory_blob_create(persist_store *store,
         return memory_out(error);
     w->head.backend = store->backend;
     w->store = memory_enter(store);
-    w->store->handles++;
+    w->store->open.blobs++;
     memory_leave(w->store);
     *out = &w->head;
     return PERSIST_OK;
@@ -56,8 +56,8 @@ void memory_blob_abort(persist_blob_writer *writer)
     CHECK(writer->backend == &memory_backend);
     memory_writer *w = (memory_writer *)writer;
     memory_store *m = memory_enter(&w->store->head);
-    CHECK(m->handles > 0);
-    m->handles--;
+    CHECK(m->open.blobs > 0);
+    m->open.blobs--;
     memory_leave(m);
     buf_release(&w->bytes);
     mem_free(w);
@@ -78,7 +78,7 @@ persist_status memory_blob_add(persist_store *store, slice bytes,
     if (!done)
         map_remove(&m->blobs, slice_str(out));
     else if (!there)
-        m->latest++;
+        memory_new_commit(m, NULL);
     *lsn = m->latest;
     memory_leave(m);
     return done ? PERSIST_OK : memory_out(error);
@@ -109,7 +109,7 @@ persist_status memory_blob_open(persist_store *store, slice cid, uint64_t *size,
     if (node != NULL) {
         CHECK(node->value != NULL);
         r->bytes = cell_ref(node->value);
-        r->store->handles++;
+        r->store->open.blobs++;
     }
     memory_leave(r->store);
     if (node == NULL) {
@@ -141,8 +141,8 @@ void memory_blob_close(persist_blob_reader *reader)
     CHECK(reader->backend == &memory_backend);
     memory_reader *r = (memory_reader *)reader;
     memory_store *m = memory_enter(&r->store->head);
-    CHECK(m->handles > 0);
-    m->handles--;
+    CHECK(m->open.blobs > 0);
+    m->open.blobs--;
     memory_leave(m);
     cell_unref(r->bytes);
     mem_free(r);

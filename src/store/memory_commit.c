@@ -8,18 +8,16 @@
 #include "store/memory.h"
 
 #include "base/status.h"
-
-CHECK_STATIC(PERSIST_SET_POSITION < PERSIST_EXPECT_SEQ &&
-                 PERSIST_EXPECT_SEQ < PERSIST_EXPECT_KEY &&
-                 PERSIST_EXPECT_SEQ < PERSIST_EXPECT_ABSENT,
-             "expectations come behind the edits that write");
+#include "engine/files/files.h"
 
 /* What staging prepared for one edit. */
 typedef struct staged {
     memory_stream *stream;
     map_node *key;
-    cell *data; /* owned until applied */
+    cell *data;   /* owned until applied */
+    cell *tagged; /* the same */
     uint64_t seq;
+    bool set_once; /* it entered a command id, until applied */
 } staged;
 
 /* A commit in hand. */
@@ -39,16 +37,27 @@ typedef struct batch {
 
 static uint64_t mark_of(const memory_store *m, slice name)
 {
-    const map_node *node = map_find(&m->streams, name);
+    const map_node *node = map_find(&m->now->streams, name);
     return node == NULL ? 0 : ((const memory_stream *)node->value)->mark;
+}
+
+static uint64_t first_match(const memory_store *m, const persist_edit *edit)
+{
+    CHECK(edit->kind == PERSIST_EXPECT_NONE);
+    return memory_first_match(m->now, edit->query, edit->query_count,
+                              edit->seq + 1);
 }
 
 static bool holds(const memory_store *m, const persist_edit *edit)
 {
-    CHECK(edit->kind >= PERSIST_EXPECT_SEQ);
+    CHECK(edit_is_expectation(edit));
     if (edit->kind == PERSIST_EXPECT_SEQ)
         return mark_of(m, edit->name) == edit->seq;
-    const map_node *node = map_find(&m->keys, edit->name);
+    if (edit->kind == PERSIST_EXPECT_NONE)
+        return first_match(m, edit) == 0;
+    if (edit->kind == PERSIST_EXPECT_BLOB)
+        return map_find(&m->blobs, edit->name) != NULL;
+    const map_node *node = map_find(&m->now->keys, edit->name);
     if (edit->kind == PERSIST_EXPECT_ABSENT)
         return node == NULL;
     if (node == NULL)
@@ -64,7 +73,7 @@ static persist_status report_conflict(const memory_store *m,
                                       persist_outcome *out,
                                       persist_error *error)
 {
-    CHECK(edit->kind >= PERSIST_EXPECT_SEQ);
+    CHECK(edit_is_expectation(edit));
     out->kind = PERSIST_CONFLICT;
     out->lsn = m->latest;
     out->edit = index;
@@ -72,7 +81,13 @@ static persist_status report_conflict(const memory_store *m,
         out->actual_seq = mark_of(m, edit->name);
         return PERSIST_OK;
     }
-    const map_node *node = map_find(&m->keys, edit->name);
+    if (edit->kind == PERSIST_EXPECT_NONE) {
+        out->actual_seq = first_match(m, edit);
+        return PERSIST_OK;
+    }
+    if (edit->kind == PERSIST_EXPECT_BLOB)
+        return PERSIST_OK;
+    const map_node *node = map_find(&m->now->keys, edit->name);
     out->actual_present = node != NULL;
     if (node == NULL)
         return PERSIST_OK;
@@ -86,7 +101,7 @@ static persist_status check_expectations(const batch *b, bool *refused,
 {
     for (size_t i = 0; i < b->count; i++) {
         const persist_edit *edit = &b->edits[i];
-        if (edit->kind < PERSIST_EXPECT_SEQ || holds(b->store, edit))
+        if (!edit_is_expectation(edit) || holds(b->store, edit))
             continue;
         CHECK(outcome != NULL);
         *refused = true;
@@ -142,29 +157,14 @@ static persist_status check_once(const batch *b, bool *repeated,
 
 /* ---- staging: all that can fail --------------------------------------- */
 
-/* Makes room in an array of items of item_size bytes. */
-static bool reserve(void **items, size_t *capacity, size_t need,
-                    size_t item_size)
-{
-    if (need <= *capacity)
-        return true;
-    size_t grown = need < 8 ? 8 : need * 2;
-    void *moved = mem_realloc(*items, grown * item_size);
-    if (moved == NULL)
-        return false;
-    *items = moved;
-    *capacity = grown;
-    return true;
-}
-
 static memory_stream *add_stream(memory_store *m, slice name)
 {
-    map_node *node = map_add(&m->streams, name);
+    map_node *node = map_add(&m->now->streams, name);
     if (node == NULL || node->value != NULL)
         return node == NULL ? NULL : node->value;
     memory_stream *stream = mem_alloc_zero(sizeof *stream);
     if (stream == NULL) {
-        map_remove(&m->streams, name);
+        map_remove(&m->now->streams, name);
         return NULL;
     }
     stream->name = node->name;
@@ -183,13 +183,23 @@ static bool reserve_events(memory_stream *stream)
         stream->first = 0;
         stream->end = kept;
     }
-    void *events = stream->events;
-    bool ok =
-        reserve(&events, &stream->capacity, stream->end + stream->staged_events,
-                sizeof *stream->events);
-    stream->events = events;
+    bool ok = mem_grow(&stream->events, stream->end, stream->staged_events,
+                       &stream->capacity, sizeof *stream->events);
     CHECK(!ok || stream->capacity - stream->end >= stream->staged_events);
     return ok;
+}
+
+static bool stage_tags(const persist_edit *edit, staged *st)
+{
+    buf bytes = {0};
+    if (edit->tag_count == 0)
+        return true;
+    tagged_put(&bytes, edit);
+    CHECK(st->tagged == NULL);
+    if (!bytes.failed)
+        st->tagged = cell_new(buf_slice(&bytes));
+    buf_release(&bytes);
+    return st->tagged != NULL;
 }
 
 static persist_status stage_append(batch *b, const persist_edit *edit,
@@ -210,13 +220,66 @@ static persist_status stage_append(batch *b, const persist_edit *edit,
         return status_set(error, PERSIST_BAD_REQUEST,
                           "the store has no positions left");
     st->data = cell_new(edit->data);
-    if (st->data == NULL)
+    if (st->data == NULL || !stage_tags(edit, st))
         return memory_out(error);
     stream->staged_mark = st->seq;
     stream->staged_events++;
     b->position++;
     b->appends++;
     return reserve_events(stream) ? PERSIST_OK : memory_out(error);
+}
+
+static persist_status stage_mark(const persist_edit *edit, const staged *st,
+                                 persist_error *error)
+{
+    memory_stream *stream = st->stream;
+    if (edit->seq < stream->staged_mark) {
+        status_downwards(error, "the mark", edit->seq, stream->staged_mark);
+        status_of_stream(error, edit->name);
+        return PERSIST_SEQ_CONFLICT;
+    }
+    stream->staged_mark = edit->seq;
+    return PERSIST_OK;
+}
+
+static memory_once *new_once(const uint8_t *fingerprint, persist_lsn lsn,
+                             const uint64_t *seqs, size_t seq_count)
+{
+    memory_once *o = mem_alloc_zero(sizeof *o + seq_count * sizeof *seqs);
+    if (o == NULL)
+        return NULL;
+    memcpy(o->fingerprint, fingerprint, sizeof o->fingerprint);
+    o->lsn = lsn;
+    o->seq_count = seq_count;
+    if (seq_count > 0)
+        memcpy(o->seqs, seqs, seq_count * sizeof *seqs);
+    return o;
+}
+
+/* What is there is there; else it enters the map at once, and is swept out
+ * again if the commit is refused. */
+static persist_status stage_set_once(batch *b, const persist_command *command,
+                                     staged *st, persist_error *error)
+{
+    map_node *node = map_add(&b->store->onces, command->id);
+    if (node == NULL)
+        return memory_out(error);
+    const memory_once *there = node->value;
+    if (there == NULL) {
+        st->set_once = true;
+        node->value = new_once(command->fingerprint, memory_next_lsn(b->store),
+                               command->seqs, command->seq_count);
+        return node->value != NULL ? PERSIST_OK : memory_out(error);
+    }
+    size_t size = command->seq_count * sizeof *command->seqs;
+    bool same = memcmp(there->fingerprint, command->fingerprint,
+                       sizeof there->fingerprint) == 0 &&
+                there->seq_count == command->seq_count &&
+                (size == 0 || memcmp(there->seqs, command->seqs, size) == 0);
+    return same ? PERSIST_OK
+                : status_set(error, PERSIST_BAD_REQUEST,
+                             "a command id that is set is there already, of "
+                             "another command");
 }
 
 static persist_status stage_edit(batch *b, size_t i, persist_error *error)
@@ -228,15 +291,17 @@ static persist_status stage_edit(batch *b, size_t i, persist_error *error)
     case PERSIST_APPEND_AT:
         return stage_append(b, edit, st, error);
     case PERSIST_SET_MARK:
-        if (edit->seq > st->stream->staged_mark)
-            st->stream->staged_mark = edit->seq;
-        return PERSIST_OK;
+        return stage_mark(edit, st, error);
     case PERSIST_SET_POSITION:
-        if (edit->seq > b->position + 1)
-            b->position = edit->seq - 1;
+        if (edit->seq < b->position + 1)
+            return status_downwards(error, "the next position", edit->seq,
+                                    b->position + 1);
+        b->position = edit->seq - 1;
         return PERSIST_OK;
+    case PERSIST_SET_ONCE:
+        return stage_set_once(b, edit->command, st, error);
     case PERSIST_PUT:
-        st->key = map_add(&b->store->keys, edit->name);
+        st->key = map_add(&b->store->now->keys, edit->name);
         st->data = cell_new(edit->data);
         return st->key == NULL || st->data == NULL ? memory_out(error)
                                                    : PERSIST_OK;
@@ -245,20 +310,15 @@ static persist_status stage_edit(batch *b, size_t i, persist_error *error)
     }
 }
 
-static bool is_append(persist_edit_kind kind)
-{
-    return kind == PERSIST_APPEND || kind == PERSIST_APPEND_AT;
-}
-
 /* Finds or makes the streams that are written, with their marks as staging
  * begins. */
 static bool stage_streams(batch *b)
 {
     for (size_t i = 0; i < b->count; i++) {
-        persist_edit_kind kind = b->edits[i].kind;
-        if (!is_append(kind) && kind != PERSIST_SET_MARK)
+        const persist_edit *edit = &b->edits[i];
+        if (!edit_is_append(edit) && edit->kind != PERSIST_SET_MARK)
             continue;
-        memory_stream *stream = add_stream(b->store, b->edits[i].name);
+        memory_stream *stream = add_stream(b->store, edit->name);
         if (stream == NULL)
             return false;
         stream->staged_mark = stream->mark;
@@ -275,31 +335,45 @@ static bool stage_seqs(batch *b)
         return false;
     size_t appends = 0;
     for (size_t i = 0; i < b->count; i++)
-        if (is_append(b->edits[i].kind))
+        if (edit_is_append(&b->edits[i]))
             b->seqs[appends++] = b->staged[i].seq;
     CHECK(appends == b->appends);
     return true;
 }
 
-static bool stage_once(batch *b)
+static persist_status stage_once(batch *b, persist_error *error)
 {
     if (b->once == NULL)
-        return true;
+        return PERSIST_OK;
     CHECK(b->once_value == NULL);
-    b->once_value =
-        mem_alloc_zero(sizeof *b->once_value + b->appends * sizeof(uint64_t));
-    if (b->once_value == NULL)
-        return false;
-    memcpy(b->once_value->fingerprint, b->once->fingerprint,
-           PERSIST_FINGERPRINT_SIZE);
-    return map_add(&b->store->onces, b->once->id) != NULL;
+    const map_node *node = map_add(&b->store->onces, b->once->id);
+    if (node != NULL && node->value != NULL)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "the command id of a commit cannot be set by an edit "
+                          "of it");
+    b->once_value = new_once(b->once->fingerprint, memory_next_lsn(b->store),
+                             b->seqs, b->appends);
+    return node != NULL && b->once_value != NULL ? PERSIST_OK
+                                                 : memory_out(error);
+}
+
+/* NULL: none is. */
+static const uint64_t *given_time(const batch *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (b->edits[i].kind == PERSIST_SET_TIME)
+            return &b->edits[i].seq;
+    return NULL;
 }
 
 static persist_status stage(batch *b, persist_error *error)
 {
     CHECK(b->staged == NULL && b->appends == 0);
     memory_store *m = b->store;
-    b->position = m->position;
+    const uint64_t *time = given_time(b);
+    if (time != NULL && *time < m->time)
+        return status_downwards(error, "the time of commits", *time, m->time);
+    b->position = m->now->position;
     b->staged = mem_alloc_zero(b->count * sizeof *b->staged);
     if (b->staged == NULL || !stage_streams(b))
         return memory_out(error);
@@ -308,12 +382,9 @@ static persist_status stage(batch *b, persist_error *error)
         if (status != PERSIST_OK)
             return status;
     }
-    void *order = m->order;
-    bool ok = reserve(&order, &m->order_capacity, m->order_count + b->appends,
-                      sizeof *m->order);
-    m->order = order;
-    return ok && stage_seqs(b) && stage_once(b) ? PERSIST_OK
-                                                : memory_out(error);
+    bool ok = mem_grow(&m->now->order, m->now->order_count, b->appends,
+                       &m->now->order_capacity, sizeof *m->now->order);
+    return ok && stage_seqs(b) ? stage_once(b, error) : memory_out(error);
 }
 
 /* ---- applying: cannot fail -------------------------------------------- */
@@ -322,48 +393,51 @@ static void apply_append(memory_store *m, staged *st)
 {
     memory_stream *stream = st->stream;
     CHECK(st->seq > stream->mark && stream->end < stream->capacity);
-    CHECK(m->order_count < m->order_capacity);
-    m->position++;
-    m->events++;
-    stream->events[stream->end++] =
-        (memory_event){st->data, st->seq, m->position};
-    m->order[m->order_count++] = (memory_entry){stream, st->seq, m->position};
+    CHECK(m->now->order_count < m->now->order_capacity);
+    m->now->position++;
+    m->now->events++;
+    stream->events[stream->end++] = (memory_event){
+        st->data, st->tagged, st->seq, m->now->position, m->time};
+    m->now->order[m->now->order_count++] =
+        (memory_entry){stream, st->seq, m->now->position, m->time};
     stream->known = true;
     stream->mark = st->seq;
     stream->bytes += st->data->size;
-    m->bytes += st->data->size;
+    m->now->bytes += st->data->size;
     st->data = NULL;
+    st->tagged = NULL;
 }
 
 /* Forgets the places of truncated events once they are the most. */
 static void trim_order(memory_store *m)
 {
-    if (m->order_count < 16 || m->order_count / 2 < m->events)
+    if (m->now->order_count < 16 || m->now->order_count / 2 < m->now->events)
         return;
     size_t kept = 0;
-    for (size_t i = 0; i < m->order_count; i++) {
-        const memory_stream *stream = m->order[i].stream;
+    for (size_t i = 0; i < m->now->order_count; i++) {
+        const memory_stream *stream = m->now->order[i].stream;
         if (stream->first < stream->end &&
-            m->order[i].seq >= stream->events[stream->first].seq)
-            m->order[kept++] = m->order[i];
+            m->now->order[i].seq >= stream->events[stream->first].seq)
+            m->now->order[kept++] = m->now->order[i];
     }
-    CHECK(kept == m->events);
-    m->order_count = kept;
+    CHECK(kept == m->now->events);
+    m->now->order_count = kept;
 }
 
 static void apply_truncate(memory_store *m, const persist_edit *edit)
 {
-    map_node *node = map_find(&m->streams, edit->name);
+    map_node *node = map_find(&m->now->streams, edit->name);
     if (node == NULL)
         return;
     memory_stream *stream = node->value;
     while (stream->first < stream->end &&
            stream->events[stream->first].seq <= edit->seq) {
+        cell_unref(stream->events[stream->first].tagged);
         cell *data = stream->events[stream->first++].data;
-        CHECK(m->events > 0 && stream->bytes >= data->size);
+        CHECK(m->now->events > 0 && stream->bytes >= data->size);
         stream->bytes -= data->size;
-        m->bytes -= data->size;
-        m->events--;
+        m->now->bytes -= data->size;
+        m->now->events--;
         cell_unref(data);
     }
 }
@@ -372,16 +446,16 @@ static void apply_truncate(memory_store *m, const persist_edit *edit)
 static void set_value(memory_store *m, map_node *key, cell *value)
 {
     cell *old = key->value;
-    CHECK(old == NULL || m->bytes >= old->size);
-    m->bytes -= old == NULL ? 0 : old->size;
-    m->bytes += value == NULL ? 0 : value->size;
+    CHECK(old == NULL || m->now->bytes >= old->size);
+    m->now->bytes -= old == NULL ? 0 : old->size;
+    m->now->bytes += value == NULL ? 0 : value->size;
     cell_unref(old);
     key->value = value;
 }
 
 static void apply_delete(memory_store *m, const persist_edit *edit)
 {
-    map_node *node = map_find(&m->keys, edit->name);
+    map_node *node = map_find(&m->now->keys, edit->name);
     if (node != NULL)
         set_value(m, node, NULL);
 }
@@ -405,12 +479,15 @@ static void apply_edit(memory_store *m, const persist_edit *edit, staged *st)
         break;
     case PERSIST_SET_MARK:
         st->stream->known = true;
-        if (edit->seq > st->stream->mark)
-            st->stream->mark = edit->seq;
+        CHECK(edit->seq >= st->stream->mark);
+        st->stream->mark = edit->seq;
+        break;
+    case PERSIST_SET_ONCE:
+        st->set_once = false;
         break;
     case PERSIST_SET_POSITION:
-        if (edit->seq > m->position + 1)
-            m->position = edit->seq - 1;
+        CHECK(edit->seq > m->now->position);
+        m->now->position = edit->seq - 1;
         break;
     default:
         break;
@@ -421,14 +498,12 @@ static void apply(batch *b)
 {
     memory_store *m = b->store;
     CHECK((b->once == NULL) == (b->once_value == NULL));
-    m->latest++;
+    memory_new_commit(m, given_time(b));
     for (size_t i = 0; i < b->count; i++)
         apply_edit(m, &b->edits[i], &b->staged[i]);
-    CHECK(m->position == b->position);
+    CHECK(m->now->position == b->position);
     if (b->once != NULL) {
-        b->once_value->lsn = m->latest;
-        b->once_value->seq_count = b->appends;
-        memcpy(b->once_value->seqs, b->seqs, b->appends * sizeof *b->seqs);
+        CHECK(b->once_value->lsn == m->latest);
         map_find(&m->onces, b->once->id)->value = b->once_value;
         b->once_value = NULL;
     }
@@ -444,15 +519,21 @@ static void sweep(const batch *b)
     memory_store *m = b->store;
     for (size_t i = 0; i < b->count; i++) {
         slice name = b->edits[i].name;
-        const map_node *key = map_find(&m->keys, name);
+        const map_node *key = map_find(&m->now->keys, name);
         if (key != NULL && key->value == NULL)
-            map_remove(&m->keys, name);
-        const map_node *node = map_find(&m->streams, name);
+            map_remove(&m->now->keys, name);
+        const map_node *node = map_find(&m->now->streams, name);
         if (node != NULL && !((memory_stream *)node->value)->known) {
             memory_stream_free(node->value);
-            map_remove(&m->streams, name);
+            map_remove(&m->now->streams, name);
         }
     }
+    for (size_t i = 0; b->staged != NULL && i < b->count; i++)
+        if (b->staged[i].set_once) {
+            slice id = b->edits[i].command->id;
+            mem_free(map_find(&m->onces, id)->value);
+            map_remove(&m->onces, id);
+        }
     const map_node *once =
         b->once == NULL ? NULL : map_find(&m->onces, b->once->id);
     if (once != NULL && once->value == NULL)
@@ -461,8 +542,10 @@ static void sweep(const batch *b)
 
 static void release_batch(batch *b)
 {
-    for (size_t i = 0; b->staged != NULL && i < b->count; i++)
+    for (size_t i = 0; b->staged != NULL && i < b->count; i++) {
         cell_unref(b->staged[i].data);
+        cell_unref(b->staged[i].tagged);
+    }
     mem_free(b->staged);
     mem_free(b->seqs);
     mem_free(b->once_value);
@@ -471,7 +554,7 @@ static void release_batch(batch *b)
 static bool writes(const batch *b)
 {
     for (size_t i = 0; i < b->count; i++)
-        if (b->edits[i].kind < PERSIST_EXPECT_SEQ)
+        if (!edit_is_expectation(&b->edits[i]))
             return true;
     return b->once != NULL;
 }
@@ -487,6 +570,8 @@ static persist_status commit_batch(batch *b, persist_outcome *outcome,
     if (status != PERSIST_OK || settled)
         return status;
     if (writes(b)) {
+        if (!memory_state_own(b->store))
+            return memory_out(error);
         status = stage(b, error);
         if (status == PERSIST_OK && outcome != NULL)
             status = copy_seqs(b->seqs, b->appends, outcome, error);

@@ -2,38 +2,94 @@
 /* The public functions: arguments are checked here, once for all backends. */
 #include "store/store.h"
 
+#include <stdio.h>
+
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/sized.h"
 #include "base/status.h"
 #include "engine/files/files.h"
 #include "engine/verify/verify.h"
 #include "os/os.h"
 #include "os/os_thread.h"
-#include "store/args.h"
+#include "store/session.h"
 
-CHECK_STATIC(PERSIST_NAME_SIZE_MAX + PERSIST_VALUE_SIZE_MAX +
-                     PERSIST_EDIT_OVERHEAD + PERSIST_NAME_OVERHEAD <=
-                 PERSIST_COMMIT_SIZE_MAX,
-             "the largest edit fits into a commit");
+/* What begins with its size, and which was its last field when it was first
+ * released. */
+static const sized options_size = {"persist_options", "PERSIST_OPTIONS",
+                                   sizeof(persist_options),
+                                   SIZED_UP_TO(persist_options, os)};
+static const sized watcher_size = {"persist_watcher", "PERSIST_WATCHER",
+                                   sizeof(persist_watcher),
+                                   SIZED_UP_TO(persist_watcher, progress)};
+static const sized progress_size = {"persist_progress", "PERSIST_PROGRESS",
+                                    sizeof(persist_progress),
+                                    SIZED_UP_TO(persist_progress, remarks)};
+static const sized stats_size = {"persist_stats", "PERSIST_STATS",
+                                 sizeof(persist_stats),
+                                 SIZED_UP_TO(persist_stats, replayed)};
 
-persist_status persist_open(const persist_options *options, persist_store **out,
+persist_status persist_open(const persist_options *given, persist_store **out,
                             persist_error *error)
 {
     OS_NO_CANCEL;
-    if (options == NULL || out == NULL)
+    if (given == NULL || out == NULL)
         return args_missing(error, "options or out");
     *out = NULL;
-    if (options->path != NULL && options->path[0] == '\0')
+    persist_options options;
+    persist_status status = sized_take(&options_size, given, &options, error);
+    if (status != PERSIST_OK)
+        return status;
+    if (options.path != NULL && options.path[0] == '\0')
         return status_set(error, PERSIST_BAD_REQUEST, "the path is empty");
     int code = os_fork_watch();
     if (code != 0)
         return os_failed(error, code, "open", "a store");
-    persist_status status = options->path == NULL
-                                ? store_memory_open(options, out, error)
-                                : store_disk_open(options, out, error);
-    if (status == PERSIST_OK)
+    status = options.path == NULL ? store_memory_open(&options, out, error)
+                                  : store_disk_open(&options, out, error);
+    if (status == PERSIST_OK) {
+        (*out)->root = *out;
         (*out)->process = os_process();
+    }
     return status;
+}
+
+void persist_on_panic(persist_panic_fn panic, void *context)
+{
+    check_on_panic(panic, context);
+}
+
+/* Says what is open of a store: each kind that there is of it. */
+static persist_status refuse_close(const store_open *open, size_t sessions,
+                                   persist_error *error)
+{
+    const struct {
+        size_t count;
+        const char *one, *many;
+    } kinds[] = {
+        {sessions, "session", "sessions"},
+        {open->cursors, "cursor", "cursors"},
+        {open->snapshots, "snapshot", "snapshots"},
+        {open->blobs, "reader or writer of a blob",
+         "readers and writers of blobs"},
+    };
+    size_t all = sessions + open->cursors + open->snapshots + open->blobs;
+    char list[256] = "";
+    int size = 0;
+    for (size_t i = 0, left = all; left > 0; left -= kinds[i++].count) {
+        if (kinds[i].count == 0)
+            continue;
+        const char *joint = left == all              ? ""
+                            : left == kinds[i].count ? " and "
+                                                     : ", ";
+        size += snprintf(list + size, sizeof list - (size_t)size, "%s%zu %s",
+                         joint, kinds[i].count,
+                         kinds[i].count == 1 ? kinds[i].one : kinds[i].many);
+        CHECK((size_t)size < sizeof list);
+    }
+    return status_set(error, PERSIST_BAD_REQUEST,
+                      "%s %s open; close %s, and then the store again", list,
+                      all == 1 ? "is" : "are", all == 1 ? "it" : "them");
 }
 
 persist_status persist_close(persist_store *store, persist_error *error)
@@ -41,103 +97,65 @@ persist_status persist_close(persist_store *store, persist_error *error)
     OS_NO_CANCEL;
     /* another process has it; what is in memory of it cannot be trusted, for
      * a thread of that process may have been at work there */
-    if (store == NULL || STORE_FORKED(store))
+    if (!STORE_IS_OPEN(store))
         return PERSIST_OK;
+    if (store != store->root) {
+        store_session_close(store);
+        return PERSIST_OK;
+    }
+    store_open open;
+    size_t sessions = atomic_load(&store->sessions);
+    store->backend->count_open(store, &open);
+    if (sessions + open.cursors + open.snapshots + open.blobs > 0)
+        return refuse_close(&open, sessions, error);
     return store->backend->close(store, error);
 }
 
-persist_status persist_verify(const persist_options *options,
+persist_status persist_verify(const persist_options *given,
                               const persist_watcher *watcher,
                               persist_progress *out, persist_error *error)
 {
     OS_NO_CANCEL;
-    if (options == NULL || options->path == NULL || options->path[0] == '\0')
+    if (given == NULL)
+        return args_missing(error, "options");
+    persist_options options;
+    persist_watcher told = {PERSIST_WATCHER};
+    persist_progress progress = {PERSIST_PROGRESS};
+    persist_status status = sized_take(&options_size, given, &options, error);
+    if (status == PERSIST_OK && watcher != NULL)
+        status = sized_take(&watcher_size, watcher, &told, error);
+    if (status == PERSIST_OK && out != NULL)
+        status = sized_take(&progress_size, out, &progress, error);
+    if (status != PERSIST_OK)
+        return status;
+    if (options.path == NULL || options.path[0] == '\0')
         return args_missing(error, "the path of a store");
-    static const persist_watcher nobody;
-    persist_progress progress;
-    return verify_store(options, watcher == NULL ? &nobody : watcher,
-                        out == NULL ? &progress : out, error);
+    status = verify_store(&options, &told, &progress, error);
+    if (out != NULL)
+        sized_give(&progress_size, &progress, out);
+    return status;
 }
 
 /* ---- writing ---------------------------------------------------------- */
-
-static persist_status check_edit(const persist_edit *edit, persist_error *error)
-{
-    if ((unsigned)edit->kind > PERSIST_EXPECT_ABSENT)
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "unknown kind of edit: %d", (int)edit->kind);
-    persist_status status = args_name(edit->name, "name", error);
-    if (status == PERSIST_OK)
-        status = args_slice(edit->data, PERSIST_VALUE_SIZE_MAX,
-                            "event or value", error);
-    if (status != PERSIST_OK)
-        return status;
-    if (edit->seq > PERSIST_SEQ_MAX)
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "the number %llu is over the highest, %llu",
-                          (unsigned long long)edit->seq,
-                          (unsigned long long)PERSIST_SEQ_MAX);
-    return PERSIST_OK;
-}
-
-/* What an edit adds to its commit: its bytes, and about what it takes of memory
- * besides, so that small ones are bounded too. A stream or key that perhaps has
- * to be entered takes more. */
-static uint64_t edit_size(const persist_edit *edit, const persist_edit *before)
-{
-    bool same = before != NULL && slice_equal(edit->name, before->name);
-    return (uint64_t)edit->name.size + edit->data.size + PERSIST_EDIT_OVERHEAD +
-           (same ? 0 : PERSIST_NAME_OVERHEAD);
-}
-
-static persist_status check_commit(const persist_edit *edits, size_t count,
-                                   const persist_once *once,
-                                   const persist_outcome *outcome,
-                                   persist_error *error)
-{
-    if (edits == NULL && count > 0)
-        return args_missing(error, "edits");
-    uint64_t size = 0;
-    bool needs_outcome = once != NULL;
-    if (once != NULL) {
-        persist_status status = args_name(once->id, "command id", error);
-        if (status != PERSIST_OK)
-            return status;
-        size += once->id.size;
-    }
-    for (size_t i = 0; i < count; i++) {
-        persist_status status = check_edit(&edits[i], error);
-        if (status != PERSIST_OK)
-            return status;
-        size += edit_size(&edits[i], i == 0 ? NULL : &edits[i - 1]);
-        needs_outcome = needs_outcome || edit_is_expectation(&edits[i]);
-    }
-    if (size > PERSIST_COMMIT_SIZE_MAX)
-        return status_set(error, PERSIST_TOO_LARGE,
-                          "a commit of %llu bytes, with what its edits take "
-                          "besides, is over the limit of %u; make several",
-                          (unsigned long long)size, PERSIST_COMMIT_SIZE_MAX);
-    if (needs_outcome && outcome == NULL)
-        return args_missing(error, "outcome");
-    return PERSIST_OK;
-}
 
 persist_status persist_commit(persist_store *store, const persist_edit *edits,
                               size_t edit_count, const persist_once *once,
                               persist_outcome *outcome, persist_error *error)
 {
     OS_NO_CANCEL;
-    persist_status open = STORE_CHECK(store, "store", error);
+    store_call call;
+    persist_status open = store_begin(store, &call, error);
     if (open != PERSIST_OK)
         return open;
     if (outcome != NULL)
         *outcome = (persist_outcome){0};
     persist_status status =
-        check_commit(edits, edit_count, once, outcome, error);
+        args_commit(edits, edit_count, once, outcome, error);
     if (status != PERSIST_OK)
         return status;
-    return store->backend->commit(store, edits, edit_count, once, outcome,
-                                  error);
+    status = call.root->backend->commit(call.root, edits, edit_count, once,
+                                        outcome, error);
+    return store_end(store, &call, status);
 }
 
 void persist_outcome_release(persist_outcome *outcome)
@@ -154,7 +172,8 @@ persist_status persist_once_find(persist_store *store, persist_slice id,
                                  persist_outcome *outcome, persist_error *error)
 {
     OS_NO_CANCEL;
-    persist_status open = STORE_CHECK(store, "store", error);
+    store_call call;
+    persist_status open = store_begin(store, &call, error);
     if (open != PERSIST_OK)
         return open;
     if (fingerprint == NULL || outcome == NULL)
@@ -163,215 +182,65 @@ persist_status persist_once_find(persist_store *store, persist_slice id,
     persist_status status = args_name(id, "command id", error);
     if (status != PERSIST_OK)
         return status;
-    return store->backend->once_find(store, id, fingerprint, outcome, error);
+    status = call.root->backend->once_find(call.root, id, fingerprint, outcome,
+                                           error);
+    return store_end(store, &call, status);
 }
 
-persist_status persist_wait_durable(persist_store *store, persist_lsn lsn,
-                                    persist_error *error)
+/* ---- waiting ---------------------------------------------------------- */
+
+uint64_t persist_position(persist_store *store, persist_view view)
 {
     OS_NO_CANCEL;
-    persist_status open = STORE_CHECK(store, "store", error);
-    if (open != PERSIST_OK)
-        return open;
-    if (lsn > store->backend->latest(store))
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "no commit has the lsn %llu yet; wait for one that "
-                          "persist_commit gave",
-                          (unsigned long long)lsn);
-    return lsn == 0 ? PERSIST_OK
-                    : store->backend->wait_durable(store, lsn, error);
+    if (!STORE_IS_OPEN(store) || args_view(store, view, NULL) != PERSIST_OK)
+        return 0;
+    store_call call = {.root = store->root};
+    /* it has no error to tell that a session is lost; the next call does */
+    (void)store_begin(store, &call, NULL);
+    uint64_t position = STORE_IS_KEPT(view)
+                            ? view->position
+                            : call.root->backend->position(call.root, view);
+    (void)store_end_read(store, &call, view, PERSIST_OK);
+    return position;
 }
 
-persist_lsn store_visible(persist_store *store)
-{
-    CHECK(store != NULL);
-    return store->backend->visible(store);
-}
-
-persist_lsn persist_latest(persist_store *store)
-{
-    CHECK(store != NULL);
-    return STORE_FORKED(store) ? 0 : store->backend->latest(store);
-}
-
-persist_lsn persist_durable(persist_store *store)
-{
-    CHECK(store != NULL);
-    return STORE_FORKED(store) ? 0 : store->backend->durable(store);
-}
-
-/* ---- reading ---------------------------------------------------------- */
-
-static persist_status open_cursor(persist_store *store,
-                                  const read_request *request,
-                                  persist_cursor **out, persist_error *error)
+persist_status persist_wait_position(persist_store *store, uint64_t position,
+                                     uint64_t timeout_ms, uint64_t *newest,
+                                     persist_error *error)
 {
     OS_NO_CANCEL;
-    persist_status open = STORE_CHECK(store, "store", error);
-    if (open != PERSIST_OK)
-        return open;
-    if (out == NULL)
-        return args_missing(error, "out");
-    *out = NULL;
-    persist_status status = args_view(request->view, error);
-    if (status == PERSIST_OK)
-        status = args_name(request->name, "name", error);
-    if (status == PERSIST_OK && request->after != NULL)
-        status = args_name(*request->after, "name to start after", error);
-    if (status == PERSIST_OK)
-        status = store->backend->read(store, request, out, error);
+    uint64_t ignored;
+    store_call call;
+    persist_status status = store_begin(store, &call, error);
     if (status != PERSIST_OK)
         return status;
-    (*out)->kind = request->kind;
-    (*out)->process = store->process;
-    (*out)->ready = (*out)->ready_end = NULL;
-    return PERSIST_OK;
+    os_news *news = call.root->backend->news(call.root);
+    os_news_enter(news);
+    status =
+        call.root->backend->await(call.root, position, timeout_ms,
+                                  newest != NULL ? newest : &ignored, error);
+    os_news_leave(news);
+    if (status == PERSIST_CLOSED)
+        status_set(error, status,
+                   "the store is about to be closed: waiting has ended");
+    return status;
 }
 
-persist_status persist_read(persist_store *store, persist_slice stream,
-                            uint64_t from, uint64_t limit, persist_view view,
-                            persist_cursor **out, persist_error *error)
-{
-    const read_request request = {READ_STREAM, stream, NULL, from, limit, view};
-    return open_cursor(store, &request, out, error);
-}
-
-persist_status persist_read_back(persist_store *store, persist_slice stream,
-                                 uint64_t from, uint64_t limit,
-                                 persist_view view, persist_cursor **out,
-                                 persist_error *error)
-{
-    const read_request request = {
-        READ_STREAM_BACK, stream, NULL, from, limit, view};
-    return open_cursor(store, &request, out, error);
-}
-
-persist_status persist_read_all(persist_store *store, uint64_t from,
-                                uint64_t limit, persist_view view,
-                                persist_cursor **out, persist_error *error)
-{
-    const read_request request = {
-        READ_ALL, slice_of(NULL, 0), NULL, from, limit, view};
-    return open_cursor(store, &request, out, error);
-}
-
-persist_status persist_streams(persist_store *store, const persist_slice *after,
-                               persist_view view, persist_cursor **out,
-                               persist_error *error)
-{
-    const read_request request = {
-        READ_STREAMS, slice_of(NULL, 0), after, 0, PERSIST_NO_LIMIT, view};
-    return open_cursor(store, &request, out, error);
-}
-
-persist_status persist_scan(persist_store *store, persist_slice prefix,
-                            const persist_slice *after, uint64_t limit,
-                            persist_view view, persist_cursor **out,
-                            persist_error *error)
-{
-    const read_request request = {READ_KEYS, prefix, after, 0, limit, view};
-    return open_cursor(store, &request, out, error);
-}
-
-static bool reads_names(const persist_cursor *cursor)
-{
-    return cursor->kind == READ_STREAMS || cursor->kind == READ_KEYS;
-}
-
-persist_status persist_next_event(persist_cursor *cursor, persist_event *out,
-                                  persist_error *error)
-{
-    persist_status open = STORE_CHECK(cursor, "cursor", error);
-    if (open != PERSIST_OK)
-        return open;
-    if (out == NULL)
-        return args_missing(error, "out");
-    if (LIKELY(cursor->ready != cursor->ready_end)) {
-        *out = *cursor->ready++;
-        return PERSIST_OK;
-    }
-    OS_NO_CANCEL;
-    if (reads_names(cursor))
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "the cursor reads names, not events");
-    return cursor->backend->next_event(cursor, out, error);
-}
-
-persist_status persist_next_key(persist_cursor *cursor, persist_slice *name,
-                                persist_slice *value, persist_error *error)
-{
-    /* Called for each key: only reading files could be cancelled here, and the
-     * os does not let it be. */
-    persist_status open = STORE_CHECK(cursor, "cursor", error);
-    if (open != PERSIST_OK)
-        return open;
-    if (!reads_names(cursor))
-        return status_set(error, PERSIST_BAD_REQUEST,
-                          "the cursor reads events, not names");
-    slice ignored;
-    return cursor->backend->next_key(cursor, name != NULL ? name : &ignored,
-                                     value != NULL ? value : &ignored, error);
-}
-
-void persist_cursor_close(persist_cursor *cursor)
+void persist_end_waits(persist_store *store)
 {
     OS_NO_CANCEL;
-    if (cursor != NULL && !STORE_FORKED(cursor))
-        cursor->backend->cursor_close(cursor);
+    if (STORE_IS_OPEN(store))
+        os_news_close(store->root->backend->news(store->root));
 }
 
-persist_status persist_info(persist_store *store, persist_slice stream,
-                            persist_view view, persist_stream_info *info,
-                            bool *known, persist_error *error)
+void persist_notify(persist_store *store, persist_notify_fn fn, void *context)
 {
     OS_NO_CANCEL;
-    persist_status open = STORE_CHECK(store, "store", error);
-    if (open != PERSIST_OK)
-        return open;
-    if (info == NULL)
-        return args_missing(error, "info");
-    persist_status status = args_view(view, error);
-    if (status == PERSIST_OK)
-        status = args_name(stream, "stream name", error);
-    if (status != PERSIST_OK)
-        return status;
-    bool ignored;
-    *info = (persist_stream_info){0};
-    return store->backend->info(store, stream, view, info,
-                                known != NULL ? known : &ignored, error);
+    if (STORE_IS_OPEN(store))
+        os_news_listen(store->root->backend->news(store->root), fn, context);
 }
 
-static persist_status get(persist_store *store, slice key, persist_view view,
-                          slice *out, persist_error *error)
-{
-    persist_status open = STORE_CHECK(store, "store", error);
-    if (open != PERSIST_OK)
-        return open;
-    persist_status status = args_view(view, error);
-    if (status == PERSIST_OK)
-        status = args_name(key, "key", error);
-    if (status != PERSIST_OK)
-        return status;
-    return store->backend->get(store, key, view, out, error);
-}
-
-persist_status persist_get(persist_store *store, persist_slice key,
-                           persist_view view, persist_slice *out,
-                           persist_error *error)
-{
-    OS_NO_CANCEL;
-    if (out == NULL)
-        return args_missing(error, "out");
-    *out = slice_of(NULL, 0);
-    return get(store, key, view, out, error);
-}
-
-persist_status persist_has(persist_store *store, persist_slice key,
-                           persist_view view, persist_error *error)
-{
-    OS_NO_CANCEL;
-    return get(store, key, view, NULL, error);
-}
+/* ---- the rest --------------------------------------------------------- */
 
 void persist_free(const void *memory)
 {
@@ -381,7 +250,8 @@ void persist_free(const void *memory)
 bool store_is_shut(persist_store *store)
 {
     CHECK(store != NULL);
-    return store->backend->is_shut != NULL && store->backend->is_shut(store);
+    const store_backend *backend = store->root->backend;
+    return backend->is_shut != NULL && backend->is_shut(store->root);
 }
 
 persist_status store_step(persist_store *store, bool *did, persist_error *error)
@@ -389,14 +259,24 @@ persist_status store_step(persist_store *store, bool *did, persist_error *error)
     OS_NO_CANCEL;
     CHECK(store != NULL && did != NULL);
     *did = false;
-    return store->backend->step(store, did, error);
+    return store->root->backend->step(store->root, did, error);
 }
 
-void persist_get_stats(persist_store *store, persist_stats *out)
+persist_status persist_get_stats(persist_store *store, persist_stats *out,
+                                 persist_error *error)
 {
     OS_NO_CANCEL;
-    CHECK(store != NULL && out != NULL);
-    *out = (persist_stats){0};
-    if (!STORE_FORKED(store))
-        store->backend->stats(store, out);
+    persist_status status = STORE_CHECK(store, "store", error);
+    if (status != PERSIST_OK)
+        return status;
+    if (out == NULL)
+        return args_missing(error, "out");
+    persist_stats own;
+    status = sized_take(&stats_size, out, &own, error);
+    if (status != PERSIST_OK)
+        return status;
+    own = (persist_stats){PERSIST_STATS};
+    store->root->backend->stats(store->root, &own);
+    sized_give(&stats_size, &own, out);
+    return PERSIST_OK;
 }

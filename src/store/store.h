@@ -7,28 +7,43 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include <stdatomic.h>
+
 #include "base/slice.h"
+#include "engine/files/files.h"
 #include "os/os_fork.h"
+#include "os/os_news.h"
 #include "persist.h"
 
 typedef enum read_kind {
     READ_STREAM,      /* name, from, limit */
     READ_STREAM_BACK, /* name, from, limit */
     READ_ALL,         /* from = position, limit */
-    READ_STREAMS,     /* after */
-    READ_KEYS,        /* name = prefix, after, limit */
+    READ_QUERY,       /* items, from = position, limit */
+    READ_STREAMS,     /* range, limit */
+    READ_KEYS,        /* range, limit */
+    READ_COMMANDS,    /* range, limit */
 } read_kind;
 
 typedef struct read_request {
     read_kind kind;
     slice name;
-    const slice *after; /* NULL: from the start */
     uint64_t from;
     uint64_t limit;
     persist_view view;
+    const persist_query_item *items;
+    size_t item_count;
+    const persist_range *range;
 } read_request;
 
+/* What is open of a store: cursors, snapshots, and readers and writers of
+ * blobs. */
+typedef struct store_open {
+    size_t cursors, snapshots, blobs;
+} store_open;
+
 typedef struct store_backend {
+    void (*count_open)(persist_store *, store_open *);
     persist_status (*close)(persist_store *, persist_error *);
     persist_status (*commit)(persist_store *, const persist_edit *, size_t,
                              const persist_once *, persist_outcome *,
@@ -42,14 +57,29 @@ typedef struct store_backend {
     /* The newest that is visible: a failed sync makes it fall. */
     persist_lsn (*visible)(persist_store *);
     persist_lsn (*durable)(persist_store *);
+    uint64_t (*position)(persist_store *, persist_view); /* no snapshot */
+    /* Between os_news_enter and os_news_leave of what the next one gives;
+     * store.c words PERSIST_CLOSED. */
+    persist_status (*await)(persist_store *, uint64_t position,
+                            uint64_t timeout_ms, uint64_t *newest,
+                            persist_error *);
+    os_news *(*news)(persist_store *);
 
+    /* Of the two views; fills in lsn and position. */
+    persist_status (*snapshot_open)(persist_store *, persist_view,
+                                    persist_snapshot **, persist_error *);
+    void (*snapshot_close)(persist_snapshot *);
     persist_status (*read)(persist_store *, const read_request *,
                            persist_cursor **, persist_error *);
-    persist_status (*next_event)(persist_cursor *, persist_event *,
+    persist_status (*next_event)(persist_cursor *, const persist_event **,
                                  persist_error *);
     persist_status (*next_key)(persist_cursor *, slice *name, slice *value,
                                persist_error *);
+    persist_status (*next_command)(persist_cursor *, const persist_command **,
+                                   persist_error *);
     void (*cursor_close)(persist_cursor *);
+    persist_status (*position_at)(persist_store *, uint64_t time, persist_view,
+                                  uint64_t *position, persist_error *);
     persist_status (*info)(persist_store *, slice stream, persist_view,
                            persist_stream_info *, bool *known, persist_error *);
     /* *out NULL: only tell whether it is there. */
@@ -71,16 +101,31 @@ typedef struct store_backend {
     persist_status (*blob_read)(persist_blob_reader *, void *, size_t,
                                 size_t *got, persist_error *);
     void (*blob_close)(persist_blob_reader *);
+    void (*identity)(persist_store *, uint8_t self[IDENTITY_SIZE],
+                     uint8_t parent[IDENTITY_SIZE]); /* zeros: none */
+    /* See store_become_another. */
+    persist_status (*become_another)(persist_store *,
+                                     const uint8_t parent[IDENTITY_SIZE],
+                                     persist_error *);
     void (*stats)(persist_store *, persist_stats *);
     persist_status (*step)(persist_store *, bool *did, persist_error *);
     bool (*is_shut)(persist_store *); /* NULL: never */
 } store_backend;
 
 /* Every handle of a backend begins with its table, and with the process that
- * it is of; that is set, and looked at, by store.c. */
+ * it is of; that is set, and looked at, by store.c. What was given before a
+ * store was opened is below first_lsn, and gaps says what of it did not
+ * survive; the backend sets both, and they stay as they are. A session is only
+ * such a head, without a table, over the store that is its root; a store is its
+ * own. */
 struct persist_store {
     const store_backend *backend;
+    persist_store *root;
     uint32_t process;
+    persist_lsn first_lsn;
+    const gaps *gaps;
+    _Atomic size_t sessions;  /* of a store: so many are open */
+    _Atomic persist_lsn seen; /* of a session; see session.c */
 };
 struct persist_cursor {
     const store_backend *backend;
@@ -89,6 +134,13 @@ struct persist_cursor {
     /* Events that the backend has put in hand besides the one it returned;
      * store.c gives them out before it asks for more. */
     const persist_event *ready, *ready_end;
+};
+struct persist_snapshot {
+    const store_backend *backend;
+    uint32_t process;
+    persist_store *store;
+    persist_lsn lsn;   /* it is the state after this commit, */
+    uint64_t position; /* where this is the highest that any event has */
 };
 struct persist_blob_writer {
     const store_backend *backend;
@@ -101,8 +153,16 @@ struct persist_blob_reader {
     uint32_t process;
 };
 
+/* Tells whether a view is a snapshot: it is not one of the two others. */
+#define STORE_IS_KEPT(view)                                                    \
+    ((view) != PERSIST_DURABLE && (view) != PERSIST_LATEST)
+
 /* Tells whether a handle may not be used here: a fork has brought it. */
 #define STORE_FORKED(handle) ((handle)->process != os_process())
+
+/* Tells whether a handle is given and may be used here: what cannot fail
+ * answers 0, or does nothing, without one. */
+#define STORE_IS_OPEN(handle) ((handle) != NULL && !STORE_FORKED(handle))
 
 /* PERSIST_CLOSED unless the handle is open, in this process. */
 #define STORE_CHECK(handle, what, error)                                       \
@@ -117,6 +177,19 @@ persist_status store_disk_check(const persist_options *, persist_error *);
 /* The newest commit that a PERSIST_LATEST read shows: persist_latest until a
  * sync has failed, the last durable one from then on. */
 persist_lsn store_visible(persist_store *);
+
+/* Whether a store still has the commit that somebody was told is durable.
+ * PERSIST_CORRUPT: its history ends below that. */
+persist_status store_check_told(persist_store *, persist_lsn told,
+                                persist_error *);
+
+/* A store goes its own way: it gets a new identity, at random, and that of its
+ * parent, by default the one that it had; all is durable then. */
+persist_status store_become_another(persist_store *, const char *parent,
+                                    persist_error *);
+
+/* Ends a session; for persist_close. */
+void store_session_close(persist_store *);
 
 /* Does a piece of the background work that is due, for a store that has no
  * thread for it: so a test decides when it happens. *did tells whether there
@@ -138,6 +211,16 @@ void store_disk_by_steps(persist_store *);
 /* Counts what reads of a store on disk waste so many times: so a test gets the
  * merges that reads pay for. Before the first read. */
 void store_disk_reads_pay(persist_store *, uint32_t times);
+
+/* Lets a store on disk give no more lsns than so many beyond what is durable;
+ * for tests. */
+void store_disk_ahead_max(persist_store *, uint64_t commits);
+
+/* Lets the next commit to a store in memory have that lsn, and those between
+ * be lost, as after an unclean end; PERSIST_LIMIT: memory is out. So it tells
+ * what a store on disk should say. */
+persist_status store_memory_skip(persist_store *, persist_lsn next,
+                                 persist_error *);
 
 /* Opens a store in memory: options->path is NULL. */
 persist_status store_memory_open(const persist_options *, persist_store **,

@@ -4,8 +4,7 @@
 #include "base/cid.h"
 #include "base/status.h"
 #include "os/os_thread.h"
-#include "store/args.h"
-#include "store/store.h"
+#include "store/session.h"
 
 CHECK_STATIC(PERSIST_CID_SIZE == CID_SIZE, "one length of a cid");
 
@@ -22,26 +21,23 @@ bool persist_cid_valid(persist_slice text)
     return cid_decode(text, digest);
 }
 
-static persist_status check_cid(const persist_store *store, slice cid,
-                                persist_error *error)
+static persist_status begin_cid(persist_store *store, slice cid,
+                                store_call *call, persist_error *error)
 {
-    persist_status open = STORE_CHECK(store, "store", error);
-    if (open != PERSIST_OK)
-        return open;
-    if (persist_cid_valid(cid))
-        return PERSIST_OK;
-    return status_set(error, PERSIST_BAD_CID,
-                      "%zu bytes are not a CIDv1 of raw bytes in base32",
-                      cid.size);
+    persist_status open = store_begin(store, call, error);
+    return open == PERSIST_OK ? args_cid(cid, error) : open;
 }
 
 persist_status persist_blob_has(persist_store *store, persist_slice cid,
                                 persist_error *error)
 {
     OS_NO_CANCEL;
-    persist_status status = check_cid(store, cid, error);
-    return status == PERSIST_OK ? store->backend->blob_has(store, cid, error)
-                                : status;
+    store_call call;
+    persist_status status = begin_cid(store, cid, &call, error);
+    if (status != PERSIST_OK)
+        return status;
+    status = call.root->backend->blob_has(call.root, cid, error);
+    return store_end(store, &call, status);
 }
 
 persist_status persist_blob_add(persist_store *store, persist_slice bytes,
@@ -49,17 +45,18 @@ persist_status persist_blob_add(persist_store *store, persist_slice bytes,
                                 persist_error *error)
 {
     OS_NO_CANCEL;
-    persist_status open = STORE_CHECK(store, "store", error);
+    store_call call;
+    persist_status open = store_begin(store, &call, error);
     if (open != PERSIST_OK)
         return open;
     if (out == NULL)
         return args_missing(error, "out");
     persist_lsn ignored;
     persist_status status = args_slice(bytes, SIZE_MAX, "blob", error);
-    return status == PERSIST_OK
-               ? store->backend->blob_add(store, bytes, out,
-                                          lsn != NULL ? lsn : &ignored, error)
-               : status;
+    if (status == PERSIST_OK)
+        status = call.root->backend->blob_add(
+            call.root, bytes, out, lsn != NULL ? lsn : &ignored, error);
+    return store_end(store, &call, status);
 }
 
 persist_status persist_blob_put(persist_store *store, persist_slice bytes,
@@ -69,7 +66,7 @@ persist_status persist_blob_put(persist_store *store, persist_slice bytes,
     persist_lsn lsn = 0;
     persist_status status = persist_blob_add(store, bytes, out, &lsn, error);
     return status == PERSIST_OK
-               ? store->backend->wait_durable(store, lsn, error)
+               ? store->root->backend->wait_durable(store->root, lsn, error)
                : status;
 }
 
@@ -78,15 +75,17 @@ persist_status persist_blob_create(persist_store *store,
                                    persist_error *error)
 {
     OS_NO_CANCEL;
-    persist_status open = STORE_CHECK(store, "store", error);
+    store_call call;
+    persist_status open = store_begin(store, &call, error);
     if (open != PERSIST_OK)
         return open;
     if (out == NULL)
         return args_missing(error, "out");
     *out = NULL;
-    persist_status status = store->backend->blob_create(store, out, error);
+    persist_status status =
+        call.root->backend->blob_create(call.root, out, error);
     if (status == PERSIST_OK) {
-        (*out)->store = store;
+        (*out)->store = call.root;
         (*out)->process = store->process;
         (*out)->failed = PERSIST_OK;
     }
@@ -147,7 +146,7 @@ persist_status persist_blob_finish(persist_blob_writer *writer, persist_cid out,
 void persist_blob_abort(persist_blob_writer *writer)
 {
     OS_NO_CANCEL;
-    if (writer != NULL && !STORE_FORKED(writer))
+    if (STORE_IS_OPEN(writer))
         writer->backend->blob_abort(writer);
 }
 
@@ -160,13 +159,15 @@ persist_status persist_blob_open(persist_store *store, persist_slice cid,
         return args_missing(error, "out");
     *out = NULL;
     uint64_t ignored;
-    persist_status status = check_cid(store, cid, error);
-    if (status == PERSIST_OK)
-        status = store->backend->blob_open(
-            store, cid, size != NULL ? size : &ignored, out, error);
+    store_call call;
+    persist_status status = begin_cid(store, cid, &call, error);
+    if (status != PERSIST_OK)
+        return status;
+    status = call.root->backend->blob_open(
+        call.root, cid, size != NULL ? size : &ignored, out, error);
     if (status == PERSIST_OK)
         (*out)->process = store->process;
-    return status;
+    return store_end(store, &call, status);
 }
 
 persist_status persist_blob_read(persist_blob_reader *reader, void *buffer,
@@ -185,6 +186,6 @@ persist_status persist_blob_read(persist_blob_reader *reader, void *buffer,
 void persist_blob_close(persist_blob_reader *reader)
 {
     OS_NO_CANCEL;
-    if (reader != NULL && !STORE_FORKED(reader))
+    if (STORE_IS_OPEN(reader))
         reader->backend->blob_close(reader);
 }

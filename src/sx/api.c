@@ -3,6 +3,7 @@
 #include "sx.h"
 
 #include "base/mem.h"
+#include "base/sized.h"
 #include "base/status.h"
 #include "sx/compiler.h"
 #include "sx/machine.h"
@@ -84,13 +85,24 @@ static bool fill(sx *m)
     return true;
 }
 
-sx *sx_open(const sx_options *options)
+static const sized options_size = {"sx_options", "SX_OPTIONS",
+                                   sizeof(sx_options),
+                                   SIZED_UP_TO(sx_options, hash_seed)};
+
+persist_status sx_open(const sx_options *given, sx **out, persist_error *error)
 {
+    CHECK(out != NULL);
+    *out = NULL;
+    sx_options options = {SX_OPTIONS};
+    persist_status status =
+        given == NULL ? PERSIST_OK
+                      : sized_take(&options_size, given, &options, error);
+    if (status != PERSIST_OK)
+        return status;
     sx *m = mem_alloc_zero(sizeof *m);
     if (m == NULL)
-        return NULL;
-    if (options != NULL)
-        m->options = *options;
+        return status_no_memory(error);
+    m->options = options;
     if (m->options.depth_max == 0)
         m->options.depth_max = DEPTH_MAX_DEFAULT;
     m->heap.max =
@@ -98,10 +110,17 @@ sx *sx_open(const sx_options *options)
     m->heap.trigger = SIZE_MAX;
     set_item_sizes(m);
     set_registers(m);
-    if (fill(m))
-        return m;
+    if (fill(m)) {
+        *out = m;
+        return PERSIST_OK;
+    }
     sx_close(m);
-    return NULL;
+    return status_no_memory(error);
+}
+
+void sx_on_panic(persist_panic_fn panic, void *context)
+{
+    check_on_panic(panic, context);
 }
 
 void sx_close(sx *m)

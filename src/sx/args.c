@@ -92,7 +92,7 @@ prim_status fail_argument(sx *m, const value *args, size_t i,
                           const char *wanted)
 {
     CHECK(m->prim != NULL && i < m->prim->max);
-    return fail(m, PERSIST_TYPE, "%s: argument %zu must be %s, not %s",
+    return fail(m, SX_TYPE, "%s: argument %zu must be %s, not %s",
                 m->prim->name, i + 1, wanted, brief(m, args[i]));
 }
 
@@ -256,7 +256,7 @@ prim_status text_read(sx *m, slice text, value *out)
     case READ_MEMORY:
         return PRIM_MEMORY;
     case READ_END:
-        return fail(m, PERSIST_SYNTAX, "there is no value in the text");
+        return fail(m, SX_SYNTAX, "there is no value in the text");
     default:
         return fail(m, error.status, "%s", error.message);
     }

@@ -87,7 +87,7 @@ static const instr *depth_failed(sx *m)
 static const instr *arity_failed(sx *m, const code *c, size_t count)
 {
     const char *name = c->name != NULL ? brief_name(m, c->name) : "a lambda";
-    fail(m, PERSIST_ARITY, "%s: %s%u argument%s wanted, %zu given", name,
+    fail(m, SX_ARITY, "%s: %s%u argument%s wanted, %zu given", name,
          c->rest ? "at least " : "", c->params - c->rest,
          c->params - c->rest == 1 ? "" : "s", count);
     return stop(m, SIGNAL_ERROR);
@@ -144,14 +144,14 @@ static inline const instr *call_lambda(sx *m, const code *c, size_t count,
 static const instr *prim_arity_failed(sx *m, const prim *row, size_t count)
 {
     if (row->max >= PRIM_MANY)
-        fail(m, PERSIST_ARITY, "%s: at least %u argument%s wanted, %zu given",
+        fail(m, SX_ARITY, "%s: at least %u argument%s wanted, %zu given",
              row->name, row->min, row->min == 1 ? "" : "s", count);
     else if (row->min == row->max)
-        fail(m, PERSIST_ARITY, "%s: %u argument%s wanted, %zu given", row->name,
+        fail(m, SX_ARITY, "%s: %u argument%s wanted, %zu given", row->name,
              row->min, row->min == 1 ? "" : "s", count);
     else
-        fail(m, PERSIST_ARITY, "%s: %u to %u arguments wanted, %zu given",
-             row->name, row->min, row->max, count);
+        fail(m, SX_ARITY, "%s: %u to %u arguments wanted, %zu given", row->name,
+             row->min, row->max, count);
     return stop(m, SIGNAL_ERROR);
 }
 
@@ -264,8 +264,7 @@ static const instr *call_continuation(sx *m, const continuation *k,
                                       size_t count)
 {
     if (count > 1)
-        return failed(m, PERSIST_ARITY,
-                      "a continuation: at most 1 argument wanted");
+        return failed(m, SX_ARITY, "a continuation: at most 1 argument wanted");
     value v = count == 0 ? VALUE_NIL : m->sp[-1];
     size_t used = (size_t)(m->sp - m->stack.base);
     size_t need = k->count + m->stack_max + STACK_SLACK;
@@ -286,7 +285,7 @@ static const instr *call_continuation(sx *m, const continuation *k,
 
 static const instr *call_failed(sx *m, value callee)
 {
-    fail(m, PERSIST_NOT_CALLABLE, "%s is not a function", brief(m, callee));
+    fail(m, SX_NOT_CALLABLE, "%s is not a function", brief(m, callee));
     return stop(m, SIGNAL_ERROR);
 }
 

@@ -17,7 +17,7 @@ bool syntax_failed(sx *m, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fail(m, PERSIST_SYNTAX, "%s", text);
+    fail(m, SX_SYNTAX, "%s", text);
     return false;
 }
 
@@ -257,7 +257,7 @@ static bool take_expansion(sx *m, const value *slots, value result)
 {
     compiler *c = m->compiler;
     if (!c->waiting || fixnum_of(slots[COMPILE_SERIAL]) != c->serial) {
-        fail(m, PERSIST_ERROR, "a continuation of a macro call that has ended");
+        fail(m, SX_ERROR, "a continuation of a macro call that has ended");
         return false;
     }
     if (!compiler_grow(m, &c->roots))

@@ -18,7 +18,7 @@ static const instr *push(sx *m, value v, const instr *i)
 
 static const instr *unbound(sx *m, const string *name)
 {
-    fail(m, PERSIST_UNBOUND, "%s", brief_name(m, name));
+    fail(m, SX_UNBOUND, "%s", brief_name(m, name));
     return stop(m, SIGNAL_ERROR);
 }
 
@@ -70,7 +70,7 @@ const instr *op_append_all(sx *m, const instr *i)
     value more = m->sp[-1];
     CHECK(is_list(m->sp[-2]));
     if (!is_nil(more) && !is_list(more)) {
-        fail(m, PERSIST_TYPE, "unquote-splicing wants a list, not %s",
+        fail(m, SX_TYPE, "unquote-splicing wants a list, not %s",
              brief(m, more));
         return stop(m, SIGNAL_ERROR);
     }

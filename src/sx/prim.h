@@ -25,7 +25,7 @@
  * same arguments, and if memory is still out it raises `limit`. So make
  * everything first, and only then change what the program can see.
  *
- * Errors: `return fail(m, PERSIST_TYPE, "nth: ...")`. The arg_ functions have
+ * Errors: `return fail(m, SX_TYPE, "nth: ...")`. The arg_ functions have
  * failed already when they return false.
  *
  * A primitive that calls back is a frame of the machine: its row has `step`

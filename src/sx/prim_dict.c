@@ -26,8 +26,7 @@ static prim_status set_pairs(sx *m, const value *args, size_t i, size_t count,
 {
     string *key;
     if ((count - i) % 2 != 0)
-        return fail(m, PERSIST_ARITY, "%s: a key without a value",
-                    m->prim->name);
+        return fail(m, SX_ARITY, "%s: a key without a value", m->prim->name);
     for (; i < count; i += 2) {
         prim_status status = arg_key(m, args, i, &key);
         if (status != PRIM_OK)

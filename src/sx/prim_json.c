@@ -172,7 +172,7 @@ typedef struct json_reader {
 
 static prim_status fail_syntax(json_reader *r, const char *what)
 {
-    return fail(r->m, PERSIST_SYNTAX, "json-decode: %s at byte %zu", what,
+    return fail(r->m, SX_SYNTAX, "json-decode: %s at byte %zu", what,
                 (size_t)(r->at - r->start));
 }
 

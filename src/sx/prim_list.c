@@ -310,7 +310,7 @@ static prim_status range_of_floats(sx *m, double from, double to, double step,
                                    value *out)
 {
     if (isnan(from) || isnan(to) || isnan(step))
-        return fail(m, PERSIST_TYPE, "range: NaN is no place in a range");
+        return fail(m, SX_TYPE, "range: NaN is no place in a range");
     double size = ceil((to - from) / step);
     if (size > LIST_SIZE_MAX)
         return fail_long(m);
@@ -340,7 +340,7 @@ static prim_status prim_range(sx *m, value *args, size_t count, value *out)
         (count > 2 && !arg_number(m, args, 2, &step)))
         return PRIM_FAILED;
     if (real_of(step) == 0)
-        return fail(m, PERSIST_TYPE, "range: the step must not be zero");
+        return fail(m, SX_TYPE, "range: the step must not be zero");
     if (is_float(from) || is_float(to) || is_float(step))
         return range_of_floats(m, real_of(from), real_of(to), real_of(step),
                                out);

@@ -55,18 +55,18 @@ static prim_status give(sx *m, number n, value *out)
 
 static prim_status fail_overflow(sx *m)
 {
-    return fail(m, PERSIST_OVERFLOW, "%s: the result does not fit in 64 bits",
+    return fail(m, SX_OVERFLOW, "%s: the result does not fit in 64 bits",
                 m->prim->name);
 }
 
 static prim_status fail_divide(sx *m)
 {
-    return fail(m, PERSIST_DIVIDE, "%s: division by zero", m->prim->name);
+    return fail(m, SX_DIVIDE, "%s: division by zero", m->prim->name);
 }
 
 static prim_status fail_real(sx *m)
 {
-    return fail(m, PERSIST_TYPE, "%s: the result is not a real number",
+    return fail(m, SX_TYPE, "%s: the result is not a real number",
                 m->prim->name);
 }
 

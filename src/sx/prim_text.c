@@ -120,7 +120,7 @@ static prim_status raise_line(sx *m, persist_status code, const value *args,
 static prim_status prim_error(sx *m, value *args, size_t count, value *out)
 {
     (void)out;
-    return raise_line(m, PERSIST_ERROR, args, count);
+    return raise_line(m, SX_ERROR, args, count);
 }
 
 static prim_status prim_assert(sx *m, value *args, size_t count, value *out)
@@ -129,8 +129,8 @@ static prim_status prim_assert(sx *m, value *args, size_t count, value *out)
     if (is_true(args[0]))
         return PRIM_OK;
     if (count == 1)
-        return fail(m, PERSIST_ASSERT, "assertion failed");
-    return raise_line(m, PERSIST_ASSERT, args + 1, count - 1);
+        return fail(m, SX_ASSERT, "assertion failed");
+    return raise_line(m, SX_ASSERT, args + 1, count - 1);
 }
 
 static const prim rows[] = {

@@ -58,7 +58,7 @@ static read_status make_dict(reader *r, const opening *o, const value *at,
                              size_t count, value *out)
 {
     if (count % 2 != 0)
-        return reader_fail(r, o->at, PERSIST_SYNTAX,
+        return reader_fail(r, o->at, SX_SYNTAX,
                            "a dict needs a value for each key");
     if (!dict_new(r->m, count / 2, out))
         return READ_MEMORY;
@@ -67,7 +67,7 @@ static read_status make_dict(reader *r, const opening *o, const value *at,
         if (is_symbol(at[i]) || is_keyword(at[i]))
             name = name_of(at[i]);
         else if (!is_string(at[i]))
-            return reader_fail(r, o->at, PERSIST_SYNTAX,
+            return reader_fail(r, o->at, SX_SYNTAX,
                                "a dict key must be a keyword, string or "
                                "symbol, not %s",
                                brief(r->m, at[i]));
@@ -83,13 +83,12 @@ static read_status close_bracket(reader *r, value *out)
     opening *o = top_opening(r);
     CHECK(r->at < r->end);
     if (o == NULL)
-        return reader_fail(r, r->at, PERSIST_SYNTAX, "%c closes nothing",
-                           *r->at);
+        return reader_fail(r, r->at, SX_SYNTAX, "%c closes nothing", *r->at);
     if (o->closer == 0)
-        return reader_fail(r, o->at, PERSIST_SYNTAX, "nothing follows %s",
+        return reader_fail(r, o->at, SX_SYNTAX, "nothing follows %s",
                            o->prefix[0] == '\0' ? "#;" : o->prefix);
     if (o->closer != *r->at)
-        return reader_fail(r, r->at, PERSIST_SYNTAX, "%c where %c is expected",
+        return reader_fail(r, r->at, SX_SYNTAX, "%c where %c is expected",
                            *r->at, o->closer);
     walk_stack *w = &r->m->read_values;
     CHECK(o->first <= w->count);
@@ -140,8 +139,7 @@ static read_status read_hash(reader *r, value *out, bool *made)
     }
     if (next == '|')
         return token_raw_string(r, out);
-    return reader_fail(r, r->at, PERSIST_SYNTAX,
-                       "# must be followed by ; or |");
+    return reader_fail(r, r->at, SX_SYNTAX, "# must be followed by ; or |");
 }
 
 /* Reads what begins here: a whole value, or (*made false) an opening. */
@@ -181,7 +179,7 @@ static read_status read_item(reader *r, value *out, bool *made)
         return splicing ? push_opening(r, 2, 0, "unquote-splicing")
                         : push_opening(r, 1, 0, "unquote");
     default:
-        return reader_fail(r, r->at, PERSIST_SYNTAX, "unexpected byte 0x%02x",
+        return reader_fail(r, r->at, SX_SYNTAX, "unexpected byte 0x%02x",
                            (unsigned char)*r->at);
     }
 }
@@ -208,7 +206,7 @@ static read_status read_form(reader *r, value *out)
         if (r->at == r->end && o == NULL)
             return READ_END;
         if (r->at == r->end)
-            return reader_fail(r, o->at, PERSIST_SYNTAX,
+            return reader_fail(r, o->at, SX_SYNTAX,
                                o->closer == 0 ? "nothing follows this prefix"
                                               : "this bracket is never closed");
         bool made, drop = false;
@@ -270,5 +268,5 @@ read_status reader_only(sx *m, slice text, value *out, persist_error *error)
         return READ_VALUE;
     return status != READ_VALUE
                ? status
-               : reader_fail(&r, r.at, PERSIST_SYNTAX, "more than one value");
+               : reader_fail(&r, r.at, SX_SYNTAX, "more than one value");
 }

@@ -68,14 +68,14 @@ static read_status number(reader *r, slice s, value *out)
     case NUMBER_FLOAT:
         return make_float(r->m, real, out) ? READ_VALUE : READ_MEMORY;
     case NUMBER_OUT_OF_RANGE:
-        return reader_fail(r, s.data, PERSIST_SYNTAX,
+        return reader_fail(r, s.data, SX_SYNTAX,
                            "the number %.*s is out of range", shown,
                            (const char *)s.data);
     case NUMBER_MEMORY:
         return READ_MEMORY;
     default:
-        return reader_fail(r, s.data, PERSIST_SYNTAX, "%.*s is no number",
-                           shown, (const char *)s.data);
+        return reader_fail(r, s.data, SX_SYNTAX, "%.*s is no number", shown,
+                           (const char *)s.data);
     }
 }
 
@@ -97,7 +97,7 @@ static read_status keyword(reader *r, slice s, value *out)
 {
     CHECK(s.size > 0 && *(const char *)s.data == ':');
     if (s.size == 1)
-        return reader_fail(r, s.data, PERSIST_SYNTAX, ": without a name");
+        return reader_fail(r, s.data, SX_SYNTAX, ": without a name");
     slice name = slice_of((const char *)s.data + 1, s.size - 1);
     return make_keyword(r->m, name, out) ? READ_VALUE : READ_MEMORY;
 }
@@ -192,10 +192,10 @@ static read_status unescape(reader *r, const char *at, const char *end,
                 out += utf8_encode(code, out);
                 break;
             }
-            return reader_fail(r, escape, PERSIST_SYNTAX,
+            return reader_fail(r, escape, SX_SYNTAX,
                                "\\u needs four hex digits of a character");
         default:
-            return reader_fail(r, escape, PERSIST_SYNTAX,
+            return reader_fail(r, escape, SX_SYNTAX,
                                "unknown escape in a string");
         }
     }
@@ -220,7 +220,7 @@ read_status token_string(reader *r, value *out)
             at++;
         }
         if (at >= r->end)
-            return reader_fail(r, r->at, PERSIST_SYNTAX,
+            return reader_fail(r, r->at, SX_SYNTAX,
                                "this string is never closed");
     }
     slice bytes = slice_of(first, (size_t)(at - first));
@@ -240,7 +240,7 @@ read_status token_raw_string(reader *r, value *out)
     const char *first = r->at + 2;
     const char *bar = memchr(first, '|', (size_t)(r->end - first));
     if (bar == NULL)
-        return reader_fail(r, r->at, PERSIST_SYNTAX,
+        return reader_fail(r, r->at, SX_SYNTAX,
                            "this raw string is never closed");
     r->at = bar + 1;
     slice bytes = slice_of(first, (size_t)(bar - first));

@@ -2,6 +2,7 @@
 # A client of sx_server that never hangs, and the base of the test cases.
 """Text is str with one character a byte (latin-1), since names and values may
 hold any byte. $SX_SERVER names the program; build/sx_server is the default.
+$TEST_WAIT: a fifth of the seconds after which what must come counts as never.
 """
 
 import collections
@@ -21,7 +22,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 SERVER = os.environ.get("SX_SERVER", os.path.join(ROOT, "build", "sx_server"))
 SANITIZED = bool(os.environ.get("SANITIZED"))
-REPLY_SECONDS_MAX = 120 if SANITIZED else 60
+REPLY_SECONDS_MAX = (120 if SANITIZED else
+                     5 * int(os.environ.get("TEST_WAIT", "12")))
 
 # kind: ok, value, error, io-request, or ready
 Reply = collections.namedtuple("Reply", "kind epoch text")
@@ -73,6 +75,25 @@ def event(stream, seq, data="nil", more=""):
 
 def append(stream, seq, data="nil"):
     return perform("persist/append", quote(stream), event(stream, seq, data))
+
+
+def wait_for(what, look):
+    """Looks again and again; returns what it finds."""
+    deadline = time.monotonic() + REPLY_SECONDS_MAX
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not come: " + what)
+        time.sleep(0.01)
+
+
+def first_bytes(stream):
+    """What a program writes first."""
+    if not select.select([stream], [], [], REPLY_SECONDS_MAX)[0]:
+        raise TimeoutError("the program writes nothing")
+    return os.read(stream.fileno(), 1000)
 
 
 class Server:
@@ -237,7 +258,7 @@ class Server:
     def release(self):
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait()
+            self.process.wait(REPLY_SECONDS_MAX)
         for stream in (self.input, self.output, self.errors):
             stream.close()
 

@@ -13,6 +13,7 @@ the last acknowledged one and no longer than what was sent.
 import argparse
 import random
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -198,10 +199,14 @@ class Killer:
                 self.note(server.reply())
             server.close()
         except Gone:
-            pass
+            server.wait()
         finally:
+            code, words = server.process.returncode, server.stderr()
             server.release()
-        return server.process.returncode != 0
+        if code not in (0, -signal.SIGKILL):
+            raise AssertionError("the server ended by itself: %s, %s" % (
+                code, words))
+        return code != 0
 
     def work(self, server):
         """Keeps the server busy until a seeded moment."""

@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 
@@ -25,12 +26,15 @@ WRONG = [
     (["stat", "--json=1"], "--json"), (["stat", "--json", "--json"], "twice"),
     (["log", "--limit", "1", "--limit=2"], "twice"),
     (["--store", "a", "--store", "b", "stat"], "twice"),
-    (["help", "me"], "help"), (["version", "1"], "version"),
+    (["help", "me"], "me is no command"),
+    (["me", "--help"], "me is no command"), (["help", "kv", "me"], "kv keys"),
+    (["kv", "me", "--help"], "kv keys"), (["help", "kv", "get", "k"], "help"),
+    (["version", "1"], "version"),
     (["help", "--json"], "--json"),
     (["stat", "more"], "stat"), (["stat", "--limit", "3"], "--limit"),
     (["stat", "--legacy"], "--legacy"), (["stat", "--quiet"], "--quiet"),
     (["streams", "more"], "streams"), (["streams", "--from", "3"], "--from"),
-    (["streams", "--prefix", "x"], "--prefix"),
+    (["stat", "--prefix", "x"], "--prefix"),
     (["read"], "read STREAM"), (["read", "a", "b"], "read STREAM"),
     (["read", "s", "--after", "x"], "--after"),
     (["log", "more"], "log"), (["log", "--prefix", "x"], "--prefix"),
@@ -42,9 +46,9 @@ WRONG = [
     (["import", "--legacy", "old"], "OLD NEW"),
     (["import", "--legacy", "old", "new", "more"], "OLD NEW"),
     (["import", "--legacy", "old", "new", "--limit", "1"], "--limit"),
-    (["verify", "a", "b"], "verify [DIR |"),
+    (["verify", "a", "b"], "verify [DIR]"),
     (["verify", "--from", "1"], "from"),
-    (["verify", "a", "--store", "b"], "verify [DIR |"),
+    (["verify", "a", "--store", "b"], "verify [DIR]"),
 ] + [
     (["log", option, value], "not " + (value or "an empty one"))
     for option in ("--from", "--limit")
@@ -124,8 +128,47 @@ class Right(Tool):
         self.assertIn("too-large", self.errors)
 
     def test_help_wherever_it_stands(self):
-        for arguments in (["help"], ["--help"], ["-h"], ["stat", "--help"]):
+        for arguments in (["help"], ["--help"], ["-h"]):
             self.assertIn("usage: persist COMMAND", self.persist(*arguments))
+
+    def test_help_of_each_command(self):
+        """It shows what the command takes, and that alone."""
+        overview = self.persist("help")
+        commands = re.findall(r"(?m)^  ((?:kv )?[a-z]+)", overview)
+        options = re.findall(r"(?m)^  --([a-z]+)( [A-Z]+)?", overview)
+        self.assertEqual(len(commands), 10)
+        for command in commands:
+            words = command.split()
+            text = self.persist(*words, "--help")
+            self.assertEqual(text, self.persist("help", *words))
+            self.assertRegex(text, r"\Ausage: persist " + command)
+            self.assertLess(max(map(len, text.splitlines()[1:])), 80)
+            shown = set(re.findall(r"(?m)^  --([a-z]+)", text))
+            for option, value in options:
+                arguments = ["--" + option] + ["1"] * bool(value)
+                if option in ("help", "version"):
+                    continue
+                run = subprocess.run([PERSIST, *words, *arguments],
+                                     cwd=self.dir, capture_output=True,
+                                     text=True, timeout=60)
+                refused = "takes no --" + option in run.stderr
+                self.assertNotEqual(option in shown, refused, text)
+                self.assertEqual("--" + option in text.split("\n")[0],
+                                 option in shown, text)
+        self.assertEqual(self.persist("kv", "--help").count("usage:"), 2)
+
+    def test_help_of_the_server(self):
+        text = subprocess.run([SERVER, "--help"], capture_output=True,
+                              text=True, timeout=60).stdout
+        self.assertLess(max(map(len, text.splitlines())), 80)
+        options = re.findall(r"(?m)^  (--[a-z-]+)( [A-Z]+)?", text)
+        self.assertEqual(len(options), 12)
+        for option, value in options:
+            arguments = {"": [], " DIR": ["x"], " WHAT": ["nil"]}.get(
+                value, ["1M"])
+            run = subprocess.run([SERVER, option, *arguments, "--version"],
+                                 cwd=self.dir, capture_output=True, timeout=60)
+            self.assertEqual((run.returncode, run.stderr), (0, b""), option)
 
     def test_an_output_that_takes_nothing(self):
         for command in (["stat"], ["streams"], ["log"], ["kv", "keys"],
@@ -141,6 +184,25 @@ class Right(Tool):
             run = subprocess.run([PERSIST, "verify", self.store], stdout=full,
                                  stderr=subprocess.DEVNULL, timeout=60)
         self.assertEqual(run.returncode, 2)
+
+    def test_an_output_that_nobody_reads(self):
+        """Without a word, whatever it is that is not read."""
+        old = os.path.join(self.dir, "old")
+        os.makedirs(os.path.join(old, "kv"))
+        with open(os.path.join(self.store, "foreign"), "wb"):
+            pass  # verify has something to remark at once
+        for command in (["stat"], ["streams"], ["log"], ["kv", "keys"],
+                        ["kv", "get", "-"], ["read", "-"], ["help"],
+                        ["version"], ["verify"], ["verify", "--quiet"],
+                        ["import", "--legacy", old, self.dir + "/new"]):
+            reads, writes = os.pipe()
+            os.close(reads)
+            environment = dict(os.environ, SX_PERSIST_DIR=self.store)
+            run = subprocess.run([PERSIST, *command], stdout=writes,
+                                 stderr=subprocess.PIPE, timeout=60,
+                                 env=environment)
+            os.close(writes)
+            self.assertEqual((run.returncode, run.stderr), (1, b""), command)
 
 
 class Terminal(Tool):

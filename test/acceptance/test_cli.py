@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # The tool `persist`: looking into a store.
+import datetime
 import json
 import os
 import subprocess
@@ -43,21 +44,33 @@ class Looking(Tool):
         text = self.on_store("stat")
         for number in ("2", "3"):
             self.assertIn(number, text)
-        self.assertIsInstance(json.loads(self.on_store("stat", "--json")),
-                              dict)
+        told = json.loads(self.on_store("stat", "--json"))
+        self.assertRegex(told["identity"], "^[0-9a-f]{32}$")
+        self.assertIsNone(told["parent"])
+        self.assertRegex(text, "(?m)^identity +%s$" % told["identity"])
+        self.assertRegex(text, "(?m)^parent +none$")
+        self.assertEqual(told, json.loads(self.on_store("stat", "--json")))
 
     def test_where_no_store_is(self):
         os.mkdir(self.dir + "/empty")
-        for name in ("empty", "missing"):
+        for name, then in (
+                ("empty", "start sx_server on it, which makes a store here, "
+                 "also where the making of one was cut short"),
+                ("missing", "make the store first")):
             for command in (["--store", name, "stat"], ["verify", name]):
                 self.persist(*command, code=1 + (command[0] == "verify"))
                 self.assertRegex(self.errors, "^persist: bad-store: .*; check "
-                                 "the path, or make the store first\n$")
+                                 "the path, or " + then + "\n$")
 
     def test_streams(self):
         text = self.on_store("streams")
         self.assertRegex(text, r"orders.*\b2\b.*\b3\b|\b2\b.*\b3\b.*orders")
         self.assertIn("other", text)
+        some = self.on_store("streams", "--prefix", "ord")
+        self.assertIn("orders", some)
+        self.assertNotIn("other", some)
+        self.assertEqual(self.on_store("streams", "--prefix", "ord",
+                                       "--after", "orders"), "")
 
     def test_a_reader_that_goes_away(self):
         s = self.serve()
@@ -89,8 +102,16 @@ class Looking(Tool):
         self.assertNotIn("d2", self.on_store("read", "orders", "--from", "3"))
 
     def test_log(self):
+        self.assertIn("the time of its commit", self.persist("log", "--help"))
         text = self.on_store("log")
         self.assertEqual(text.count("\n"), 3)
+        rows = [json.loads(line) for line in
+                self.on_store("log", "--json").splitlines()]
+        for line, row in zip(text.splitlines(), rows):
+            shown = datetime.datetime(1970, 1, 1) + datetime.timedelta(
+                microseconds=row["time"])
+            self.assertEqual(line.split(" ")[0],
+                             shown.isoformat(timespec="microseconds") + "Z")
         self.assertLess(text.index("d3"), text.index('"other"'))
 
     def test_keys(self):

@@ -175,5 +175,71 @@ class Ranges(Case):
             "persist/read-all", "0", "nil"), "(2 3 4 5 6 7 8)")
 
 
+class Tags(Case):
+    def setUp(self):
+        super().setUp()
+        self.s = self.serve()
+
+    def found(self, query, place="nil"):
+        return self.s.eval(
+            "(map (fn (e) (list (get e :position) (get (get e :event) :data)))"
+            " %s)" % perform("persist/query", query, place, "nil"))
+
+    def test_queries_and_conditions_over_kills(self):
+        tagged = '{:type "t" :at 0 :data %d :tags (list %s)}'
+        self.s.eval(commit('{:append "a" :events (list %s %s)}' % (
+            tagged % (1, '"x" "y"'), tagged % (2, '"y"'))))
+        self.s.perform("persist/append", '"b"', '{:stream "b" :seq 4 :type nil'
+                       ' :at 0 :data 3 :tags (list "x" "y")}')
+        both = '{:tags (list "x" "y")}'
+        for after, now in ((2, 3), (3, 4), (4, 5)):
+            self.assertEqual(self.found('{:tags (list "y")}').count("("),
+                             now + 1)
+            self.assertEqual(
+                self.found(both),
+                "((1 1) (3 3)%s)" % "".join(
+                    " (%d %d)" % (n, n) for n in range(4, now + 1)))
+            self.s.kill()
+            self.s = self.serve()
+            self.assertEqual(self.s.eval(commit(
+                "{:expect-none %s :after %d}" % (both, after),
+                '{:put "k" :value 1}')),
+                "{:conflict true :edit 0 :expected %d :actual %d}" % (
+                    after, now))
+            self.assertEqual(self.s.eval("(get %s :committed)" % commit(
+                "{:expect-none %s :after %d}" % (both, now),
+                '{:append "c" :events (list %s)}' % (
+                    tagged % (now + 1, '"y" "x"')))), "true")
+        self.assertEqual(self.s.perform("persist/kv-keys"), "()")
+
+    def test_a_blob_that_is_expected(self):
+        cid = self.s.perform("blob/put", '"expected"', '"x"')
+        other = '"bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"'
+        for _ in range(2):
+            self.assertEqual(self.s.eval(commit(
+                "{:expect-blob %s}" % cid, '{:put "k" :value 1}')),
+                "{:committed true :results (nil 1)}")
+            self.assertEqual(self.s.eval(commit(
+                '{:put "n" :value 1}', "{:expect-blob %s}" % other)),
+                "{:conflict true :edit 1 :expected %s :actual nil}" % other)
+            self.s.kill()
+            self.s = self.serve()
+        self.assertEqual(self.s.perform("persist/kv-keys"), '("k")')
+        self.fails("bad-cid", self.s, commit('{:expect-blob "k"}'))
+        self.fails("bad-request", self.s, commit("{:expect-blob 7}"))
+
+    def test_the_fingerprint_covers_tags_and_queries(self):
+        def once(tag, asked):
+            return commit(
+                '{:append "s" :events (list {:type "t" :at 0 :data 0 '
+                ':tags (list %s)})}' % quote(tag),
+                "{:expect-none {:tags (list %s)} :after 9}" % quote(asked),
+                '{:once "id"}')
+        first = self.s.eval(once("a", "q"))
+        self.assertEqual(self.s.eval(once("a", "q")), first)
+        for other in once("b", "q"), once("a", "r"):
+            self.fails("bad-request", self.s, other)
+
+
 if __name__ == "__main__":
     main()

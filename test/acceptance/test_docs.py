@@ -192,6 +192,93 @@ class Pages(Case):
         self.assertEqual(rows[1:], parts)
 
 
+class Advice(Case):
+    """Commands and options that messages and pages name are there."""
+    MAKE = re.compile(r"(?:^|&& )make((?: [A-Z]+=(?:\"[^\"]*\"|\S+))*)"
+                      r"((?: [a-z][\w-]*(?![\w/=]))*)", re.M)
+    STRANGERS = {"gdb", "rsync", "perf", "git"}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.help = {os.path.basename(program): subprocess.run(
+            [program, "--help"], capture_output=True, text=True, check=True,
+            timeout=60).stdout for program in (SERVER, BUILD + "/persist")}
+
+    def messages(self):
+        """Each string of the source, whole, with its file."""
+        text = r'"(?:[^"\\\n]|\\.)*"'
+        for path in glob.glob(ROOT + "/src/**/*.[ch]", recursive=True):
+            code = re.sub(r"/\*.*?\*/", "", read(path), flags=re.S)
+            for whole in re.findall(r"%s(?:\s+(?:[A-Z_0-9]+\s+)?%s)*" % (
+                    text, text), code):
+                yield path, "".join(p[1:-1] for p in re.findall(text, whole))
+
+    def lines(self):
+        """Each span and each line of a block of the pages, with its page."""
+        for page in Pages.PAGES:
+            text = read(page)
+            for line in "".join(blocks(text)).splitlines() + re.findall(
+                    r"`([^`]+)`", re.sub(r"(?m)^    .*", "", text)):
+                yield page, line
+
+    def options(self, text):
+        return re.findall(r"(?<![\w-])--([a-z][a-z-]*)", text)
+
+    def check_commands(self, where, text):
+        for name, part in re.findall(r"(?<![\w/.])(?:build/)?persist ([a-z]+)"
+                                     r"(?: ([a-z]+))?", text):
+            kind = r"(?m)^  " + name + (" %s\\b" % part if name == "kv"
+                                        else r"\b")
+            self.assertRegex(self.help["persist"], kind, (where, text))
+
+    def test_messages(self):
+        count = 0
+        for where, text in self.messages():
+            self.check_commands(where, text)
+            for option in self.options(text):
+                self.assertTrue(any(option in self.options(h) for h in
+                                    self.help.values()), (where, text))
+                count += 1
+        self.assertGreater(count, 10)
+
+    def known(self, program):
+        """What names the options of a program; of another word, of all."""
+        name = os.path.basename(program)
+        if name in self.help:
+            return self.help[name]
+        if not program.startswith("build/") and os.path.isfile(
+                os.path.join(ROOT, program)):
+            return read(program)
+        return "".join(self.help.values()) + "".join(
+            read(path) for kind in ("test/**/*.[ch]", "test/**/*.py")
+            for path in glob.glob(ROOT + "/" + kind, recursive=True)
+            if path != os.path.abspath(__file__))
+
+    def test_pages(self):
+        count = 0
+        for where, text in self.lines():
+            self.check_commands(where, text)
+            for command in re.split(r" && |; |\| ", text):
+                program = command.lstrip("$ ").split(" ")[0]
+                if program in self.STRANGERS:
+                    continue
+                for option in self.options(command):
+                    self.assertTrue(option in self.options(
+                        self.known(program)), (where, text))
+                    count += 1
+        self.assertGreater(count, 50)
+
+    def test_what_is_made(self):
+        made = set(re.findall(r"(?m)^([a-z][\w-]*):", read("Makefile")))
+        count = 0
+        for where, text in self.lines():
+            for _, names in self.MAKE.findall(text):
+                for name in names.split():
+                    self.assertIn(name, made, (where, text))
+                    count += 1
+        self.assertGreater(count, 15)
+
+
 SAMPLE = r"""
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,9 +3,9 @@
 # Output commit, seen from outside by strace: syncs counted, and their order.
 import os
 import re
-import time
 
-from client import SANITIZED, Case, append, main, perform, quote
+from client import (SANITIZED, Case, append, main, perform, quote,
+                    wait_for)
 
 SYNC = re.compile(r"\b(fdatasync|fsync|sync_file_range|msync)\(")
 APPENDS = "(define (appends s from n) (let loop ((i 0)) (if (= i n) n " \
@@ -99,6 +99,10 @@ class Traced(Case):
             s.eval("(+ 1 2)")
         self.assertLessEqual(self.syncs() - before, 2)
 
+    def whole_calls(self):
+        lines = self.calls()
+        return lines if "+++ exited" in "".join(lines[-2:]) else None
+
     def order(self, source, marker, reply):
         """Asserts write of marker < sync < write of reply to stdout."""
         s = self.trace("write,writev,pwrite64,pwritev,fdatasync,fsync", 4096)
@@ -106,9 +110,7 @@ class Traced(Case):
         s.send("(eval %s)" % quote(source))
         s.reply()
         self.end(s)
-        while "+++ exited" not in self.calls()[-2]:
-            time.sleep(0.01)
-        lines = self.calls()
+        lines = wait_for("the end of strace's log", self.whole_calls)
         written = [i for i, line in enumerate(lines) if marker in line
                    and not re.search(r"write\(1,", line)]
         self.assertTrue(written, "the marker was never written")

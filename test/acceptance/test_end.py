@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # The end: signals, closed outputs, and everything that could keep a program.
+import errno
 import os
 import resource
 import signal
@@ -8,10 +9,22 @@ import subprocess
 import time
 import unittest
 
-from client import (SANITIZED, SERVER, Case, Server, append, main, perform,
-                    quote)
+from client import (SANITIZED, SERVER, Case, Server, append, first_bytes,
+                    main, perform, quote, wait_for)
 
 TOOL = os.path.join(os.path.dirname(SERVER), "persist")
+
+
+def read_there(path, flags):
+    """Opens a pipe to write, once somebody reads there."""
+    def look():
+        try:
+            return os.open(path, flags | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return None
+    return wait_for("somebody who reads the pipe", look)
 PROMISED_S = 0.1
 # for a machine that is busy with something else
 END_SECONDS_MAX = 5
@@ -22,6 +35,7 @@ WRITES = "(let loop ((i 1)) (begin %s (loop (inc i))))" % perform(
 NO_OPS = "(let loop () (loop))"
 LONG_STEPS = "(let ((b (range 0 3000000))) " \
     "(let loop () (begin (json-encode b) (loop))))"
+WAITS = perform("persist/wait", "9223372036854775807", "3600000")
 PRINTS = '(let loop () (begin (println "%s") (loop)))' % ("x" * 200)
 
 # nohup's doing is not meant here
@@ -81,14 +95,35 @@ class End(Case):
                 self.kill(signal.SIGHUP), self.close_output]
 
     def test_programs_without_end(self):
-        for source in (OPS, WRITES, NO_OPS, LONG_STEPS,
+        for source in (OPS, WRITES, NO_OPS, LONG_STEPS, WAITS,
                        "(map (fn (i) %s) (range 0 10000000))" % GET):
             for stop in self.stops():
                 self.ends(self.running(source), stop)
 
+    @staticmethod
+    def ticks(s):
+        """The processor's time that it has taken, in hundredths of seconds."""
+        with open("/proc/%d/stat" % s.pid) as stat:
+            return sum(map(int, stat.read().rpartition(")")[2].split()[11:13]))
+
+    def has_written(self, text):
+        folder = self.store + "/wal/"
+        for name in os.listdir(folder):
+            with open(folder + name, "rb") as log:
+                if text in log.read():
+                    return True
+        return False
+
     def test_what_they_wrote_is_kept(self):
-        for program in (LONG_STEPS, NO_OPS):
-            s = self.running("(do %s %s)" % (append("t", 1), program))
+        """Nothing tells that the write is done which would not make it durable
+        by that; who computes on, or has written the log, is behind it."""
+        for program in (LONG_STEPS, NO_OPS, WAITS):
+            s = self.begin()
+            before = self.ticks(s)
+            s.send("(eval %s)" % quote("(do %s %s)" % (
+                append("t", 1, '"what was written"'), program)))
+            wait_for("the program", lambda: self.ticks(s) > before + 20 or
+                     self.has_written(b"what was written"))
             self.ends(s, self.kill(signal.SIGTERM))
             s = self.serve()
             self.assertEqual(s.perform("persist/last-seq", '"t"'), "1")
@@ -143,7 +178,7 @@ class End(Case):
         s = self.begin()
         for text in ("(define from-pipe 7)", "\xef\xbb\xbf(define marked 8)"):
             s.send("(load %s)" % quote(path))
-            with open(path, "w", encoding="latin-1") as f:
+            with open(path, "w", encoding="latin-1", opener=read_there) as f:
                 f.write(text[:5])
                 f.flush()
                 time.sleep(0.05)
@@ -178,6 +213,62 @@ class End(Case):
             self.assertEqual(s.reply(END_SECONDS_MAX).kind, "value")
             self.assertEqual(s.reply(END_SECONDS_MAX).kind, "ok")
             self.ends(s, self.kill(signal.SIGTERM))
+
+    # ---- at the start
+
+    def trace_start(self):
+        """The calls of the system up to (ready), and which of them holds the
+        signals."""
+        path = os.path.join(self.dir, "trace")
+        subprocess.run(["strace", "-o", path, SERVER, "--store", self.store],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       timeout=60, check=True)
+        with open(path) as trace:
+            calls = trace.read().splitlines()
+        ready = next(i for i, call in enumerate(calls) if "(ready)" in call)
+        held = next(i for i, call in enumerate(calls)
+                    if call.startswith("rt_sigprocmask(SIG_BLOCK, [HUP INT T"))
+        return calls[:ready + 1], held
+
+    def signal_at(self, calls, at, name):
+        """How it ends when the signal comes at that call; its input stays
+        open."""
+        call = calls[at].split("(")[0]
+        nth = sum(c.startswith(call + "(") for c in calls[:at + 1])
+        p = subprocess.Popen(
+            ["strace", "-o", "/dev/null", "-e", "inject=%s:signal=%s:when=%d"
+             % (call, name, nth), SERVER, "--store", self.store],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        code = p.wait(60)
+        p.stdin.close()
+        return code
+
+    @unittest.skipIf(SANITIZED, "sanitizers make calls of their own")
+    def test_a_signal_at_each_call_of_the_start(self):
+        """From its first call on it ends by itself, before that the system
+        ends it."""
+        calls, held = self.trace_start()
+        before = [c.split("(")[0] for c in calls[:held]]
+        self.assertNotIn("fcntl", before)  # it looks at its streams first
+        for name in ("SIGTERM", "SIGHUP"):
+            for at in range(held, len(calls)):
+                self.assertEqual(self.signal_at(calls, at, name), 0, calls[at])
+        self.assertEqual(self.signal_at(calls, held - 2, "SIGTERM"),
+                         -signal.SIGTERM, calls[held - 2])
+        self.assertFalse(os.path.exists(self.store))
+
+    def test_a_signal_right_after_the_start(self):
+        """Where the starter has it blocked it waits for main."""
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        block = lambda: signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        for number in numbers * 10:
+            s = self.serve(ready=False, preexec=block)
+            os.kill(s.pid, number)
+            self.assertEqual(s.wait(), 0, s.stderr())
+            s = self.serve()  # which has read (ready)
+            os.kill(s.pid, number)
+            self.assertEqual(s.wait(), 0, s.stderr())
 
     def test_sighup_can_be_ignored(self):
         s = self.serve(wrap=["nohup"])
@@ -370,7 +461,7 @@ class Tool(Case):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             p = subprocess.Popen([TOOL, "--store", self.store, "log"],
                                  stdout=subprocess.PIPE)
-            p.stdout.read(1000)
+            first_bytes(p.stdout)
             p.send_signal(number)
             self.assertEqual(p.wait(END_SECONDS_MAX), -number)
             p.stdout.close()
@@ -378,7 +469,7 @@ class Tool(Case):
     def test_a_closed_output_ends_it(self):
         p = subprocess.Popen([TOOL, "--store", self.store, "log"],
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        p.stdout.read(1000)
+        first_bytes(p.stdout)
         p.stdout.close()
         self.assertEqual(p.wait(END_SECONDS_MAX), 1)
         self.assertEqual(p.stderr.read(), b"")

@@ -211,7 +211,8 @@ class Disk(Case):
             self.assertEqual(s.close(), 0, s.stderr())
             self.fill_the_rest(other)
             figures = subprocess.run([PERSIST, "verify", place],
-                                     capture_output=True, text=True)
+                                     capture_output=True, text=True,
+                                     timeout=60)
             self.assertEqual(figures.returncode, 0, figures.stdout)
             s = self.serve(store=place)
             self.fails("no-space", s, perform("persist/kv-put", '"x"', "1"))

@@ -35,8 +35,9 @@ class Examples(Case):
             symbols = [line.split()[-1] for line in self.output(
                 "nm", "-g", "--defined-only", library) if " " in line]
             self.assertGreaterEqual(len(symbols), 20)
+            public = "^(%s|persist_status|persist_version)(_|$)" % name
             for symbol in symbols:
-                self.assertRegex(symbol, "^(%s|persist_status)_" % name)
+                self.assertRegex(symbol, public)
 
 
 if __name__ == "__main__":

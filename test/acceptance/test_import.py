@@ -4,6 +4,7 @@
 import fcntl
 import json
 import os
+import re
 import struct
 import subprocess
 
@@ -77,6 +78,30 @@ class Import(Legacy):
             s.eval(append(name, 11 + i))
         self.gives(s, "(len %s)" % perform("persist/streams"), "7")
         self.gives(s, perform("blob/get", quote(HELLO)), '"hello world"')
+
+    def test_tags_are_found(self):
+        rows = ['{:stream "s" :seq 1 :type "a" :at 0 :data 1 :tags ("x" "y")}',
+                '{:stream "s" :seq 2 :type {:b 1 :a 2} :at 0 :tags ("x")}',
+                '{:stream "s" :seq 3 :at 0 :data 3 :tags ("y")}',
+                '{:stream "s" :seq 4 :type "a" :at 0 :data 4 :tags "x"}',
+                '{:stream "s" :seq 5 :type "a" :at 0 :data 5 :tags ("x" "x")}',
+                '{:stream "s" :seq 6 :type "a" :at 0 :data 6 :tags nil}']
+        self.write("streams", self.hex("s") + ".log", "\n".join(rows) + "\n")
+        self.write("streams", self.hex("s") + ".seq", "6")
+        self.run_import()
+        s = self.serve()
+        seqs = ('(map (fn (e) (get (get e :event) :seq)) (perform {:op '
+                '"persist/query" :args (list %s nil nil)}))')
+        self.gives(s, seqs % '{:tags (list "x")}', "(1 2)")
+        self.gives(s, seqs % '{:tags (list "y")}', "(1 3)")
+        self.gives(s, seqs % '{:tags (list "x") :types '
+                   '(list {:a 2 :b 1})}', "(2)")
+        self.gives(s, '(get (perform {:op "persist/commit" :args (list (list '
+                   '{:expect-none {:tags (list "y")} :after 1}))}) :actual)',
+                   "3")
+        self.gives(s, '(map (fn (e) (get e :tags)) (perform {:op '
+                   '"persist/read" :args (list "s")}))',
+                   '(("x" "y") ("x") ("y") "x" ("x" "x") nil)')
 
     def test_small_things_are_many_commits(self):
         for i in range(10000):
@@ -165,6 +190,15 @@ class Import(Legacy):
         self.assertEqual(self.persist("--store", self.store, "streams")
                          .count("\n"), 2)
 
+
+    def test_a_mark_that_is_behind_its_events(self):
+        """A kill came between an event and its mark."""
+        row = '{:stream "s" :seq %d :type 1 :at 1 :data 1}\n'
+        self.write("streams", self.hex("s") + ".log", row % 3 + row % 9)
+        self.write("streams", self.hex("s") + ".seq", "3")
+        self.run_import()
+        s = self.serve()
+        self.gives(s, perform("persist/last-seq", '"s"'), "9")
 
     def test_what_is_left_out_is_named(self):
         self.write("streams", "6f.LOG", '{:stream "o" :seq 1}\n')
@@ -322,6 +356,10 @@ class Apart(Legacy):
         for new in (".", "..", "/", "x/..", "x/.", "./"):
             self.refused("of its own", new)
         self.refused("make it first", "no/new")
+        self.refused("no is no directory; check the path", old="no")
+        for part in ("x" * 300, "no/" + "x" * 300):
+            self.refused("", old=part)
+            self.assertRegex(self.errors, "take shorter names|check the path")
 
     def test_what_stands_there(self):
         with open(self.dir + "/file", "w"):
@@ -368,8 +406,11 @@ class Whole(Legacy):
         self.wanted = self.content(self.dir + "/reference")
 
     def content(self, store):
-        return [self.persist("--store", store, *command) for command in (
-            ["streams"], ["log"], ["kv", "keys"], ["kv", "get", "orders"])]
+        """All but the times, which are those of the import."""
+        return [re.sub("(?m)^[0-9TZ:.-]{27} ", "",
+                       self.persist("--store", store, *command))
+                for command in (["streams"], ["log"], ["kv", "keys"],
+                                ["kv", "get", "orders"])]
 
     def trace(self, *arguments, path="/dev/null"):
         """An import under strace, where leaks are not looked for."""

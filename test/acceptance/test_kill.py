@@ -19,6 +19,7 @@ class Canaries(Case):
         before, number = self.killer.acknowledged, 0
         while number < count or self.killer.acknowledged == before:
             number += 1
+            self.assertLess(number, 100 * count, "no round acknowledges")
             self.killer.round(number)
 
     def noticed(self):
@@ -67,6 +68,11 @@ class Canaries(Case):
         self.noticed()
 
 
+    def test_a_server_that_does_not_start(self):
+        with self.assertRaisesRegex(AssertionError, "ended by itself"):
+            self.killer.strike("nosuchcall", 1)
+
+
 # A kill at every so manieth call; the long run makes each.
 STEP = int(os.environ.get("KILL_STEP", "1"))
 
@@ -87,13 +93,13 @@ class EveryCall(Case):
             while any(killer.strike(call, when)
                       for _ in range(LIVES if when == 1 else 1)):
                 kills += 1
+                self.assertLess(when, 500, call + " strikes without end")
                 s = self.serve()
                 s.eval(PROGRAM)
                 killer.verify(s)
                 s.kill()
                 s.release()
                 when += STEP
-            self.assertLess(when, 500)
             if call not in SELDOM:
                 self.assertGreater(kills, before, "nothing calls " + call)
         print("\nfigure: %d kills, at every %s" % (kills, ", ".join(calls)))

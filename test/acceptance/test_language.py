@@ -81,7 +81,7 @@ class Memory(Case):
         program = ("(let ((l (filter (fn (x) (list x)) (range 20000)))) "
                    "(list (len l) (last l)))")
         ends = set()
-        for heap in range(500, 3000, 120):
+        for heap in range(520, 3000, 120):
             s = self.serve(flags=["--heap-max", "%dK" % heap])
             reply = s.command("(eval %s)" % quote(program))
             ends.add(reply.text.split(":")[0])

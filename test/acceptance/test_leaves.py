@@ -12,14 +12,14 @@ import os
 import random
 import re
 import sys
-import time
 
 CALL = re.compile(r"(\d+) +(pwrite64|fdatasync|fsync)\(\d+<([^>]*)>"
                   r"(?:, .*, (\d+), (\d+))?(?:\)| <unfinished)")
 RESUMED = re.compile(r"(\d+) +<\.\.\. (?:pwrite64|fdatasync|fsync) resumed>")
 RESULT = re.compile(r"\) += (-?\d+|\?)")
 
-from client import (SANITIZED, Case, Failed, Gone, main, perform, quote)
+from client import (SANITIZED, Case, Failed, Gone, main, perform, quote,
+                    wait_for)
 
 RUNS, SEED = 12 if SANITIZED else 40, 1
 KEY = perform("persist/kv-put", "k", '"v"')
@@ -87,12 +87,12 @@ class Leaves(Case):
 
     def trace(self):
         """The calls, when strace has written the last."""
-        while True:
+        def whole():
             with open(self.log, encoding="latin-1") as f:
                 lines = f.read().split("\n")
-            if lines[-1] == "" and "+++" in "".join(lines[-2:]):
-                return lines
-            time.sleep(0.01)
+            ended = lines[-1] == "" and "+++" in "".join(lines[-2:])
+            return lines if ended else None
+        return wait_for("the end of strace's log", whole)
 
     def answers(self, s, commands):
         """Sends them in one write; the replies, as many as come."""

@@ -7,7 +7,7 @@ from client import ROOT, Case, main
 
 FILES = """event backend log kv commit project concurrency snapshot compaction
     durable blob view catalog query batch upcast idempotency global
-    examples/acl subscribe api""".split()
+    follow examples/acl subscribe api""".split()
 REPRO = """
 (let ((b (persist/durable-backend)))
   (begin (persist/append b "s" "x" 0 {})

@@ -100,6 +100,9 @@ class Place(Case):
             code = self.fails_in(("io", "bad-store"), s, READ)
             self.alive(s)
         self.assertTrue(code)
+        s = self.serve(store=self.dir + "/" + "x" * 256)
+        self.assertIn("name too long; take shorter names", s.command(
+            '(eval "%s")' % READ.replace('"', '\\"')).text)
         with open(self.store, "w") as f:
             f.write("a file\n")
         s = self.serve()
@@ -226,7 +229,7 @@ class Refused(Case):
         self.assertEqual(snapshot(self.store), before)
 
     def test_a_newer_format(self):
-        """Manifests of version 3, well-formed as far as anybody can know."""
+        """Manifests of version 4, well-formed as far as anybody can know."""
         s = self.serve()
         s.eval(append("s", 1))
         self.end(s)
@@ -238,11 +241,11 @@ class Refused(Case):
             with open(path, "rb") as f:
                 old = f.read()
             magic, version = struct.unpack_from("<8sI", old)
-            self.assertEqual((magic, version), (b"manifst\0", 2))
-            new = struct.pack("<8sI", magic, 3) + old[12:-8]
+            self.assertEqual((magic, version), (b"manifst\0", 3))
+            new = struct.pack("<8sI", magic, 4) + old[12:-8]
             with open(path, "wb") as f:
                 f.write(new + struct.pack("<Q", xxh3(new, len(new))))
-        self.refuse(["version 3", "newer program"])
+        self.refuse(["version 4", "newer program"])
 
 
 if __name__ == "__main__":

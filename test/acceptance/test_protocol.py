@@ -3,11 +3,13 @@
 # The epoch protocol: commands, replies, epochs, and lines that are neither.
 import os
 import random
+import re
 import signal
 import subprocess
+import sys
 import time
 
-from client import SERVER, Case, Failed, append, main, perform, quote
+from client import ROOT, SERVER, Case, Failed, append, main, perform, quote
 
 MALFORMED = [
     ")", "(", "]", "(ping", "(ping))", "(ping]", "(eval", '(eval "1', "(eval)",
@@ -73,6 +75,9 @@ class Commands(Case):
         self.assertRegex(self.s.line(), r'\A\(error 7 ".*"\)\Z')
         self.s.send("(epoch 123456789012)\n(ping)")
         self.assertEqual(self.s.line(), "(ok 123456789012)")
+        self.s.send("(epoch -1)\n(ping)")
+        self.assertRegex(self.s.line(), "error 123456789012 .*from 0")
+        self.assertEqual(self.s.line(), "(ok 123456789012)")
 
     def test_epoch_of_a_reply_is_that_of_its_command(self):
         self.s.send("(epoch 1)\n(ping)\n(epoch 2)\n(ping)\n(epoch 1)\n(ping)")
@@ -136,6 +141,41 @@ class Errors(Case):
     def test_syntax_errors_name_the_place(self):
         message = self.fails("syntax", self.s, "(+ 1 2)\n(+ 1 ]")
         self.assertRegex(message, r"2\D+6")
+
+    def test_a_command_on_several_lines_is_told_how(self):
+        for text in ('(eval "(define (f)', '(eval "1" ', "#|raw"):
+            reply = self.s.command(text)
+            self.assertTrue(reply.text.startswith("syntax: "), reply)
+            self.assertTrue(reply.text.endswith(
+                "; a command is one line: inside its strings write \\n for a "
+                'newline, \\" for " and \\\\ for \\'), reply)
+        # of a text that came whole there is nothing to tell
+        self.assertNotIn("one line", self.fails("syntax", self.s, '"open'))
+
+    def test_the_client_of_the_page_works(self):
+        with open(ROOT + "/docs/HOST.md", encoding="utf-8") as f:
+            page = f.read()
+        start = page.index("    import subprocess\n")
+        code = re.sub("(?m)^    ", "", page[start:page.index(
+            "\n\n|", start)])
+        code = code.replace("build/sx_server", SERVER).replace(
+            "/tmp/driven", self.dir + "/driven")
+        code += """
+for number, text in enumerate(('(str "a" "\\\\n")', "(error 1", "(raise 3)")):
+    try:
+        print(evaluate(number, text))
+    except RuntimeError as e:
+        print("failed", e)
+server.stdin.close()
+server.wait()
+server.stdout.close()
+"""
+        run = subprocess.run([sys.executable, "-c", code], check=True,
+                             capture_output=True, text=True, timeout=120)
+        lines = run.stdout.splitlines()
+        self.assertEqual(lines[:2], ['"twice: 42"', r'"a\n"'])
+        self.assertRegex(lines[2], 'failed "syntax: line 1, column 1: ')
+        self.assertEqual(lines[3:], ['failed "3"'])
 
     def test_binary_garbage(self):
         rng, count = random.Random(20), 400
@@ -471,6 +511,20 @@ class Flags(Case):
             self.assertEqual((run.returncode, run.stdout), (2, ""), flags)
             self.assertIn("--help", run.stderr, flags)
 
+    def test_names_of_options_are_whole(self):
+        for flags, name in ((["--stor", "x"], "--store"),
+                            (["--stor=x"], "--store"),
+                            (["--un", "nil"], "--unknown-op"),
+                            (["--g"], "--group"), (["--he"], "--heap-max"),
+                            (["--hel"], "--help"), (["--vers"], "--version"),
+                            (["--store", "a", "--comp"], "--compress")):
+            run = self.run_server(*flags)
+            self.assertEqual((run.returncode, run.stdout), (2, ""), flags)
+            self.assertRegex(run.stderr, "whole name of the option: %s; "
+                             "see sx_server --help|option --he;" % name)
+        run = self.run_server("--store", "--stor", "--version")
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+
     def test_sizes_that_no_store_can_have(self):
         for flags, why in ((["--merge-width", "65"], "2 to 64 "),
                            (["--merge-width", "1"], "2 to 64 "),
@@ -480,6 +534,10 @@ class Flags(Case):
                             "--memtable wants a number from 1 to 4294967295, "
                             "which K, M or G may follow, not 99G"),
                            (["--memtable", "4G"], "4G"),
+                           (["--heap-max", "1K"],
+                            "--heap-max wants a number from 512K to all that "
+                            "memory has, which K, M or G may follow, not 1K"),
+                           (["--heap-max", "524287"], "from 512K to "),
                            (["--cache", "5G"], "5G"),
                            (["--segment", "0"], "0"),
                            (["--merge-width", "8K"], "2 to 64 ")):
@@ -489,7 +547,8 @@ class Flags(Case):
 
     def test_the_smallest_sizes_serve(self):
         s = self.serve(flags=["--merge-width", "2", "--segment", "4K",
-                              "--memtable", "1", "--cache", "1"])
+                              "--memtable", "1", "--cache", "1",
+                              "--heap-max", "512K"])
         s.eval(append("s", 1))
         self.gives(s, perform("persist/last-seq", '"s"'), "1")
         self.end(s)

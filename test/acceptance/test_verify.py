@@ -33,12 +33,16 @@ class Verify(Tool):
             f.seek(at)
             f.write(bytes([raw[at] ^ 4]))
 
+    @staticmethod
+    def holds(path, data):
+        with open(path, "rb") as f:
+            return data in f.read()
+
     def holding(self, folder, data):
         """The file of that folder that holds these bytes."""
         for path in sorted(glob.glob(os.path.join(self.store, folder, "*"))):
-            with open(path, "rb") as f:
-                if data in f.read():
-                    return path
+            if self.holds(path, data):
+                return path
         return self.fail("no file holds %r" % data)
 
     def findings(self, code=1):
@@ -109,6 +113,69 @@ class Verify(Tool):
             self.assertEqual((found["path"], found["touched"], found["name"]),
                              (path, "commits", "logged"))
 
+    def logged(self):
+        """A server on a new store with a log of several segments."""
+        self.store = "%s/logged-%d" % (self.dir, len(os.listdir(self.dir)))
+        s = self.serve(flags=["--segment", "4K"])
+        for seq in range(1, 30):
+            s.eval(append("logged", seq, quote("x" * 400)))
+        logs = sorted(glob.glob(self.store + "/wal/*"))
+        self.assertGreater(len(logs), 3)
+        return s, logs
+
+    def test_a_log_that_was_deleted(self):
+        """Under a server, which does not write any more."""
+        s, logs = self.logged()
+        os.unlink(logs[0])
+        self.fails("read-only", s, append("logged", 30))
+        s.close()
+        found, = self.findings()
+        self.assertEqual((found["what"], found["path"], found["offset"],
+                          found["touched"], found["lsn"]),
+                         ("a log segment is missing", logs[0], 0,
+                          "commits", 1))
+
+    def test_a_part_of_the_log_that_was_deleted(self):
+        """Nothing is said of bytes of a file that is not there."""
+        s, logs = self.logged()
+        s.kill()
+        used = [path for path in logs if self.holds(path, b"logged")]
+        for path in used[:-1]:
+            os.rename(path, self.dir + "/kept")
+            found, = self.findings()
+            # the first one is known to have been there
+            self.assertEqual((found["path"], found["what"]),
+                             (path, "a log segment is missing")
+                             if path == used[0] else
+                             (used[used.index(path) - 1],
+                              "a log record is damaged or missing"))
+            os.rename(self.dir + "/kept", path)
+        self.assertEqual(self.findings(code=0), [])
+
+    def test_what_one_sync_wrote_last_has_no_witness(self):
+        """As OPERATING.md says: until a later commit, or a clean close."""
+        for witness in ("none", "commit", "close"):
+            self.store = self.dir + "/" + witness
+            s = self.serve(flags=["--segment", "4K"])
+            s.eval("(for-each (fn (i) %s) (range 1 30))" % perform(
+                "persist/append", '"one"', '{:stream "one" :seq i :type "t" '
+                ':at 0 :data "%s"}' % ("x" * 400)))
+            if witness == "commit":
+                s.eval(append("two", 1))
+            if witness == "close":
+                self.end(s)
+            else:
+                s.kill()
+            used = [path for path in sorted(glob.glob(self.store + "/wal/*"))
+                    if self.holds(path, b"x" * 400)]
+            self.assertGreater(len(used), 2)
+            code = 0 if witness == "none" else 1
+            for path in used[:-1]:
+                os.rename(path, self.dir + "/kept")
+                self.assertEqual(len(self.findings(code=code)), code, witness)
+                os.rename(self.dir + "/kept", path)
+            self.assertEqual(self.findings(code=0), [])
+
     def test_files_that_are_not_ours(self):
         with open(self.store + "/notes.txt", "w", encoding="ascii") as f:
             f.write("mine")
@@ -116,6 +183,30 @@ class Verify(Tool):
         found, = self.findings(code=0)
         self.assertEqual((found["finding"], found["path"]),
                          ("remark", self.store + "/notes.txt"))
+
+    def test_what_the_store_removes(self):
+        """It is said of that, and not of what is left alone."""
+        last = max(int(name[:16], 16)
+                   for name in os.listdir(self.store + "/tables"))
+        files = {"tables/%016x.tbl" % (last + 40): b"x" * 600,
+                 "tables/%016x.tbl" % (last + 41): b"\0" * 600,
+                 "tables/%016x.tbl" % (last + 42): b"cut short",
+                 "tmp/blob-%016x" % 7: b"x", "tmp/blob-7": b"x",
+                 "manifest.tmp": b"x", "manifest.2": b"x"}
+        for name, data in files.items():
+            with open(os.path.join(self.store, name), "wb") as f:
+                f.write(data)
+        said = {f["path"][len(self.store) + 1:]: f["advice"]
+                for f in self.findings(code=0)}
+        self.assertEqual(sorted(said), sorted(files))
+        s = self.serve(flags=TINY)
+        for seq in range(10, 20):
+            s.eval(append("other", seq))
+        self.end(s)
+        for name, advice in said.items():
+            there = os.path.exists(os.path.join(self.store, name))
+            self.assertEqual(advice, "it is left alone" if there
+                             else "the store removes it", name)
 
     def test_too_few_descriptors(self):
         """What cannot be looked at is not damaged."""
@@ -137,7 +228,7 @@ class Verify(Tool):
         self.assertFalse(os.path.exists(self.dir + "/absent"))
         self.persist("verify", self.store, "more", code=2)
         self.persist("--store", self.store, "verify", self.store, code=2)
-        self.assertIn("verify [DIR | --store DIR]", self.errors)
+        self.assertIn("verify [DIR] [--store DIR]", self.errors)
         s = self.serve()
         s.perform("persist/kv-keys")
         self.persist("verify", self.store, code=2)

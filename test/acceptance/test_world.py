@@ -364,7 +364,7 @@ class Prepared(Case):
         s.eval(blob)
         self.end(s)
         verify = subprocess.run([PERSIST, "verify", self.store],
-                                stdout=subprocess.DEVNULL)
+                                stdout=subprocess.DEVNULL, timeout=60)
         self.assertEqual(verify.returncode, 0)
 
     def test_folders_in_the_way(self):
@@ -377,12 +377,13 @@ class Prepared(Case):
         self.make()
         self.put_there("folder", self.store + "/manifest.tmp")
         verify = subprocess.run([PERSIST, "verify", self.store],
-                                stdout=subprocess.PIPE)
+                                stdout=subprocess.PIPE, timeout=60)
         self.assertEqual(verify.returncode, 1)
         self.assertIn(b"a folder is in the place of a file", verify.stdout)
         self.fails("io", self.serve(), put("new"))
 
     def test_links_in_the_place_of_folders(self):
+        """One answer of verify for all: what is behind it is not looked at."""
         self.make()
         kept = self.dir + "/kept"
         shutil.copytree(self.store, kept)
@@ -396,8 +397,14 @@ class Prepared(Case):
             shutil.copytree(kept, self.store)
             self.put_there("link to a folder", os.path.join(self.store, path))
             was = sorted(os.listdir(self.dir + "/was"))
-            self.assertEqual(self.tried("link", path), 1, path)
+            self.assertEqual(self.tried("link", path), 2, path)
             self.assertEqual(sorted(os.listdir(self.dir + "/was")), was)
+            verify = subprocess.run([PERSIST, "verify", self.store],
+                                    stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE, timeout=60)
+            self.assertIn(("cannot open %s/%s: it is a symbolic link; put what "
+                           "belongs there in its place"
+                           % (self.store, path)).encode(), verify.stderr)
 
     def test_an_empty_directory_with_links(self):
         for name in ("lock", "wal", "tables", "blobs", "tmp", "manifest.tmp",

@@ -180,7 +180,8 @@ static bool same(persist_slice a, persist_slice b)
 
 static persist_store *open_store(void)
 {
-    persist_options options = {.path = dir, .create = true, .background = true};
+    persist_options options = {PERSIST_OPTIONS, .path = dir, .create = true,
+                               .background = true};
     persist_store *store;
     persist_error error;
     uint64_t before = process_bytes_read();
@@ -194,7 +195,7 @@ static persist_store *open_store(void)
 static void close_store(persist_store *store)
 {
     persist_error error;
-    persist_get_stats(store, &told->stats);
+    persist_get_stats(store, &told->stats, NULL);
     done(persist_close(store, &error), &error);
 }
 
@@ -249,7 +250,7 @@ static void load(uint64_t until)
         double took = (seconds() - start) * 1e3;
         told->longest_ms = took > told->longest_ms ? took : told->longest_ms;
         told->commits++;
-        persist_get_stats(store, &told->stats);
+        persist_get_stats(store, &told->stats, NULL);
         if (told->commits % COMMITS_OF_SYNC != 0 && told->commits != until)
             continue;
         done(persist_wait_durable(store, persist_latest(store), &error),
@@ -293,7 +294,7 @@ static void look_at_stream(persist_store *store, uint64_t random)
     persist_stream_info info;
     persist_cursor *c;
     persist_error error;
-    persist_event e;
+    const persist_event *e;
     done(persist_info(store, name, PERSIST_DURABLE, &info, &known, &error),
          &error);
     must(known == (count > 0) && info.count == count && info.mark == count,
@@ -302,8 +303,8 @@ static void look_at_stream(persist_store *store, uint64_t random)
              store, name, seq, LOOK_LENGTH, PERSIST_DURABLE, &c, &error),
          &error);
     while (persist_next_event(c, &e, &error) == PERSIST_OK) {
-        must(e.seq == (back ? seq - n : seq + n), "an event is missing");
-        must(same(e.data, event_text(stream, e.seq, expected)),
+        must(e->seq == (back ? seq - n : seq + n), "an event is missing");
+        must(same(e->data, event_text(stream, e->seq, expected)),
              "an event has changed");
         n++;
     }
@@ -336,16 +337,16 @@ static void look_at_order(persist_store *store, uint64_t random)
     uint64_t at = random % (told->commits * VISITS * RUN), n = 0;
     persist_cursor *c;
     persist_error error;
-    persist_event e;
+    const persist_event *e;
     done(persist_read_all(store, at + 1, LOOK_LENGTH, PERSIST_DURABLE, &c,
                           &error),
          &error);
     for (; persist_next_event(c, &e, &error) == PERSIST_OK; at++, n++) {
         uint64_t visit = at / RUN, stream = stream_of(visit);
-        must(e.position == at + 1 &&
-                 e.seq == visit / streams * RUN + at % RUN + 1 &&
-                 same(e.stream, stream_name(stream, name)) &&
-                 same(e.data, event_text(stream, e.seq, expected)),
+        must(e->position == at + 1 &&
+                 e->seq == visit / streams * RUN + at % RUN + 1 &&
+                 same(e->stream, stream_name(stream, name)) &&
+                 same(e->data, event_text(stream, e->seq, expected)),
              "the order has changed");
     }
     must(n > 0, "a position has no event");
@@ -374,8 +375,8 @@ static void scan(uint64_t unused)
     persist_cursor *c;
     persist_error error;
     uint64_t n = 0;
-    done(persist_scan(store, (persist_slice){0}, NULL, PERSIST_NO_LIMIT,
-                      PERSIST_DURABLE, &c, &error),
+    done(persist_scan(store, NULL, PERSIST_NO_LIMIT, PERSIST_DURABLE, &c,
+                      &error),
          &error);
     for (; persist_next_key(c, &key, &value, &error) == PERSIST_OK; n++)
         must(same(key, key_name(n, name)) &&
@@ -396,7 +397,7 @@ static void only_open(uint64_t unused)
 static void count_commits(uint64_t durable)
 {
     persist_store *store = open_store();
-    persist_get_stats(store, &told->stats);
+    persist_get_stats(store, &told->stats, NULL);
     uint64_t events = told->stats.events;
     must(events % (VISITS * RUN) == 0, "half a commit");
     told->commits = events / (VISITS * RUN);
@@ -545,6 +546,7 @@ int main(int argc, char **argv)
     told = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE,
                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     must(told != MAP_FAILED, "mmap");
+    told->stats = (persist_stats){PERSIST_STATS};
     uint64_t kept = (KILLS + 1) * 300; /* commits for the kills */
     uint64_t until =
         commits_all() > 2 * kept ? commits_all() - kept : commits_all() / 2;

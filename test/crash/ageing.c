@@ -70,7 +70,8 @@ static uint64_t draw(life *l, uint64_t below)
 static void open_store(life *l, uint32_t memtable_size)
 {
     persist_error error;
-    const persist_options options = {.path = "store",
+    const persist_options options = {PERSIST_OPTIONS,
+                                     .path = "store",
                                      .create = true,
                                      .segment_size = SEGMENT,
                                      .memtable_size = memtable_size,
@@ -104,8 +105,9 @@ static void append_or_truncate(life *l)
     char name[16];
     uint64_t s = draw(l, STREAMS);
     snprintf(name, sizeof name, "stream-%d", (int)s);
-    persist_edit edit = {PERSIST_APPEND, slice_str(name),
-                         slice_of(event, draw(l, VALUE_MAX)), 0};
+    persist_edit edit = {.kind = PERSIST_APPEND,
+                         .name = slice_str(name),
+                         .data = slice_of(event, draw(l, VALUE_MAX))};
     if (l->marks[s] % KEPT == KEPT - 1)
         commit(l, (persist_edit){.kind = PERSIST_TRUNCATE,
                                  .name = edit.name,
@@ -121,12 +123,12 @@ static void put_or_delete(life *l)
     snprintf(name, sizeof name, "key-%d", (int)draw(l, KEYS));
     bool big = draw(l, 100) == 0;
     bool deletes = draw(l, 4) == 0;
-    commit(l, (persist_edit){deletes ? PERSIST_DELETE : PERSIST_PUT,
-                             slice_str(name),
-                             slice_of(value, deletes ? 0
-                                             : big   ? BIG
-                                                     : draw(l, VALUE_MAX)),
-                             0});
+    commit(l,
+           (persist_edit){.kind = deletes ? PERSIST_DELETE : PERSIST_PUT,
+                          .name = slice_str(name),
+                          .data = slice_of(value, deletes ? 0
+                                                  : big   ? BIG
+                                                        : draw(l, VALUE_MAX))});
 }
 
 /* The same few, again and again. */
@@ -176,8 +178,8 @@ static void live_a_day(life *l)
             day[DISK] = disk;
         background(l);
     }
-    persist_stats stats;
-    persist_get_stats(l->store, &stats);
+    persist_stats stats = {PERSIST_STATS};
+    persist_get_stats(l->store, &stats, NULL);
     space_files files = space_count(l->sim);
     day[FILES] = files.segments + files.tables;
     day[HANDLES] = os_sim_open_files(l->sim);

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # Tests the tests: each bug put in on purpose must be found.
-"""usage: test/crash/bugs.py [-B BUILD] [--list | --check] [NAME...]
+"""usage: test/crash/bugs.py [-B BUILD] [--part I/N] [--list|--check] [NAME...]
 
 A bug is a change of the source, told in test/crash/bugs/*.txt; README.md there
 tells the form. Each is put into a copy of the tree, its finder is made there,
 run, and must fail. Without a bug all finders must be silent, or they prove
-nothing. The copy with a bug that was not found stays, as BUILD/bugs/NAME.
+nothing; `test/run unit` sees to those that are whole unit programs. The copy
+with a bug that was not found stays, as BUILD/bugs/NAME.
 """
 
 import argparse
@@ -31,7 +32,7 @@ FIND_SECONDS = 60  # at most, for a crash program
 SILENT_SECONDS = 3
 FOUND = re.compile(
     r"^(VIOLATION|ended in|stuck in)|^\d+ passed, [1-9]\d* failed$"
-    r"|FAILED TEST\(S\)|check failed", re.M)
+    r"|^\[  FAILED  \] |FAILED TEST\(S\)|check failed", re.M)
 
 Bug = collections.namedtuple("Bug", "name text finder changes place")
 Change = collections.namedtuple("Change", "path old new place")
@@ -183,20 +184,24 @@ def source_and_object(path, folder):
 
 
 def finds(finder, build, seconds):
-    """Tells whether a finder fails."""
+    """Tells whether a finder fails. One that a bug kills has no last words."""
     script = finder[0].endswith(".py")
     program = targets(finder, build)[0]
     command = ["python3", *finder] if script else [program, *finder[1:]]
+    if finder[0].startswith("test/acceptance/"):
+        command.append("--failfast")
     if finder[0].startswith("crash/"):
         command += ["--first", "--budget", str(seconds)]
-    # what was freed is overwritten, so that its use is seen
+    # what was freed is overwritten, so that its use is seen; the first test
+    # that fails is the last
     environment = dict(os.environ, MALLOC_PERTURB_="165", TEST_WAIT="3",
+                       CMOCKA_TEST_ABORT="1",
                        SX_SERVER=os.path.abspath(program))
     run = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         errors="backslashreplace", text=True)
-    return bool(FOUND.search(run.stdout))
+    return run.returncode < 0 or bool(FOUND.search(run.stdout))
 
 
 def try_bug(bug, build, only_make, folder):
@@ -230,6 +235,12 @@ def tell(name, text, finder, result, seconds):
     sys.stdout.flush()
 
 
+def first_line(name, result):
+    """What is told once more at the end, which is read where the rest is cut.
+    """
+    return "FAILED: %s: %s" % (name, result.what.split("\n", 1)[0])
+
+
 def timed(function, *arguments):
     start = time.monotonic()
     result = function(*arguments)
@@ -237,7 +248,8 @@ def timed(function, *arguments):
 
 
 def try_all(bugs, build, only_make):
-    """Returns how many passed. Each worker has a copy of its own."""
+    """Returns a line for each that failed. Each worker has a copy of its own.
+    """
     folder = os.path.join(build, "bugs")
     shutil.rmtree(folder, ignore_errors=True)
     copies = queue.SimpleQueue()
@@ -256,11 +268,12 @@ def try_all(bugs, build, only_make):
             tell(bug.name, bug.text, bug.finder, *done.result())
     while not copies.empty():
         shutil.rmtree(copies.get(), ignore_errors=True)
-    return sum(done.result()[0].passed for _, done in runs)
+    return [first_line(bug.name, done.result()[0]) for bug, done in runs
+            if not done.result()[0].passed]
 
 
 def silent(finders, build):
-    """Returns how many say nothing when nothing is wrong."""
+    """Returns a line for each that fails when nothing is wrong."""
     def check(finder):
         is_silent = not finds(finder, build, SILENT_SECONDS)
         return Result(is_silent, "fails without any bug")
@@ -269,23 +282,28 @@ def silent(finders, build):
         runs = [(f, pool.submit(timed, check, f)) for f in finders]
         for finder, run in runs:
             tell("no bug", "", finder, *run.result())
-    return sum(run.result()[0].passed for _, run in runs)
+    return [first_line(" ".join(finder), run.result()[0])
+            for finder, run in runs if not run.result()[0].passed]
 
 
 def work(bugs, build, only_make):
     finders = sorted({tuple(bug.finder) for bug in bugs})
+    alone = [f for f in finders if len(f) > 1 or not f[0].startswith("unit/")]
     programs = {program for f in finders for program in targets(f, build)}
     said = make(".", build, sorted(programs), "-j%d" % os.cpu_count())
     if said is not None:
         sys.exit(said + "the finders cannot be made")
-    good = 0 if only_make else silent(finders, build)
-    found = try_all(bugs, build, only_make)
-    failed = len(bugs) - found + (0 if only_make else len(finders) - good)
+    loud = [] if only_make else silent(alone, build)
+    missed = try_all(bugs, build, only_make)
+    found = len(bugs) - len(missed)
+    passed = found + (0 if only_make else len(alone) - len(loud))
     if not only_make:
         print("figure: %d bugs put in on purpose, %d found"
               % (len(bugs), found))
-    print("%d passed, %d failed" % (good + found, failed))
-    return 1 if failed or not found else 0
+    for line in loud + missed:
+        print(line)
+    print("%d passed, %d failed" % (passed, len(loud + missed)))
+    return 1 if loud or missed or not found else 0
 
 
 def main():
@@ -297,6 +315,8 @@ def main():
                         help="name the bugs; each must fit")
     parser.add_argument("--check", action="store_true",
                         help="each must fit and can be made; runs none")
+    parser.add_argument("--part", default="1/1", metavar="I/N",
+                        help="the Ith of every N of them")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     build = os.path.relpath(arguments.B, ROOT)
@@ -309,6 +329,10 @@ def main():
         bugs = [b for b in bugs if not arguments.names or
                 b.name in arguments.names]
         check_fit(bugs)
+        turn, of = map(int, arguments.part.split("/"))
+        if not 1 <= turn <= of:
+            parser.error("--part is 1/1, or 2/3")
+        bugs = bugs[turn - 1::of]
     except Malformed as error:
         sys.exit(str(error))
     if not arguments.list:

@@ -42,10 +42,14 @@ static const op fixed[] = {
     {OP_TRUNCATE_HALF, 0},  {OP_APPEND_HUGE, 18},   {OP_PUT_K, 19},
     {OP_EXPECT_ABSENT, 20}, {OP_APPEND_HUGE, 21},   {OP_STEP, 0},
     {OP_REOPEN, 1},         {OP_BATCH, 16},         {OP_READ, 0},
+    {OP_TAGGED, 9},         {OP_TAGGED, 31},        {OP_DECIDED, 1},
     {OP_APPEND_LARGE, 28},  {OP_APPEND_HUGE, 29},   {OP_STEP, 0},
+    {OP_TAGGED, 24},        {OP_DECIDED, 3},        {OP_UNDECIDED, 12},
+    {OP_READ, 0},           {OP_TAGGED, 33},        {OP_STEP, 0},
     {OP_STEP, 0},           {OP_APPEND_A, 30},      {OP_WAIT, 0},
     {OP_BLOB_LARGE, 31},    {OP_REOPEN, 2},         {OP_PUT_K, 32},
-    {OP_WAIT, 0},
+    {OP_SET_ONCE, 5},       {OP_REFER, 4},          {OP_SET_MARK, 4},
+    {OP_SET_ONCE, 7},       {OP_WAIT, 0},           {OP_READ, 0},
 };
 enum { FIXED = sizeof fixed / sizeof *fixed };
 
@@ -116,6 +120,7 @@ enum {
 #define ONCE(error_) .name = #error_, .fault.error = (error_)
 #define LASTING(error_)                                                        \
     .name = #error_, .fault.error = (error_), .fault.from_then_on = true
+#define DONE(error_) .name = "done", .fault.error = (error_), .fault.done = true
 #define CALLS(calls_) .fault.calls = (calls_)
 #define NAMED(calls_, name_) .fault.calls = (calls_), .fault.on = (name_)
 
@@ -149,6 +154,9 @@ static const trial kinds[] = {
     {LASTING(EIO), NAMED(BIT(RENAME), ".log")},
     {LASTING(EIO), NAMED(BIT(OPEN), ".log")},
     {LASTING(EIO), NAMED(BIT(OPEN), ".tbl")},
+    /* What a network's file system has done, and tells an error of. */
+    {DONE(EIO), CALLS(NAMES)},
+    {DONE(ENOENT), CALLS(BIT(RENAME)), .fault.from_then_on = true},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -218,7 +226,8 @@ static void all_calls(void)
 {
     for (int kind = 0; kind < KINDS; kind++) {
         trial t = kinds[kind];
-        if ((args.sites != NULL && t.fault.error != EIO) ||
+        bool at_sites = t.fault.error == EIO && !t.fault.done;
+        if ((args.sites != NULL && !at_sites) ||
             (!arguments_want(&args, "calls") && !arguments_want(&args, t.name)))
             continue;
         t.fault.nth = 1;
@@ -226,8 +235,10 @@ static void all_calls(void)
         t.where = RECOVERY;
         for (t.variant = 0; t.variant < 3; t.variant++)
             try_everywhere(t);
-        t.where = VERIFYING;
         t.variant = 0;
+        t.where = VERIFYING;
+        try_everywhere(t);
+        t.where = IN_MEMORY;
         try_everywhere(t);
     }
 }
@@ -323,6 +334,11 @@ static void all_trials(void)
     uint64_t random = x->seed;
     if (args.sites != NULL) {
         try_fixed();
+        if (seconds() >= args.budget) {
+            printf("not all places were tried: --budget %.0f is too small\n",
+                   args.budget);
+            x->violations++;
+        }
         return;
     }
     stride = PASSES;

@@ -28,10 +28,11 @@ typedef struct script {
 static const struct {
     unsigned weight;
     void (*run)(pair *);
-} kinds[] = {{50, pair_do_commit},   {3, pair_do_blob},  {14, pair_do_read},
-             {6, pair_do_info},      {2, pair_do_pages}, {2, pair_do_once},
-             {3, pair_do_read_blob}, {5, pair_hold},     {7, pair_go_on},
-             {6, pair_background},   {2, pair_reopen}};
+} kinds[] = {{47, pair_do_commit},   {3, pair_do_blob},     {14, pair_do_read},
+             {6, pair_do_info},      {3, pair_do_pages},    {2, pair_do_once},
+             {3, pair_do_read_blob}, {5, pair_hold},        {7, pair_go_on},
+             {4, pair_background},   {1, pair_do_position}, {2, pair_reopen},
+             {1, pair_kill},         {2, pair_keep}};
 
 static void step(pair *p)
 {
@@ -90,7 +91,7 @@ static bool run_real(uint64_t seed, const script *s)
     os_slow slow = {NAP_MAX};
     os slow_table;
     os_slow_table(&slow, &slow_table);
-    pair p = {.options = {.path = path}};
+    pair p = {.options = {PERSIST_OPTIONS, .path = path}};
     p.options.os = seed / 16 % 2 == 0 ? &slow_table : NULL;
     p.options.background = seed % 2 == 0;
     p.options.segment_size = seed % 3 == 0 ? 4096 : 65536;
@@ -102,7 +103,8 @@ static bool run_real(uint64_t seed, const script *s)
 
 static bool run_simulated(uint64_t seed, const script *s, bool quiet)
 {
-    pair p = {.sim = os_sim_new(seed), .quiet = quiet};
+    pair p = {
+        .options = {PERSIST_OPTIONS}, .sim = os_sim_new(seed), .quiet = quiet};
     p.by_steps = seed / 3 % 2 == 0;
     p.aged = seed % 5 == 0;
     p.options.path = "store";

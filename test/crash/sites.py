@@ -49,6 +49,12 @@ EXCEPTIONS = {
     ("src/engine/log/wal.c",
      "buf_reserve(&w->scratch, size - w->scratch.size)"):
         "padding, for which the body before it has made room",
+    ("src/engine/files/layout.c", "sys->stat(sys, sys->cwd, above, &found)"):
+        "only where the folder above is missing: creation_test fails it",
+    ("src/engine/state/state.c", "random(e->sys, self, sizeof self);"):
+        "only of a store that becomes another: session_test fails it",
+    ("src/store/memory.c", "random(m->sys, id, sizeof id);"):
+        "only of a store that becomes another: session_test fails it",
     ("src/engine/upkeep/leftovers.c", "e->sys->unlink(e->sys, path);"):
         "only when memory runs out as well, and its result is not used",
     ("src/engine/table/block.c",
@@ -76,9 +82,9 @@ EXCEPTIONS = {
         "where directories have no locks, unlike in the simulation",
     ("src/engine/files/hold.c", "sys->watch_open(sys, dirs,"):
         "the simulation has no watch: watch_test",
-    ("src/engine/files/manifest.c", "sys->stat(sys, dir, slots[0], &found)"):
+    ("src/engine/files/manifest_files.c", "stat(sys, dir, slots[0], &found)"):
         "only of a directory that the group may look at: world_test",
-    ("src/engine/files/manifest.c", "sys->stat(sys, dir, slots[1], &found)"):
+    ("src/engine/files/manifest_files.c", "stat(sys, dir, slots[1], &found)"):
         "only of a directory that the group may look at: world_test",
     ("src/engine/upkeep/reserve.c", "LAYOUT_RESERVE, OS_WRITE,"):
         "only on a full disk: small_disk_test",
@@ -178,7 +184,7 @@ def main():
     parser = argparse.ArgumentParser(
         usage=__doc__.split("\n", 1)[0][len("usage: "):],
         description=__doc__.split("\n\n", 1)[1])
-    parser.add_argument("--budget", type=float, default=300)
+    parser.add_argument("--budget", type=float, default=400)
     parser.add_argument("build", nargs="?", default="build")
     arguments = parser.parse_args()
     os.chdir(ROOT)

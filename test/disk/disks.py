@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Small ext4 disks of a test's own, in files, and disks that log their writes.
+import ctypes
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(ROOT, "build")))
 RECORDER = os.path.join(BUILD, "disk", "recorder")
 ENTRY = struct.Struct("=QQ")
 BLOCK = 4096
+CLONE_NEWNS = 0x20000  # Linux; without a name in older versions of os
 
 # Whoever ends a test lets it unmount its disks.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -28,8 +30,19 @@ def run(*command, accepted=(0,)):
     return done.stdout.decode().strip()
 
 
+def mount_alone():
+    """From here on this process has mounts of its own. Whoever begins a mount
+    namespace copies all that its parent has, and what was unmounted here goes
+    on living there: an ext4 that still writes, later, to the image of the next
+    trial, and a recorder that does not end."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+        return os.strerror(ctypes.get_errno())
+    run("mount", "--make-rprivate", "/")
+    return None
+
+
 def missing(recorder=False):
-    """Why there can be no disks here; None if there can."""
+    """Why there can be no disks here; None if there can, from now on."""
     if os.geteuid() != 0:
         return "only root may mount"
     for tool in ("mkfs.ext4", "e2fsck", "losetup", "mount"):
@@ -43,7 +56,8 @@ def missing(recorder=False):
         return "there is no /dev/fuse"
     if recorder and not os.path.exists(RECORDER):
         return "the recorder is not built: fuse3 is not there"
-    return None
+    reason = mount_alone()
+    return reason and "there are no mounts of our own: " + reason
 
 
 def verify(store):
@@ -64,6 +78,7 @@ class Disk:
         self.place = os.path.join(folder, name)
         self.size, self.journal, self.make = size, journal, make
         self.loop = None
+        self.repair = ""  # what e2fsck said
 
     def device(self):
         return self.image
@@ -79,7 +94,8 @@ class Disk:
                     "has_journal" if self.journal else "^has_journal",
                     self.image)
             else:  # replays the journal too, if there is one
-                run("e2fsck", "-f", "-y", self.image, accepted=(0, 1, 2))
+                self.repair = run("e2fsck", "-f", "-y", self.image,
+                                  accepted=(0, 1, 2))
             self.loop = run("losetup", "-f", "--show", self.device())
             run("mount", "-o", "noatime", self.loop, self.place)
         except BaseException:

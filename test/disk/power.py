@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # Power cuts on a real ext4: what any of them leaves must open and be whole.
-"""usage: test/disk/power.py [--cuts N] [--commands N] [--seed N]
+"""usage: test/disk/power.py [--cuts N] [--commands N] [--seed N] [--keep DIR]
 
 A server works on an ext4, once with a journal and once without, on a disk that
 logs its writes and flushes. Then the power is cut at N moments of that log:
@@ -10,11 +10,15 @@ or some sectors. The file system is repaired as a machine does that comes up
 again, and the store must hold every op that had been acknowledged by then,
 each once and whole; it takes new ones, and `persist verify` finds nothing.
 Needs root, loop devices and fuse; without them it says so and checks nothing.
+With --keep a cut that fails leaves in DIR the disk as it was before its repair
+and as it is now, what e2fsck said, and what was written last: another run with
+the seed has another timing, and may not fail.
 """
 
 import argparse
 import os
 import random
+import shutil
 import sys
 import tempfile
 
@@ -66,11 +70,29 @@ def check(disk, acknowledged, sent, seed):
     finally:
         server.release()
     disks.verify(killer.place)
-    return killer.figures
 
 
-def cut_and_check(folder, recorded, journal, cuts, moments, sent, rng):
-    """Cuts the power at `cuts` moments; yields the figures of each."""
+def keep(place, disk, left, entries, flushed, end):
+    """What a failure may be understood by."""
+    os.makedirs(place, exist_ok=True)
+    with open(os.path.join(place, "before.img"), "wb") as file:
+        file.write(left)
+    shutil.copyfile(disk.image, os.path.join(place, "after.img"))
+    with open(os.path.join(place, "e2fsck.txt"), "w") as file:
+        file.write(disk.repair + "\n")
+    with open(os.path.join(place, "writes.txt"), "w") as file:
+        for i, (_, offset, data) in enumerate(entries[:end], 1):
+            file.write("%d " % i)
+            file.write("block %d, %d bytes%s\n" % (
+                offset // disks.BLOCK, len(data),
+                "" if i <= flushed else
+                ", there" if left[offset:offset + len(data)] == data else
+                ", not or not all there") if len(data) else "flush\n")
+
+
+def cut_and_check(folder, recorded, journal, cuts, moments, sent, rng,
+                  place):
+    """Cuts the power at `cuts` moments; yields at each that was survived."""
     entries = recorded.entries()
     image, flushed = recorded.base(), 0
     chosen = sorted(rng.sample(range(1, len(entries) + 1),
@@ -88,13 +110,17 @@ def cut_and_check(folder, recorded, journal, cuts, moments, sent, rng):
             file.write(left)
         written = entries[end - 1][0]
         acknowledged = max((a for w, a in moments if w <= written), default=0)
+        disk = disks.Disk(folder, "cut", DISK_SIZE, journal, make=False)
         try:
-            with disks.Disk(folder, "cut", DISK_SIZE, journal,
-                            make=False) as disk:
-                yield check(disk, acknowledged, sent, rng.random())
-        except (AssertionError, Failed) as error:
-            raise AssertionError("power cut after write %d of %d: %s" % (
-                end, len(entries), error)) from None
+            with disk:
+                check(disk, acknowledged, sent, rng.random())
+        except (AssertionError, Failed, OSError) as error:
+            if place:
+                keep(place, disk, left, entries, flushed, end)
+            raise AssertionError("power cut after write %d of %d: %s%s" % (
+                end, len(entries), error,
+                "; kept in " + place if place else "")) from None
+        yield
 
 
 def main():
@@ -102,6 +128,7 @@ def main():
     parser.add_argument("--cuts", type=int, default=60)
     parser.add_argument("--commands", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", metavar="DIR")
     arguments = parser.parse_args()
     reason = disks.missing(recorder=True)
     if reason:
@@ -112,25 +139,26 @@ def main():
     for journal in (False, True):
         kind = "with a journal" if journal else "without a journal"
         rng = random.Random("%d %s" % (arguments.seed, kind))
-        kept = 0
+        name = ("seed %d %s" % (arguments.seed, kind)).replace(" ", "-")
+        place = arguments.keep and os.path.join(arguments.keep, name)
+        before = passed
         with tempfile.TemporaryDirectory(prefix="sx-power-") as folder:
             with disks.RecordedDisk(folder, "recorded", DISK_SIZE,
                                     journal) as recorded:
                 moments, sent = work(recorded, arguments.commands,
                                      rng.random())
             try:
-                for figures in cut_and_check(folder, recorded, journal,
-                                             arguments.cuts, moments, sent,
-                                             rng):
+                for _ in cut_and_check(folder, recorded, journal,
+                                       arguments.cuts, moments, sent, rng,
+                                       place):
                     passed += 1
-                    kept += figures["kept beyond"]
             except AssertionError as error:
                 failed += 1
                 print("seed %d, %s: %s" % (arguments.seed, kind, error))
                 continue
             print("figure: ext4 %s: %d ops, %d writes and flushes logged, "
                   "power cut %d times, 0 acknowledged ops lost" % (
-                      kind, sent, len(recorded.entries()), arguments.cuts))
+                      kind, sent, len(recorded.entries()), passed - before))
     print("%d passed, %d failed" % (passed, failed))
     return 1 if failed else 0
 

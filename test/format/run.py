@@ -35,6 +35,10 @@ SHAPES = {
                    "blobs=6", "packed=9000"),
     "many rounds": ("cxxcxc", *stores.SMALL, "commits=50", "blobs=2",
                     "packed=100"),
+    "tags": ("cxcc", *stores.SMALL, "commits=120", "tagged=60"),
+    "tags, crashed": ("cx", "commits=200", "tagged=80", "compress=1"),
+    "imported": ("cxc", *stores.SMALL, "commits=120", "imported=20",
+                 "tagged=30"),
     "nothing": ("cc", "commits=0"),
     "one commit": ("x", "commits=1"),
 }
@@ -205,8 +209,13 @@ class Test:
         shutil.rmtree(whole, ignore_errors=True)
         shutil.move(self.copy(path), whole)
         self.counts["golden"] += 1
-        self.same(name, lines,
-                  self.compare(name, whole, asked_of(lines)))
+        asked = asked_of(lines)
+        self.same(name, lines, self.compare(name, whole, asked))
+        # Files of two versions side by side, then merged.
+        for rounds, commits in ("x", 5), ("cx", 60):
+            asked += stores.make(whole, 7 + commits, rounds, *stores.SMALL,
+                                 "commits=%d" % commits)
+            self.compare("%s, %s" % (name, rounds), whole, asked)
 
 
 def contents(path):
@@ -241,9 +250,6 @@ def asked_of(lines):
     for line in lines:
         if line.startswith("blob "):
             asked.append(line.rsplit(" bytes ", 1)[0])
-        if line.startswith("command "):
-            name = line.split('"')[1].encode().decode("unicode_escape")
-            asked.append("id " + name.encode("latin-1").hex())
     return "".join(a + "\n" for a in asked)
 
 

@@ -5,9 +5,8 @@
  *            store dump DIR < ASKED
  *
  * A letter of ROUNDS is a time the store is open: c ends with a clean close,
- * x without one. It prints the command ids that it used, in hex. The dump is
- * that of tools/read_store.py; command ids cannot be listed, they are asked
- * for. */
+ * x without one. It prints the cids of the blobs that it put. The dump is that
+ * of tools/read_store.py; blobs cannot be listed, they are asked for. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,7 @@
 
 enum { NAMES = 24, EDITS_MAX = 6, BIG = 40000 };
 
-static uint64_t state;
+static uint64_t state, seed;
 
 static uint64_t draw(uint64_t below)
 {
@@ -39,7 +38,8 @@ static void must(persist_status status, const persist_error *error)
 
 /* ---- making ----------------------------------------------------------- */
 
-static uint64_t commits = 200, big = 0, keys = 60, blobs = 0;
+static uint64_t commits = 200, big = 0, keys = 60, blobs = 0, tagged = 0,
+                imported = 0;
 
 /* A name of a number: some are hard ones. */
 static persist_slice name_of(char kind, uint64_t number, char out[400])
@@ -70,16 +70,49 @@ static persist_slice data_of(char *out)
     return (persist_slice){out, (size_t)size};
 }
 
+/* Some of a few tags, twice here so that those side by side are different. */
+static void tag(persist_edit *e)
+{
+    static char longest[255];
+    static persist_slice tags[] = {
+        {"a", 1}, {"\0", 1}, {"\xff\n", 2}, {"order:17", 8}, {longest, 255},
+        {"a", 1}, {"\0", 1}, {"\xff\n", 2}, {"order:17", 8}, {longest, 255}};
+    static const persist_slice types[] = {{"", 0}, {"placed", 6}, {"\"\\", 2}};
+    memset(longest, 'l', sizeof longest);
+    e->tags = tags + draw(5);
+    e->tag_count = 1 + draw(5);
+    e->type = types[draw(3)];
+}
+
 typedef struct scratch {
     char name[400];
     char data[BIG];
+    uint64_t seqs[4];
+    persist_command command;
 } scratch;
+
+/* A command id as an import brings it: some are there already. */
+static void set_once(persist_edit *e, scratch *s)
+{
+    uint64_t number = draw(commits);
+    *e = (persist_edit){.kind = PERSIST_SET_ONCE, .command = &s->command};
+    s->command = (persist_command){.seqs = s->seqs, .seq_count = number % 5};
+    s->command.id = name_of('o', number, s->name);
+    memset(s->command.fingerprint, (int)(number & 255),
+           sizeof s->command.fingerprint);
+    for (uint64_t i = 0; i < 4; i++)
+        s->seqs[i] = 1 + number * (i + 1);
+}
 
 static void make_edit(persist_store *store, persist_edit *e, scratch *s)
 {
     persist_stream_info info;
     persist_error error;
     uint64_t kind = draw(20);
+    if (imported > 0 && draw(100) < imported) {
+        set_once(e, s);
+        return;
+    }
     *e = (persist_edit){.kind = PERSIST_APPEND};
     if (kind >= 14 && kind < 19) {
         e->kind = kind == 18 ? PERSIST_DELETE : PERSIST_PUT;
@@ -93,7 +126,7 @@ static void make_edit(persist_store *store, persist_edit *e, scratch *s)
          &error);
     if (kind == 19 && draw(20) == 0) {
         e->kind = PERSIST_SET_POSITION;
-        e->seq = draw(2 * commits) + 1;
+        e->seq = persist_position(store, PERSIST_LATEST) + draw(50);
         e->name = (persist_slice){NULL, 0};
     } else if (kind == 19) {
         e->kind = PERSIST_SET_MARK;
@@ -107,6 +140,8 @@ static void make_edit(persist_store *store, persist_edit *e, scratch *s)
     }
     if (e->kind == PERSIST_APPEND || e->kind == PERSIST_APPEND_AT)
         e->data = data_of(s->data);
+    if (e->data.data != NULL && tagged > 0 && draw(100) < tagged)
+        tag(e);
 }
 
 static void make_commit(persist_store *store, const char *round, uint64_t n)
@@ -123,13 +158,10 @@ static void make_commit(persist_store *store, const char *round, uint64_t n)
     bool with_id = draw(6) == 0;
     if (with_id) {
         int size =
-            snprintf(id, sizeof id, "id-%s-%llu", round, (unsigned long long)n);
+            snprintf(id, sizeof id, "id-%llu-%s-%llu", (unsigned long long)seed,
+                     round, (unsigned long long)n);
         once.id = (persist_slice){id, (size_t)size};
         memset(once.fingerprint, (int)draw(256), sizeof once.fingerprint);
-        printf("id ");
-        for (int i = 0; i < size; i++)
-            printf("%02x", (unsigned char)id[i]);
-        printf("\n");
     }
     persist_status status = persist_commit(
         store, edits, count, with_id ? &once : NULL, &outcome, &error);
@@ -180,10 +212,9 @@ static void set(persist_options *o, const char *setting)
     const struct {
         const char *name;
         uint64_t *field;
-    } ours[] = {{"commits", &commits},
-                {"big", &big},
-                {"keys", &keys},
-                {"blobs", &blobs}};
+    } ours[] = {{"commits", &commits}, {"big", &big},
+                {"keys", &keys},       {"blobs", &blobs},
+                {"tagged", &tagged},   {"imported", &imported}};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         if (strlen(sizes[i].name) == size &&
             memcmp(sizes[i].name, setting, size) == 0)
@@ -198,8 +229,9 @@ static void set(persist_options *o, const char *setting)
 
 static int make(int argc, char **argv)
 {
-    persist_options options = {.path = argv[2], .create = true};
-    uint64_t seed = strtoull(argv[3], NULL, 10);
+    persist_options options = {PERSIST_OPTIONS, .path = argv[2],
+                               .create = true};
+    seed = strtoull(argv[3], NULL, 10);
     for (int i = 5; i < argc; i++)
         set(&options, argv[i]);
     if (big > BIG)
@@ -231,22 +263,40 @@ static void put(persist_slice s)
     putchar('"');
 }
 
+static void put_tags(const persist_event *e)
+{
+    persist_slice tags[PERSIST_TAGS_MAX], type;
+    size_t count = persist_event_tags(e, tags, &type);
+    if (count == 0)
+        return;
+    printf(" type ");
+    put(type);
+    printf(" tags");
+    for (size_t i = 0; i < count; i++) {
+        printf(" ");
+        put(tags[i]);
+    }
+}
+
 static void put_events(persist_cursor *cursor, bool data)
 {
-    persist_event e;
+    const persist_event *e;
     persist_error error;
     persist_status status;
     while ((status = persist_next_event(cursor, &e, &error)) == PERSIST_OK) {
-        unsigned long long seq = e.seq, position = e.position;
+        unsigned long long seq = e->seq, position = e->position;
         if (data)
             printf("event ");
         else
             printf("order %llu ", position);
-        put(e.stream);
+        put(e->stream);
         printf(" seq %llu", seq);
+        if (!data && e->time != 0)
+            printf(" time %llu", (unsigned long long)e->time);
         if (data) {
             printf(" position %llu ", position);
-            put(e.data);
+            put(e->data);
+            put_tags(e);
         }
         printf("\n");
     }
@@ -261,7 +311,9 @@ static void put_streams(persist_store *store)
     persist_error error;
     persist_slice name;
     persist_status status;
-    must(persist_streams(store, NULL, PERSIST_DURABLE, &names, &error), &error);
+    must(persist_streams(store, NULL, PERSIST_NO_LIMIT, PERSIST_DURABLE, &names,
+                         &error),
+         &error);
     while ((status = persist_next_key(names, &name, NULL, &error)) ==
            PERSIST_OK) {
         persist_stream_info i;
@@ -288,8 +340,8 @@ static void put_keys(persist_store *store)
     persist_error error;
     persist_slice key, value;
     persist_status status;
-    must(persist_scan(store, (persist_slice){NULL, 0}, NULL, PERSIST_NO_LIMIT,
-                      PERSIST_DURABLE, &cursor, &error),
+    must(persist_scan(store, NULL, PERSIST_NO_LIMIT, PERSIST_DURABLE, &cursor,
+                      &error),
          &error);
     while ((status = persist_next_key(cursor, &key, &value, &error)) ==
            PERSIST_OK) {
@@ -304,33 +356,29 @@ static void put_keys(persist_store *store)
     persist_cursor_close(cursor);
 }
 
-static void put_command(persist_store *store, const char *hex)
+static void put_commands(persist_store *store)
 {
-    static char id[PERSIST_NAME_SIZE_MAX];
-    uint8_t print[PERSIST_FINGERPRINT_SIZE];
-    persist_outcome found;
+    persist_cursor *cursor;
+    const persist_command *c;
     persist_error error;
-    size_t size = 0;
-    for (; size < strlen(hex) / 2; size++) {
-        char digits[3] = {hex[2 * size], hex[2 * size + 1], '\0'};
-        id[size] = (char)strtoul(digits, NULL, 16);
+    persist_status status;
+    must(persist_commands(store, (persist_slice){NULL, 0}, NULL,
+                          PERSIST_NO_LIMIT, PERSIST_DURABLE, &cursor, &error),
+         &error);
+    while ((status = persist_next_command(cursor, &c, &error)) == PERSIST_OK) {
+        printf("command ");
+        put(c->id);
+        printf(" lsn %llu ", (unsigned long long)c->lsn);
+        for (size_t i = 0; i < sizeof c->fingerprint; i++)
+            printf("%02x", c->fingerprint[i]);
+        printf(" seqs");
+        for (size_t i = 0; i < c->seq_count; i++)
+            printf(" %llu", (unsigned long long)c->seqs[i]);
+        printf("\n");
     }
-    persist_slice name = {id, size};
-    persist_status status =
-        persist_once_find(store, name, print, &found, &error);
-    if (status == PERSIST_NONE)
-        return;
-    must(status, &error);
-    printf("command ");
-    put(name);
-    printf(" lsn %llu ", (unsigned long long)found.lsn);
-    for (size_t i = 0; i < sizeof print; i++)
-        printf("%02x", print[i]);
-    printf(" seqs");
-    for (size_t i = 0; i < found.seq_count; i++)
-        printf(" %llu", (unsigned long long)found.seqs[i]);
-    printf("\n");
-    persist_outcome_release(&found);
+    if (status != PERSIST_NONE)
+        must(status, &error);
+    persist_cursor_close(cursor);
 }
 
 static void put_blob(persist_store *store, const char *cid)
@@ -356,24 +404,44 @@ static void put_blob(persist_store *store, const char *cid)
            (unsigned long long)read);
 }
 
+/* Of one start, and of where later ones begin, what did not survive. */
+static void put_lsns(persist_store *store)
+{
+    for (persist_lsn start = 0; start < 8; start++)
+        for (persist_lsn i = 1; i <= 32; i++) {
+            persist_lsn lsn = (start << 24) + i;
+            if (persist_wait_durable(store, lsn, NULL) == PERSIST_LOST)
+                printf("lsn %llu lost\n", (unsigned long long)lsn);
+        }
+}
+
+static void put_identity(persist_store *store)
+{
+    persist_identity_text self, parent;
+    persist_error error;
+    must(persist_identity(store, self, parent, &error), &error);
+    printf("store %s%s%s\n", self, parent[0] == '\0' ? "" : " from ", parent);
+}
+
 static int dump(const char *dir)
 {
-    static char line[2 * PERSIST_NAME_SIZE_MAX + 2];
-    persist_options options = {.path = dir};
+    char line[256];
+    persist_options options = {PERSIST_OPTIONS, .path = dir};
     persist_store *store;
     persist_cursor *all;
     persist_error error;
     must(persist_open(&options, &store, &error), &error);
+    put_lsns(store);
+    put_identity(store);
     put_streams(store);
     must(persist_read_all(store, 1, PERSIST_NO_LIMIT, PERSIST_DURABLE, &all,
                           &error),
          &error);
     put_events(all, false);
     put_keys(store);
+    put_commands(store);
     while (fgets(line, sizeof line, stdin) != NULL)
-        if (memcmp(line, "id ", 3) == 0)
-            put_command(store, line + 3);
-        else if (strlen(line) > PERSIST_CID_SIZE)
+        if (strlen(line) > PERSIST_CID_SIZE)
             put_blob(store, line + strlen("blob "));
     must(persist_close(store, &error), &error);
     return 0;

@@ -49,5 +49,11 @@ def sorted_ends(lines):
     return lines[:len(lines) - len(asked)] + sorted(set(asked))
 
 
+# Lsns that are asked for: from one start, and from where openings begin.
+PROBES = [(i << 24) + j for i in range(8) for j in range(1, 33)]
+
+
 def by_reader(path):
-    return sorted_ends(list(read_store.as_text(read_store.Store(path))))
+    store = read_store.Store(path)
+    return sorted_ends(["lsn %d lost" % n for n in PROBES if store.is_lost(n)]
+                       + list(read_store.as_text(store)))

@@ -38,7 +38,7 @@ static int take_args(cursor *c, char args[ARGS_MAX][ARG_SIZE], char **argv)
 /* Reads a store that the tool has made. */
 static void check_store(const char *dir)
 {
-    const persist_options options = {.path = dir};
+    const persist_options options = {PERSIST_OPTIONS, .path = dir};
     persist_store *store;
     buf text = {0};
     persist_error error;
@@ -63,13 +63,14 @@ static void check_output(slice output)
 static void make_store(void)
 {
     static const persist_edit edits[] = {
-        {PERSIST_APPEND, {"a", 1}, {"{:seq 1}", 8}, 0},
-        {PERSIST_APPEND, {"\xff\n", 2}, {"\0\"", 2}, 0},
-        {PERSIST_APPEND, {"a", 1}, {"nil", 3}, 0},
-        {PERSIST_PUT, {"k", 1}, {"\xc3\xa9", 2}, 0},
-        {PERSIST_PUT, {"k2", 2}, {"", 0}, 0},
+        {.kind = PERSIST_APPEND, .name = {"a", 1}, .data = {"{:seq 1}", 8}},
+        {.kind = PERSIST_APPEND, .name = {"\xff\n", 2}, .data = {"\0\"", 2}},
+        {.kind = PERSIST_APPEND, .name = {"a", 1}, .data = {"nil", 3}},
+        {.kind = PERSIST_PUT, .name = {"k", 1}, .data = {"\xc3\xa9", 2}},
+        {.kind = PERSIST_PUT, .name = {"k2", 2}, .data = {"", 0}},
     };
-    const persist_options options = {.path = "persist-data", .create = true};
+    const persist_options options = {PERSIST_OPTIONS, .path = "persist-data",
+                                     .create = true};
     persist_store *store;
     persist_error error;
     CHECK(persist_open(&options, &store, &error) == PERSIST_OK);

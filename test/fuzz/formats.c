@@ -7,7 +7,7 @@
 #include "engine/files/manifest.h"
 #include "engine/log/record.h"
 #include "engine/log/segment.h"
-#include "engine/table/entry.h"
+#include "engine/table/times.h"
 #include "lib/fuzz.h"
 
 static void expect_same(slice from, buf *again)
@@ -64,7 +64,7 @@ static void encode_record(const record_body *body, buf *out)
     static const uint8_t header[RECORD_HEADER_SIZE];
     size_t past = 0;
     buf_put(out, header, sizeof header);
-    record_put_position(out, body->position);
+    record_put_position(out, body->position, body->time);
     for (size_t i = 0; i < body->edit_count; i++) {
         const record_past *p =
             past < body->past_count ? &body->pasts[past] : NULL;
@@ -105,7 +105,9 @@ static void try_manifest(slice s)
     persist_status status = manifest_decode(s, &m, &error);
     if (status == PERSIST_OK) {
         manifest_encode(&m, &again);
-        expect_same(s, &again);
+        if (s.size == again.size) /* version 2 was shorter */
+            expect_same(s, &again);
+        buf_release(&again);
     } else {
         CHECK(error.status == status);
     }
@@ -125,7 +127,9 @@ static void try_table_header(slice s)
     if (!table_header_is(s, identity))
         return;
     table_header_encode(identity, number, again);
-    CHECK(memcmp(s.data, again, sizeof again) == 0);
+    /* but version and checksum */
+    CHECK(memcmp((const uint8_t *)s.data + 16, again + 16, sizeof again - 24) ==
+          0);
 }
 
 static void try_table_footer(slice s)
@@ -148,15 +152,30 @@ static void try_stream(slice s)
     expect_same(s, &again);
 }
 
+/* Takes a key of so many bytes; the value is the rest. */
+static bool split(cursor c, size_t size, slice *key, slice *value)
+{
+    *key = cursor_bytes(&c, size);
+    *value = slice_of(c.at, cursor_left(&c));
+    return !c.failed;
+}
+
+static void expect_position(slice key, uint64_t position)
+{
+    uint8_t bytes[ENTRY_ORDER_KEY_SIZE];
+    entry_order_key(position, bytes);
+    CHECK(slice_equal(slice_of(bytes, sizeof bytes), key));
+}
+
 static void try_event(slice s)
 {
     event_entry e;
     buf again = {0};
     uint8_t room[ENTRY_EVENT_KEY_MAX];
     cursor c = cursor_of(s);
-    slice given = cursor_bytes(&c, cursor_u8(&c) % (sizeof room + 1));
-    slice value = slice_of(c.at, cursor_left(&c));
-    if (c.failed || !entry_get_event(given, value, &e))
+    size_t size = cursor_u8(&c) % (sizeof room + 1);
+    slice given, value;
+    if (!split(c, size, &given, &value) || !entry_get_event(given, value, &e))
         return;
     CHECK(slice_equal(entry_event_key(e.ordinal, e.seq, room), given));
     entry_put_event(&again, &e);
@@ -192,16 +211,12 @@ static void try_once(slice s)
 static void try_order(slice s)
 {
     buf again = {0};
-    uint8_t key_bytes[ENTRY_ORDER_KEY_SIZE];
     uint64_t position, seq;
-    slice name;
-    cursor c = cursor_of(s);
-    slice given = cursor_bytes(&c, sizeof key_bytes);
-    slice value = slice_of(c.at, cursor_left(&c));
-    if (c.failed || !entry_get_order(given, value, &position, &seq, &name))
+    slice given, value, name;
+    if (!split(cursor_of(s), ENTRY_ORDER_KEY_SIZE, &given, &value) ||
+        !entry_get_order(given, value, &position, &seq, &name))
         return;
-    entry_order_key(position, key_bytes);
-    CHECK(memcmp(key_bytes, given.data, sizeof key_bytes) == 0);
+    expect_position(given, position);
     entry_put_order(&again, seq, name);
     expect_same(value, &again);
 }
@@ -217,13 +232,47 @@ static void try_blob(slice s)
     expect_same(s, &again);
 }
 
+static void try_tag(slice s)
+{
+    tag_entry e;
+    buf again = {0};
+    uint8_t room[ENTRY_TAG_KEY_MAX];
+    cursor c = cursor_of(s);
+    size_t size = cursor_u8(&c);
+    slice given, value;
+    if (!split(c, size, &given, &value) || !entry_get_tag(given, value, &e))
+        return;
+    CHECK(slice_equal(entry_tag_key(e.tag, e.position, room), given));
+    entry_put_tag(&again, e.seq, e.type, e.stream);
+    expect_same(value, &again);
+}
+
+static void try_times(slice s)
+{
+    times_entry e;
+    buf again = {0};
+    slice given, value;
+    if (!split(cursor_of(s), ENTRY_ORDER_KEY_SIZE, &given, &value) ||
+        !times_entry_get(given, value, &e))
+        return;
+    expect_position(given, e.first);
+    CHECK(e.span > 0 && e.width <= TIMES_WIDTH_MAX);
+    buf_put_varint(&again, e.base);
+    buf_put_varint(&again, e.span);
+    if (e.width > 0) {
+        buf_put_byte(&again, (uint8_t)e.width);
+        buf_put(&again, e.bits, ((e.span - 1) * e.width + 7) / 8);
+    }
+    expect_same(value, &again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const decoders[])(slice) = {
         try_cid,      try_file_names,   try_segment,      try_record,
         try_manifest, try_table_header, try_table_footer, try_stream,
         try_event,    try_key,          try_once,         try_order,
-        try_blob,
+        try_blob,     try_tag,          try_times,
     };
     cursor c = cursor_of(slice_of(data, size));
     uint8_t which = cursor_u8(&c);

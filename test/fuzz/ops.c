@@ -12,13 +12,10 @@ enum { LINES_MAX = 40, STEPS_MAX = 20000 };
 static host *open_host(const os *sys, uint8_t sizes)
 {
     const host_options options = {
-        .store = {.path = "store",
-                  .segment_size = 4096,
-                  .memtable_size = sizes & 1 ? 1 : 4096,
-                  .merge_width = 2,
-                  .compress = (sizes & 2) != 0,
-                  .os = sys},
-        .machine = {.heap_max = 8 << 20, .depth_max = 1000},
+        .store = {PERSIST_OPTIONS, .path = "store", .segment_size = 4096,
+                  .memtable_size = sizes & 1 ? 1 : 4096, .merge_width = 2,
+                  .compress = (sizes & 2) != 0, .os = sys},
+        .machine = {SX_OPTIONS, .heap_max = 8 << 20, .depth_max = 1000},
     };
     host *h = host_open(&options);
     CHECK(h != NULL);
@@ -29,10 +26,11 @@ static host *open_host(const os *sys, uint8_t sizes)
 static host *open_memory_host(const os *sys)
 {
     host *h = open_host(sys, 0);
-    const persist_options options = {.equal = host_equal_texts,
-                                     .equal_context = h};
+    const persist_options options = {PERSIST_OPTIONS, .equal = host_equal_texts,
+                                     .equal_context = h, .os = sys};
     persist_store *store;
-    CHECK(persist_open(&options, &store, NULL) == PERSIST_OK);
+    CHECK(persist_open(&options, &store, NULL) == PERSIST_OK &&
+          persist_session(store, &h->session, NULL) == PERSIST_OK);
     h->store = store;
     return h;
 }

@@ -11,6 +11,7 @@
 enum { OPS_MAX = 200, SERIALS = 16 };
 
 typedef struct world {
+    persist_snapshot *held; /* opened by a read, compared when it goes */
     os_sim *sim;
     persist_options options;
     persist_store *disk;
@@ -27,8 +28,29 @@ static void open_disk(world *w)
     CHECK(status == PERSIST_OK);
 }
 
+static void let_go(world *w)
+{
+    buf why = {0};
+    bool same =
+        w->held == NULL || model_shows(&w->model, w->disk, w->held, &why);
+    if (!same)
+        fprintf(stderr, "%.*s\n", (int)why.size, (const char *)why.data);
+    CHECK(same);
+    persist_snapshot_close(w->held);
+    w->held = NULL;
+    buf_release(&why);
+}
+
+static void hold(world *w, op o)
+{
+    persist_view view = o.serial % 2 == 0 ? PERSIST_LATEST : PERSIST_DURABLE;
+    let_go(w);
+    CHECK(persist_snapshot_open(w->disk, view, &w->held, NULL) == PERSIST_OK);
+}
+
 static void close_disk(world *w)
 {
+    let_go(w);
     persist_error error;
     persist_status status = persist_close(w->disk, &error);
     CHECK(status == PERSIST_OK && os_sim_open_files(w->sim) == 0);
@@ -48,16 +70,19 @@ static void expect_same(world *w, persist_view view)
 static void kill_disk(world *w, unsigned seed)
 {
     const sim_plan plan = {.keep = SIM_KEEP_RANDOM, .seed = seed};
+    let_go(w);
     os_sim *after = os_sim_crash(w->sim, &plan);
     persist_close(w->disk, NULL);
     os_sim_free(w->sim);
-    w->sim = after;
+    w->sim = fuzz_process_now.sim = after;
     open_disk(w);
     persist_lsn latest = persist_latest(w->disk);
     CHECK(latest >= w->waited && latest <= w->model.latest);
     if (latest < w->model.latest)
         w->blobs_differ = true;
+    CHECK(model_check_lsns(&w->model, w->disk, false) == NULL);
     model_roll_back(&w->model, latest);
+    model_skip(&w->model, w->disk->first_lsn);
     w->waited = latest;
     expect_same(w, PERSIST_DURABLE);
 }
@@ -93,6 +118,8 @@ static void apply(world *w, op o)
     persist_status status = op_apply(w->disk, o, &actual, &error);
     CHECK(status == wanted);
     CHECK(slice_equal(buf_slice(&expected), buf_slice(&actual)));
+    if (o.kind == OP_READ)
+        hold(w, o);
     buf_release(&expected);
     buf_release(&actual);
 }
@@ -102,25 +129,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cursor c = cursor_of(slice_of(data, size));
     uint8_t sizes = cursor_u8(&c);
     world w = {.sim = os_sim_new(1)};
-    w.options = (persist_options){.path = "store",
+    w.options = (persist_options){PERSIST_OPTIONS,
+                                  .path = "store",
                                   .create = true,
                                   .segment_size = 4096u << (sizes & 1),
                                   .memtable_size = 1u << (sizes >> 1 & 15),
                                   .merge_width = 2 + (sizes >> 5 & 1),
                                   .cache_size = sizes & 64 ? 1 : 0,
                                   .compress = (sizes & 128) != 0};
+    fuzz_process_now.sim = w.sim; /* the model asks it for the time */
     model_begin(&w.model, false);
     open_disk(&w);
     for (int i = 0; i < OPS_MAX && cursor_left(&c) >= 2; i++) {
         op o = {cursor_u8(&c) % OP_KINDS, cursor_u8(&c) % SERIALS};
         if (op_is_control(o.kind))
             control(&w, o);
-        else if (o.kind != OP_BLOB_READ || !w.blobs_differ)
+        else if ((o.kind != OP_BLOB_READ && o.kind != OP_REFER) ||
+                 !w.blobs_differ)
             apply(&w, o);
     }
     expect_same(&w, PERSIST_LATEST);
     close_disk(&w);
     model_end(&w.model);
+    fuzz_process_now.sim = NULL;
     os_sim_free(w.sim);
     return 0;
 }

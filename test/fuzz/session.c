@@ -75,12 +75,10 @@ static void put_file(const os *sys, const char *path, slice bytes)
 static void serve(fuzz_process *p, host_unknown unknown)
 {
     const host_options options = {
-        .store = {.path = "store",
-                  .segment_size = 4096,
-                  .memtable_size = 4096,
-                  .os = os_sim_os(p->sim)},
+        .store = {PERSIST_OPTIONS, .path = "store", .segment_size = 4096,
+                  .memtable_size = 4096, .os = os_sim_os(p->sim)},
         .unknown = unknown,
-        .machine = {.heap_max = HEAP_MAX, .depth_max = DEPTH_MAX},
+        .machine = {SX_OPTIONS, .heap_max = HEAP_MAX, .depth_max = DEPTH_MAX},
     };
     session s = {.host = host_open(&options)};
     persist_error error;

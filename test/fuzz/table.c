@@ -4,7 +4,7 @@
  * read does not contradict itself. */
 #include "engine/files/blob_entry.h"
 #include "engine/table/entry.h"
-#include "engine/table/table_file.h"
+#include "engine/table/times.h"
 #include "lib/fuzz.h"
 
 enum { CACHE_SIZE = 1 << 20, STEPS_MAX = 3000 };
@@ -26,6 +26,9 @@ static void decode(table_section section, slice key, slice value)
     if (section == TABLE_ONCES && entry_get_once(value, &once) &&
         once.seq_count <= sizeof seqs / sizeof *seqs)
         (void)entry_get_seqs(&once, seqs);
+    times_entry times;
+    if (section == TABLE_TIMES)
+        (void)times_entry_get(key, value, &times);
     cursor c = cursor_of(value);
     blob_entry blob;
     if (section == TABLE_BLOBS)
@@ -77,6 +80,24 @@ static void walk(table *t, table_section section, bool back)
     table_iter_release(&i);
 }
 
+/* Whatever the section says, work is bounded, and what is found is there. */
+static void look_at_times(table *t)
+{
+    times_reader r;
+    persist_error error;
+    uint64_t got, time;
+    times_open(&r, t, false);
+    for (unsigned bit = 0; bit < 64; bit += 3) {
+        persist_status status =
+            times_find(&r, (uint64_t)1 << bit, &got, &error);
+        if (status == PERSIST_OK)
+            status = times_at(&r, got, &time, &error);
+        if (status != PERSIST_OK)
+            expect_typed(status, &error);
+    }
+    times_close(&r);
+}
+
 static void look(const table_place *place, uint64_t number, uint64_t size)
 {
     cache blocks;
@@ -90,6 +111,7 @@ static void look(const table_place *place, uint64_t number, uint64_t size)
             walk(t, (table_section)s, false);
             walk(t, (table_section)s, true);
         }
+        look_at_times(t);
         table_unref(t);
     } else {
         expect_typed(status, &error);

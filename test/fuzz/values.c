@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     persist_error error;
     persist_status status = sx_read(m, slice_of(data, size), &v, &error);
     CHECK(status == PERSIST_OK || status == PERSIST_NONE ||
-          status == PERSIST_SYNTAX || status == PERSIST_LIMIT);
+          status == SX_SYNTAX || status == PERSIST_LIMIT);
     if (status == PERSIST_OK) {
         check_value(m, v, SX_PRINT_STORABLE);
         check_value(m, v, SX_PRINT_STORABLE | SX_PRINT_SORTED);

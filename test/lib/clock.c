@@ -81,7 +81,6 @@ arguments arguments_read(int argc, char **argv, double budget)
     }
     if (a.part >= a.parts)
         usage(argv[0]);
-    seconds();
     return a;
 }
 
@@ -98,13 +97,9 @@ int patience(int usual)
 
 double seconds(void)
 {
-    static struct timespec first;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (first.tv_sec == 0)
-        first = now;
-    return (double)(now.tv_sec - first.tv_sec) +
-           (double)(now.tv_nsec - first.tv_nsec) / 1e9;
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
 static void say(const char *text)

@@ -9,7 +9,7 @@
 
 typedef struct arguments {
     uint64_t seed;
-    double budget;      /* seconds */
+    double budget;      /* seconds of the processor */
     const char *replay; /* ops, or NULL */
     bool wait_each;
     unsigned memtable; /* bytes; 0: the default */
@@ -29,7 +29,8 @@ arguments arguments_read(int argc, char **argv, double budget);
 /* True when a stage is to be done. */
 bool arguments_want(const arguments *, const char *stage);
 
-/* Seconds since the first call. */
+/* Seconds of the processor that this process has had: a budget buys as much on
+ * a machine that others use. */
 double seconds(void);
 
 /* Seconds to wait for what must come, until it counts as never; $TEST_WAIT if

@@ -104,7 +104,7 @@ static void add_all(target *t, uint16_t number)
     }
 }
 
-/* A record of the lsn; only the newest use of a file has the latest one. */
+/* A record of the commit; only the newest use of a file has the latest one. */
 static bool holds_commit(slice bytes, uint64_t lsn)
 {
     const uint8_t *at = bytes.data;
@@ -112,7 +112,7 @@ static bool holds_commit(slice bytes, uint64_t lsn)
         uint64_t found = 0;
         for (int k = 0; k < 8; k++)
             found |= (uint64_t)at[i + 16 + (size_t)k] << (8 * k);
-        if (memcmp(at + i + 8, "PREC", 4) == 0 && found == lsn)
+        if (memcmp(at + i + 8, "PREC", 4) == 0 && shape_commit(found) == lsn)
             return true;
     }
     return false;

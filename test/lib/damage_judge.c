@@ -176,8 +176,9 @@ static bool note(void *context, const persist_finding *f)
 
 static void verify(judgement *j, os_sim *s)
 {
-    const persist_options options = {.path = "store", .os = os_sim_os(s)};
-    const persist_watcher watcher = {&j->findings, note, NULL};
+    const persist_options options = {PERSIST_OPTIONS, .path = "store",
+                                     .os = os_sim_os(s)};
+    const persist_watcher watcher = {PERSIST_WATCHER, &j->findings, note, NULL};
     persist_error error;
     uint64_t before = os_sim_hash(s);
     persist_status status = persist_verify(&options, &watcher, NULL, &error);
@@ -252,10 +253,11 @@ static bool touches(const finding *f, const probe *p)
     case PERSIST_TOUCHED_UNKNOWN:
         return true; /* a part of the filter, or blobs */
     case PERSIST_TOUCHED_EVENTS:
-        return p->kind == PROBE_ALL ||
+        return p->kind == PROBE_ALL || p->kind == PROBE_QUERY ||
                (events && in_range(f, p->name, p->from, most));
     case PERSIST_TOUCHED_STREAMS:
-        return p->kind == PROBE_ALL || p->kind == PROBE_STREAMS ||
+        return p->kind == PROBE_ALL || p->kind == PROBE_QUERY ||
+               p->kind == PROBE_STREAMS ||
                ((events || p->kind == PROBE_INFO) &&
                 in_range(f, p->name, 0, most));
     case PERSIST_TOUCHED_KEYS:
@@ -264,7 +266,9 @@ static bool touches(const finding *f, const probe *p)
     case PERSIST_TOUCHED_IDS:
         return p->kind == PROBE_ID && in_range(f, p->name, 0, most);
     case PERSIST_TOUCHED_POSITIONS:
-        return p->kind == PROBE_ALL;
+        return p->kind == PROBE_ALL || p->kind == PROBE_QUERY;
+    case PERSIST_TOUCHED_TAGS: /* all of one size */
+        return p->kind == PROBE_QUERY && in_range(f, p->name, p->from, most);
     case PERSIST_TOUCHED_BLOB:
         return p->kind == PROBE_BLOB && strcmp(p->name, f->name) == 0;
     case PERSIST_TOUCHED_COMMITS:
@@ -327,9 +331,12 @@ static persist_lsn lowest(const judgement *j)
 /* What nobody has touched can be written. */
 static void write_on(judgement *j, persist_store *store)
 {
-    const persist_edit edits[] = {
-        {PERSIST_APPEND, slice_str("stream-new"), slice_str("new"), 0},
-        {PERSIST_PUT, slice_str("key-new"), slice_str("new"), 0}};
+    const persist_edit edits[] = {{.kind = PERSIST_APPEND,
+                                   .name = slice_str("stream-new"),
+                                   .data = slice_str("new")},
+                                  {.kind = PERSIST_PUT,
+                                   .name = slice_str("key-new"),
+                                   .data = slice_str("new")}};
     persist_error error;
     persist_status status = persist_commit(store, edits, 2, NULL, NULL, &error);
     if (status == PERSIST_OK)
@@ -352,7 +359,7 @@ static void read_store(judgement *j, os_sim *image)
             wrong(j, "opening fails otherwise", error.message);
         return;
     }
-    persist_lsn latest = store_visible(store);
+    persist_lsn latest = shape_commit(store_visible(store));
     j->earlier = latest < s->latest;
     if (latest > s->latest || latest < lowest(j) || !s->answered[latest])
         wrong(j, "opened as after another commit", "");

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Everything that reads can tell of a store, as text. */
-#include <stdio.h>
-
 #include "base/hash.h"
 #include "base/status.h"
 #include "ops.h"
+#include "sx.h"
 
 enum { SHOWN_MAX = 24, LINES_MAX = 6 };
 
@@ -30,6 +29,7 @@ static void put_event(buf *out, const persist_event *event)
     buf_printf(out, " %llu @%llu ", (unsigned long long)event->seq,
                (unsigned long long)event->position);
     put_bytes(out, event->data);
+    pool_put_tags(out, event);
 }
 
 /* Closes the cursor; returns the number of events and a sum over them that
@@ -38,12 +38,12 @@ static persist_status drain(persist_cursor *cursor, const char *head, buf *out,
                             uint64_t *count, uint64_t *sum,
                             persist_error *error)
 {
-    persist_event event;
+    const persist_event *event;
     persist_status status;
     buf line = {0};
     while ((status = persist_next_event(cursor, &event, error)) == PERSIST_OK) {
         buf_clear(&line);
-        put_event(&line, &event);
+        put_event(&line, event);
         if (line.failed) {
             status = status_set(error, PERSIST_LIMIT, "out of memory");
             break;
@@ -54,6 +54,8 @@ static persist_status drain(persist_cursor *cursor, const char *head, buf *out,
             continue;
         buf_put_str(out, head);
         buf_put_slice(out, buf_slice(&line));
+        if (event->time != 0)
+            buf_printf(out, " at %llu", (unsigned long long)event->time);
         buf_put_byte(out, '\n');
     }
     buf_release(&line);
@@ -63,7 +65,7 @@ static persist_status drain(persist_cursor *cursor, const char *head, buf *out,
 
 static persist_status disagree(dumper *d, const char *what, slice name)
 {
-    return status_set(d->error, PERSIST_ERROR, "%s disagrees on %.*s", what,
+    return status_set(d->error, SX_ERROR, "%s disagrees on %.*s", what,
                       (int)name.size, (const char *)name.data);
 }
 
@@ -99,16 +101,89 @@ static persist_status dump_stream(dumper *d, slice name)
     return status;
 }
 
+/* Adds a name to a sum that depends on the order. */
+static uint64_t with_name(uint64_t sum, slice name)
+{
+    return sum * 31 + hash_xxh3(name);
+}
+
+/* Reads names backwards, each in a page of its own, where they are few: they
+ * are those that were read forwards. */
+static persist_status check_back(dumper *d, bool keys, uint64_t sum)
+{
+    enum { PAGES_MAX = 2 };
+    uint64_t back = 0, factor = 1, pages = 0;
+    buf last = {0};
+    persist_status status = PERSIST_OK;
+    while (status == PERSIST_OK) {
+        persist_cursor *cursor = NULL;
+        slice name, before = buf_slice(&last);
+        const persist_range range = {PERSIST_RANGE, .backward = true,
+                                     .before = pages > 0 ? &before : NULL};
+        uint64_t limit = pages++ < PAGES_MAX ? 1 : PERSIST_NO_LIMIT, n = 0;
+        status = keys ? persist_scan(d->store, &range, limit, d->view, &cursor,
+                                     d->error)
+                      : persist_streams(d->store, &range, limit, d->view,
+                                        &cursor, d->error);
+        for (; status == PERSIST_OK && n < limit; n++) {
+            status = persist_next_key(cursor, &name, NULL, d->error);
+            if (status != PERSIST_OK)
+                break;
+            back += factor * hash_xxh3(name);
+            factor *= 31;
+            buf_clear(&last);
+            buf_put_slice(&last, name);
+        }
+        persist_cursor_close(cursor);
+        if (status == PERSIST_OK && last.failed)
+            status = status_set(d->error, PERSIST_LIMIT, "out of memory");
+    }
+    buf_release(&last);
+    if (status == PERSIST_NONE && back != sum)
+        return disagree(d, "reading backwards",
+                        slice_str(keys ? "the keys" : "the streams"));
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
 static persist_status dump_streams(dumper *d)
 {
     persist_cursor *cursor = NULL;
-    persist_status status =
-        persist_streams(d->store, NULL, d->view, &cursor, d->error);
+    persist_status status = persist_streams(d->store, NULL, PERSIST_NO_LIMIT,
+                                            d->view, &cursor, d->error);
+    uint64_t sum = 0;
     slice name;
     while (status == PERSIST_OK) {
         status = persist_next_key(cursor, &name, NULL, d->error);
-        if (status == PERSIST_OK)
-            status = dump_stream(d, name);
+        if (status != PERSIST_OK)
+            break;
+        sum = with_name(sum, name);
+        status = dump_stream(d, name);
+    }
+    persist_cursor_close(cursor);
+    return status == PERSIST_NONE ? check_back(d, false, sum) : status;
+}
+
+/* Where the times around that of each event lead, or of some if they are many.
+ */
+static persist_status dump_times(dumper *d)
+{
+    persist_cursor *cursor = NULL;
+    const persist_event *event;
+    uint64_t n = 0;
+    persist_status status = persist_read_all(d->store, 0, PERSIST_NO_LIMIT,
+                                             d->view, &cursor, d->error);
+    while (status == PERSIST_OK) {
+        status = persist_next_event(cursor, &event, d->error);
+        if (status != PERSIST_OK || n++ % 5 != 0)
+            continue;
+        for (uint64_t time = event->time == 0 ? 0 : event->time - 1;
+             time <= event->time + 1 && status == PERSIST_OK; time++) {
+            uint64_t position;
+            status = persist_position_at(d->store, time, d->view, &position,
+                                         d->error);
+            buf_printf(d->out, "time %llu @%llu\n", (unsigned long long)time,
+                       (unsigned long long)position);
+        }
     }
     persist_cursor_close(cursor);
     return status == PERSIST_NONE ? PERSIST_OK : status;
@@ -120,22 +195,45 @@ static persist_status dump_all(dumper *d)
     uint64_t count = 0, sum = 0;
     persist_status status = persist_read_all(d->store, 0, PERSIST_NO_LIMIT,
                                              d->view, &cursor, d->error);
-    return status == PERSIST_OK
-               ? drain(cursor, "all ", d->out, &count, &sum, d->error)
-               : status;
+    if (status == PERSIST_OK)
+        status = drain(cursor, "all ", d->out, &count, &sum, d->error);
+    return status == PERSIST_OK ? dump_times(d) : status;
+}
+
+/* What some queries find. */
+static persist_status dump_queries(dumper *d)
+{
+    static const uint64_t draws[] = {1, 2, 4, 12, 25};
+    persist_status status = PERSIST_OK;
+    for (size_t i = 0; i < sizeof draws / sizeof *draws; i++) {
+        size_t items;
+        uint64_t count = 0, sum = 0;
+        persist_cursor *cursor = NULL;
+        const persist_query_item *query = pool_query(draws[i], &items);
+        status = persist_query(d->store, query, items, 0, PERSIST_NO_LIMIT,
+                               d->view, &cursor, d->error);
+        if (status == PERSIST_OK)
+            status = drain(cursor, "", NULL, &count, &sum, d->error);
+        if (status != PERSIST_OK)
+            break;
+        buf_printf(d->out, "query %zu: %llu events %016llx\n", i,
+                   (unsigned long long)count, (unsigned long long)sum);
+    }
+    return status;
 }
 
 static persist_status dump_keys(dumper *d)
 {
     persist_cursor *cursor = NULL;
-    persist_status status =
-        persist_scan(d->store, slice_of(NULL, 0), NULL, PERSIST_NO_LIMIT,
-                     d->view, &cursor, d->error);
+    persist_status status = persist_scan(d->store, NULL, PERSIST_NO_LIMIT,
+                                         d->view, &cursor, d->error);
+    uint64_t sum = 0;
     slice key, value, got;
     while (status == PERSIST_OK) {
         status = persist_next_key(cursor, &key, &value, d->error);
         if (status != PERSIST_OK)
             break;
+        sum = with_name(sum, key);
         buf_put_str(d->out, "key ");
         put_bytes(d->out, key);
         buf_put_str(d->out, " = ");
@@ -149,30 +247,50 @@ static persist_status dump_keys(dumper *d)
         persist_free(got.data);
     }
     persist_cursor_close(cursor);
-    return status == PERSIST_NONE ? PERSIST_OK : status;
+    return status == PERSIST_NONE ? check_back(d, true, sum) : status;
 }
 
-static persist_status dump_onces(dumper *d)
+/* What is found by an id is what the cursor tells of it. */
+static persist_status compare_command(dumper *d, const persist_command *c)
 {
-    for (int i = 0; i < 3; i++) {
-        char id[32];
-        snprintf(id, sizeof id, "once-%d", i);
-        uint8_t print[PERSIST_FINGERPRINT_SIZE];
-        persist_outcome out;
-        persist_status status =
-            persist_once_find(d->store, slice_str(id), print, &out, d->error);
-        if (status == PERSIST_NONE)
-            continue;
+    uint8_t print[PERSIST_FINGERPRINT_SIZE];
+    persist_outcome out;
+    persist_status status =
+        persist_once_find(d->store, c->id, print, &out, d->error);
+    if (status == PERSIST_NONE)
+        return disagree(d, "finding a command", c->id);
+    if (status != PERSIST_OK)
+        return status;
+    bool same = out.lsn == c->lsn && out.seq_count == c->seq_count &&
+                memcmp(print, c->fingerprint, sizeof print) == 0;
+    for (size_t i = 0; same && i < out.seq_count; i++)
+        same = out.seqs[i] == c->seqs[i];
+    persist_outcome_release(&out);
+    return same ? PERSIST_OK : disagree(d, "a command found", c->id);
+}
+
+static persist_status dump_commands(dumper *d)
+{
+    persist_cursor *cursor = NULL;
+    const persist_command *c;
+    persist_status status =
+        persist_commands(d->store, slice_of(NULL, 0), NULL, PERSIST_NO_LIMIT,
+                         d->view, &cursor, d->error);
+    while (status == PERSIST_OK) {
+        status = persist_next_command(cursor, &c, d->error);
         if (status != PERSIST_OK)
-            return status;
-        buf_printf(d->out, "%s %d lsn %llu", id, print[0],
-                   (unsigned long long)out.lsn);
-        for (size_t k = 0; k < out.seq_count; k++)
-            buf_printf(d->out, " #%llu", (unsigned long long)out.seqs[k]);
+            break;
+        buf_put_str(d->out, "command ");
+        put_bytes(d->out, c->id);
+        buf_printf(d->out, " %d lsn %llu", c->fingerprint[0],
+                   (unsigned long long)c->lsn);
+        for (size_t i = 0; i < c->seq_count; i++)
+            buf_printf(d->out, " #%llu", (unsigned long long)c->seqs[i]);
         buf_put_byte(d->out, '\n');
-        persist_outcome_release(&out);
+        status = compare_command(d, c);
     }
-    return PERSIST_OK;
+    persist_cursor_close(cursor);
+    return status == PERSIST_NONE ? PERSIST_OK : status;
 }
 
 persist_status store_dump(persist_store *store, persist_view view, buf *out,
@@ -183,12 +301,36 @@ persist_status store_dump(persist_store *store, persist_view view, buf *out,
     if (status == PERSIST_OK)
         status = dump_all(&d);
     if (status == PERSIST_OK)
+        status = dump_queries(&d);
+    if (status == PERSIST_OK)
         status = dump_keys(&d);
-    if (status == PERSIST_OK && view == PERSIST_LATEST)
-        status = dump_onces(&d);
+    if (status == PERSIST_OK)
+        status = dump_commands(&d);
+    buf_printf(out, "position %llu\n",
+               (unsigned long long)persist_position(store, view));
     return status == PERSIST_OK && out->failed
                ? status_set(error, PERSIST_LIMIT, "out of memory")
                : status;
+}
+
+persist_status store_check_references(persist_store *store, persist_view view,
+                                      persist_error *error)
+{
+    dumper d = {store, view, NULL, error};
+    persist_cursor *cursor = NULL;
+    const persist_event *event;
+    persist_status status = persist_read(
+        store, slice_str("refs"), 0, PERSIST_NO_LIMIT, view, &cursor, error);
+    while (status == PERSIST_OK) {
+        status = persist_next_event(cursor, &event, error);
+        if (status != PERSIST_OK)
+            break;
+        status = persist_blob_has(store, event->data, error);
+        if (status == PERSIST_NONE)
+            status = disagree(&d, "an event, which names a blob,", event->data);
+    }
+    persist_cursor_close(cursor);
+    return status == PERSIST_NONE ? PERSIST_OK : status;
 }
 
 static slice next_line(slice *text)

@@ -57,6 +57,7 @@ persist_status explore_open(const explorer *x, os_sim *sim, persist_store **out,
 {
     unsigned v = x->variant % VARIANTS;
     const persist_options options = {
+        PERSIST_OPTIONS,
         .path = x->in_memory      ? NULL
                 : x->path == NULL ? "store"
                                   : x->path,
@@ -179,9 +180,57 @@ static void check_lock(explorer *x)
     persist_close(second, NULL);
 }
 
+void explore_let_go(explorer *x)
+{
+    buf why = {0};
+    if (x->held != NULL && !x->failed &&
+        !model_shows(&x->model, x->store, x->held, &why))
+        explore_fail(x, "a snapshot that was held: %.*s", (int)why.size,
+                     (const char *)why.data);
+    persist_snapshot_close(x->held);
+    x->held = NULL;
+    buf_release(&why);
+}
+
+void explore_drop(explorer *x)
+{
+    explore_let_go(x);
+    persist_close(x->store, NULL);
+    x->store = NULL;
+}
+
+persist_status explore_hold(explorer *x, persist_view view,
+                            persist_error *error)
+{
+    persist_store *session = NULL;
+    explore_let_go(x);
+    persist_status status = persist_session(x->store, &session, error);
+    if (status == PERSIST_OK)
+        status = persist_snapshot_open(session, view, &x->held, error);
+    persist_close(session, NULL);
+    return status;
+}
+
+/* Holds one, of this view or that. */
+static void hold(explorer *x, op o)
+{
+    persist_error error;
+    bool latest = o.serial % 2 == 0;
+    persist_view view = latest ? PERSIST_LATEST : PERSIST_DURABLE;
+    if (explore_hold(x, view, &error) != PERSIST_OK)
+        explore_fail(x, "opening a snapshot: %s", error.message);
+    persist_lsn lsn =
+        latest ? store_visible(x->store) : persist_durable(x->store);
+    if (persist_snapshot_lsn(x->held) != lsn)
+        explore_fail(x, "a snapshot of commit %llu says that it is of %llu",
+                     (unsigned long long)lsn,
+                     (unsigned long long)persist_snapshot_lsn(x->held));
+}
+
 static void close_store(explorer *x)
 {
     persist_error error;
+    explore_let_go(x);
     persist_store *store = x->store;
     x->store = NULL;
     if (store == NULL)
@@ -219,6 +268,7 @@ static void reopen(explorer *x)
 /* The process ends without closing; what it had not yet written is gone. */
 static void kill_process(explorer *x)
 {
+    explore_let_go(x);
     os_sim *next = os_sim_kill(x->sim);
     os_sim_watch(x->sim, NULL, NULL);
     persist_close(x->store, NULL);
@@ -230,7 +280,11 @@ static void kill_process(explorer *x)
     check_open_store(x, "opened after a kill");
     if (x->failed)
         return;
+    const char *wrong = model_check_lsns(&x->model, x->store, false);
+    if (wrong != NULL)
+        explore_fail(x, "opened after a kill: %s", wrong);
     model_roll_back(&x->model, store_visible(x->store));
+    model_skip(&x->model, x->store->first_lsn);
     acknowledge(x, store_visible(x->store));
 }
 
@@ -275,6 +329,8 @@ static void apply(explorer *x, op o)
                      status > PERSIST_NONE ? error.message : "");
     if (op_is_blob(o.kind))
         explore_blob_acknowledge(x);
+    if (o.kind == OP_READ && !x->failed)
+        hold(x, o);
     buf_release(&expected);
     buf_release(&actual);
 }
@@ -359,6 +415,7 @@ void explore_begin(explorer *x)
 {
     x->sequences++;
     x->failed = false;
+    x->held = NULL;
     x->variant = 0;
     x->random = 0;
     x->acknowledged = x->acknowledged_before = 0;

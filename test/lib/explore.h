@@ -10,6 +10,8 @@
  *   the recovery;
  * - the store goes on: new commits get the model's numbers and survive;
  * - what recovery accepts persist_verify finds undamaged, before and after;
+ * - a snapshot that was opened in the middle shows the state after its commit,
+ *   whatever came behind it;
  * - damage never reads as anything else: a bit, or in a closed store a whole
  *   sector. (In an open one the last batch cannot be told from a torn one, and
  *   a sector may hold the proof that there were others.) */
@@ -59,6 +61,7 @@ typedef struct explorer {
     size_t op_count;
     os_sim *sim;
     persist_store *store;
+    persist_snapshot *held; /* opened by a read, compared when it goes */
     model model;
     persist_lsn acknowledged, acknowledged_before;
     explore_blob blobs[EXPLORE_BLOBS_MAX]; /* put so far */
@@ -99,6 +102,15 @@ void explore_begin(explorer *);
  * there, UINT64_MAX if that is not known; then that it was put. */
 void explore_blob_begin(explorer *, op, persist_lsn);
 void explore_blob_acknowledge(explorer *);
+
+/* Compares what the snapshot that is held, if any, shows now; closes it. */
+void explore_let_go(explorer *);
+
+/* The same, and opens another one, through a session that ends then. */
+persist_status explore_hold(explorer *, persist_view, persist_error *);
+
+/* Lets go, and closes the store, if any, whatever that says. */
+void explore_drop(explorer *);
 
 /* Opens the store of a simulation. */
 persist_status explore_open(const explorer *, os_sim *, persist_store **,

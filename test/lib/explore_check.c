@@ -103,6 +103,15 @@ static void check_blobs(state *s, persist_store *store)
     s->blobs = seen;
 }
 
+static void check_references(const state *s, persist_store *store)
+{
+    persist_error error;
+    persist_status status =
+        store_check_references(store, PERSIST_LATEST, &error);
+    if (status != PERSIST_OK)
+        fail(s, "references", slice_str(error.message));
+}
+
 static void check_store(state *s, persist_store *store)
 {
     buf why = {0};
@@ -118,12 +127,18 @@ static void check_store(state *s, persist_store *store)
     else if (persist_durable(store) != latest)
         fail(s, "served before it is durable again", buf_slice(&why));
     buf_clear(&why);
+    const char *wrong =
+        s->x->failed ? NULL : model_check_lsns(&s->x->model, store, true);
+    if (wrong != NULL)
+        fail(s, wrong, slice_of(NULL, 0));
     if (!s->x->failed &&
         !model_matches(&s->x->model, store, PERSIST_LATEST, &why))
         fail(s, "not a prefix of what was done", buf_slice(&why));
     buf_release(&why);
     if (!s->x->failed)
         check_blobs(s, store);
+    if (!s->x->failed)
+        check_references(s, store);
 }
 
 /* ---- verifying -------------------------------------------------------- */
@@ -141,11 +156,11 @@ static bool note_damage(void *context, const persist_finding *f)
  * Takes the image over. */
 static void check_verified(state *s, os_sim *image, bool recovered)
 {
-    const persist_options options = {.path = s->x->path == NULL ? "store"
-                                                                : s->x->path,
-                                     .os = os_sim_os(image)};
+    const persist_options options = {
+        PERSIST_OPTIONS, .path = s->x->path == NULL ? "store" : s->x->path,
+        .os = os_sim_os(image)};
     buf why = {0};
-    const persist_watcher watcher = {&why, note_damage, NULL};
+    const persist_watcher watcher = {PERSIST_WATCHER, &why, note_damage, NULL};
     persist_error error;
     uint64_t before = os_sim_hash(image);
     CHECK(!s->x->in_memory);
@@ -270,8 +285,12 @@ static void check_went_on(state *s, os_sim *image, persist_store *oracle,
 
 static void continue_store(state *s, persist_store *store, const os_sim *image)
 {
+    CHECK(store != NULL);
     persist_store *oracle = model_at(&s->x->model, store_visible(store));
     s->x->continued++;
+    if (store->first_lsn > store_visible(store) + 1 &&
+        store->first_lsn != oracle->first_lsn)
+        store_memory_skip(oracle, store->first_lsn, NULL);
     persist_lsn latest = go_on(s, store, oracle);
     const sim_plan plan = {.keep = latest % 2 == 0 ? SIM_KEEP_NONE
                                                    : SIM_KEEP_RANDOM,

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* What tests do to a store: the ops and what they answer. */
-#include "ops.h"
+#include "ops_build.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/hash.h"
 #include "os_sim_disk.h"
+#include "wall.h"
 
-enum {
-    LARGE_SIZE = 1500,
-    HUGE_SIZE = 9000, /* more than two segments of the smallest size */
-    BLOB_LARGE_SIZE = 5100,
-    EDITS_MAX = 7
-};
+enum { SERIALS = 100 };
 
 static const struct {
     const char *name;
@@ -51,7 +47,7 @@ op op_random(uint64_t *random)
     int kind = 0;
     while (at >= table[kind].weight)
         at -= table[kind++].weight;
-    return (op){(op_kind)kind, (unsigned)(sim_random(random) % 100)};
+    return (op){(op_kind)kind, (unsigned)(sim_random(random) % SERIALS)};
 }
 
 void ops_print(const op *ops, size_t count, buf *out)
@@ -83,192 +79,7 @@ size_t ops_parse(const char *text, op *out, size_t max)
     return count;
 }
 
-/* ---- payloads --------------------------------------------------------- */
-
-/* Bytes of an op: its name and serial, then filling that depends on both. The
- * room is the caller's: a crash state is checked in the middle of a call. */
-static slice payload(op o, size_t size, unsigned which,
-                     char room[OP_PAYLOAD_MAX])
-{
-    CHECK(size < OP_PAYLOAD_MAX);
-    int used = snprintf(room, OP_PAYLOAD_MAX, "%s-%u-%u ", op_name(o.kind),
-                        o.serial, which);
-    for (size_t i = (size_t)used; i < size; i++)
-        room[i] = (char)('a' + (i * 7 + o.serial) % 26);
-    return slice_of(room, size < (size_t)used ? (size_t)used : size);
-}
-
-slice op_blob(op o, char room[OP_PAYLOAD_MAX])
-{
-    if (o.kind == OP_BLOB_READ)
-        o.kind = OP_BLOB_SMALL;
-    CHECK(op_is_blob(o.kind));
-    return payload(o, o.kind == OP_BLOB_SMALL ? 0 : BLOB_LARGE_SIZE, 0, room);
-}
-
 /* ---- applying --------------------------------------------------------- */
-
-/* The edits of an op; static parts of the store's state go into some. */
-typedef struct command {
-    persist_edit edits[EDITS_MAX];
-    size_t count;
-    bool has_once;
-    persist_once once;
-    char rooms[EDITS_MAX][OP_PAYLOAD_MAX];
-} command;
-
-static void add(command *c, persist_edit_kind kind, const char *name,
-                slice data, uint64_t seq)
-{
-    CHECK(c->count < EDITS_MAX);
-    c->edits[c->count++] = (persist_edit){kind, slice_str(name), data, seq};
-}
-
-static void once(command *c, const char *id, uint8_t fingerprint)
-{
-    c->has_once = true;
-    c->once.id = slice_str(id);
-    memset(c->once.fingerprint, fingerprint, PERSIST_FINGERPRINT_SIZE);
-}
-
-static const char *const ids[] = {"once-0", "once-1", "once-2"};
-
-static slice bytes(command *c, op o, size_t size, unsigned which)
-{
-    CHECK(which < EDITS_MAX);
-    return payload(o, size, which, c->rooms[which]);
-}
-
-static void build_batch(command *c, op o)
-{
-    add(c, PERSIST_APPEND, "a", bytes(c, o, 0, 0), 0);
-    add(c, PERSIST_APPEND, "b", bytes(c, o, 300, 1), 0);
-    add(c, PERSIST_APPEND, "a", bytes(c, o, 0, 2), 0);
-    if (o.kind == OP_BATCH)
-        add(c, PERSIST_PUT, "batch", bytes(c, o, 0, 3), 0);
-    else
-        add(c, PERSIST_APPEND_AT, "b", bytes(c, o, 0, 3), 1);
-}
-
-/* Longer than what readers keep in place. */
-static const char *long_name(void)
-{
-    static char name[700];
-    memset(name, 'n', sizeof name - 1);
-    return name;
-}
-
-static void build_expectation(command *c, op o, uint64_t mark, slice value)
-{
-    if (o.kind == OP_EXPECT_KEY) {
-        add(c, PERSIST_PUT, "seen", bytes(c, o, 0, 0), 0);
-        add(c, PERSIST_EXPECT_KEY, "k", value, 0);
-        return;
-    }
-    if (o.kind == OP_EXPECT_ABSENT) {
-        add(c, PERSIST_EXPECT_ABSENT, "k", slice_of(NULL, 0), 0);
-        add(c, PERSIST_PUT, "k", bytes(c, o, 0, 0), 0);
-        add(c, PERSIST_PUT, long_name(), bytes(c, o, 0, 1), 0);
-        add(c, PERSIST_APPEND, long_name(), bytes(c, o, 0, 2), 0);
-        return;
-    }
-    add(c, PERSIST_EXPECT_SEQ, "a", slice_of(NULL, 0),
-        o.kind == OP_EXPECT_HOLDS ? mark : mark + 1);
-    add(c, PERSIST_APPEND, "a", bytes(c, o, 0, 0), 0);
-}
-
-/* One edit of each kind: whatever fails in the middle is taken back. */
-static void build_mixed(command *c, op o, uint64_t mark)
-{
-    slice none = slice_of(NULL, 0);
-    add(c, PERSIST_PUT, "k", bytes(c, o, 0, 0), 0);
-    add(c, PERSIST_TRUNCATE, "a", none, mark / 2);
-    add(c, PERSIST_SET_MARK, "marked", none, mark + 1);
-    add(c, PERSIST_SET_POSITION, "", none, mark * 3);
-    add(c, PERSIST_DELETE, "k/large", none, 0);
-    add(c, PERSIST_APPEND, "large", bytes(c, o, LARGE_SIZE, 1), 0);
-    add(c, PERSIST_PUT, "mixed", bytes(c, o, 0, 2), 0);
-}
-
-/* Numbers and positions go on just below the next border of their coding. */
-static void build_leap(command *c, uint64_t mark)
-{
-    static const unsigned borders[] = {7, 12, 16, 31, 32, 47, 53, 62};
-    size_t i = 0;
-    while (i + 1 < sizeof borders / sizeof *borders &&
-           mark + 1 >= (uint64_t)1 << borders[i])
-        i++;
-    slice none = slice_of(NULL, 0);
-    uint64_t below = ((uint64_t)1 << borders[i]) - 2;
-    add(c, PERSIST_SET_MARK, "a", none, below);
-    add(c, PERSIST_SET_POSITION, "", none, below);
-}
-
-static void build(command *c, op o, uint64_t mark, slice value)
-{
-    slice none = slice_of(NULL, 0);
-    switch (o.kind) {
-    case OP_APPEND_A:
-    case OP_APPEND_B:
-        add(c, PERSIST_APPEND, o.kind == OP_APPEND_A ? "a" : "b",
-            bytes(c, o, 0, 0), 0);
-        break;
-    case OP_APPEND_LARGE:
-    case OP_APPEND_HUGE:
-        add(c, PERSIST_APPEND, "large",
-            bytes(c, o, o.kind == OP_APPEND_HUGE ? HUGE_SIZE : LARGE_SIZE, 0),
-            0);
-        break;
-    case OP_APPEND_AT:
-        add(c, PERSIST_APPEND_AT, "a", bytes(c, o, 0, 0), mark + 3);
-        break;
-    case OP_APPEND_TAKEN:
-        add(c, PERSIST_APPEND_AT, "a", bytes(c, o, 0, 0), mark);
-        break;
-    case OP_BATCH:
-    case OP_BATCH_REFUSED:
-        build_batch(c, o);
-        break;
-    case OP_PUT_K:
-        add(c, PERSIST_PUT, "k", bytes(c, o, 0, 0), 0);
-        break;
-    case OP_PUT_LARGE:
-        add(c, PERSIST_PUT, "k/large", bytes(c, o, LARGE_SIZE, 0), 0);
-        break;
-    case OP_DELETE_K:
-        add(c, PERSIST_DELETE, "k", none, 0);
-        break;
-    case OP_PUT_DELETE:
-        add(c, PERSIST_PUT, "gone", bytes(c, o, 0, 0), 0);
-        add(c, PERSIST_DELETE, "gone", none, 0);
-        add(c, PERSIST_DELETE, "never", none, 0);
-        add(c, PERSIST_PUT, "", none, 0);
-        break;
-    case OP_TRUNCATE_HALF:
-    case OP_TRUNCATE_ALL:
-        add(c, PERSIST_TRUNCATE, "a", none,
-            o.kind == OP_TRUNCATE_ALL ? mark : mark / 2);
-        break;
-    case OP_SET_MARK:
-        add(c, PERSIST_SET_MARK, "marked", none, mark + 2);
-        add(c, PERSIST_SET_POSITION, "", none, mark * 2);
-        break;
-    case OP_MIXED:
-        build_mixed(c, o, mark);
-        break;
-    case OP_LEAP:
-        build_leap(c, mark);
-        break;
-    case OP_ONCE_APPEND:
-    case OP_ONCE_OTHER:
-        once(c, ids[o.serial % 3], o.kind == OP_ONCE_APPEND);
-        add(c, PERSIST_APPEND, "a", slice_str(ids[o.serial % 3]), 0);
-        break;
-    default:
-        build_expectation(c, o, mark, value);
-        break;
-    }
-}
 
 static void print_outcome(const persist_outcome *out, buf *answer)
 {
@@ -346,14 +157,14 @@ persist_status op_read_blob(persist_store *store, op o, persist_error *error)
     if (status != PERSIST_OK)
         return status;
     return slice_equal(wanted, slice_of(got_room, size)) ? PERSIST_OK
-                                                         : PERSIST_ERROR;
+                                                         : SX_ERROR;
 }
 
-static persist_status read_all(persist_store *store, buf *answer,
-                               persist_error *error)
+static persist_status read_in(persist_store *store, persist_view view,
+                              buf *answer, persist_error *error)
 {
     buf text = {0};
-    persist_status status = store_dump(store, PERSIST_LATEST, &text, error);
+    persist_status status = store_dump(store, view, &text, error);
     if (status == PERSIST_OK && text.failed)
         status = PERSIST_LIMIT;
     if (status == PERSIST_OK)
@@ -363,22 +174,126 @@ static persist_status read_all(persist_store *store, buf *answer,
     return status;
 }
 
+/* As it is, and in a snapshot. */
+static persist_status read_all(persist_store *store, buf *answer,
+                               persist_error *error)
+{
+    persist_snapshot *snapshot = NULL;
+    persist_status status = read_in(store, PERSIST_LATEST, answer, error);
+    if (status == PERSIST_OK)
+        status = persist_snapshot_open(store, PERSIST_LATEST, &snapshot, error);
+    if (status == PERSIST_OK)
+        status = read_in(store, snapshot, answer, error);
+    persist_snapshot_close(snapshot);
+    return status;
+}
+
+static persist_status look_at_mark(persist_store *store, const char *stream,
+                                   uint64_t *out, persist_error *error)
+{
+    persist_stream_info info;
+    persist_status status = persist_info(store, slice_str(stream),
+                                         PERSIST_LATEST, &info, NULL, error);
+    *out = status == PERSIST_OK ? info.mark : 0;
+    return status;
+}
+
+/* The last event of a cursor; 0 if it has none. Closes it. */
+static persist_status look_at_last(persist_cursor *cursor, uint64_t *position,
+                                   uint64_t *time, persist_error *error)
+{
+    const persist_event *event;
+    persist_status status;
+    while ((status = persist_next_event(cursor, &event, error)) == PERSIST_OK) {
+        *position = event->position;
+        *time = event->time;
+    }
+    persist_cursor_close(cursor);
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
+static persist_status look_at_matches(persist_store *store, op o, op_seen *out,
+                                      persist_error *error)
+{
+    persist_cursor *cursor = NULL;
+    size_t count;
+    uint64_t ignored;
+    const persist_query_item *items = pool_query(o.serial, &count);
+    persist_status status =
+        persist_query(store, items, count, 0, PERSIST_NO_LIMIT, PERSIST_LATEST,
+                      &cursor, error);
+    out->mark = 0;
+    return status == PERSIST_OK
+               ? look_at_last(cursor, &out->mark, &ignored, error)
+               : status;
+}
+
+static persist_status look_at_newest(persist_store *store, op_seen *out,
+                                     persist_error *error)
+{
+    persist_cursor *cursor = NULL;
+    uint64_t newest = persist_position(store, PERSIST_LATEST);
+    out->next = newest + 1;
+    out->time = WALL_BEGIN;
+    persist_status status =
+        persist_read_all(store, newest, 1, PERSIST_LATEST, &cursor, error);
+    return status == PERSIST_OK
+               ? look_at_last(cursor, &newest, &out->time, error)
+               : status;
+}
+
+static persist_status look(persist_store *store, op o, op_seen *out,
+                           persist_error *error)
+{
+    *out = (op_seen){0};
+    persist_status status = look_at_mark(store, "a", &out->mark, error);
+    bool sets =
+        o.kind == OP_MIXED || o.kind == OP_SET_MARK || o.kind == OP_LEAP;
+    if (status == PERSIST_OK && sets)
+        status = look_at_mark(store, "marked", &out->marked, error);
+    if (status == PERSIST_OK && sets)
+        status = look_at_newest(store, out, error);
+    if (status == PERSIST_OK &&
+        (o.kind == OP_DECIDED || o.kind == OP_UNDECIDED))
+        status = look_at_matches(store, o, out, error);
+    if (status == PERSIST_OK)
+        status = persist_get(store, slice_str("k"), PERSIST_LATEST, &out->value,
+                             error);
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
+/* Most references are to a blob that is there, when any is. */
+static persist_status find_blob(persist_store *store, op *o,
+                                persist_error *error)
+{
+    persist_status status = PERSIST_NONE;
+    const op asked = *o;
+    char room[OP_PAYLOAD_MAX];
+    persist_cid cid;
+    for (unsigned i = 0; i < SERIALS && status == PERSIST_NONE; i++) {
+        const op put = {OP_BLOB_SMALL, (asked.serial + i) % SERIALS};
+        persist_cid_of(op_blob(put, room), cid);
+        status = persist_blob_has(store, slice_str(cid), error);
+        o->serial = put.serial;
+    }
+    if (status == PERSIST_NONE)
+        *o = asked;
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
 static persist_status commit(persist_store *store, op o, buf *answer,
                              persist_error *error)
 {
-    persist_stream_info info;
-    persist_status status =
-        persist_info(store, slice_str("a"), PERSIST_LATEST, &info, NULL, error);
-    if (status != PERSIST_OK)
+    op_seen s;
+    op_command c;
+    persist_status status = look(store, o, &s, error);
+    if (status == PERSIST_OK && o.kind == OP_REFER && o.serial % 4 != 0)
+        status = find_blob(store, &o, error);
+    if (status != PERSIST_OK) {
+        persist_free(s.value.data);
         return status;
-    slice value = slice_of(NULL, 0);
-    status = persist_get(store, slice_str("k"), PERSIST_LATEST, &value, error);
-    if (status != PERSIST_OK && status != PERSIST_NONE)
-        return status;
-    command c;
-    c.count = 0;
-    c.has_once = false;
-    build(&c, o, info.mark, value);
+    }
+    op_build(&c, o, &s);
     persist_outcome out = {0};
     status = persist_commit(store, c.edits, c.count,
                             c.has_once ? &c.once : NULL, &out, error);
@@ -387,8 +302,16 @@ static persist_status commit(persist_store *store, op o, buf *answer,
     else
         print_error(error, answer);
     persist_outcome_release(&out);
-    persist_free(value.data);
+    persist_free(s.value.data);
     return status;
+}
+
+/* What the wall clock shows while an op is done: it jumps back and forth. */
+static uint64_t time_of(op o)
+{
+    uint64_t jump = (o.serial * 7919 + (unsigned)o.kind * 104729) % 40;
+    return WALL_BEGIN + o.serial * UINT64_C(700) +
+           (jump == 0 ? 90000000 : jump * 100) - (jump == 1 ? 70000000 : 0);
 }
 
 persist_status op_apply(persist_store *store, op o, buf *answer,
@@ -396,6 +319,9 @@ persist_status op_apply(persist_store *store, op o, buf *answer,
 {
     CHECK(!op_is_control(o.kind));
     persist_status status;
+    /* A crash state is checked in the middle of an op, by others. */
+    uint64_t wall = wall_now(NULL);
+    wall_set(time_of(o));
     if (op_is_blob(o.kind))
         status = put_blob(store, o, answer, error);
     else if (o.kind == OP_BLOB_READ)
@@ -404,6 +330,7 @@ persist_status op_apply(persist_store *store, op o, buf *answer,
         status = read_all(store, answer, error);
     else
         status = commit(store, o, answer, error);
+    wall_set(wall);
     buf_printf(answer, " %s\n", persist_status_code(status));
     return status;
 }

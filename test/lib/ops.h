@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "persist.h"
+#include "sx.h"
 
 /* X(NAME, "name", weight in random sequences) */
 #define OP_LIST(X)                                                             \
@@ -26,14 +27,19 @@
     X(SET_MARK, "set-mark", 1)                                                 \
     X(ONCE_APPEND, "once-append", 2)                                           \
     X(ONCE_OTHER, "once-other", 1)                                             \
+    X(SET_ONCE, "set-once", 2)                                                 \
     X(EXPECT_HOLDS, "expect-holds", 1)                                         \
     X(EXPECT_FAILS, "expect-fails", 1)                                         \
     X(EXPECT_KEY, "expect-key", 1)                                             \
     X(EXPECT_ABSENT, "expect-absent", 1)                                       \
+    X(TAGGED, "tagged", 4)                                                     \
+    X(DECIDED, "decided", 2)                                                   \
+    X(UNDECIDED, "undecided", 1)                                               \
     X(BLOB_SMALL, "blob-small", 1)                                             \
     X(BLOB_LARGE, "blob-large", 1)                                             \
     X(BLOB_WRITE, "blob-write", 1)                                             \
     X(BLOB_READ, "blob-read", 1)                                               \
+    X(REFER, "refer", 2)                                                       \
     X(MIXED, "mixed", 2)                                                       \
     X(LEAP, "leap", 1)                                                         \
     X(READ, "read", 1)                                                         \
@@ -82,16 +88,32 @@ persist_status op_apply(persist_store *, op, buf *answer, persist_error *error);
 slice op_blob(op, char room[OP_PAYLOAD_MAX]);
 
 /* Reads a blob whole and compares it with the bytes that were put. PERSIST_OK:
- * they are the same; PERSIST_ERROR: not; else what the store said. */
+ * they are the same; SX_ERROR: not; else what the store said. */
 persist_status op_read_blob(persist_store *, op, persist_error *error);
 
 /* Appends everything that reads can tell of a store, as text: streams, marks,
- * events both ways and in commit order, keys, command ids. Checks that the
- * reads agree with each other. */
+ * events both ways and in commit order, keys, command ids, position. Checks
+ * that the reads agree with each other. */
 persist_status store_dump(persist_store *, persist_view, buf *out,
                           persist_error *error);
 
+/* Looks for each blob that an event of OP_REFER names; SX_ERROR: it is not
+ * there. */
+persist_status store_check_references(persist_store *, persist_view,
+                                      persist_error *error);
+
 /* Appends the lines in which two dumps differ, a few of them. */
 void dump_difference(slice expected, slice actual, buf *out);
+
+/* ---- tag_pool.c: tags, types and queries to draw from, few of them ------- */
+
+/* Gives an append tags and a type, or none, by a number. */
+void pool_tag(persist_edit *, uint64_t draw);
+
+/* Returns the items of a query, from none to three, by a number; they stay. */
+const persist_query_item *pool_query(uint64_t draw, size_t *count);
+
+/* Appends type and tags of an event as text; nothing if it has none. */
+void pool_put_tags(buf *, const persist_event *);
 
 #endif

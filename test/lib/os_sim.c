@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "os_sim_disk.h"
+#include "wall.h"
 
 /* Each call takes so long: no two looks are at one time. */
 enum { CALL_US = 1000 };
@@ -66,10 +67,10 @@ static bool begin(os_sim *s, sim_call call, int flags)
         return false;
     uint64_t seen = ++s->fault_seen;
     bool hit = seen == fault->nth || (fault->from_then_on && seen > fault->nth);
+    if (s->choose != NULL)
+        hit = s->choose();
     s->faults[call] += hit;
     s->faults[SIM_CALLS] += hit;
-    if (hit && s->on_fault != NULL)
-        s->on_fault(call);
     return hit;
 }
 
@@ -94,9 +95,9 @@ void os_sim_fail(os_sim *s, sim_fault fault)
     s->fault_seen = 0;
 }
 
-void os_sim_on_fault(os_sim *s, sim_hit_fn on_fault)
+void os_sim_choose(os_sim *s, sim_choose_fn choose)
 {
-    s->on_fault = on_fault;
+    s->choose = choose;
 }
 
 void os_sim_limit_space(os_sim *s, uint64_t bytes)
@@ -350,13 +351,22 @@ static int file_size(const os *o, os_file *file, uint64_t *size)
     return rc;
 }
 
-static os_stat stat_of(const os_sim *s, unsigned inode)
+void os_sim_forget_numbers(os_sim *s, bool forget)
 {
-    return (os_stat){.size = s->inodes[inode].now->size,
-                     .is_dir = s->inodes[inode].is_dir,
-                     .is_file = !s->inodes[inode].is_dir,
-                     .inode = inode,
-                     .links = s->inodes[inode].links};
+    s->forgets = forget;
+}
+
+/* What nobody has open is met as another one each time, if so told. */
+static os_stat stat_of(os_sim *s, unsigned number)
+{
+    sim_inode *inode = &s->inodes[number];
+    if (s->forgets && inode->opens == 0)
+        inode->met++;
+    return (os_stat){.size = inode->now->size,
+                     .is_dir = inode->is_dir,
+                     .is_file = !inode->is_dir,
+                     .inode = number | (uint64_t)inode->met << 32,
+                     .links = inode->links};
 }
 
 static int file_stat(const os *o, os_file *file, os_stat *out)
@@ -391,72 +401,6 @@ static int sim_stat(const os *o, const os_dir *from, const char *path,
     if (rc == 0)
         *out = stat_of(s, inode);
     return rc;
-}
-
-static int sim_rename(const os *o, const os_dir *from_at, const char *from,
-                      const os_dir *to_at, const char *to)
-{
-    os_sim *s = sim_of(o);
-    char from_name[SIM_NAME_MAX], to_name[SIM_NAME_MAX];
-    unsigned from_dir, to_dir, inode;
-    s->name = from;
-    int rc = sim_refuse(s, SIM_RENAME, 0);
-    if (rc == 0)
-        rc = sim_find_parent(s, from_at, from, &from_dir, from_name);
-    if (rc == 0)
-        rc = sim_find_parent(s, to_at, to, &to_dir, to_name);
-    if (rc == 0)
-        rc = sim_find(s, from_at, from, &inode);
-    if (rc != 0)
-        return rc;
-    CHECK(from_name[0] != '\0' && to_name[0] != '\0');
-    if (from_dir == to_dir && strcmp(from_name, to_name) == 0)
-        return 0;
-    if (from_dir == to_dir) {
-        sim_disk_change(s, to_dir, from_name, to_name, inode);
-        return 0;
-    }
-    sim_disk_change(s, to_dir, "", to_name, inode);
-    sim_disk_change(s, from_dir, from_name, "", 0);
-    return 0;
-}
-
-static int sim_unlink(const os *o, const os_dir *from, const char *path)
-{
-    os_sim *s = sim_of(o);
-    char name[SIM_NAME_MAX];
-    unsigned dir, inode;
-    s->name = path;
-    int rc = sim_refuse(s, SIM_UNLINK, 0);
-    if (rc == 0)
-        rc = sim_find(s, from, path, &inode);
-    if (rc == 0)
-        rc = s->inodes[inode].is_dir
-                 ? -EISDIR
-                 : sim_find_parent(s, from, path, &dir, name);
-    if (rc == 0)
-        sim_disk_change(s, dir, name, "", 0);
-    return rc;
-}
-
-static int dir_make(const os *o, const os_dir *from, const char *path)
-{
-    os_sim *s = sim_of(o);
-    char name[SIM_NAME_MAX];
-    unsigned dir;
-    int rc = sim_refuse(s, SIM_MKDIR, 0);
-    if (rc == 0)
-        rc = sim_find_parent(s, from, path, &dir, name);
-    if (rc != 0)
-        return rc;
-    if (name[0] == '\0' || sim_entry_find(&s->inodes[dir].entries, name))
-        return -EEXIST;
-    if (s->space == 0)
-        return -ENOSPC;
-    unsigned inode = sim_inode_new(s, true);
-    s->inodes[inode].fresh = true;
-    sim_disk_change(s, dir, "", name, inode);
-    return 0;
 }
 
 static int dir_sync(const os *o, const os_dir *dir)
@@ -508,6 +452,14 @@ static uint64_t clock_us(const os *o)
     return sim_of(o)->clock_us += CALL_US;
 }
 
+/* There is one thread, so nobody will wake it: the time passes. */
+static void sleep_while(const os *o, const _Atomic uint32_t *word,
+                        uint32_t value, uint64_t us)
+{
+    CHECK(*word == value && us != UINT64_MAX);
+    sim_of(o)->clock_us += us;
+}
+
 static int random_bytes(const os *o, void *bytes, size_t size)
 {
     os_sim *s = sim_of(o);
@@ -546,7 +498,7 @@ os_sim *os_sim_new(uint64_t seed)
         .stat = sim_stat,
         .rename = sim_rename,
         .unlink = sim_unlink,
-        .dir_make = dir_make,
+        .dir_make = sim_dir_make,
         .dir_protect = sim_dir_protect,
         .dir_may_write = sim_dir_may_write,
         .dir_lock = sim_dir_lock,
@@ -555,6 +507,8 @@ os_sim *os_sim_new(uint64_t seed)
         .dir_list = dir_list,
         .watch_open = watch_open,
         .clock_us = clock_us,
+        .sleep_while = sleep_while,
+        .wall_us = wall_now,
         .random = random_bytes,
     };
     s->random = seed;

@@ -110,6 +110,7 @@ typedef struct sim_fault {
     int error;       /* a positive errno; 0: the call transfers less */
     const char *on;  /* calls on names with this in them; NULL: on any */
     bool keep_pages; /* a failed sync leaves the cache as it was */
+    bool done;       /* a change of names is made, and reports the error */
 } sim_fault;
 
 /* Sets the fault to come, counting from now. A failed sync drops the pages it
@@ -122,9 +123,10 @@ void os_sim_fail(os_sim *, sim_fault);
  * a crash passes it on. */
 void os_sim_refuse_maps(os_sim *, unsigned one_of);
 
-/* Called when a fault hits a call, inside of it. */
-typedef void (*sim_hit_fn)(sim_call);
-void os_sim_on_fault(os_sim *, sim_hit_fn);
+/* Asked, inside of each call that the fault is about, whether it is hit, in the
+ * place of nth and from_then_on; NULL: these decide. */
+typedef bool (*sim_choose_fn)(void);
+void os_sim_choose(os_sim *, sim_choose_fn);
 
 /* Limits the bytes that all files together may hold; UINT64_MAX: no limit. */
 void os_sim_limit_space(os_sim *, uint64_t bytes);
@@ -139,6 +141,11 @@ uint64_t os_sim_space_used(const os_sim *);
 /* The disk is mounted anew: nothing can be written from now on, or all again.
  * What is in the cache already may still reach the disk. */
 void os_sim_read_only(os_sim *, bool);
+
+/* From now on a file or directory has another number each time somebody looks
+ * at it, unless it is open: as on file systems that number what is in memory.
+ */
+void os_sim_forget_numbers(os_sim *, bool);
 
 /* ---- watching --------------------------------------------------------- */
 

@@ -51,6 +51,7 @@ typedef struct sim_inode {
     bool is_dir;
     unsigned links; /* entries that name it now */
     unsigned opens;
+    unsigned met;          /* of its number, see os_sim_forget_numbers */
     const void *locked_by; /* alone */
     unsigned shared_by;    /* so many have it shared */
     /* a file */
@@ -92,7 +93,7 @@ struct os_sim {
     sim_fault fault;
     uint64_t fault_seen;
     const char *name; /* that the call in hand is given; NULL: none */
-    sim_hit_fn on_fault;
+    sim_choose_fn choose;
     uint64_t calls[SIM_CALLS + 1], faults[SIM_CALLS + 1];
     sim_watch_fn watch;
     void *watch_context;
@@ -100,6 +101,7 @@ struct os_sim {
     void *actor_context;
     uint64_t acted;
     bool acting, read_only;
+    bool forgets; /* the numbers of what is not open */
 };
 
 struct os_file {
@@ -119,6 +121,12 @@ int sim_refuse(os_sim *, sim_call, int flags);
 
 /* Lets go of the lock that a handle may have. */
 void sim_unlock(os_sim *, unsigned inode, const void *handle, bool shares);
+
+/* Changes of names: see os.h for the calls. */
+int sim_rename(const os *, const os_dir *from_dir, const char *from,
+               const os_dir *to_dir, const char *to);
+int sim_unlink(const os *, const os_dir *, const char *name);
+int sim_dir_make(const os *, const os_dir *, const char *name);
 
 /* Locks and permissions: see os.h for the calls. */
 int sim_file_lock(const os *, os_file *, bool shared, int64_t *holder);

@@ -6,8 +6,12 @@
 #include <stdlib.h>
 
 #include "age.h"
+#include "edit_fields.h"
+#include "engine/files/files.h"
+#include "ops.h"
 #include "os_sim_disk.h"
 #include "store/store.h"
+#include "wall.h"
 
 enum { NAMES = 10 };
 
@@ -126,21 +130,78 @@ uint64_t pair_any_seq(pair *p, slice name)
     }
 }
 
+/* Tells whether there is an event at a position or above it. */
+static bool reaches(persist_store *store, uint64_t position)
+{
+    persist_cursor *c = NULL;
+    const persist_event *event;
+    persist_status status =
+        persist_read_all(store, position, 1, PERSIST_LATEST, &c, NULL);
+    CHECK(status == PERSIST_OK);
+    status = persist_next_event(c, &event, NULL);
+    persist_cursor_close(c);
+    return status == PERSIST_OK;
+}
+
+uint64_t pair_any_position(pair *p)
+{
+    uint64_t low = 0, high = 1;
+    while (reaches(p->latest, high))
+        high *= 2;
+    while (low < high) {
+        uint64_t middle = (low + high) / 2;
+        if (reaches(p->latest, middle + 1))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    uint64_t back =
+        pair_draw(p, 4) == 0 ? pair_draw(p, low + 2) : pair_draw(p, 12);
+    return back > low ? low + 1 : low - back;
+}
+
+/* One of the last blobs' mostly. */
+static const char *any_cid(pair *p)
+{
+    static persist_cid none;
+    unsigned count = p->blob_count < PAIR_BLOBS ? p->blob_count : PAIR_BLOBS;
+    if (count > 0 && pair_draw(p, 8) > 0)
+        return p->blobs[pair_draw(p, count)];
+    persist_cid_of(slice_of(NULL, 0), none);
+    return none;
+}
+
 static persist_edit any_edit(pair *p, uint8_t *bytes)
 {
+    enum { KINDS = 20 };
     static const persist_edit_kind kinds[] = {
-        PERSIST_APPEND,     PERSIST_APPEND,       PERSIST_APPEND,
-        PERSIST_APPEND,     PERSIST_APPEND,       PERSIST_APPEND_AT,
-        PERSIST_PUT,        PERSIST_PUT,          PERSIST_PUT,
-        PERSIST_DELETE,     PERSIST_TRUNCATE,     PERSIST_SET_MARK,
-        PERSIST_EXPECT_SEQ, PERSIST_SET_POSITION, PERSIST_EXPECT_ABSENT,
-        PERSIST_EXPECT_KEY};
-    persist_edit edit = {.kind = kinds[pair_draw(p, 16)],
+        PERSIST_APPEND,      PERSIST_APPEND,       PERSIST_APPEND,
+        PERSIST_APPEND,      PERSIST_APPEND,       PERSIST_APPEND_AT,
+        PERSIST_PUT,         PERSIST_PUT,          PERSIST_PUT,
+        PERSIST_DELETE,      PERSIST_TRUNCATE,     PERSIST_SET_MARK,
+        PERSIST_EXPECT_SEQ,  PERSIST_SET_POSITION, PERSIST_EXPECT_ABSENT,
+        PERSIST_EXPECT_KEY,  PERSIST_EXPECT_NONE,  PERSIST_SET_TIME,
+        PERSIST_EXPECT_BLOB, PERSIST_SET_ONCE};
+    persist_edit edit = {.kind = kinds[pair_draw(p, KINDS)],
                          .name = pair_any_name(p)};
     edit.seq = pair_any_seq(p, edit.name);
     if (edit.kind == PERSIST_SET_POSITION)
-        edit.seq = pair_draw(p, 300);
+        edit.seq =
+            persist_position(p->latest, PERSIST_LATEST) + pair_draw(p, 20);
+    if (edit.kind == PERSIST_SET_TIME)
+        edit.seq = wall_now(NULL) + pair_draw(p, 200) - 50;
     edit.data = any_data(p, bytes);
+    edit = edit_trimmed(&edit);
+    if (edit_is_append(&edit) && pair_draw(p, 2) == 0)
+        pool_tag(&edit, pair_draw(p, 10000));
+    if (edit.kind == PERSIST_EXPECT_NONE) {
+        edit.query = pool_query(pair_draw(p, 1000), &edit.query_count);
+        edit.seq = pair_any_position(p);
+    }
+    if (edit.kind == PERSIST_EXPECT_BLOB) {
+        memcpy(bytes, any_cid(p), PERSIST_CID_SIZE);
+        edit.name = slice_of(bytes, PERSIST_CID_SIZE);
+    }
     slice value;
     bool known = edit.kind == PERSIST_EXPECT_KEY && pair_draw(p, 2) == 0 &&
                  persist_get(p->latest, edit.name, PERSIST_LATEST, &value,
@@ -174,10 +235,16 @@ static persist_status commit_to(persist_store *store, const pair_commit *c,
 {
     persist_outcome outcome = {0};
     persist_error error = {0};
+    persist_edit edits[PAIR_EDITS_MAX];
     if (c->blob_size > 0)
         return add_blob(store, c, said);
+    for (size_t i = 0; i < c->count; i++) {
+        edits[i] = c->edits[i];
+        if (edits[i].kind == PERSIST_SET_ONCE)
+            edits[i].command = &c->commands[i];
+    }
     persist_status status =
-        persist_commit(store, c->edits, c->count, c->has_once ? &c->once : NULL,
+        persist_commit(store, edits, c->count, c->has_once ? &c->once : NULL,
                        &outcome, &error);
     if (said != NULL) {
         pair_put_status(said, status, &error);
@@ -188,10 +255,20 @@ static persist_status commit_to(persist_store *store, const pair_commit *c,
     return status;
 }
 
+static void note_given(pair *p, persist_lsn lsn)
+{
+    if (lsn <= p->highest)
+        pair_fail(p, "commit", "an lsn was given twice");
+    p->highest = lsn;
+    p->given[p->given_count++ % PAIR_GIVEN] = lsn;
+}
+
 /* Commits to the disk and to the model, and remembers it for the twin. */
 static void commit(pair *p, pair_commit *c)
 {
     persist_lsn before = store_visible(p->latest);
+    wall_move(pair_draw(p, 1000));
+    c->wall = wall_now(NULL);
     pair_clear(p);
     commit_to(p->disk, c, &p->said);
     commit_to(p->latest, c, &p->wanted);
@@ -201,21 +278,43 @@ static void commit(pair *p, pair_commit *c)
         free(c->bytes);
         return;
     }
+    note_given(p, c->lsn);
     if (p->waiting_count == PAIR_PENDING_MAX)
         pair_background(p);
     CHECK(p->waiting_count < PAIR_PENDING_MAX);
     p->waiting[p->waiting_count++] = *c;
 }
 
-void pair_do_commit(pair *p)
+static slice any_id(pair *p)
 {
     static const char *const ids[] = {"", "x", "y", "z", "\0\0"};
+    return slice_of(ids[pair_draw(p, 5)], pair_draw(p, 2));
+}
+
+/* Ids of commits, and others, that are set to one of two things each. */
+static persist_command any_command(pair *p)
+{
+    static const uint64_t seqs[][3] = {{1, 2, 3}, {PERSIST_SEQ_MAX, 70, 70}};
+    static const char more[] = "x/command/id/longer";
+    persist_command command = {.id = any_id(p)};
+    if (pair_draw(p, 3) > 0)
+        command.id = slice_of(more, 1 + pair_draw(p, sizeof more - 1));
+    command.fingerprint[3] = (uint8_t)(pair_draw(p, 8) == 0);
+    command.seqs = seqs[pair_draw(p, 8) == 0];
+    command.seq_count = command.id.size % 4;
+    return command;
+}
+
+void pair_do_commit(pair *p)
+{
     pair_commit c = {.bytes = sim_alloc(PAIR_EDITS_MAX * PAIR_DATA_MAX)};
     c.count = pair_draw(p, 4) == 0 ? pair_draw(p, PAIR_EDITS_MAX + 1) : 1;
-    for (size_t i = 0; i < c.count; i++)
+    for (size_t i = 0; i < c.count; i++) {
         c.edits[i] = any_edit(p, c.bytes + i * PAIR_DATA_MAX);
+        c.commands[i] = any_command(p);
+    }
     c.has_once = pair_draw(p, 10) == 0;
-    c.once.id = slice_of(ids[pair_draw(p, 5)], pair_draw(p, 2));
+    c.once.id = any_id(p);
     c.once.fingerprint[3] = (uint8_t)pair_draw(p, 2);
     commit(p, &c);
 }
@@ -236,11 +335,14 @@ void pair_do_blob(pair *p)
 static void follow(pair *p)
 {
     persist_lsn durable = persist_durable(p->disk);
+    uint64_t wall = wall_now(NULL);
     size_t done = 0;
     while (done < p->waiting_count && p->waiting[done].lsn <= durable) {
+        wall_set(p->waiting[done].wall);
         commit_to(p->twin, &p->waiting[done], NULL);
         free(p->waiting[done++].bytes);
     }
+    wall_set(wall);
     p->waiting_count -= done;
     memmove(p->waiting, p->waiting + done,
             p->waiting_count * sizeof *p->waiting);
@@ -281,12 +383,16 @@ static void wait_disk(pair *p)
     persist_error error = {0};
     persist_lsn latest = store_visible(p->latest);
     persist_lsn lsn = pair_draw(p, 2) == 0 ? latest : pair_draw(p, latest + 2);
+    if (p->given_count > 0 && pair_draw(p, 3) == 0)
+        lsn = p->given[pair_draw(p, p->given_count) % PAIR_GIVEN];
     pair_clear(p);
-    pair_put_status(&p->said, persist_wait_durable(p->disk, lsn, &error),
-                    &error);
+    persist_status status = persist_wait_durable(p->disk, lsn, &error);
+    pair_put_status(&p->said, status, &error);
     pair_put_status(&p->wanted, persist_wait_durable(p->latest, lsn, &error),
                     &error);
-    buf_printf(&p->said, "%d", persist_durable(p->disk) >= lsn || lsn > latest);
+    buf_printf(&p->said, "%d",
+               persist_durable(p->disk) >= lsn || lsn > latest ||
+                   status == PERSIST_LOST);
     buf_printf(&p->wanted, "1");
     pair_agree(p, "wait_durable");
 }
@@ -306,7 +412,8 @@ static persist_store *open_memory(const pair *p)
 /* The first commit of all three, and of the one on disk long ago. */
 static void grow_old(pair *p)
 {
-    const persist_edit edit = {PERSIST_PUT, slice_str("k"), slice_str("v"), 0};
+    const persist_edit edit = {
+        .kind = PERSIST_PUT, .name = slice_str("k"), .data = slice_str("v")};
     uint32_t memtable_size = p->options.memtable_size;
     p->options.memtable_size = 1; /* it becomes a table */
     open_disk(p);
@@ -333,6 +440,88 @@ void pair_background(pair *p)
     (void)pair_model(p, PERSIST_DURABLE);
 }
 
+static void use_sim(pair *p, os_sim *sim)
+{
+    p->sim = sim;
+    p->timed = *os_sim_os(sim);
+    p->timed.wall_us = wall_now;
+}
+
+/* What is left is killed, or has lost its power. */
+static void lose_disk(pair *p)
+{
+    static const sim_keep keeps[] = {SIM_KEEP_NONE, SIM_KEEP_ALL,
+                                     SIM_KEEP_RANDOM};
+    const sim_plan plan = {keeps[pair_draw(p, 3)], 0, 0, pair_draw(p, 1000)};
+    os_sim *old = p->sim;
+    os_sim *left =
+        pair_draw(p, 4) == 0 ? os_sim_kill(old) : os_sim_crash(old, &plan);
+    persist_close(p->disk, NULL);
+    p->disk = NULL;
+    os_sim_free(old);
+    use_sim(p, left);
+}
+
+/* Gives both models a commit that turned out to have survived. */
+static void bring_back(pair *p, const pair_commit *c)
+{
+    uint64_t wall = wall_now(NULL);
+    wall_set(c->wall);
+    commit_to(p->latest, c, NULL);
+    commit_to(p->twin, c, NULL);
+    wall_set(wall);
+    CHECK(store_visible(p->latest) == c->lsn);
+}
+
+static void skip(pair *p, persist_store *model)
+{
+    persist_lsn next = p->disk->first_lsn;
+    if (next > store_visible(model) + 1 && next != model->first_lsn &&
+        store_memory_skip(model, next, NULL) != PERSIST_OK)
+        pair_fail(p, "skipping", "memory is out");
+}
+
+/* All is durable but for a few commits, of which the models hear only if they
+ * survive. */
+void pair_kill(pair *p)
+{
+    pair_commit more[4];
+    uint64_t count = pair_draw(p, 5);
+    persist_error error;
+    if (p->sim == NULL)
+        return;
+    pair_let_go(p);
+    if (persist_wait_durable(p->disk, store_visible(p->disk), &error) !=
+        PERSIST_OK)
+        pair_fail(p, "waiting", error.message);
+    follow(p);
+    for (uint64_t i = 0; i < count; i++) {
+        more[i] = (pair_commit){
+            .bytes = sim_alloc(PAIR_EDITS_MAX * PAIR_DATA_MAX), .count = 1};
+        more[i].edits[0] = (persist_edit){.kind = PERSIST_PUT,
+                                          .name = pair_any_name(p),
+                                          .data = any_data(p, more[i].bytes)};
+        wall_move(pair_draw(p, 1000));
+        more[i].wall = wall_now(NULL);
+        commit_to(p->disk, &more[i], NULL);
+        more[i].lsn = store_visible(p->disk);
+        note_given(p, more[i].lsn);
+    }
+    lose_disk(p);
+    open_disk(p);
+    for (uint64_t i = 0; i < count; i++) {
+        if (p->failed == NULL && more[i].lsn <= store_visible(p->disk))
+            bring_back(p, &more[i]);
+        free(more[i].bytes);
+    }
+    if (p->failed != NULL)
+        return;
+    skip(p, p->latest);
+    skip(p, p->twin);
+    if (store_visible(p->disk) != store_visible(p->latest))
+        pair_fail(p, "opening after a kill", "another commit is the newest");
+}
+
 void pair_reopen(pair *p)
 {
     close_disk(p);
@@ -342,6 +531,11 @@ void pair_reopen(pair *p)
 
 void pair_begin(pair *p)
 {
+    p->options.size = sizeof p->options;
+    wall_set(WALL_BEGIN);
+    p->timed = p->options.os == NULL ? *os_posix() : *p->options.os;
+    p->timed.wall_us = wall_now;
+    p->options.os = &p->timed;
     p->options.create = true;
     p->options.equal = equal_but_case;
     p->latest = open_memory(p);

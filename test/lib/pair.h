@@ -14,15 +14,19 @@ enum {
     PAIR_PENDING_MAX = 4096,
     PAIR_BLOBS = 16,
     PAIR_HELD = 6,
+    PAIR_GIVEN = 64,
+    PAIR_KEPT = 3,
 };
 
 /* A commit that the durable twin has not got yet: edits, or a blob. */
 typedef struct pair_commit {
     persist_lsn lsn;
     persist_edit edits[PAIR_EDITS_MAX];
+    persist_command commands[PAIR_EDITS_MAX]; /* of those that set one */
     size_t count;
     bool has_once;
     persist_once once;
+    uint64_t wall;    /* what the wall clock showed */
     size_t blob_size; /* 0: no blob */
     uint8_t *bytes;   /* of the data, owned */
 } pair_commit;
@@ -30,11 +34,21 @@ typedef struct pair_commit {
 /* A read, the same for both. */
 typedef struct pair_read {
     int kind;
-    slice name, after;
-    bool has_after;
+    slice name;
+    slice bounds[4];  /* of a range: from, after, to, before */
+    unsigned bounded; /* a bit for each that is given */
+    bool back;
     uint64_t from, limit;
+    uint64_t query; /* see pool_query */
     persist_view view;
+    const struct pair_kept *kept; /* in the place of the view; NULL: none */
 } pair_read;
+
+/* Snapshots of one state that stay open while other things happen. */
+typedef struct pair_kept {
+    persist_snapshot *disk, *model; /* NULL: none */
+    persist_store *oracle;          /* whose the model's is */
+} pair_kept;
 
 /* Cursors that stay open while other things happen. */
 typedef struct pair_held {
@@ -45,8 +59,9 @@ typedef struct pair_held {
 typedef struct pair {
     uint64_t random;
     persist_options options;
-    os_sim *sim;           /* NULL: the real system */
-    bool aged;             /* simulated only; see age.h */
+    os timed;    /* that of the options, with the wall clock of the tests */
+    os_sim *sim; /* NULL: the real system */
+    bool aged;   /* simulated only; see age.h */
     uint32_t reads_pay;    /* what they waste counts so often; 0: once */
     bool by_steps;         /* flushes and merges come with pair_background */
     persist_store *disk;   /* under test */
@@ -55,9 +70,13 @@ typedef struct pair {
     pair_commit *waiting;
     size_t waiting_count;
     pair_held held[PAIR_HELD];
+    pair_kept kept[PAIR_KEPT];
     persist_cid blobs[PAIR_BLOBS]; /* the last ones */
     unsigned blob_count;
-    buf said; /* by the disk, and by the model */
+    persist_lsn given[PAIR_GIVEN]; /* lsns, the last ones, also lost ones */
+    unsigned given_count;
+    persist_lsn highest; /* of all */
+    buf said;            /* by the disk, and by the model */
     buf wanted;
     uint64_t checks;
     bool quiet;
@@ -75,11 +94,15 @@ void pair_do_commit(pair *);
 void pair_do_blob(pair *);
 void pair_background(pair *);
 void pair_reopen(pair *);
+/* The same after an unclean end, which may lose commits that nobody waited for.
+ */
+void pair_kill(pair *);
 
 /* A number below another. */
 uint64_t pair_draw(pair *, uint64_t below);
 slice pair_any_name(pair *);
 uint64_t pair_any_seq(pair *, slice name);
+uint64_t pair_any_position(pair *);
 
 /* Empties said and wanted; compares them; notes a failure. */
 void pair_clear(pair *);
@@ -95,17 +118,21 @@ persist_store *pair_model(pair *, persist_view);
 /* ---- pair_read.c -------------------------------------------------------- */
 
 /* The steps: a read as a whole, also with commits between; what is known of one
- * name; a scan in pieces; a command id; a blob. */
+ * name; a scan in pieces; a command id; a blob; the newest position, and a wait
+ * for a newer one. */
 void pair_do_read(pair *);
 void pair_do_info(pair *);
 void pair_do_pages(pair *);
 void pair_do_once(pair *);
 void pair_do_read_blob(pair *);
+void pair_do_position(pair *);
 
-/* The steps: hold one more pair of cursors; take some items of one. */
+/* The steps: hold one more pair of cursors; take some items of one; keep one
+ * more pair of snapshots, in which later reads are made. */
 void pair_hold(pair *);
 void pair_go_on(pair *);
-/* Lets all cursors go. */
+void pair_keep(pair *);
+/* Lets all cursors and snapshots go. */
 void pair_let_go(pair *);
 
 #endif

@@ -2,6 +2,7 @@
 /* What the kernel says of a process. */
 #include "process.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,4 +35,15 @@ double process_anonymous_mb(pid_t process)
     snprintf(path, sizeof path, "/proc/%d/status", (int)process);
     FILE *f = fopen(path, "r");
     return f == NULL ? 0 : number_behind(f, "RssAnon:") / 1024;
+}
+
+unsigned process_descriptors(void)
+{
+    unsigned count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    CHECK(dir != NULL);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
 }

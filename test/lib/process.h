@@ -10,6 +10,9 @@
  * among them. */
 uint64_t process_bytes_read(void);
 
+/* Descriptors that this process has open, and a constant. */
+unsigned process_descriptors(void);
+
 /* Memory of a process that no file stands behind, in MB; 0 if it has ended. */
 double process_anonymous_mb(pid_t);
 

@@ -17,12 +17,18 @@ typedef struct recipe {
     uint32_t memtable, width, commits;
     bool compress, truncates, blobs, closed;
     unsigned tail; /* commits after a close and a new opening */
+    bool gap;      /* no close, but a kill */
 } recipe;
 
 static const recipe recipes[SHAPES] = {
     {.name = "log", .commits = 12, .closed = true},
     {.name = "log-killed", .commits = 12},
-    {.name = "segments", .commits = 36, .memtable = 3000, .width = 8},
+    {.name = "segments",
+     .commits = 28,
+     .memtable = 3000,
+     .width = 8,
+     .tail = 8,
+     .gap = true},
     {.name = "tables",
      .commits = 20,
      .memtable = 1200,
@@ -55,7 +61,7 @@ static const recipe recipes[SHAPES] = {
      .tail = 5},
 };
 
-enum { STREAMS = 5, KEYS = 9, IDS = 8 };
+enum { STREAMS = 5, KEYS = 9, IDS = 8, TAGS = 7 };
 enum { SMALL_BLOB = 300, LARGE_BLOB = 1500, PACKED_MAX = SMALL_BLOB };
 
 /* ---- opening ---------------------------------------------------------- */
@@ -64,6 +70,7 @@ static persist_status open_as(os_sim *sim, const recipe *r, persist_store **out,
                               persist_error *error)
 {
     const persist_options options = {
+        PERSIST_OPTIONS,
         .path = "store",
         .create = true,
         .segment_size = 4096,
@@ -94,11 +101,15 @@ static void add(uint64_t *digest, slice bytes, uint64_t number)
 static persist_status ask_events(persist_cursor *cursor, uint64_t *digest,
                                  persist_error *error)
 {
-    persist_event e;
+    const persist_event *e;
     persist_status status;
     while ((status = persist_next_event(cursor, &e, error)) == PERSIST_OK) {
-        add(digest, e.stream, e.seq);
-        add(digest, e.data, e.position);
+        add(digest, e->stream, e->seq);
+        add(digest, e->data, e->position);
+        slice tags[PERSIST_TAGS_MAX], type;
+        size_t count = persist_event_tags(e, tags, &type);
+        for (size_t i = 0; i < count; i++)
+            add(digest, tags[i], hash_xxh3(type));
     }
     persist_cursor_close(cursor);
     return status;
@@ -179,7 +190,8 @@ persist_status probe_ask(persist_store *s, const probe *p, uint64_t *digest,
 {
     persist_cursor *cursor = NULL;
     persist_status status = PERSIST_OK;
-    slice name = slice_str(p->name), all = {0};
+    slice name = slice_str(p->name);
+    const persist_query_item item = {.tags = &name, .tag_count = 1};
     *digest = 1;
     if (p->kind == PROBE_STREAM)
         status = persist_read(s, name, p->from, PERSIST_NO_LIMIT,
@@ -190,10 +202,14 @@ persist_status probe_ask(persist_store *s, const probe *p, uint64_t *digest,
     else if (p->kind == PROBE_ALL)
         status = persist_read_all(s, 0, PERSIST_NO_LIMIT, PERSIST_LATEST,
                                   &cursor, error);
+    else if (p->kind == PROBE_QUERY)
+        status = persist_query(s, &item, 1, p->from, PERSIST_NO_LIMIT,
+                               PERSIST_LATEST, &cursor, error);
     else if (p->kind == PROBE_STREAMS)
-        status = persist_streams(s, NULL, PERSIST_LATEST, &cursor, error);
+        status = persist_streams(s, NULL, PERSIST_NO_LIMIT, PERSIST_LATEST,
+                                 &cursor, error);
     else if (p->kind == PROBE_KEYS)
-        status = persist_scan(s, all, NULL, PERSIST_NO_LIMIT, PERSIST_LATEST,
+        status = persist_scan(s, NULL, PERSIST_NO_LIMIT, PERSIST_LATEST,
                               &cursor, error);
     else if (p->kind == PROBE_INFO)
         status = ask_info(s, name, digest, error);
@@ -213,11 +229,11 @@ persist_status probe_ask(persist_store *s, const probe *p, uint64_t *digest,
 const char *probe_text(const probe *p, char out[SHAPE_NAME_MAX * 2])
 {
     static const char *const kinds[] = {
-        [PROBE_STREAM] = "stream", [PROBE_BACK] = "stream, backwards,",
-        [PROBE_INFO] = "info of",  [PROBE_KEY] = "key",
-        [PROBE_ID] = "command id", [PROBE_BLOB] = "blob",
-        [PROBE_STREAMS] = "names", [PROBE_KEYS] = "all keys",
-        [PROBE_ALL] = "all events"};
+        [PROBE_STREAM] = "stream",  [PROBE_BACK] = "stream, backwards,",
+        [PROBE_INFO] = "info of",   [PROBE_KEY] = "key",
+        [PROBE_ID] = "command id",  [PROBE_BLOB] = "blob",
+        [PROBE_STREAMS] = "names",  [PROBE_KEYS] = "all keys",
+        [PROBE_ALL] = "all events", [PROBE_QUERY] = "events tagged"};
     snprintf(out, SHAPE_NAME_MAX * 2, "%s %s from %llu", kinds[p->kind],
              p->name, (unsigned long long)p->from);
     return out;
@@ -254,16 +270,24 @@ static void add_probes(shape *s)
         snprintf(new_probe(s, PROBE_KEY, 0)->name, SHAPE_NAME_MAX, "key-%d", i);
     for (int i = 0; i < IDS + 1; i++)
         snprintf(new_probe(s, PROBE_ID, 0)->name, SHAPE_NAME_MAX, "id-%d", i);
+    for (unsigned i = 0; i < TAGS + 1; i++)
+        snprintf(new_probe(s, PROBE_QUERY, i * 3)->name, SHAPE_NAME_MAX,
+                 "tag-%u", i);
     new_probe(s, PROBE_STREAMS, 0);
     new_probe(s, PROBE_KEYS, 0);
     new_probe(s, PROBE_ALL, 0);
+}
+
+persist_lsn shape_commit(persist_lsn lsn)
+{
+    return lsn % LSN_AHEAD;
 }
 
 /* What all probes say now, which is after the latest commit. */
 static void note_answers(shape *s, persist_store *store)
 {
     persist_error error;
-    persist_lsn now = store_visible(store);
+    persist_lsn now = shape_commit(store_visible(store));
     CHECK(now < COMMITS_MAX);
     for (size_t i = 0; i < s->probe_count; i++)
         must(probe_ask(store, &s->probes[i], &s->answers[now][i], &error),
@@ -279,10 +303,26 @@ static slice filling(char *room, unsigned n, size_t size)
     return slice_of(room, size);
 }
 
+/* Two tags for most events. */
+static void tag(persist_edit *edit, slice tags[2], char names[2][8], unsigned n)
+{
+    const unsigned numbers[2] = {n % 4, 4 + n % 3};
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(names[i], 8, "tag-%u", numbers[i] % TAGS);
+        tags[i] = slice_str(names[i]);
+    }
+    if (n % 3 == 1)
+        return;
+    edit->tags = tags;
+    edit->tag_count = 2;
+    edit->type = slice_str(n % 2 == 0 ? "even" : "odd");
+}
+
 static void commit(shape *s, persist_store *store, const recipe *r, unsigned n)
 {
     char stream[SHAPE_NAME_MAX], key[SHAPE_NAME_MAX], id[SHAPE_NAME_MAX];
-    char room[3][200];
+    char room[3][200], names[2][2][8];
+    slice tags[2][2];
     persist_edit edits[4];
     size_t count = 0;
     persist_outcome outcome = {0};
@@ -292,18 +332,22 @@ static void commit(shape *s, persist_store *store, const recipe *r, unsigned n)
     snprintf(id, sizeof id, "id-%u", n / 9);
     persist_once once = {.id = slice_str(id)};
     memset(once.fingerprint, (int)n, sizeof once.fingerprint);
-    for (unsigned i = 0; i < 1 + n % 2; i++)
-        edits[count++] =
-            (persist_edit){PERSIST_APPEND, slice_str(stream),
-                           filling(room[i], n + i, 20 + n * 13 % 150), 0};
+    for (unsigned i = 0; i < 1 + n % 2; i++) {
+        edits[count] =
+            (persist_edit){.kind = PERSIST_APPEND,
+                           .name = slice_str(stream),
+                           .data = filling(room[i], n + i, 20 + n * 13 % 150)};
+        tag(&edits[count++], tags[i], names[i], n + i);
+    }
     if (n % 3 != 0)
         edits[count++] = (persist_edit){
-            n % 8 == 7 ? PERSIST_DELETE : PERSIST_PUT, slice_str(key),
-            n % 8 == 7 ? slice_of(NULL, 0) : filling(room[2], n, n * 7 % 90),
-            0};
+            .kind = n % 8 == 7 ? PERSIST_DELETE : PERSIST_PUT,
+            .name = slice_str(key),
+            .data = n % 8 == 7 ? slice_of(NULL, 0)
+                               : filling(room[2], n, n * 7 % 90)};
     if (r->truncates && n % 7 == 6)
-        edits[count++] = (persist_edit){PERSIST_TRUNCATE, slice_str(stream),
-                                        slice_of(NULL, 0), n / 4};
+        edits[count++] = (persist_edit){
+            .kind = PERSIST_TRUNCATE, .name = slice_str(stream), .seq = n / 4};
     must(persist_commit(store, edits, count, n % 9 == 4 ? &once : NULL,
                         &outcome, &error),
          &error);
@@ -372,7 +416,12 @@ shape *shape_new(unsigned number)
     }
     for (unsigned n = 0; n < r->tail; n++) {
         if (n == 0) {
+            os_sim *left = r->gap ? os_sim_kill(s->sim) : NULL;
             must(persist_close(store, &error), &error);
+            if (r->gap) {
+                os_sim_free(s->sim);
+                s->sim = left;
+            }
             must(open_as(s->sim, r, &store, &error), &error);
         }
         commit(s, store, &recipes[0], r->commits + n);

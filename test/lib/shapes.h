@@ -25,6 +25,7 @@ typedef enum probe_kind {
     PROBE_STREAMS, /* their names */
     PROBE_KEYS,    /* with values */
     PROBE_ALL,     /* all events in commit order */
+    PROBE_QUERY,   /* the events with a tag, from the position `from` on */
 } probe_kind;
 
 typedef struct probe {
@@ -36,12 +37,12 @@ typedef struct probe {
 /* What a probe says of a store: a digest of the answer. */
 typedef struct shape {
     const char *name;
-    bool closed; /* cleanly; else the process was killed */
-    os_sim *sim; /* at rest */
-    persist_lsn latest;
+    bool closed;        /* cleanly; else the process was killed */
+    os_sim *sim;        /* at rest */
+    persist_lsn latest; /* see shape_commit */
     probe probes[PROBES_MAX];
     size_t probe_count;
-    uint64_t answers[COMMITS_MAX][PROBES_MAX]; /* by lsn */
+    uint64_t answers[COMMITS_MAX][PROBES_MAX]; /* the same */
     bool answered[COMMITS_MAX];
     os_sim *older[OLDER_MAX]; /* the same store earlier */
     size_t older_count;
@@ -50,6 +51,9 @@ typedef struct shape {
 /* Makes the shape of a number below SHAPES. */
 shape *shape_new(unsigned number);
 void shape_free(shape *);
+
+/* Which commit an lsn is, gaps left out: one gap is LSN_AHEAD wide. */
+persist_lsn shape_commit(persist_lsn);
 
 /* Opens a store of that shape. */
 persist_status shape_open(os_sim *, persist_store **, persist_error *);

@@ -3,6 +3,7 @@
 #include "sites.h"
 
 #include <execinfo.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,27 +11,48 @@
 #include "base/check.h"
 #include "base/hash.h"
 
-enum { DEPTH = 12, STACKS = 1 << 14 };
+enum { DEPTH = 12, STACKS = 1 << 17 };
 
 typedef struct stack {
     void *frames[DEPTH];
+    uintptr_t tag;
     int depth; /* 0: none */
 } stack;
 
 static stack stacks[STACKS]; /* a hash table */
 static size_t used;
+static bool chosen; /* in this run */
 
-void sites_note(void)
+/* Remembers the stack, once for each tag; true the first time. */
+static bool note(unsigned tag)
 {
-    stack s = {0};
+    stack s = {.tag = tag};
     s.depth = backtrace(s.frames, DEPTH);
     CHECK(s.depth > 0 && used < STACKS / 2);
-    size_t at = hash_xxh3(slice_of(s.frames, sizeof s.frames)) % STACKS;
-    while (stacks[at].depth != 0 &&
-           memcmp(stacks[at].frames, s.frames, sizeof s.frames) != 0)
+    slice key = slice_of(&s, offsetof(stack, depth));
+    size_t at = hash_xxh3(key) % STACKS;
+    while (stacks[at].depth != 0 && memcmp(&stacks[at], &s, key.size) != 0)
         at = (at + 1) % STACKS;
-    used += stacks[at].depth == 0;
+    bool is_new = stacks[at].depth == 0;
+    used += is_new;
     stacks[at] = s;
+    return is_new;
+}
+
+void sites_begin(void)
+{
+    chosen = false;
+}
+
+bool sites_choose(unsigned way, bool lasts)
+{
+    enum { WAKE = 0, FIRST = 1 };
+    if (chosen && lasts)
+        note(WAKE);
+    if (chosen)
+        return lasts;
+    chosen = note(FIRST + way * 2 + lasts);
+    return chosen;
 }
 
 bool sites_write(const char *path)

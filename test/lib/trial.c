@@ -22,7 +22,7 @@ static bool quiet, noting;
 static const char healed[] = "healed"; /* the trial after the fault */
 static const trial *current;
 static uint64_t allocations;
-static bool armed, read_only;
+static bool armed, allocation_failed, read_only;
 /* The store was opened, and writes nothing. */
 static bool reading;
 /* Ops since the fault hit that were looked at. */
@@ -36,32 +36,29 @@ enum {
     STEPS_MAX = 64,
 };
 
+static bool choose_site(void)
+{
+    return sites_choose((unsigned)current->where * 4 + current->variant,
+                        trial_lasts(current));
+}
+
 static int fail_allocation(void *context)
 {
     (void)context;
     if (!armed || current->allocation == 0)
         return 0;
-    allocations++;
-    bool hit = allocations == current->allocation ||
-               (current->allocations_from_then_on &&
-                allocations > current->allocation);
-    if (hit && noting)
-        sites_note();
+    uint64_t nth = ++allocations, first = current->allocation;
+    bool hit = noting ? choose_site()
+                      : nth == first || (nth > first && trial_lasts(current));
+    allocation_failed = allocation_failed || hit;
     return hit;
-}
-
-static void fail_call(sim_call call)
-{
-    (void)call;
-    if (noting)
-        sites_note();
 }
 
 /* Arms the fault of the trial in hand; room: bytes that a limited disk has
  * beyond those of the trial. */
 static void arm(uint64_t room)
 {
-    os_sim_on_fault(x.sim, fail_call);
+    os_sim_choose(x.sim, noting ? choose_site : NULL);
     os_sim_fail(x.sim, current->fault);
     if (current->disk_size > 0)
         os_sim_limit_space(x.sim, room + current->disk_size - 1);
@@ -70,7 +67,7 @@ static void arm(uint64_t room)
 static bool fault_was_hit(void)
 {
     return os_sim_faults(x.sim, SIM_CALLS) > 0 || current->disk_size > 0 ||
-           (current->allocation > 0 && allocations >= current->allocation);
+           allocation_failed;
 }
 
 static bool excused(persist_status status)
@@ -133,14 +130,13 @@ static void look_after_fault(void)
 static void check_unlisted(void)
 {
     space_files n = space_count(x.sim);
-    persist_stats stats = {0};
+    persist_stats stats = {PERSIST_STATS};
     if (x.store == NULL || x.in_memory || x.failed)
         return;
-    persist_get_stats(x.store, &stats);
+    persist_get_stats(x.store, &stats, NULL);
     x.checks++;
     if (n.tables_unlisted > UNLISTED_MAX)
-        explore_fail(&x, "%zu tables that no manifest lists",
-                     n.tables_unlisted);
+        explore_fail(&x, "%zu tables in no manifest", n.tables_unlisted);
     if (n.segments > stats.segments + stats.segments_spare + UNLISTED_MAX)
         explore_fail(&x, "%zu files of the log for %llu segments", n.segments,
                      (unsigned long long)stats.segments);
@@ -160,7 +156,7 @@ static bool refuses_writes(void)
  * reads leaves on the disk what it did not see, and another may see it. */
 static void settle(void)
 {
-    persist_lsn latest = store_visible(x.store);
+    persist_lsn latest = store_visible(x.store), given = x.model.latest;
     model_redo(&x.model);
     if (latest < x.acknowledged || latest > x.model.latest) {
         explore_fail(&x, "opened at commit %llu, acknowledged %llu of %llu",
@@ -171,8 +167,10 @@ static void settle(void)
     }
     model_undo(&x.model, latest);
     reading = refuses_writes() || store_is_shut(x.store);
-    if (!reading)
-        model_forget_undone(&x.model);
+    if (!reading) {
+        model_not_given(&x.model, given + 1, x.store->first_lsn);
+        model_skip(&x.model, x.store->first_lsn);
+    }
     x.acknowledged = latest;
 }
 
@@ -192,6 +190,7 @@ static bool open_store(void)
 static void close_store(void)
 {
     persist_error error;
+    explore_let_go(&x);
     armed = true;
     persist_status status = persist_close(x.store, &error);
     armed = false;
@@ -258,6 +257,12 @@ static void apply(op o)
                          error.message);
         if (op_is_blob(o.kind))
             explore_blob_acknowledge(&x);
+        explore_let_go(&x);
+        armed = o.kind == OP_READ;
+        status = armed ? explore_hold(&x, PERSIST_LATEST, &error) : PERSIST_OK;
+        armed = false; /* on disk it would keep files that are counted */
+        if (succeeded("opening a snapshot", status, &error) && !x.in_memory)
+            explore_let_go(&x);
     }
     x.checks++;
     buf_release(&expected);
@@ -330,8 +335,9 @@ static void check_reads(void)
 
 static void work(void)
 {
-    bool did = true;
-    apply((op){OP_APPEND_B, 97});
+    bool did = !x.failed;
+    if (did)
+        apply((op){OP_APPEND_B, 97});
     for (int i = 0; i < STEPS_MAX && did && !x.failed; i++)
         if (store_step(x.store, &did, NULL) != PERSIST_OK)
             explore_fail(&x, "background work after the fault");
@@ -343,18 +349,15 @@ static void work(void)
 static void check_space(void)
 {
     if (read_only) {
-        persist_close(x.store, NULL);
-        x.store = NULL;
+        explore_drop(&x);
         open_store();
     } else {
         reopen((op){OP_REOPEN, 0});
     }
-    if (!x.failed)
-        work();
+    work();
     if (!x.failed)
         reopen((op){OP_REOPEN, 0});
-    if (!x.failed)
-        work();
+    work();
     if (!x.failed)
         close_store();
     space_files n = space_count(x.sim);
@@ -380,10 +383,8 @@ static void check_heals(void)
     os_sim_limit_space(x.sim, UINT64_MAX);
     current = &none;
     /* opened on a full disk, to be read, it is opened again */
-    if (x.store != NULL && store_is_shut(x.store)) {
-        (void)persist_close(x.store, NULL);
-        x.store = NULL;
-    }
+    if (x.store != NULL && store_is_shut(x.store))
+        explore_drop(&x);
     if (x.store == NULL && !open_store()) {
         explore_fail(&x, "does not open after the fault is over");
     } else if (!x.failed && !read_only) {
@@ -422,8 +423,7 @@ static void finish(void)
         figures.called[i] += os_sim_calls(x.sim, (sim_call)i);
     }
     os_sim_fail(x.sim, (sim_fault){0});
-    persist_close(x.store, NULL);
-    x.store = NULL;
+    explore_drop(&x);
     if (!x.failed && !x.in_memory && !noting)
         check_images(0);
     if (!x.failed && os_sim_open_files(x.sim) != 0)
@@ -449,7 +449,8 @@ static void begin(const trial *t)
 {
     current = t;
     allocations = 0;
-    read_only = reading = false;
+    read_only = reading = allocation_failed = false;
+    sites_begin();
     looked = 0;
     x.in_memory = t->where == IN_MEMORY;
     explore_begin(&x);
@@ -482,8 +483,7 @@ static void crash_workload(unsigned variant)
                            x.seed + variant};
     os_sim *crashed = os_sim_crash(x.sim, &plan);
     persist_blob_abort(unfinished);
-    persist_close(x.store, NULL);
-    x.store = NULL;
+    explore_drop(&x);
     os_sim_free(x.sim);
     x.sim = crashed;
 }
@@ -491,9 +491,10 @@ static void crash_workload(unsigned variant)
 /* A whole store has no damage, and a fault is told of, or did no harm. */
 static void verify(void)
 {
-    persist_progress seen = {0};
+    persist_progress seen = {PERSIST_PROGRESS};
     persist_error error;
-    const persist_options options = {.path = x.path == NULL ? "store" : x.path,
+    const persist_options options = {PERSIST_OPTIONS,
+                                     .path = x.path == NULL ? "store" : x.path,
                                      .os = os_sim_os(x.sim)};
     armed = true;
     persist_status status = persist_verify(&options, NULL, &seen, &error);
@@ -528,6 +529,7 @@ static void open_in_vain(void)
         if (i == OPENINGS_TRIED / 2)
             before = os_sim_space_used(x.sim);
         allocations = 0;
+        allocation_failed = false;
         if (!current->fault.from_then_on)
             os_sim_fail(x.sim, current->fault);
         open_store();
@@ -551,10 +553,10 @@ bool trial_run(const trial *t)
         close_store();
     }
     run_armed(t);
+    bool hit = fault_was_hit();
     look_after_fault();
     if (t->where == RECOVERY)
         open_in_vain();
-    bool hit = fault_was_hit();
     figures.points += hit;
     if (!x.failed && x.store != NULL &&
         (t->where == IN_MEMORY || (t->where == WORKLOAD && t->disk_size > 0)))

@@ -30,8 +30,9 @@ typedef struct trial_figures {
  * violations in it. */
 explorer *trial_explorer(void);
 
-/* Takes the allocator over, and gives it back; note_sites: all stacks on which
- * a fault hits go to sites_note, and no crash images are made. */
+/* Takes the allocator over, and gives it back; note_sites: a trial fails the
+ * first call that comes from a place where none was failed before, wherever its
+ * own place is, see sites_choose; no crash images are made. */
 void trial_begin(bool note_sites);
 void trial_end(void);
 
@@ -45,6 +46,9 @@ bool trial_run(const trial *);
 /* Says which trial it is. */
 enum { TRIAL_TEXT_MAX = 256 };
 void trial_text(const trial *, uint64_t seed, char out[TRIAL_TEXT_MAX]);
+
+/* True for a fault that goes on once it has hit. */
+bool trial_lasts(const trial *);
 
 /* True for a fault that is only to be tried again. */
 bool trial_is_harmless(const trial *);

@@ -16,18 +16,22 @@ static const char *place_of(const trial *t)
                                    : recoveries[t->variant];
 }
 
+bool trial_lasts(const trial *t)
+{
+    return t->fault.from_then_on || t->allocations_from_then_on;
+}
+
 void trial_text(const trial *t, uint64_t seed, char out[TRIAL_TEXT_MAX])
 {
-    bool lasts = t->fault.from_then_on || t->allocations_from_then_on;
-    snprintf(out, TRIAL_TEXT_MAX,
-             "faults --seed %llu: %s, %s, call %llu%s%s, error %d%s, disk "
-             "%llu, allocation %llu",
-             (unsigned long long)seed, place_of(t), t->name,
-             (unsigned long long)t->fault.nth,
-             t->fault.on == NULL ? "" : " on ",
-             t->fault.on == NULL ? "" : t->fault.on, t->fault.error,
-             lasts ? " from then on" : "", (unsigned long long)t->disk_size,
-             (unsigned long long)t->allocation);
+    snprintf(
+        out, TRIAL_TEXT_MAX,
+        "faults --seed %llu: %s, %s, call %llu%s%s, error %d%s, disk "
+        "%llu, allocation %llu",
+        (unsigned long long)seed, place_of(t), t->name,
+        (unsigned long long)t->fault.nth, t->fault.on == NULL ? "" : " on ",
+        t->fault.on == NULL ? "" : t->fault.on, t->fault.error,
+        trial_lasts(t) ? " from then on" : "", (unsigned long long)t->disk_size,
+        (unsigned long long)t->allocation);
 }
 
 bool trial_is_harmless(const trial *t)

@@ -8,10 +8,12 @@ shell scripts.
 """
 
 import importlib.util
+import io
 import os
 import sys
 import tempfile
 import unittest
+from contextlib import redirect_stdout
 
 sys.dont_write_bytecode = True
 PATH = os.path.join(os.path.dirname(os.path.dirname(
@@ -154,7 +156,36 @@ class Trials(Tree):
 
     def test_a_finder_that_always_fails(self):
         self.write("build/unit/sum_test", "#!/bin/sh\necho 0 passed, 1 failed")
-        self.assertEqual(bugs.silent([("unit/sum_test",)], "build"), 0)
+        self.assertEqual(bugs.silent([("unit/sum_test",)], "build"), [
+            "FAILED: unit/sum_test: fails without any bug"])
+
+    def finds(self, text):
+        self.write("build/unit/sum_test", "#!/bin/sh\n" + text)
+        return bugs.finds(("unit/sum_test",), "build", 1)
+
+    def test_what_counts_as_found(self):
+        """A later test may end the program before it counts; that it cannot
+        be called so says nothing."""
+        self.assertTrue(self.finds("echo '[  FAILED  ] a'; exit 1"))
+        self.assertTrue(self.finds("echo '[       OK ] a'; kill -ABRT $$"))
+        self.assertFalse(self.finds("echo 1 passed, 0 failed"))
+        self.assertFalse(self.finds("echo usage; exit 2"))
+
+    def test_the_last_lines_tell_what_was_not_found(self):
+        read = self.read(HEAD % "none", NONE, HEAD % "more", MORE)
+        with redirect_stdout(io.StringIO()) as shown:
+            self.assertEqual(bugs.work(read, "build", False), 1)
+        lines = shown.getvalue().rstrip().split("\n")
+        self.assertRegex(lines[-2], "^FAILED: none: .*some.txt:3: NOT FOUND$")
+        self.assertEqual(lines[-1], "1 passed, 1 failed")
+
+    def test_what_the_unit_part_does_not_run_is_silent_too(self):
+        head = "== %s: gives another sum\nfinder: unit/sum_test --all\n"
+        read = self.read(head % "more", MORE)
+        with redirect_stdout(io.StringIO()) as shown:
+            self.assertEqual(bugs.work(read, "build", False), 0)
+        self.assertRegex(shown.getvalue(), "no bug .*--all")
+        self.assertRegex(shown.getvalue(), "\n2 passed, 0 failed\n$")
 
 
 if __name__ == "__main__":

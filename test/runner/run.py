@@ -5,7 +5,9 @@ import importlib.machinery
 import importlib.util
 import io
 import os
+import subprocess
 import sys
+import tempfile
 import unittest
 from contextlib import redirect_stdout
 
@@ -53,7 +55,9 @@ class Programs(unittest.TestCase):
         programs = [("p", ["sh", "-c", c]) for c in commands]
         log = io.StringIO()
         with redirect_stdout(io.StringIO()) as shown:
-            counts = runner.run_part("x", programs, dict(os.environ), log)
+            self.failures = []
+            counts = runner.run_part("x", programs, dict(os.environ), log,
+                                     self.failures)
         return counts, shown.getvalue(), log.getvalue()
 
     def test_an_empty_part_fails(self):
@@ -84,6 +88,23 @@ class Programs(unittest.TestCase):
         counts, shown, _ = self.part("sleep 60 & sleep 60")
         self.assertEqual(counts, (0, 1))
         self.assertIn("killed", shown)
+
+    def test_what_failed_is_told_again_in_short(self):
+        self.part("echo FAIL: test_a; echo FAIL: test_b; seq 100; exit 1",
+                  "echo 1 passed, 0 failed", "seq 100; exit 1")
+        self.assertEqual(self.failures[:3], [
+            "FAILED: x: p", "  | FAIL: test_a", "  | FAIL: test_b"])
+        self.assertEqual(self.failures[3:5], ["FAILED: x: p", "  | 96"])
+        self.assertEqual(self.failures[-2:], ["  | 100", "  | (exit code 1)"])
+
+    def test_the_end_tells_what_failed(self):
+        with tempfile.TemporaryDirectory() as build:
+            run = subprocess.run(
+                [PATH, "-B", build, "fuzz"], text=True, stdout=subprocess.PIPE)
+        lines = run.stdout.rstrip().split("\n")
+        self.assertRegex(lines[-1], "^0 passed, [1-9][0-9]* failed$")
+        self.assertRegex(lines[-2], r"^  \| cannot be started")
+        self.assertRegex(lines[-3], "^FAILED: fuzz: values$")
 
     def test_figures_are_shown(self):
         self.assertIn("p: 7 kills", self.part("echo figure: 7 kills")[1])

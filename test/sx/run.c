@@ -139,12 +139,10 @@ static struct runner runner_make(const struct config *config, const char *path)
 /* The runner must stay where it is: the machine writes through it. */
 static void runner_open(struct runner *r)
 {
-    sx_options options = {.heap_max = r->config->heap_max,
-                          .depth_max = r->config->depth_max,
-                          .write = on_write,
+    sx_options options = {SX_OPTIONS, .heap_max = r->config->heap_max,
+                          .depth_max = r->config->depth_max, .write = on_write,
                           .write_context = r};
-    r->machine = sx_open(&options);
-    if (r->machine == NULL)
+    if (sx_open(&options, &r->machine, NULL) != PERSIST_OK)
         die("cannot make a machine for", r->path);
 }
 

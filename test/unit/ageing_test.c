@@ -21,7 +21,8 @@ static int set_up(void **state)
     (void)state;
     persist_error error;
     sim = os_sim_new(1);
-    persist_options options = {.path = "store",
+    persist_options options = {PERSIST_OPTIONS,
+                               .path = "store",
                                .create = true,
                                .segment_size = SEGMENT,
                                .memtable_size = 2 * SEGMENT,
@@ -42,8 +43,9 @@ static void put(size_t size)
     persist_error error;
     uint8_t *bytes = calloc(1, size);
     assert_non_null(bytes);
-    persist_edit edit = {PERSIST_PUT, slice_str("key"), slice_of(bytes, size),
-                         0};
+    persist_edit edit = {.kind = PERSIST_PUT,
+                         .name = slice_str("key"),
+                         .data = slice_of(bytes, size)};
     if (engine_commit(e, &edit, 1, NULL, NULL, &error) != PERSIST_OK ||
         wal_wait(&e->wal, e->latest, &error) != PERSIST_OK)
         fail_msg("%s", error.message);
@@ -131,14 +133,15 @@ static void test_a_big_commit_leaves_no_big_buffers(void **state)
     static persist_edit edits[MANY];
     persist_error error;
     for (size_t i = 0; i < MANY; i++)
-        edits[i] = (persist_edit){
-            PERSIST_APPEND, slice_str("stream"), {"sixteen bytes...", 16}, 0};
+        edits[i] = (persist_edit){.kind = PERSIST_APPEND,
+                                  .name = slice_str("stream"),
+                                  .data = {"sixteen bytes...", 16}};
     assert_int_equal(engine_commit(e, edits, MANY, NULL, NULL, &error),
                      PERSIST_OK);
     put(BIG);
     /* refused: the record is made before it is known that it has no room */
     os_sim_limit_space(sim, os_sim_space_used(sim));
-    edits[0] = (persist_edit){PERSIST_PUT, slice_str("key"), {NULL, 0}, 0};
+    edits[0] = (persist_edit){.kind = PERSIST_PUT, .name = slice_str("key")};
     edits[0].data = slice_of(calloc(1, 4 * BIG), 4 * BIG);
     assert_int_equal(engine_commit(e, edits, 1, NULL, NULL, &error),
                      PERSIST_NO_SPACE);

@@ -2,6 +2,7 @@
 /* Every function of persist.h with every kind of argument, singly and in
  * pairs, on memory and on disk: the same answer, or the same error in the same
  * words, and the same state behind it. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,20 +11,25 @@
 
 #include <cmocka.h>
 
+#include "../lib/edit_fields.h"
 #include "../lib/ops.h"
 #include "../lib/os_sim.h"
 #include "../lib/pair.h"
+#include "../lib/wall.h"
 #include "base/slice.h"
 #include "persist.h"
 
 static char bytes[PERSIST_VALUE_SIZE_MAX + 1];
 
-enum { NAMES = 8, DATAS = 5, NUMBERS = 8, KINDS = 12, VIEWS = 4, LIMITS = 3 };
+enum { NAMES = 10, DATAS = 5, NUMBERS = 8, KINDS = 16, VIEWS = 8, LIMITS = 3 };
 
+/* the cid of no bytes */
+#define NO_BYTES "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 static const slice names[NAMES] = {
     {NULL, 0},      {"", 0},     {"a", 1},
     {"b/c", 3},     {"a\0b", 3}, {bytes, PERSIST_NAME_SIZE_MAX},
-    {bytes, 65536}, {NULL, 1},
+    {bytes, 65536}, {NULL, 1},   {NO_BYTES, PERSIST_CID_SIZE},
+    {NO_BYTES, 58},
 };
 static const slice datas[DATAS] = {
     {NULL, 0}, {"", 0}, {"x", 1}, {bytes, sizeof bytes}, {NULL, 1}};
@@ -45,32 +51,64 @@ static const int kinds[KINDS] = {PERSIST_APPEND,
                                  PERSIST_EXPECT_KEY,
                                  PERSIST_EXPECT_ABSENT,
                                  PERSIST_SET_POSITION,
+                                 PERSIST_SET_TIME,
+                                 PERSIST_EXPECT_NONE,
+                                 PERSIST_EXPECT_BLOB,
+                                 PERSIST_SET_ONCE,
                                  99,
                                  -1};
-static const int views[VIEWS] = {PERSIST_LATEST, PERSIST_DURABLE, 2, -1};
 static const uint64_t limits[LIMITS] = {PERSIST_NO_LIMIT, 0, 2};
 
 typedef struct twins {
     os_sim *sim;
+    os timed;                /* its table, with the clock that both see */
     persist_store *store[2]; /* in memory, on disk */
+    persist_snapshot *kept[2][2];
     buf said[2];
 } twins;
+
+/* The two views, snapshots of them, one of the other store, and none. */
+static persist_view view_of(const twins *t, unsigned view, int store)
+{
+    const persist_view views[VIEWS] = {
+        PERSIST_LATEST,    PERSIST_DURABLE,       t->kept[0][store],
+        t->kept[1][store], t->kept[0][1 - store], NULL,
+        (persist_view)99,  (persist_view)4095};
+    return views[view];
+}
 
 static uint64_t calls;
 
 static void begin(twins *t)
 {
     *t = (twins){.sim = os_sim_new(1)};
-    persist_options options = {0};
+    t->timed = *os_sim_os(t->sim);
+    t->timed.wall_us = wall_now;
+    wall_set(WALL_BEGIN);
+    persist_options options = {PERSIST_OPTIONS, .os = wall_os()};
     assert_int_equal(persist_open(&options, &t->store[0], NULL), PERSIST_OK);
-    options = (persist_options){
-        .path = "store", .create = true, .os = os_sim_os(t->sim)};
+    options = (persist_options){PERSIST_OPTIONS, .path = "store",
+                                .create = true, .os = &t->timed};
     assert_int_equal(persist_open(&options, &t->store[1], NULL), PERSIST_OK);
+}
+
+static void keep(twins *t)
+{
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(persist_snapshot_open(t->store[i], PERSIST_LATEST,
+                                               &t->kept[0][i], NULL),
+                         PERSIST_OK);
+        assert_int_equal(persist_snapshot_open(t->store[i], PERSIST_DURABLE,
+                                               &t->kept[1][i], NULL),
+                         PERSIST_OK);
+    }
 }
 
 static void end(twins *t)
 {
     for (int i = 0; i < 2; i++) {
+        persist_snapshot_close(t->kept[0][i]);
+        persist_snapshot_close(t->kept[1][i]);
         assert_int_equal(persist_close(t->store[i], NULL), PERSIST_OK);
         buf_release(&t->said[i]);
     }
@@ -125,15 +163,44 @@ static void try_state(twins *t)
     agree(t, "state", 0);
 }
 
+/* The command of PERSIST_SET_ONCE: an id, and a number that it gave. */
+static const persist_command *nth_command(unsigned name, unsigned number)
+{
+    static persist_command commands[NAMES][NUMBERS];
+    persist_command *c = &commands[name][number];
+    *c = (persist_command){
+        .id = names[name],
+        .fingerprint = {(uint8_t)(number == 1)},
+        .seqs = number == 2 ? NULL : &numbers[number],
+        .seq_count = number != 3,
+        .reserved = {0, number == 4},
+    };
+    return number == 5 ? NULL : c;
+}
+
 static persist_edit nth_edit(unsigned n)
 {
     persist_edit edit = {.kind = (persist_edit_kind)kinds[n % KINDS],
                          .name = names[1 + n / KINDS % 2],
                          .data = datas[2],
                          .seq = numbers[n / KINDS / 2 % NUMBERS]};
-    return edit;
+    if (edit.kind == PERSIST_EXPECT_BLOB)
+        edit.name = names[NAMES - 1 - n / KINDS % 2];
+    edit.command = nth_command(1 + n / KINDS % 2, n / KINDS / 2 % NUMBERS);
+    return edit_trimmed(&edit);
 }
 enum { EDITS = KINDS * 2 * NUMBERS };
+
+/* The one that some edits expect. */
+static void put_no_bytes(twins *t)
+{
+    for (int i = 0; i < 2; i++) {
+        persist_cid cid;
+        assert_int_equal(persist_blob_put(t->store[i], datas[0], cid, NULL),
+                         PERSIST_OK);
+        assert_string_equal(cid, NO_BYTES);
+    }
+}
 
 static void each_edit(void **state)
 {
@@ -141,11 +208,14 @@ static void each_edit(void **state)
     twins t;
     for (unsigned kind = 0; kind < KINDS; kind++) {
         begin(&t);
+        if (kind % 2 == 0)
+            put_no_bytes(&t);
         for (unsigned n = 0; n < NAMES * DATAS * NUMBERS; n++) {
             persist_edit edit = {.kind = (persist_edit_kind)kinds[kind],
                                  .name = names[n % NAMES],
                                  .data = datas[n / NAMES % DATAS],
                                  .seq = numbers[n / NAMES / DATAS]};
+            edit.command = nth_command(n % NAMES, n / NAMES / DATAS);
             try_commit(&t, &edit, 1, NULL, n % 2 == 0);
         }
         try_state(&t);
@@ -160,6 +230,8 @@ static void each_two_edits(void **state)
     for (unsigned n = 0; n < EDITS; n++) {
         persist_edit edits[2] = {nth_edit(n)};
         begin(&t);
+        if (n % 2 == 0)
+            put_no_bytes(&t);
         for (unsigned other = 0; other < EDITS; other++) {
             edits[1] = nth_edit(other);
             try_commit(&t, edits, 2, NULL, true);
@@ -201,13 +273,15 @@ static void each_command_id(void **state)
 
 /* ---- reads ------------------------------------------------------------ */
 
-enum { READS = 5 };
+enum { READS = 9 };
 
+/* A name stands for a bound of a range, too. */
 static persist_status open_read(persist_store *store, unsigned read, slice name,
-                                const slice *after, uint64_t from,
+                                const slice *bound, uint64_t from,
                                 uint64_t limit, persist_view view,
                                 persist_cursor **out, persist_error *error)
 {
+    persist_range range = {PERSIST_RANGE, .prefix = name};
     switch (read) {
     case 0:
         return persist_read(store, name, from, limit, view, out, error);
@@ -216,26 +290,43 @@ static persist_status open_read(persist_store *store, unsigned read, slice name,
     case 2:
         return persist_read_all(store, from, limit, view, out, error);
     case 3:
-        return persist_streams(store, after, view, out, error);
+        range.after = bound;
+        return persist_streams(store, &range, limit, view, out, error);
+    case 4:
+        range.after = bound;
+        return persist_scan(store, &range, limit, view, out, error);
+    case 5:
+        range.from = bound;
+        range.backward = true;
+        return persist_streams(store, &range, limit, view, out, error);
+    case 6:
+        range.to = bound;
+        return persist_scan(store, &range, limit, view, out, error);
+    case 7:
+        return persist_commands(store, name, bound, limit, view, out, error);
     default:
-        return persist_scan(store, name, after, limit, view, out, error);
+        range.before = bound;
+        range.backward = true;
+        return persist_scan(store, bound == NULL ? NULL : &range, limit, view,
+                            out, error);
     }
 }
 
 /* All that a cursor has, and what it says to the wrong question. */
 static void put_cursor(buf *out, persist_cursor *cursor)
 {
-    persist_event event;
+    const persist_event *event;
+    const persist_command *command;
     persist_error error = {0};
     slice name, value;
     persist_status status, wrong = persist_next_key(cursor, NULL, NULL, &error);
     put_status(out, wrong, &error);
     while ((status = persist_next_event(cursor, &event, &error)) ==
            PERSIST_OK) {
-        buf_put_slice(out, event.stream);
-        buf_put_slice(out, event.data);
-        buf_printf(out, " %llu %llu ", (unsigned long long)event.seq,
-                   (unsigned long long)event.position);
+        buf_put_slice(out, event->stream);
+        buf_put_slice(out, event->data);
+        buf_printf(out, " %llu %llu ", (unsigned long long)event->seq,
+                   (unsigned long long)event->position);
     }
     put_status(out, status, &error);
     while ((status = persist_next_key(cursor, &name, &value, &error)) ==
@@ -244,37 +335,70 @@ static void put_cursor(buf *out, persist_cursor *cursor)
         buf_put_slice(out, value);
     }
     put_status(out, status, &error);
+    while ((status = persist_next_command(cursor, &command, &error)) ==
+           PERSIST_OK) {
+        buf_put_slice(out, command->id);
+        buf_put(out, command->fingerprint, sizeof command->fingerprint);
+        buf_printf(out, " %llu %zu", (unsigned long long)command->lsn,
+                   command->seq_count);
+    }
+    put_status(out, status, &error);
 }
 
-static void fill(twins *t)
+static void wait_both(twins *t)
 {
-    for (unsigned i = 1; i < 6; i++)
-        for (unsigned n = 0; n < 4; n++) {
-            persist_edit edits[] = {
-                {PERSIST_APPEND, names[i], slice_str("event"), 0},
-                {PERSIST_PUT, names[i], slice_str("value"), 0}};
-            try_commit(t, edits, 2, NULL, true);
-        }
-    persist_edit last[] = {
-        {PERSIST_APPEND_AT, names[2], slice_str("last"), PERSIST_SEQ_MAX},
-        {PERSIST_TRUNCATE, names[3], {NULL, 0}, 2},
-        {PERSIST_DELETE, names[4], {NULL, 0}, 0}};
-    try_commit(t, last, 3, NULL, true);
     for (int i = 0; i < 2; i++)
         assert_int_equal(persist_wait_durable(
                              t->store[i], persist_latest(t->store[i]), NULL),
                          PERSIST_OK);
 }
 
+static void fill(twins *t)
+{
+    for (unsigned i = 1; i < 6; i++)
+        for (unsigned n = 0; n < 4; n++) {
+            persist_edit edits[] = {{.kind = PERSIST_APPEND,
+                                     .name = names[i],
+                                     .data = slice_str("event")},
+                                    {.kind = PERSIST_PUT,
+                                     .name = names[i],
+                                     .data = slice_str("value")}};
+            const persist_once once = {.id = names[i], .fingerprint = {7}};
+            try_commit(t, edits, 2, n == 0 ? &once : NULL, true);
+        }
+    persist_edit last[] = {
+        {.kind = PERSIST_APPEND_AT,
+         .name = names[2],
+         .data = slice_str("last"),
+         .seq = PERSIST_SEQ_MAX},
+        {.kind = PERSIST_TRUNCATE, .name = names[3], .seq = 2},
+        {.kind = PERSIST_DELETE, .name = names[4]}};
+    try_commit(t, last, 3, NULL, true);
+    wait_both(t);
+}
+
+/* What comes behind the snapshots changes all that they see. */
+static void change(twins *t)
+{
+    const persist_edit edits[] = {
+        {.kind = PERSIST_APPEND, .name = names[3], .data = slice_str("more")},
+        {.kind = PERSIST_TRUNCATE, .name = names[1], .seq = 3},
+        {.kind = PERSIST_PUT, .name = names[2], .data = slice_str("new")},
+        {.kind = PERSIST_DELETE, .name = names[3]},
+        {.kind = PERSIST_PUT, .name = names[4], .data = slice_str("back")}};
+    try_commit(t, edits, 5, NULL, true);
+    wait_both(t);
+}
+
 static void try_read(twins *t, unsigned read, slice name, const slice *after,
-                     uint64_t from, uint64_t limit, int view)
+                     uint64_t from, uint64_t limit, unsigned view)
 {
     for (int i = 0; i < 2; i++) {
         persist_cursor *cursor = NULL;
         persist_error error = {0};
         persist_status status =
             open_read(t->store[i], read, name, after, from, limit,
-                      (persist_view)view, &cursor, &error);
+                      view_of(t, view, i), &cursor, &error);
         put_status(&t->said[i], status, &error);
         if (status == PERSIST_OK)
             put_cursor(&t->said[i], cursor);
@@ -289,6 +413,8 @@ static void each_read(void **state)
     twins t;
     begin(&t);
     fill(&t);
+    keep(&t);
+    change(&t);
     for (unsigned read = 0; read < READS; read++)
         for (unsigned n = 0; n < NAMES * NUMBERS * LIMITS * VIEWS; n++) {
             unsigned number = n / NAMES % NUMBERS;
@@ -296,12 +422,12 @@ static void each_read(void **state)
             const slice *after = number == 0 ? NULL : &names[number - 1];
             try_read(&t, read, names[n % NAMES], after, numbers[number],
                      limits[n / NAMES / NUMBERS % LIMITS],
-                     views[n / NAMES / NUMBERS / LIMITS]);
+                     n / NAMES / NUMBERS / LIMITS);
         }
     end(&t);
 }
 
-static void try_name(twins *t, slice name, int view)
+static void try_name(twins *t, slice name, unsigned view)
 {
     for (int i = 0; i < 2; i++) {
         buf *out = &t->said[i];
@@ -309,25 +435,32 @@ static void try_name(twins *t, slice name, int view)
         persist_error error = {0};
         bool known = false;
         slice value = slice_of(NULL, 0);
+        persist_view v = view_of(t, view, i);
         put_status(out,
-                   persist_info(t->store[i], name, (persist_view)view, &info,
-                                &known, &error),
+                   persist_info(t->store[i], name, v, &info, &known, &error),
                    &error);
         buf_printf(
             out, "%llu %llu %llu %llu %d ", (unsigned long long)info.mark,
             (unsigned long long)info.first, (unsigned long long)info.count,
             (unsigned long long)info.bytes, known);
-        put_status(
-            out,
-            persist_get(t->store[i], name, (persist_view)view, &value, &error),
-            &error);
+        put_status(out, persist_get(t->store[i], name, v, &value, &error),
+                   &error);
         buf_put_slice(out, value);
         persist_free(value.data);
+        put_status(out, persist_has(t->store[i], name, v, &error), &error);
+        uint64_t position = 0;
         put_status(out,
-                   persist_has(t->store[i], name, (persist_view)view, &error),
+                   persist_position_at(t->store[i], 0, v, &position, &error),
                    &error);
+        buf_printf(out, "%llu of %llu ", (unsigned long long)position,
+                   (unsigned long long)persist_position(t->store[i], v));
+        persist_snapshot *kept = NULL;
+        put_status(out, persist_snapshot_open(t->store[i], v, &kept, &error),
+                   &error);
+        buf_printf(out, "%llu", (unsigned long long)persist_snapshot_lsn(kept));
+        persist_snapshot_close(kept);
     }
-    agree(t, "a name in view", (unsigned)view);
+    agree(t, "a name in view", view);
 }
 
 static void each_name(void **state)
@@ -336,8 +469,10 @@ static void each_name(void **state)
     twins t;
     begin(&t);
     fill(&t);
+    keep(&t);
+    change(&t);
     for (unsigned n = 0; n < NAMES * VIEWS; n++)
-        try_name(&t, names[n % NAMES], views[n / NAMES]);
+        try_name(&t, names[n % NAMES], n / NAMES);
     end(&t);
 }
 
@@ -392,7 +527,7 @@ static void each_blob(void **state)
 static void each_status_has_words(void **state)
 {
     (void)state;
-    static const int statuses[] = {-1, 0, PERSIST_STATUS_COUNT, 999};
+    static const int statuses[] = {-1, 0, 17, 99, 109, INT_MAX, INT_MIN};
     for (unsigned i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         persist_status status = (persist_status)statuses[i];
         assert_string_equal(persist_status_code(status),

@@ -12,6 +12,7 @@
 #include "base/cursor.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "sx.h"
 
 enum { BEHIND = 12 };
 
@@ -127,13 +128,17 @@ static void a_buffer_without_room_has_failed(void **state)
 static void every_status_has_its_own_words(void **state)
 {
     (void)state;
-    for (int a = 0; a < PERSIST_STATUS_COUNT; a++) {
-        const char *code = persist_status_code((persist_status)a);
-        const char *hint = persist_status_hint((persist_status)a);
-        assert_true(code[0] != '\0' && (hint[0] != '\0' || a <= PERSIST_NONE));
-        for (int b = 0; b < a; b++)
-            assert_string_not_equal(code,
-                                    persist_status_code((persist_status)b));
+#define NUMBER(name, number, code, hint) number,
+    static const persist_status all[] = {PERSIST_OK, PERSIST_NONE,
+                                         PERSIST_STATUS_LIST(NUMBER)
+                                             SX_STATUS_LIST(NUMBER)};
+#undef NUMBER
+    for (size_t a = 0; a < sizeof all / sizeof *all; a++) {
+        const char *code = persist_status_code(all[a]);
+        assert_string_not_equal(code, "unknown");
+        assert_true(code[0] != '\0' && persist_status_hint(all[a])[0] != '\0');
+        for (size_t b = 0; b < a; b++)
+            assert_string_not_equal(code, persist_status_code(all[b]));
     }
 }
 

@@ -57,15 +57,11 @@ static int sync_slowly(const os *sys, os_file *file)
 
 static persist_options options_of(const os *sys, bool background)
 {
-    return (persist_options){.path = dir,
-                             .create = true,
-                             .background = background,
-                             .segment_size = SEGMENT,
-                             .memtable_size = SMALL,
-                             .merge_width = 2,
-                             .packed_max = BLOB - 1,
-                             .unmapped = true,
-                             .os = sys};
+    return (persist_options){PERSIST_OPTIONS,         .path = dir,
+                             .create = true,          .background = background,
+                             .segment_size = SEGMENT, .memtable_size = SMALL,
+                             .merge_width = 2,        .packed_max = BLOB - 1,
+                             .unmapped = true,        .os = sys};
 }
 
 static void open_on(const os *sys)
@@ -112,7 +108,9 @@ static void *await(pthread_t thread)
 static bool append(const char *name)
 {
     persist_outcome out;
-    persist_edit edit = {PERSIST_APPEND, slice_str(name), slice_str("data"), 0};
+    persist_edit edit = {.kind = PERSIST_APPEND,
+                         .name = slice_str(name),
+                         .data = slice_str("data")};
     bool done = persist_commit(store, &edit, 1, NULL, &out, NULL) == PERSIST_OK;
     persist_lsn lsn = out.lsn;
     persist_outcome_release(&out);
@@ -157,8 +155,12 @@ static void *change(void *unused)
     static uint8_t bytes[SEGMENT];
     for (int i = 0; i < CHANGES; i++) {
         persist_edit edits[] = {
-            {PERSIST_APPEND, slice_str("s"), slice_of(bytes, SEGMENT / 3), 0},
-            {PERSIST_PUT, slice_str("k"), slice_of(bytes, 100), 0},
+            {.kind = PERSIST_APPEND,
+             .name = slice_str("s"),
+             .data = slice_of(bytes, SEGMENT / 3)},
+            {.kind = PERSIST_PUT,
+             .name = slice_str("k"),
+             .data = slice_of(bytes, 100)},
         };
         if (persist_commit(store, edits, 2, NULL, NULL, NULL) != PERSIST_OK ||
             (i % 8 == 0 && !append("t")))
@@ -172,16 +174,16 @@ static void figures_are_asked_for_at_any_moment(void **state)
 {
     (void)state;
     pthread_t thread;
-    persist_stats stats;
+    persist_stats stats = {PERSIST_STATS};
     open_on(NULL);
     atomic_store(&stops, false);
     assert_int_equal(pthread_create(&thread, NULL, change, NULL), 0);
     for (int i = 0; i < FIGURES || !atomic_load(&stops); i++) {
-        persist_get_stats(store, &stats);
+        persist_get_stats(store, &stats, NULL);
         assert_true(stats.commits <= persist_latest(store));
     }
     assert_null(await(thread));
-    persist_get_stats(store, &stats);
+    persist_get_stats(store, &stats, NULL);
     assert_true(stats.segments > 0 && stats.tables > 0);
 }
 
@@ -273,7 +275,7 @@ static void use_blobs(void)
 
 static void use_cursor(persist_cursor *cursor, bool names)
 {
-    persist_event event;
+    const persist_event *event;
     slice name;
     persist_error error;
     int count = 0;
@@ -284,14 +286,13 @@ static void use_cursor(persist_cursor *cursor, bool names)
     check(count > 0);
 }
 
-static void use_reads(void)
+static void use_reads_in(persist_view view)
 {
     persist_cursor *c;
     persist_error error;
     slice s = slice_str("s"), k = slice_str("k"), out;
     persist_stream_info info;
-    persist_stats stats;
-    persist_view view = PERSIST_LATEST;
+    persist_stats stats = {PERSIST_STATS};
     check(persist_read(store, s, 0, 99, view, &c, &error) == PERSIST_OK);
     use_cursor(c, false);
     check(persist_read_back(store, s, INT64_MAX, 99, view, &c, &error) ==
@@ -299,17 +300,27 @@ static void use_reads(void)
     use_cursor(c, false);
     check(persist_read_all(store, 0, 999, view, &c, &error) == PERSIST_OK);
     use_cursor(c, false);
-    check(persist_streams(store, NULL, view, &c, &error) == PERSIST_OK);
+    check(persist_streams(store, NULL, 99, view, &c, &error) == PERSIST_OK);
     use_cursor(c, true);
-    check(persist_scan(store, slice_of("", 0), NULL, 99, view, &c, &error) ==
-          PERSIST_OK);
+    check(persist_scan(store, NULL, 99, view, &c, &error) == PERSIST_OK);
     use_cursor(c, true);
     check(persist_info(store, s, view, &info, NULL, &error) == PERSIST_OK);
     check(persist_get(store, k, view, &out, &error) == PERSIST_OK);
     persist_free(out.data);
     check(persist_has(store, k, view, &error) == PERSIST_OK);
-    persist_get_stats(store, &stats);
+    persist_get_stats(store, &stats, NULL);
     check(stats.tables > 0);
+}
+
+static void use_reads(void)
+{
+    persist_snapshot *snapshot;
+    persist_error error;
+    use_reads_in(PERSIST_LATEST);
+    check(persist_snapshot_open(store, PERSIST_LATEST, &snapshot, &error) ==
+          PERSIST_OK);
+    use_reads_in(snapshot);
+    persist_snapshot_close(snapshot);
 }
 
 static void use_commits(void)
@@ -320,11 +331,17 @@ static void use_commits(void)
         persist_once once = {.id = slice_of(&i, sizeof i)}, *id = &once;
         persist_outcome out;
         persist_edit edits[] = {
-            {PERSIST_APPEND, slice_str("s"), slice_of(bytes, SMALL / 9), 0},
-            {PERSIST_PUT, slice_str("k"), slice_of(bytes, i), 0},
-            {PERSIST_TRUNCATE, slice_str("s"), slice_of(NULL, 0), i / 2},
-            {PERSIST_EXPECT_KEY, slice_str("k"), slice_of(bytes, i - 1), 0},
-            {PERSIST_DELETE, slice_of(&i, sizeof i), slice_of(NULL, 0), 0},
+            {.kind = PERSIST_APPEND,
+             .name = slice_str("s"),
+             .data = slice_of(bytes, SMALL / 9)},
+            {.kind = PERSIST_PUT,
+             .name = slice_str("k"),
+             .data = slice_of(bytes, i)},
+            {.kind = PERSIST_TRUNCATE, .name = slice_str("s"), .seq = i / 2},
+            {.kind = PERSIST_EXPECT_KEY,
+             .name = slice_str("k"),
+             .data = slice_of(bytes, i - 1)},
+            {.kind = PERSIST_DELETE, .name = slice_of(&i, sizeof i)},
         };
         size_t count = i == 1 ? 3 : 5;
         check(persist_commit(store, edits, count, id, &out, &error) ==
@@ -351,6 +368,12 @@ static void *use_everything(void *unused)
         use_reads();
         use_blobs();
         check(persist_latest(store) >= persist_durable(store));
+        persist_notify(store, NULL, NULL);
+        check(persist_position(store, PERSIST_DURABLE) > 0);
+        check(persist_wait_position(store, 0, 1, NULL, &error) == PERSIST_OK);
+        check(persist_wait_position(store, INT64_MAX, 1, NULL, &error) ==
+              PERSIST_NONE);
+        persist_end_waits(store);
         check(persist_close(store, &error) == PERSIST_OK);
         check(persist_verify(&options, NULL, NULL, &error) == PERSIST_OK);
     }

@@ -50,8 +50,33 @@ static void each_call_fails(void **state)
                 continue;
 }
 
+/* The folder that a store is to be in is missing, and what it takes to see that
+ * fails too: it is told, and nothing is made. */
+static void nowhere_to_make_it(void **state)
+{
+    (void)state;
+    os_sim *sim = os_sim_new(1);
+    const persist_options options = {PERSIST_OPTIONS, .path = "above/store",
+                                     .create = true, .os = os_sim_os(sim)};
+    bool hit = true;
+    for (uint64_t nth = 1; hit; nth++) {
+        uint64_t before = os_sim_faults(sim, SIM_CALLS);
+        persist_store *store;
+        persist_error error;
+        os_sim_fail(sim, (sim_fault){.calls = ~0u, .nth = nth, .error = EIO});
+        persist_status status = persist_open(&options, &store, &error);
+        hit = os_sim_faults(sim, SIM_CALLS) > before;
+        os_sim_fail(sim, (sim_fault){0});
+        assert_true(status == PERSIST_BAD_STORE ||
+                    (hit && status == PERSIST_IO));
+        assert_non_null(strstr(error.message, "above"));
+    }
+    os_sim_free(sim);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_call_fails)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_call_fails),
+                                       cmocka_unit_test(nowhere_to_make_it)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

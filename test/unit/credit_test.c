@@ -16,8 +16,8 @@ static fixture f;
 
 static uint64_t tables(void)
 {
-    persist_stats stats;
-    persist_get_stats(f.store, &stats);
+    persist_stats stats = {PERSIST_STATS};
+    persist_get_stats(f.store, &stats, NULL);
     return stats.tables;
 }
 
@@ -73,9 +73,8 @@ static void scan(int times)
         persist_cursor *cursor;
         slice name, value;
         int found = 0;
-        assert_int_equal(persist_scan(f.store, slice_str(""), NULL,
-                                      PERSIST_NO_LIMIT, PERSIST_LATEST, &cursor,
-                                      &f.error),
+        assert_int_equal(persist_scan(f.store, NULL, PERSIST_NO_LIMIT,
+                                      PERSIST_LATEST, &cursor, &f.error),
                          PERSIST_OK);
         while (persist_next_key(cursor, &name, &value, &f.error) == PERSIST_OK)
             found++;

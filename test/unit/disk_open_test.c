@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening a directory, on the real system: who may, and what is refused. */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -41,7 +42,7 @@ static int tear_down(void **state)
 
 static persist_status open_it(bool create, persist_store **out)
 {
-    persist_options options = {.path = dir, .create = create};
+    persist_options options = {PERSIST_OPTIONS, .path = dir, .create = create};
     error = (persist_error){0};
     return persist_open(&options, out, &error);
 }
@@ -75,6 +76,7 @@ static void missing_and_empty(void **state)
     persist_store *store;
     assert_int_equal(open_it(false, &store), PERSIST_BAD_STORE);
     assert_non_null(strstr(error.message, "does not exist"));
+    assert_non_null(strstr(persist_status_hint(error.status), "no store"));
     shell("mkdir store");
     assert_int_equal(open_it(false, &store), PERSIST_BAD_STORE);
     assert_int_equal(persist_close(must_open(), NULL), PERSIST_OK);
@@ -98,6 +100,33 @@ static void what_is_no_store_is_left_alone(void **state)
     shell("test \"$(find store -type f)\" = store/blobs/x");
 }
 
+/* /proc is there, and no folder can be made in it. */
+static void where_no_folder_can_be_made(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "%s/missing/store", root);
+    refused(PERSIST_BAD_STORE, "is missing; make /tmp/");
+    snprintf(dir, sizeof dir, "/proc/store");
+    if (mkdir(dir, 0700) == 0 || errno != ENOENT)
+        skip(); /* to some users /proc is merely closed */
+    refused(PERSIST_BAD_STORE, "cannot be made: the file system of the "
+                               "directory it is to be in makes none there");
+}
+
+/* What is left where the making of a store was killed is told, and finished. */
+static void a_store_half_made_is_finished(void **state)
+{
+    (void)state;
+    persist_store *store;
+    shell("mkdir -p store/wal store/blobs");
+    assert_int_equal(open_it(false, &store), PERSIST_BAD_STORE);
+    assert_non_null(strstr(error.message, "is empty, not a store; "));
+    assert_non_null(strstr(error.message, "the making of one was cut short"));
+    assert_int_equal(persist_close(must_open(), NULL), PERSIST_OK);
+    assert_int_equal(open_it(false, &store), PERSIST_OK);
+    assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+}
+
 /* The files of an older host, each kind alone. */
 static void an_older_host_is_pointed_to_import(void **state)
 {
@@ -116,28 +145,45 @@ static void an_older_host_is_pointed_to_import(void **state)
     }
 }
 
-static void a_newer_format_is_refused(void **state)
+/* Writes a byte into both manifests, and the checksum that goes with it. */
+static void put_in_manifests(size_t at, uint8_t value)
 {
-    (void)state;
-    persist_store *store = must_open();
-    const persist_edit put = {.kind = PERSIST_PUT, .name = slice_str("k")};
-    assert_int_equal(persist_commit(store, &put, 1, NULL, NULL, NULL),
-                     PERSIST_OK); /* makes the second manifest */
-    assert_int_equal(persist_close(store, NULL), PERSIST_OK);
     for (int slot = 0; slot < 2; slot++) {
         char path[192];
         uint8_t bytes[4096];
         snprintf(path, sizeof path, "%s/manifest.%d", dir, slot);
         FILE *file = fopen(path, "r+b");
         size_t size = fread(bytes, 1, sizeof bytes, file);
-        bytes[8] = FORMAT_VERSION + 1;
+        bytes[at] = value;
         uint64_t sum = hash_xxh3(slice_of(bytes, size - 8));
         memcpy(bytes + size - 8, &sum, 8);
         rewind(file);
         assert_int_equal(fwrite(bytes, 1, size, file), size);
         fclose(file);
     }
+}
+
+static void what_another_program_wrote_is_refused(void **state)
+{
+    (void)state;
+    enum { VERSION_AT = 8, FEATURES_AT = 112, RESERVED_AT = 184 };
+    persist_store *store = must_open();
+    const persist_edit put = {.kind = PERSIST_PUT, .name = slice_str("k")};
+    assert_int_equal(persist_commit(store, &put, 1, NULL, NULL, NULL),
+                     PERSIST_OK); /* makes the second manifest */
+    assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+    put_in_manifests(VERSION_AT, FORMAT_VERSION + 1);
     refused(PERSIST_BAD_STORE, "newer program");
+    put_in_manifests(VERSION_AT, FORMAT_OLDEST - 1);
+    refused(PERSIST_BAD_STORE, "older program");
+    put_in_manifests(VERSION_AT, FORMAT_VERSION);
+    put_in_manifests(FEATURES_AT + 7, 0x80);
+    refused(PERSIST_BAD_STORE, "features (8000000000000000)");
+    put_in_manifests(FEATURES_AT + 7, 0);
+    put_in_manifests(RESERVED_AT, 1);
+    refused(PERSIST_CORRUPT, "fields");
+    put_in_manifests(RESERVED_AT, 0);
+    assert_int_equal(persist_close(must_open(), NULL), PERSIST_OK);
 }
 
 /* Whatever of a creation a crash leaves, opening goes on with it. */
@@ -161,7 +207,8 @@ static void a_log_without_manifests_is_no_empty_store(void **state)
 {
     (void)state;
     persist_store *store = must_open();
-    persist_edit edit = {PERSIST_APPEND, slice_str("s"), slice_str("x"), 0};
+    persist_edit edit = {
+        .kind = PERSIST_APPEND, .name = slice_str("s"), .data = slice_str("x")};
     assert_int_equal(persist_commit(store, &edit, 1, NULL, NULL, NULL),
                      PERSIST_OK);
     assert_int_equal(persist_close(store, NULL), PERSIST_OK);
@@ -180,7 +227,9 @@ static void one_manifest_is_enough(void **state)
     uint64_t events = 0;
     for (size_t i = 0; i < 12; i++) {
         persist_store *store = must_open();
-        persist_edit edit = {PERSIST_APPEND, slice_str("s"), slice_str("x"), 0};
+        persist_edit edit = {.kind = PERSIST_APPEND,
+                             .name = slice_str("s"),
+                             .data = slice_str("x")};
         persist_stream_info info;
         assert_int_equal(persist_info(store, slice_str("s"), PERSIST_LATEST,
                                       &info, NULL, NULL),
@@ -234,7 +283,7 @@ static void options_are_checked(void **state)
 {
     (void)state;
     persist_store *store;
-    persist_options options = {.path = dir, .create = true};
+    persist_options options = {PERSIST_OPTIONS, .path = dir, .create = true};
     options.segment_size = 100;
     assert_int_equal(persist_open(&options, &store, &error),
                      PERSIST_BAD_REQUEST);
@@ -252,7 +301,7 @@ static void options_are_checked(void **state)
     char *path = malloc(2000);
     memset(path, 'x', 1999);
     path[1999] = '\0';
-    options = (persist_options){.path = path, .create = true};
+    options = (persist_options){PERSIST_OPTIONS, .path = path, .create = true};
     assert_int_equal(persist_open(&options, &store, &error),
                      PERSIST_BAD_REQUEST);
     assert_int_equal(persist_verify(&options, NULL, NULL, &error),
@@ -260,7 +309,15 @@ static void options_are_checked(void **state)
     free(path);
 }
 
-/* The last opening that the numbers of packs have room for. */
+static int on_a_disk_mounted_read_only(const os *sys, const os_dir *at)
+{
+    (void)sys;
+    (void)at;
+    return -EROFS;
+}
+
+/* The last opening that the numbers of packs have room for; and what is left
+ * to do, as the error says. */
 static void too_many_openings_are_told(void **state)
 {
     (void)state;
@@ -275,7 +332,21 @@ static void too_many_openings_are_told(void **state)
     assert_int_equal(persist_commit(store, &edit, 1, NULL, NULL, NULL),
                      PERSIST_OK);
     assert_int_equal(persist_close(store, NULL), PERSIST_OK);
-    assert_int_equal(open_it(false, &store), PERSIST_LIMIT);
+    refused(PERSIST_LIMIT, "open it where nothing may be written");
+
+    os sys = *os_posix();
+    sys.dir_may_write = on_a_disk_mounted_read_only;
+    const persist_options options = {PERSIST_OPTIONS, .path = dir, .os = &sys};
+    slice value;
+    assert_int_equal(persist_open(&options, &store, &error), PERSIST_OK);
+    assert_int_equal(
+        persist_get(store, slice_str("k"), PERSIST_DURABLE, &value, NULL),
+        PERSIST_OK);
+    assert_true(slice_equal(value, slice_str("v")));
+    persist_free(value.data);
+    assert_int_equal(persist_commit(store, &edit, 1, NULL, NULL, NULL),
+                     PERSIST_READ_ONLY);
+    assert_int_equal(persist_close(store, NULL), PERSIST_OK);
 }
 
 /* Tells whether a file of the store is mapped into this process. */
@@ -297,7 +368,8 @@ static void mapping_can_be_refused(void **state)
     (void)state;
     const persist_edit edit = {
         .kind = PERSIST_PUT, .name = slice_str("k"), .data = slice_str("v")};
-    persist_options options = {.path = dir, .create = true, .memtable_size = 1};
+    persist_options options = {PERSIST_OPTIONS, .path = dir, .create = true,
+                               .memtable_size = 1};
     for (int i = 0; i < 4; i++) {
         persist_store *store;
         slice value = {0};
@@ -322,8 +394,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(missing_and_empty),
         TEST(what_is_no_store_is_left_alone),
+        TEST(where_no_folder_can_be_made),
+        TEST(a_store_half_made_is_finished),
         TEST(an_older_host_is_pointed_to_import),
-        TEST(a_newer_format_is_refused),
+        TEST(what_another_program_wrote_is_refused),
         TEST(an_unfinished_creation_goes_on),
         TEST(a_log_without_manifests_is_no_empty_store),
         TEST(one_manifest_is_enough),

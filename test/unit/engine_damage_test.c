@@ -27,7 +27,7 @@ static void damage_stays_local(void **state)
                  TABLE_HEADER_SIZE + 40); /* the first block: a's */
     fixture_reopen(&f);
     persist_cursor *cursor;
-    persist_event seen;
+    const persist_event *seen;
     assert_int_equal(persist_read(f.store, slice_str("a"), 0, PERSIST_NO_LIMIT,
                                   PERSIST_LATEST, &cursor, NULL),
                      PERSIST_OK);
@@ -158,10 +158,15 @@ static void truncations_are_replayed_without_tables(void **state)
     (void)state;
     begin_with_table(name_a, name_b);
     uint64_t mark = fixture_info(&f, name_a).mark, size = table_size(),
-             opened = 0;
-    const persist_edit edits[] = {
-        {PERSIST_TRUNCATE, slice_str(name_a), slice_str(""), 1},
-        {PERSIST_TRUNCATE, slice_str(name_a), slice_str(""), mark - 1}};
+             opened = 0, others = fixture_info(&f, name_b).count;
+    const persist_edit edits[] = {{.kind = PERSIST_TRUNCATE,
+                                   .name = slice_str(name_a),
+                                   .data = slice_str(""),
+                                   .seq = 1},
+                                  {.kind = PERSIST_TRUNCATE,
+                                   .name = slice_str(name_a),
+                                   .data = slice_str(""),
+                                   .seq = mark - 1}};
     assert_int_equal(persist_commit(f.store, edits, 2, NULL, NULL, &f.error),
                      PERSIST_OK);
     persist_stream_info before = fixture_info(&f, name_a);
@@ -182,7 +187,7 @@ static void truncations_are_replayed_without_tables(void **state)
     assert_true(opened > size / BLOCK_HEADER_SIZE / 2);
     fixture_reopen(&f);
     assert_int_equal(fixture_info(&f, name_a).first, mark);
-    assert_int_equal(fixture_info(&f, name_b).count, mark);
+    assert_int_equal(fixture_info(&f, name_b).count, others);
     fixture_end(&f);
 }
 
@@ -259,7 +264,8 @@ static void strays_are_not_read_whole(void **state)
     counting = *os_sim_os(f.sim);
     counting.file_read = read_counting;
     counting.file_map = map_counting;
-    persist_options options = {.path = "store", .os = &counting};
+    persist_options options = {PERSIST_OPTIONS, .path = "store",
+                               .os = &counting};
     brought_in = 0;
     assert_int_equal(persist_open(&options, &f.store, &f.error), PERSIST_OK);
     assert_true(brought_in > 0 && brought_in < STRAYS * (uint64_t)STRAY / 8);

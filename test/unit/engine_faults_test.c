@@ -198,7 +198,8 @@ static int file_open(const os *o, const os_dir *dir, const char *name,
 
 static persist_status open_store(const os *with, persist_error *error)
 {
-    const persist_options options = {.path = path,
+    const persist_options options = {PERSIST_OPTIONS,
+                                     .path = path,
                                      .create = true,
                                      .background = true,
                                      .segment_size = 16 << 10,
@@ -223,8 +224,9 @@ static void *write_events(void *context)
     persist_lsn newest = 0;
     int done = 0;
     for (int i = 0; i < WRITES; i++) {
-        const persist_edit edit = {PERSIST_APPEND, slice_str(name),
-                                   event_of(writer, done, room), 0};
+        const persist_edit edit = {.kind = PERSIST_APPEND,
+                                   .name = slice_str(name),
+                                   .data = event_of(writer, done, room)};
         persist_outcome out = {0};
         persist_status status =
             persist_commit(store, &edit, 1, NULL, &out, NULL);
@@ -248,8 +250,8 @@ static void *read_events(void *context)
     while (!atomic_load(&ended)) {
         (void)persist_info(store, slice_str("a"), PERSIST_LATEST, &info, NULL,
                            NULL);
-        persist_stats stats;
-        persist_get_stats(store, &stats);
+        persist_stats stats = {PERSIST_STATS};
+        persist_get_stats(store, &stats, NULL);
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
     }
     return context;
@@ -277,7 +279,7 @@ static void judge(unsigned writer)
 {
     char name[] = {(char)('a' + writer), '\0'}, room[EVENT];
     persist_cursor *cursor;
-    persist_event e;
+    const persist_event *e;
     persist_error error;
     int found = 0;
     assert_int_equal(persist_read(store, slice_str(name), 1, PERSIST_NO_LIMIT,
@@ -288,9 +290,9 @@ static void judge(unsigned writer)
          found++) {
         assert_int_equal(status, PERSIST_OK);
         slice due = event_of(writer, found, room);
-        assert_int_equal(e.data.size, due.size);
-        assert_memory_equal(e.data.data, due.data, due.size);
-        assert_int_equal(e.seq, found + 1);
+        assert_int_equal(e->data.size, due.size);
+        assert_memory_equal(e->data.data, due.data, due.size);
+        assert_int_equal(e->seq, found + 1);
     }
     persist_cursor_close(cursor);
     if (found < acknowledged[writer] || found > tried[writer])

@@ -63,8 +63,9 @@ static bool note(void *context, const persist_finding *found)
 
 static persist_status verify(noted *n)
 {
-    const persist_options options = {.path = "store", .os = os_sim_os(f.sim)};
-    const persist_watcher watcher = {n, note, NULL};
+    const persist_options options = {PERSIST_OPTIONS, .path = "store",
+                                     .os = os_sim_os(f.sim)};
+    const persist_watcher watcher = {PERSIST_WATCHER, n, note, NULL};
     persist_error error;
     return persist_verify(&options, &watcher, NULL, &error);
 }

@@ -13,15 +13,25 @@
 
 enum { OFFSET = 512, SEGMENT = 7, IDENTITY = 99 };
 
+static const uint64_t gave[] = {1, PERSIST_SEQ_MAX};
+static const persist_command commands[] = {
+    {.id = {"", 0}},
+    {.id = {"a\0b", 3}, .fingerprint = {9}, .seqs = gave, .seq_count = 2}};
 static const persist_edit edits[] = {
-    {PERSIST_APPEND, {"s", 1}, {"event", 5}, 0},
-    {PERSIST_EXPECT_SEQ, {"s", 1}, {NULL, 0}, 3},
-    {PERSIST_APPEND_AT, {"t\0u", 3}, {"", 0}, 1000},
-    {PERSIST_TRUNCATE, {"s", 1}, {NULL, 0}, PERSIST_SEQ_MAX},
-    {PERSIST_PUT, {"", 0}, {"\xff\0", 2}, 0},
-    {PERSIST_DELETE, {"k", 1}, {NULL, 0}, 0},
-    {PERSIST_SET_MARK, {"s", 1}, {NULL, 0}, 70},
-    {PERSIST_SET_POSITION, {NULL, 0}, {NULL, 0}, 1u << 31},
+    {.kind = PERSIST_APPEND, .name = {"s", 1}, .data = {"event", 5}},
+    {.kind = PERSIST_EXPECT_SEQ, .name = {"s", 1}, .seq = 3},
+    {.kind = PERSIST_APPEND_AT,
+     .name = {"t\0u", 3},
+     .data = {"", 0},
+     .seq = 1000},
+    {.kind = PERSIST_TRUNCATE, .name = {"s", 1}, .seq = PERSIST_SEQ_MAX},
+    {.kind = PERSIST_PUT, .name = {"", 0}, .data = {"\xff\0", 2}},
+    {.kind = PERSIST_DELETE, .name = {"k", 1}},
+    {.kind = PERSIST_SET_MARK, .name = {"s", 1}, .seq = 70},
+    {.kind = PERSIST_SET_POSITION, .seq = 1u << 31},
+    {.kind = PERSIST_SET_ONCE, .command = &commands[0]},
+    {.kind = PERSIST_SET_ONCE, .command = &commands[1]},
+    {.kind = PERSIST_SET_TIME, .seq = 1u << 30}, /* is the record's */
 };
 enum { EDITS = sizeof edits / sizeof *edits };
 
@@ -37,7 +47,7 @@ static void make_record(buf *out, uint64_t offset)
     buf record = {0};
     uint8_t header[RECORD_HEADER_SIZE] = {0};
     buf_put(&record, header, sizeof header);
-    record_put_position(&record, 12);
+    record_put_position(&record, 12, 1u << 30);
     for (size_t i = 0, append = 0; i < EDITS; i++) {
         bool appends = edits[i].kind <= PERSIST_APPEND_AT;
         if (i == 0)
@@ -76,7 +86,8 @@ static void a_record_comes_back(void **state)
         slice_of(bytes.data + OFFSET + RECORD_HEADER_SIZE, h.body_size);
     assert_int_equal(record_decode_body(inner, &body), RECORD_OK);
     assert_int_equal(body.position, 12);
-    assert_int_equal(body.edit_count, EDITS - 1); /* no expectation */
+    assert_int_equal(body.time, 1u << 30);
+    assert_int_equal(body.edit_count, EDITS - 2); /* no expectation, no time */
     assert_int_equal(body.edits[0].kind, PERSIST_APPEND_AT);
     assert_int_equal(body.edits[0].seq, 4);
     assert_true(slice_equal(body.edits[0].data, slice_str("event")));
@@ -87,6 +98,15 @@ static void a_record_comes_back(void **state)
     assert_int_equal(body.edits[4].kind, PERSIST_DELETE);
     assert_int_equal(body.edits[5].seq, 70);
     assert_int_equal(body.edits[6].seq, 1u << 31);
+    for (int i = 0; i < 2; i++) {
+        const persist_command *c = body.edits[7 + i].command;
+        assert_int_equal(body.edits[7 + i].kind, PERSIST_SET_ONCE);
+        assert_true(slice_equal(c->id, commands[i].id));
+        assert_memory_equal(c->fingerprint, commands[i].fingerprint,
+                            sizeof c->fingerprint);
+        assert_int_equal(c->seq_count, commands[i].seq_count);
+    }
+    assert_memory_equal(body.edits[8].command->seqs, gave, sizeof gave);
     assert_int_equal(body.past_count, 2);
     assert_int_equal(body.pasts[0].edit, 0);
     assert_true(body.pasts[0].enters && !body.pasts[0].based);
@@ -171,6 +191,8 @@ static void a_beginning_is_found(void **state)
     assert_int_equal(record_look(all, last + LOG_ALIGN), sizeof bytes);
 }
 
+#define FINGERPRINT "ffffffffffffffffffffffffffffffff"
+
 /* Any bytes: decoding ends, within them, and takes no more memory than they
  * are long. */
 static void hostile_bodies_are_malformed(void **state)
@@ -193,6 +215,13 @@ static void hostile_bodies_are_malformed(void **state)
         "\x01\x0a\x01\x01\x01\x02\x01\x01\x01\x02\x01s\x01", /* floor > mark */
         "\x01\x0b\x01\x01\x02\x01\x01s\x01\x01", /* a floor of an append */
         "\x01\x0b\x01\x01\x02\x02\x01s\x05",     /* left: what is truncated */
+        "\x01\x0e\x01x", /* a command that is set, without fingerprint */
+        /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one text */
+        "\x01\x0e\x01x" FINGERPRINT "\x03\x01\x01", /* numbers are missing */
+        "\x01\x0e\x01x" FINGERPRINT "\xff\xff\xff\xff\x7f",
+        "\x01\x0e\x01x" FINGERPRINT "\x01\xff\xff\xff\xff\xff\xff\xff\xff"
+        "\xff\x01",                                 /* over the highest */
+        "\x01\x09\x0e\x01x" FINGERPRINT "\x01\x01", /* makes no stream */
     };
     record_body body = {0};
     assert_int_equal(record_decode_body(slice_of("", 0), &body),
@@ -225,7 +254,7 @@ static void a_segment_header_comes_back(void **state)
 {
     (void)state;
     uint8_t bytes[SEGMENT_HEADER_SIZE];
-    segment_header in = {1, 2, 3, 4096}, out;
+    segment_header in = {1, 2, 3, 4096, FORMAT_VERSION}, out;
     segment_header_encode(&in, bytes);
     assert_true(segment_header_decode(slice_of(bytes, sizeof bytes), &out));
     assert_memory_equal(&in, &out, sizeof in);

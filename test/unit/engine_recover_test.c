@@ -159,17 +159,37 @@ static void a_damaged_segment_header_is_refused(void **state)
     }
 }
 
-static void a_missing_segment_is_refused(void **state)
+/* A segment goes that the manifest lists, if the store was closed, or that the
+ * next opening finds out about by the others. */
+static void expect_missed(bool closed, const char *segment, const char *named)
 {
-    (void)state;
     fixture_begin(&f, TINY);
     fixture_append_many(&f, "s", "some longer event data for small segments",
                         100);
-    fixture_kill(&f);
+    if (closed)
+        fixture_close(&f);
+    else
+        fixture_kill(&f);
     const os *sys = os_sim_os(f.sim);
-    assert_int_equal(sys->unlink(sys, sys->cwd, SECOND), 0);
+    assert_int_equal(sys->unlink(sys, sys->cwd, segment), 0);
     assert_int_equal(os_sync_in(sys, sys->cwd, "store/wal"), 0);
-    expect_corrupt(NULL, 0);
+    expect_corrupt(named, 0);
+}
+
+static void a_missing_segment_is_refused(void **state)
+{
+    (void)state;
+    expect_missed(false, SECOND, NULL);
+    fixture_end(&f);
+}
+
+/* What begins the log is known by the manifest, that it was there by the rest.
+ */
+static void a_missing_first_segment_is_named(void **state)
+{
+    (void)state;
+    expect_missed(false, FIRST, FIRST);
+    assert_non_null(strstr(f.error.message, "a log segment is missing"));
     fixture_end(&f);
 }
 
@@ -177,14 +197,7 @@ static void a_missing_segment_is_refused(void **state)
 static void a_missing_listed_segment_is_named(void **state)
 {
     (void)state;
-    fixture_begin(&f, TINY);
-    fixture_append_many(&f, "s", "some longer event data for small segments",
-                        100);
-    fixture_close(&f);
-    const os *sys = os_sim_os(f.sim);
-    assert_int_equal(sys->unlink(sys, sys->cwd, SECOND), 0);
-    assert_int_equal(os_sync_in(sys, sys->cwd, "store/wal"), 0);
-    expect_corrupt(SECOND, 0);
+    expect_missed(true, SECOND, SECOND);
     fixture_end(&f);
 }
 
@@ -219,8 +232,9 @@ static void bytes_of_the_log_inside_an_event_mean_nothing(void **state)
     fixture_append_many(&f, "s", "d", 3);
     uint64_t at = fixture_record(&f, FIRST, 2, &header);
     fixture_load(&f, FIRST, &bytes);
-    persist_edit edit = {PERSIST_APPEND, slice_str("s"),
-                         slice_of(bytes.data + at, 64), 0};
+    persist_edit edit = {.kind = PERSIST_APPEND,
+                         .name = slice_str("s"),
+                         .data = slice_of(bytes.data + at, 64)};
     persist_outcome out;
     assert_int_equal(persist_commit(f.store, &edit, 1, NULL, &out, NULL),
                      PERSIST_OK);
@@ -256,12 +270,15 @@ static void an_older_manifest_is_found_out(void **state)
 static void a_damaged_manifest_is_refused(void **state)
 {
     (void)state;
+    static const char *const paths[] = {"store/manifest.0", "store/manifest.1"};
     for (int i = 0; i < 2; i++) {
         fixture_begin(&f, 0);
         fixture_append_many(&f, "s", "d", 2);
         fixture_close(&f);
-        fixture_flip(&f, i == 0 ? "store/manifest.0" : "store/manifest.1", 20);
+        fixture_flip(&f, paths[i], 20);
         expect_corrupt(NULL, 0);
+        assert_string_equal(f.error.path, paths[i]);
+        assert_non_null(strstr(f.error.message, paths[i]));
         fixture_end(&f);
     }
 }
@@ -346,17 +363,34 @@ static void segments_are_recycled(void **state)
     fixture_end(&f);
 }
 
+/* A file that got its new name though the rename tells an error is nobody's
+ * any more: the number that it would have is free for a new one. */
+static void renames_that_are_done_stop_nothing(void **state)
+{
+    (void)state;
+    fixture_begin_tables(&f, TINY, 4);
+    os_sim_fail(f.sim, (sim_fault){.calls = 1u << SIM_RENAME,
+                                   .nth = 1,
+                                   .from_then_on = true,
+                                   .error = EIO,
+                                   .on = ".log",
+                                   .done = true});
+    fixture_append_many(&f, "s", "d", 1000);
+    assert_true(os_sim_faults(f.sim, SIM_RENAME) > 1);
+    fixture_end(&f);
+}
+
 /* Of a long log only the end is written again; and the pieces that many
  * crashes leave become one. */
 static void only_the_end_is_written_again(void **state)
 {
     (void)state;
-    persist_stats stats;
+    persist_stats stats = {PERSIST_STATS};
     fixture_begin(&f, TINY);
     fixture_append_many(&f, "s", "d", 30);
     fixture_kill(&f);
     fixture_reopen(&f);
-    persist_get_stats(f.store, &stats);
+    persist_get_stats(f.store, &stats, NULL);
     assert_int_equal(stats.segments, 2);
     record_header header;
     fixture_record(&f, SECOND, 0, &header);
@@ -365,12 +399,12 @@ static void only_the_end_is_written_again(void **state)
         fixture_append_many(&f, "s", "e", 1);
         fixture_kill(&f);
         fixture_reopen(&f);
-        persist_get_stats(f.store, &stats);
+        persist_get_stats(f.store, &stats, NULL);
         assert_true(stats.segments <= 8);
     }
     assert_true(strstr(fixture_events(&f, "s", PERSIST_DURABLE),
                        "1:d1 2:d2 3:d3 ") != NULL);
-    assert_int_equal(persist_durable(f.store), 50);
+    assert_int_equal(persist_durable(f.store), 50 + 20 * LSN_AHEAD);
     fixture_end(&f);
 }
 
@@ -476,6 +510,7 @@ int main(void)
         cmocka_unit_test(damage_in_a_closed_store_is_refused),
         cmocka_unit_test(a_damaged_segment_header_is_refused),
         cmocka_unit_test(a_missing_segment_is_refused),
+        cmocka_unit_test(a_missing_first_segment_is_named),
         cmocka_unit_test(a_missing_listed_segment_is_named),
         cmocka_unit_test(a_segment_of_another_store_is_not_ours),
         cmocka_unit_test(bytes_of_the_log_inside_an_event_mean_nothing),
@@ -484,6 +519,7 @@ int main(void)
         cmocka_unit_test(one_manifest_of_two_is_enough),
         cmocka_unit_test(a_crash_in_recovery_is_harmless),
         cmocka_unit_test(segments_are_recycled),
+        cmocka_unit_test(renames_that_are_done_stop_nothing),
         cmocka_unit_test(only_the_end_is_written_again),
         cmocka_unit_test(reading_changes_nothing),
         cmocka_unit_test(files_that_are_not_ours_stay),

@@ -47,7 +47,7 @@ static void a_cursor_sees_one_state(void **state)
 {
     (void)state;
     persist_cursor *events, *all, *keys, *streams;
-    slice name, value, none = {NULL, 0};
+    slice name, value;
     fixture_begin(&f, 0);
     for (int i = 0; i < 1000; i++) {
         fixture_append(&f, "s", "event");
@@ -60,9 +60,9 @@ static void a_cursor_sees_one_state(void **state)
     uint64_t no = PERSIST_NO_LIMIT;
     persist_read(f.store, slice_str("s"), 1, no, v, &events, NULL);
     persist_read_all(f.store, 1, no, v, &all, NULL);
-    persist_scan(f.store, none, NULL, no, v, &keys, NULL);
-    persist_streams(f.store, NULL, v, &streams, NULL);
-    persist_event e;
+    persist_scan(f.store, NULL, no, v, &keys, NULL);
+    persist_streams(f.store, NULL, PERSIST_NO_LIMIT, v, &streams, NULL);
+    const persist_event *e;
     assert_int_equal(persist_next_event(events, &e, NULL), PERSIST_OK);
     assert_int_equal(persist_next_key(keys, &name, &value, NULL), PERSIST_OK);
 
@@ -70,7 +70,8 @@ static void a_cursor_sees_one_state(void **state)
     for (int i = 0; i < 1000; i++) {
         char named[16];
         snprintf(named, sizeof named, "k%03d", i);
-        fixture_do(&f, i % 2 ? PERSIST_DELETE : PERSIST_PUT, named, "other", 0);
+        fixture_do(&f, i % 2 ? PERSIST_DELETE : PERSIST_PUT, named,
+                   i % 2 ? "" : "other", 0);
         fixture_append(&f, "t", "later");
     }
     fixture_wait(&f);
@@ -78,12 +79,12 @@ static void a_cursor_sees_one_state(void **state)
 
     int count = 1;
     while (persist_next_event(events, &e, NULL) == PERSIST_OK) {
-        assert_int_equal(e.seq, ++count);
-        assert_true(slice_equal(e.data, slice_str("event")));
+        assert_int_equal(e->seq, ++count);
+        assert_true(slice_equal(e->data, slice_str("event")));
     }
     assert_int_equal(count, 1000);
     for (count = 0; persist_next_event(all, &e, NULL) == PERSIST_OK; count++)
-        assert_true(slice_equal(e.stream, slice_str("s")));
+        assert_true(slice_equal(e->stream, slice_str("s")));
     assert_int_equal(count, 1000);
     count = 1;
     while (persist_next_key(keys, &name, &value, NULL) == PERSIST_OK) {
@@ -137,13 +138,14 @@ static void positions_never_change(void **state)
 {
     (void)state;
     persist_cursor *c;
-    persist_event e;
+    const persist_event *e;
     fixture_begin(&f, 0);
     fixture_append(&f, "a", "1");
     fixture_append(&f, "b", "2");
     fixture_do(&f, PERSIST_SET_POSITION, "", "", 1u << 20);
     fixture_append(&f, "a", "3");
-    fixture_do(&f, PERSIST_SET_POSITION, "", "", 7); /* never lowers */
+    assert_int_equal(fixture_try(&f, PERSIST_SET_POSITION, "", "", 7),
+                     PERSIST_SEQ_CONFLICT);
     fixture_append(&f, "b", "4");
     fixture_do(&f, PERSIST_TRUNCATE, "a", "", 1);
     for (int round = 0; round < 2; round++) {
@@ -152,12 +154,36 @@ static void positions_never_change(void **state)
                          NULL);
         for (size_t i = 0; i < 3; i++) {
             assert_int_equal(persist_next_event(c, &e, NULL), PERSIST_OK);
-            assert_int_equal(e.position, positions[i]);
+            assert_int_equal(e->position, positions[i]);
         }
         assert_int_equal(persist_next_event(c, &e, NULL), PERSIST_NONE);
         persist_cursor_close(c);
         fixture_close(&f);
         fixture_reopen(&f);
+    }
+    fixture_end(&f);
+}
+
+/* All of them: what is stored is read and closed all the same, also when it was
+ * replayed. */
+static void positions_run_out(void **state)
+{
+    (void)state;
+    fixture_begin(&f, 0);
+    fixture_do(&f, PERSIST_SET_POSITION, "", "", PERSIST_SEQ_MAX);
+    fixture_append(&f, "s", "last");
+    fixture_wait(&f);
+    fixture_kill(&f);
+    for (int round = 0; round < 2; round++) {
+        fixture_reopen(&f);
+        assert_int_equal(fixture_try(&f, PERSIST_APPEND, "t", "more", 0),
+                         PERSIST_BAD_REQUEST);
+        assert_non_null(strstr(f.error.message, "no positions left"));
+        fixture_do(&f, PERSIST_PUT, "k", "v", 0);
+        assert_string_equal(fixture_events(&f, "s", PERSIST_LATEST), "1:last");
+        assert_true(persist_position(f.store, PERSIST_LATEST) ==
+                    PERSIST_SEQ_MAX);
+        fixture_close(&f);
     }
     fixture_end(&f);
 }
@@ -169,16 +195,19 @@ static void edits_apply_in_order(void **state)
     (void)state;
     slice s = slice_str("s"), none = {NULL, 0};
     persist_edit edits[] = {
-        {PERSIST_APPEND, s, slice_str("a"), 0},
-        {PERSIST_TRUNCATE, s, none, PERSIST_SEQ_MAX},
-        {PERSIST_APPEND, s, slice_str("b"), 0},
-        {PERSIST_SET_MARK, s, none, 10},
-        {PERSIST_APPEND, s, slice_str("c"), 0},
-        {PERSIST_PUT, s, slice_str("1"), 0},
-        {PERSIST_DELETE, s, none, 0},
-        {PERSIST_PUT, s, slice_str("2"), 0},
-        {PERSIST_PUT, slice_str("t"), slice_str("1"), 0},
-        {PERSIST_DELETE, slice_str("t"), none, 0},
+        {.kind = PERSIST_APPEND, .name = s, .data = slice_str("a")},
+        {.kind = PERSIST_TRUNCATE,
+         .name = s,
+         .data = none,
+         .seq = PERSIST_SEQ_MAX},
+        {.kind = PERSIST_APPEND, .name = s, .data = slice_str("b")},
+        {.kind = PERSIST_SET_MARK, .name = s, .data = none, .seq = 10},
+        {.kind = PERSIST_APPEND, .name = s, .data = slice_str("c")},
+        {.kind = PERSIST_PUT, .name = s, .data = slice_str("1")},
+        {.kind = PERSIST_DELETE, .name = s, .data = none},
+        {.kind = PERSIST_PUT, .name = s, .data = slice_str("2")},
+        {.kind = PERSIST_PUT, .name = slice_str("t"), .data = slice_str("1")},
+        {.kind = PERSIST_DELETE, .name = slice_str("t"), .data = none},
     };
     persist_outcome out;
     fixture_begin(&f, 0);
@@ -215,24 +244,24 @@ static void a_commit_is_all_or_nothing(void **state)
     slice s = slice_str("s"), t = slice_str("new");
     slice k = slice_str("k"), none = {NULL, 0};
     persist_edit edits[] = {
-        {PERSIST_APPEND, s, slice_str("b"), 0},
-        {PERSIST_TRUNCATE, s, none, 1},
-        {PERSIST_APPEND, t, slice_str("c"), 0},
-        {PERSIST_SET_MARK, s, none, 20},
-        {PERSIST_PUT, k, slice_str("new"), 0},
-        {PERSIST_PUT, t, slice_str("new"), 0},
-        {PERSIST_DELETE, k, none, 0},
-        {PERSIST_SET_POSITION, none, none, 1000},
+        {.kind = PERSIST_APPEND, .name = s, .data = slice_str("b")},
+        {.kind = PERSIST_TRUNCATE, .name = s, .data = none, .seq = 1},
+        {.kind = PERSIST_APPEND, .name = t, .data = slice_str("c")},
+        {.kind = PERSIST_SET_MARK, .name = s, .data = none, .seq = 20},
+        {.kind = PERSIST_PUT, .name = k, .data = slice_str("new")},
+        {.kind = PERSIST_PUT, .name = t, .data = slice_str("new")},
+        {.kind = PERSIST_DELETE, .name = k, .data = none},
+        {.kind = PERSIST_SET_POSITION, .name = none, .data = none, .seq = 1000},
     };
     persist_once id = {slice_str("id"), {7}};
     int failures = 0;
     for (int n = 0;; n++) {
         persist_outcome out;
-        persist_stats before, after;
+        persist_stats before = {PERSIST_STATS}, after = {PERSIST_STATS};
         fixture_begin(&f, 0);
         fixture_append(&f, "s", "a");
         fixture_do(&f, PERSIST_PUT, "k", "old", 0);
-        persist_get_stats(f.store, &before);
+        persist_get_stats(f.store, &before, NULL);
         allocations_left = n;
         mem_set_fail(fail_when_none_left, NULL);
         persist_status status =
@@ -245,7 +274,7 @@ static void a_commit_is_all_or_nothing(void **state)
         }
         failures++;
         assert_int_equal(status, PERSIST_LIMIT);
-        persist_get_stats(f.store, &after);
+        persist_get_stats(f.store, &after, NULL);
         assert_int_equal(after.memory, before.memory);
         assert_int_equal(after.streams, 1);
         assert_int_equal(after.events, 1);
@@ -300,7 +329,7 @@ static void segments_grow_with_what_is_written(void **state)
 {
     (void)state;
     char data[10001];
-    persist_stats stats;
+    persist_stats stats = {PERSIST_STATS};
     memset(data, 'x', sizeof data - 1);
     data[sizeof data - 1] = '\0';
     f = (fixture){.sim = os_sim_new(1), .memtable_size = 64 << 20};
@@ -312,7 +341,7 @@ static void segments_grow_with_what_is_written(void **state)
     assert_true(space > 10000 && space < 80000);
     for (int i = 0; i < 1000; i++)
         fixture_append(&f, "s", data);
-    persist_get_stats(f.store, &stats);
+    persist_get_stats(f.store, &stats, NULL);
     assert_true(stats.segments >= 4 && stats.segments <= 6);
     fixture_wait(&f);
     fixture_kill(&f);
@@ -336,11 +365,11 @@ static void the_buffer_is_bounded(void **state)
         fixture_append(&f, "s", data);
     assert_int_equal(persist_durable(f.store), 0);
     assert_true(os_sim_space_used(f.sim) > 5 * (uint64_t)SIZE);
-    persist_stats stats;
-    persist_get_stats(f.store, &stats);
+    persist_stats stats = {PERSIST_STATS};
+    persist_get_stats(f.store, &stats, NULL);
     assert_int_equal(stats.syncs, 0);
     fixture_wait(&f);
-    persist_get_stats(f.store, &stats);
+    persist_get_stats(f.store, &stats, NULL);
     assert_int_equal(stats.syncs, 1);
     assert_true(os_sim_calls(f.sim, SIM_SYNC) > syncs);
     fixture_power_off(&f, SIM_KEEP_NONE);
@@ -431,13 +460,15 @@ static void a_commit_moves_data_only(void **state)
     (void)state;
     bool did;
     persist_error error;
-    persist_options options = {
-        .path = "store", .create = true, .segment_size = TINY, .os = NULL};
+    persist_options options = {PERSIST_OPTIONS, .path = "store", .create = true,
+                               .segment_size = TINY, .os = NULL};
     f = (fixture){.sim = os_sim_new(1)};
     options.os = os_sim_os(f.sim);
     engine *e;
     assert_int_equal(engine_open(&options, &e, &error), PERSIST_OK);
-    persist_edit edit = {PERSIST_APPEND, slice_str("s"), slice_str("data"), 0};
+    persist_edit edit = {.kind = PERSIST_APPEND,
+                         .name = slice_str("s"),
+                         .data = slice_str("data")};
     for (int i = 0; i < 500; i++) {
         if (i > 60)
             os_sim_fail(
@@ -470,6 +501,7 @@ int main(void)
         cmocka_unit_test(a_cursor_sees_one_state),
         cmocka_unit_test(reads_have_bounds),
         cmocka_unit_test(positions_never_change),
+        cmocka_unit_test(positions_run_out),
         cmocka_unit_test(edits_apply_in_order),
         cmocka_unit_test(a_commit_is_all_or_nothing),
         cmocka_unit_test(big_records_have_their_own_segment),

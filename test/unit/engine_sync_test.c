@@ -79,11 +79,9 @@ static int set_up(void **state)
     sys.file_sync = sync_file;
     pack = large = NULL;
     entered = failed = stall = fails_once = false;
-    persist_options options = {.path = path,
-                               .create = true,
-                               .segment_size = SEGMENT,
-                               .packed_max = PACKED,
-                               .os = &sys};
+    persist_options options = {PERSIST_OPTIONS,      .path = path,
+                               .create = true,       .segment_size = SEGMENT,
+                               .packed_max = PACKED, .os = &sys};
     return engine_open(&options, &e, &error) == PERSIST_OK ? 0 : -1;
 }
 
@@ -147,7 +145,9 @@ static void what_fails_meanwhile_is_final(void **state)
     (void)state;
     pthread_t thread;
     void *done;
-    persist_edit edit = {PERSIST_PUT, slice_str("key"), slice_str("value"), 0};
+    persist_edit edit = {.kind = PERSIST_PUT,
+                         .name = slice_str("key"),
+                         .data = slice_str("value")};
     assert_int_equal(engine_commit(e, &edit, 1, NULL, NULL, NULL), PERSIST_OK);
     assert_true(add_beside(3 * PACKED, &thread));
     atomic_store(&stall, true);

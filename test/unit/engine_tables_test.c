@@ -26,6 +26,13 @@ static int table_files(void)
     return count;
 }
 
+static void work(void)
+{
+    bool did = true;
+    while (did)
+        assert_int_equal(store_step(f.store, &did, &f.error), PERSIST_OK);
+}
+
 static void commits_become_tables(void **state)
 {
     (void)state;
@@ -93,9 +100,9 @@ static void closing_deletes_what_was_merged(void **state)
     persist_cursor *reader;
     fixture_begin_tables(&f, EVERY_COMMIT, 3);
     fixture_append(&f, "s", "data");
-    assert_int_equal(
-        persist_streams(f.store, NULL, PERSIST_LATEST, &reader, NULL),
-        PERSIST_OK);
+    assert_int_equal(persist_streams(f.store, NULL, PERSIST_NO_LIMIT,
+                                     PERSIST_LATEST, &reader, NULL),
+                     PERSIST_OK);
     for (int i = 0; i < 2; i++)
         fixture_append(&f, "s", "data");
     int tables = (int)fixture_stats(&f).tables;
@@ -160,7 +167,7 @@ static void a_reader_keeps_its_state(void **state)
 {
     (void)state;
     persist_cursor *events, *all, *keys;
-    slice name, value, k = slice_str("k");
+    slice name, value;
     fixture_begin_tables(&f, EVERY_COMMIT, 2);
     fixture_append_many(&f, "s", "d", 5);
     fixture_do(&f, PERSIST_PUT, "k", "old", 0);
@@ -170,7 +177,7 @@ static void a_reader_keeps_its_state(void **state)
     assert_int_equal(persist_read_all(f.store, 0, PERSIST_NO_LIMIT,
                                       PERSIST_LATEST, &all, NULL),
                      PERSIST_OK);
-    assert_int_equal(persist_scan(f.store, k, NULL, PERSIST_NO_LIMIT,
+    assert_int_equal(persist_scan(f.store, NULL, PERSIST_NO_LIMIT,
                                   PERSIST_LATEST, &keys, NULL),
                      PERSIST_OK);
     fixture_do(&f, PERSIST_TRUNCATE, "s", "", 5);
@@ -235,10 +242,10 @@ static void many_readers_keep_their_states(void **state)
     fixture_do(&f, PERSIST_TRUNCATE, "s", "", PERSIST_SEQ_MAX);
     int files = table_files();
     for (int n = 0, i = 0; n < CURSORS; n++, i = (i + 29) % CURSORS) {
-        persist_event e;
+        const persist_event *e;
         uint64_t seq = (uint64_t)i / 2;
         while (persist_next_event(open[i], &e, &f.error) == PERSIST_OK)
-            assert_int_equal(e.seq, ++seq);
+            assert_int_equal(e->seq, ++seq);
         assert_int_equal(seq, i + 1);
         persist_cursor_close(open[i]);
     }
@@ -262,7 +269,7 @@ static void truncated_events_give_their_space_back(void **state)
         fixture_do(&f, PERSIST_PUT, "k", "v", 0);
     fixture_append(&f, "s", "last");
     for (int i = 0; i < 40; i++)
-        fixture_do(&f, PERSIST_DELETE, "k", i % 2 == 0 ? "" : "v", 0);
+        fixture_do(&f, PERSIST_DELETE, "k", "", 0);
     assert_true(fixture_stats(&f).table_bytes < 10 * SMALL);
     assert_int_equal(fixture_info(&f, "s").mark, 51);
     assert_int_equal(fixture_info(&f, "s").first, 50);
@@ -283,7 +290,8 @@ static void a_command_id_is_kept_for_ever(void **state)
 {
     (void)state;
     persist_once id = {slice_str("id"), {1}};
-    persist_edit edit = {PERSIST_APPEND, slice_str("s"), slice_str("x"), 0};
+    persist_edit edit = {
+        .kind = PERSIST_APPEND, .name = slice_str("s"), .data = slice_str("x")};
     persist_outcome out;
     fixture_begin_tables(&f, EVERY_COMMIT, 2);
     assert_int_equal(persist_commit(f.store, &edit, 1, &id, &out, NULL),
@@ -395,6 +403,33 @@ static void only_our_own_files_are_deleted(void **state)
     fixture_end(&f);
 }
 
+/* What a killed opening left goes when the next one that writes is closed,
+ * however short that is. */
+static void closing_leaves_nothing_unfinished(void **state)
+{
+    (void)state;
+    static const char *const left[] = {"store/tables/0000000000001000.tbl",
+                                       "store/tables/0000000000001001.tbl"};
+    os_stat stat;
+    fixture_begin_tables(&f, SMALL, 64);
+    fixture_append_many(&f, "s", "d", 200);
+    fixture_close(&f);
+    for (int i = 0; i < 2; i++)
+        fixture_copy(&f, "store/tables/0000000000000001.tbl", left[i]);
+    fixture_reopen(&f);
+    store_disk_by_steps(f.store);
+    fixture_append(&f, "s", "e");
+    const os *sys = os_sim_os(f.sim);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sys->stat(sys, sys->cwd, left[i], &stat), 0);
+    fixture_close(&f);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(sys->stat(sys, sys->cwd, left[i], &stat), -ENOENT);
+    fixture_reopen(&f);
+    assert_int_equal(fixture_info(&f, "s").count, 201);
+    fixture_end(&f);
+}
+
 /* No space for a table: commits go on while memory lasts, then they are
  * refused; and as soon as there is space, all goes on. */
 static void a_full_disk_heals(void **state)
@@ -485,6 +520,46 @@ static void closing_leaves_little_log(void **state)
     fixture_end(&f);
 }
 
+/* In one commit, so that a memtable takes all of them or none. */
+static void append_at_once(const char *name, const char *data, size_t count)
+{
+    persist_edit edits[16];
+    assert_in_range(count, 1, sizeof edits / sizeof *edits);
+    for (size_t i = 0; i < count; i++)
+        edits[i] = (persist_edit){.kind = PERSIST_APPEND,
+                                  .name = slice_str(name),
+                                  .data = slice_str(data)};
+    assert_int_equal(persist_commit(f.store, edits, count, NULL, NULL, NULL),
+                     PERSIST_OK);
+}
+
+/* A flush leaves out what commits behind it have truncated. Its table does not
+ * join the one before then, and a merge of both counts right all the same. */
+static void a_merge_over_truncated_events_counts(void **state)
+{
+    (void)state;
+    enum { HALF = 10, GONE = HALF + 4, SIZE = 600 };
+    persist_options options = {PERSIST_OPTIONS, .path = "store"};
+    fixture_begin_tables(&f, SIZE, 2);
+    options.os = os_sim_os(f.sim);
+    store_disk_by_steps(f.store);
+    append_at_once("s", "data", HALF);
+    work();
+    append_at_once("s", "data", HALF);
+    fixture_do(&f, PERSIST_TRUNCATE, "s", "", GONE);
+    work();
+    assert_int_equal(fixture_stats(&f).tables, 1);
+    for (uint64_t through = GONE + 1; through < GONE + 4; through++) {
+        fixture_do(&f, PERSIST_TRUNCATE, "s", "", through);
+        assert_int_equal(fixture_info(&f, "s").first, through + 1);
+        assert_int_equal(fixture_info(&f, "s").count, 2 * HALF - through);
+    }
+    fixture_close(&f);
+    assert_int_equal(persist_verify(&options, NULL, NULL, &f.error),
+                     PERSIST_OK);
+    fixture_end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,10 +577,12 @@ int main(void)
         cmocka_unit_test(a_crowd_of_tables_closes),
         cmocka_unit_test(an_unreadable_table_leaves_no_file),
         cmocka_unit_test(only_our_own_files_are_deleted),
+        cmocka_unit_test(closing_leaves_nothing_unfinished),
         cmocka_unit_test(a_full_disk_heals),
         cmocka_unit_test(replay_is_bounded),
         cmocka_unit_test(two_memtables_are_replayed_as_one),
         cmocka_unit_test(closing_leaves_little_log),
+        cmocka_unit_test(a_merge_over_truncated_events_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

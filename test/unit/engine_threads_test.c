@@ -50,7 +50,8 @@ static void expect(bool holds)
 static void open_store(void)
 {
     persist_error error = {0};
-    persist_options options = {.path = dir->path,
+    persist_options options = {PERSIST_OPTIONS,
+                               .path = dir->path,
                                .create = true,
                                .background = true,
                                .segment_size = SEGMENT,
@@ -67,9 +68,7 @@ static void open_store(void)
 static int set_up(void **state)
 {
     memtable_size = *state == NULL ? 0 : SMALL;
-    static char path[64];
-    snprintf(path, sizeof path, "/tmp/persist-threads-XXXXXX");
-    dir = folder_make(path);
+    dir = folder_make("threads");
     open_store();
     return 0;
 }
@@ -77,9 +76,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    persist_status status = persist_close(store, NULL);
-    folder_remove(dir);
-    return status == PERSIST_OK ? 0 : -1;
+    return folder_end(dir, store);
 }
 
 static slice stream_name(int number, char out[16])
@@ -97,9 +94,11 @@ static void *writer(void *context)
     slice own = stream_name(number, name);
     for (uint64_t i = 1; i <= APPENDS; i++) {
         persist_edit edits[] = {
-            {PERSIST_APPEND, own, slice_of(&i, sizeof i), 0},
-            {PERSIST_APPEND, slice_str("common"), own, 0},
-            {PERSIST_PUT, own, slice_of(&i, sizeof i), 0},
+            {.kind = PERSIST_APPEND,
+             .name = own,
+             .data = slice_of(&i, sizeof i)},
+            {.kind = PERSIST_APPEND, .name = slice_str("common"), .data = own},
+            {.kind = PERSIST_PUT, .name = own, .data = slice_of(&i, sizeof i)},
         };
         persist_outcome out;
         persist_error error;
@@ -115,7 +114,8 @@ static void *writer(void *context)
         }
         persist_outcome_release(&out);
         if (i % 50 == 0) {
-            persist_edit cut = {PERSIST_TRUNCATE, own, {NULL, 0}, i - 10};
+            persist_edit cut = {
+                .kind = PERSIST_TRUNCATE, .name = own, .seq = i - 10};
             expect(persist_commit(store, &cut, 1, NULL, NULL, NULL) ==
                    PERSIST_OK);
         }
@@ -128,13 +128,13 @@ static void *writer(void *context)
 static uint64_t check_stream(slice name, persist_view view)
 {
     persist_cursor *cursor;
-    persist_event e;
+    const persist_event *e;
     uint64_t last = 0, count = 0;
     expect(persist_read(store, name, 0, PERSIST_NO_LIMIT, view, &cursor,
                         NULL) == PERSIST_OK);
     while (persist_next_event(cursor, &e, NULL) == PERSIST_OK) {
-        expect(last == 0 || e.seq == last + 1);
-        last = e.seq;
+        expect(last == 0 || e->seq == last + 1);
+        last = e->seq;
         count++;
     }
     persist_cursor_close(cursor);
@@ -144,13 +144,13 @@ static uint64_t check_stream(slice name, persist_view view)
 static void check_positions(void)
 {
     persist_cursor *cursor;
-    persist_event e;
+    const persist_event *e;
     uint64_t last = 0;
     expect(persist_read_all(store, 0, PERSIST_NO_LIMIT, PERSIST_LATEST, &cursor,
                             NULL) == PERSIST_OK);
     while (persist_next_event(cursor, &e, NULL) == PERSIST_OK) {
-        expect(e.position > last);
-        last = e.position;
+        expect(e->position > last);
+        last = e->position;
     }
     persist_cursor_close(cursor);
 }
@@ -176,8 +176,10 @@ static void *reader(void *context)
         check_positions();
         slice found;
         persist_cursor *keys;
-        expect(persist_scan(store, slice_str("stream-"), NULL, PERSIST_NO_LIMIT,
-                            PERSIST_DURABLE, &keys, NULL) == PERSIST_OK);
+        const persist_range range = {PERSIST_RANGE,
+                                     .prefix = slice_str("stream-")};
+        expect(persist_scan(store, &range, PERSIST_NO_LIMIT, PERSIST_DURABLE,
+                            &keys, NULL) == PERSIST_OK);
         while (persist_next_key(keys, &found, &value, NULL) == PERSIST_OK)
             expect(value.size == sizeof(uint64_t));
         persist_cursor_close(keys);
@@ -200,8 +202,8 @@ static void writers_and_readers_at_once(void **state)
     assert_int_equal(atomic_load(&failures), 0);
     assert_int_equal(check_stream(slice_str("common"), PERSIST_LATEST),
                      WRITERS * APPENDS);
-    persist_stats stats;
-    persist_get_stats(store, &stats);
+    persist_stats stats = {PERSIST_STATS};
+    persist_get_stats(store, &stats, NULL);
     assert_true(stats.syncs < stats.commits);
 
     assert_true(memtable_size == 0 || stats.tables > 0);
@@ -350,9 +352,9 @@ static void memory_is_bounded_on_a_slow_disk(void **state)
 {
     (void)state;
     for (int i = 0; i < SLOW_COMMITS; i++) {
-        persist_stats stats;
+        persist_stats stats = {PERSIST_STATS};
         append_bytes(SMALL / 16);
-        persist_get_stats(store, &stats);
+        persist_get_stats(store, &stats, NULL);
         assert_in_range(stats.memory, 0, 3 * SMALL);
         nap(NAP / 8);
     }

@@ -22,9 +22,11 @@ static bool lay_out(sealed *s)
            block_lay_out(&h, s->packed.data + BLOCK_HEADER_SIZE, &s->view);
 }
 
-/* Events of two or three streams, whose seqs pass a number where their keys
- * become longer, or bytes before the last one change; or of one stream, whose
- * keys differ in the last byte. */
+static const char with_tags[] = "\4type\2\1a\3bcd";
+
+/* Events of two or three streams, some with tags, whose seqs pass a number
+ * where their keys become longer, or bytes before the last one change; or of
+ * one stream, whose keys differ in the last byte. */
 static void make_events(uint64_t *random, sealed *out)
 {
     static const uint64_t near[] = {20, 256, 65536, 1 << 24, (uint64_t)1 << 32};
@@ -42,13 +44,17 @@ static void make_events(uint64_t *random, sealed *out)
         event_entry e = {.position = sim_random(random) >> (1 + i % 60),
                          .anchored = sim_random(random) % 8 == 0,
                          .index = seq,
+                         .tagged =
+                             slice_of(with_tags, sim_random(random) % 5 == 0
+                                                     ? sizeof with_tags - 1
+                                                     : 0),
                          .data = slice_of("0123456789abcdef", i % 17)};
         buf_clear(&value);
         entry_put_event(&value, &e);
         block_add(&w, entry_event_key(ordinal, seq, place), buf_slice(&value));
         seq += !dense && sim_random(random) % 4 == 0 ? 100 : 1;
     }
-    assert_true(block_seal(&w, KIND, false, SEED, &out->packed));
+    assert_true(block_seal(&w, KIND, NULL, SEED, &out->packed));
     assert_true(lay_out(out));
     block_writer_release(&w);
     buf_release(&value);
@@ -88,6 +94,7 @@ static uint32_t must_be_same(const block_view *v, const event_run *run)
         assert_int_equal(events[i].position, e.position);
         assert_ptr_equal(events[i].data.data, e.data.data);
         assert_int_equal(events[i].data.size, e.data.size);
+        assert_ptr_equal(events[i].tagged, e.tagged.data);
         assert_ptr_equal(events[i].stream.data, run->name.data);
         at += run->back ? UINT32_MAX : 1;
     }
@@ -164,7 +171,7 @@ static void a_search_finds_what_looking_at_all_finds(void **state)
                 snprintf(name, sizeof name, "%08d", (i + 1) * step * 2);
                 block_add(&w, slice_str(name), slice_str("v"));
             }
-            assert_true(block_seal(&w, KIND, false, SEED, &s.packed));
+            assert_true(block_seal(&w, KIND, NULL, SEED, &s.packed));
             assert_true(lay_out(&s));
             for (int i = 0; i <= 2 * count + 2; i++) {
                 snprintf(name, sizeof name, "%08d", i * step);

@@ -29,7 +29,8 @@ typedef struct fixture {
 
 static inline persist_status fixture_open(fixture *f)
 {
-    persist_options options = {.path = "store",
+    persist_options options = {PERSIST_OPTIONS,
+                               .path = "store",
                                .create = true,
                                .segment_size = f->segment_size,
                                .memtable_size = f->memtable_size,
@@ -109,7 +110,10 @@ static inline persist_status fixture_try(fixture *f, persist_edit_kind kind,
                                          const char *name, const char *data,
                                          uint64_t seq)
 {
-    persist_edit edit = {kind, slice_str(name), slice_str(data), seq};
+    persist_edit edit = {.kind = kind,
+                         .name = slice_str(name),
+                         .data = slice_str(data),
+                         .seq = seq};
     persist_outcome out;
     persist_status status =
         persist_commit(f->store, &edit, 1, NULL, &out, &f->error);
@@ -155,13 +159,13 @@ static inline void fixture_append_many(fixture *f, const char *name,
 /* Reads a cursor out as "1:data 2:data"; closes it. */
 static inline const char *fixture_drain(fixture *f, persist_cursor *cursor)
 {
-    persist_event e;
+    const persist_event *e;
     persist_status status;
     buf_clear(&f->text);
     while ((status = persist_next_event(cursor, &e, &f->error)) == PERSIST_OK) {
         buf_printf(&f->text, "%s%llu:", f->text.size == 0 ? "" : " ",
-                   (unsigned long long)e.seq);
-        buf_put_slice(&f->text, e.data);
+                   (unsigned long long)e->seq);
+        buf_put_slice(&f->text, e->data);
     }
     assert_int_equal(status, PERSIST_NONE);
     buf_put_byte(&f->text, 0);
@@ -200,8 +204,8 @@ static inline const char *fixture_value(fixture *f, const char *name,
 
 static inline persist_stats fixture_stats(const fixture *f)
 {
-    persist_stats stats;
-    persist_get_stats(f->store, &stats);
+    persist_stats stats = {PERSIST_STATS};
+    persist_get_stats(f->store, &stats, NULL);
     return stats;
 }
 
@@ -291,8 +295,8 @@ static inline int fixture_count_keys(fixture *f)
 {
     int count = 0;
     persist_cursor *c = NULL;
-    assert_int_equal(persist_scan(f->store, slice_str(""), NULL,
-                                  PERSIST_NO_LIMIT, PERSIST_LATEST, &c, NULL),
+    assert_int_equal(persist_scan(f->store, NULL, PERSIST_NO_LIMIT,
+                                  PERSIST_LATEST, &c, NULL),
                      PERSIST_OK);
     while (persist_next_key(c, NULL, NULL, NULL) == PERSIST_OK)
         count++;

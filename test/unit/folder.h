@@ -12,12 +12,16 @@
 #include <cmocka.h>
 
 #include "os/os.h"
+#include "persist.h"
 
-/* Makes a folder from a template of mkdtemp, and opens it. */
-static inline os_dir *folder_make(char *path)
+/* Makes a folder whose name tells of the test, and opens it. */
+static inline os_dir *folder_make(const char *test)
 {
+    char path[64];
     os_dir *out;
     const os *sys = os_posix();
+    int size = snprintf(path, sizeof path, "/tmp/persist-%s-XXXXXX", test);
+    assert_true(size > 0 && (size_t)size < sizeof path);
     assert_non_null(mkdtemp(path));
     assert_int_equal(sys->dir_open(sys, sys->cwd, path, &out), 0);
     return out;
@@ -31,6 +35,15 @@ static inline void folder_remove(const os_dir *dir)
     assert_true(size > 0 && (size_t)size < sizeof command);
     os_posix()->dir_close(os_posix(), (os_dir *)(uintptr_t)dir);
     assert_int_equal(system(command), 0);
+}
+
+/* Closes a store that lies there, and removes the folder: how a test is torn
+ * down. */
+static inline int folder_end(const os_dir *dir, persist_store *store)
+{
+    persist_status status = persist_close(store, NULL);
+    folder_remove(dir);
+    return status == PERSIST_OK ? 0 : -1;
 }
 
 #endif

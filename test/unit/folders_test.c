@@ -75,9 +75,10 @@ static bool remove_folder(const char *folder, bool with_files)
 
 static uint64_t damages(void)
 {
-    const persist_options options = {.path = "store", .os = os_sim_os(f.sim)};
-    persist_watcher watcher = {0};
-    persist_progress progress;
+    const persist_options options = {PERSIST_OPTIONS, .path = "store",
+                                     .os = os_sim_os(f.sim)};
+    persist_watcher watcher = {PERSIST_WATCHER};
+    persist_progress progress = {PERSIST_PROGRESS};
     assert_int_equal(persist_verify(&options, &watcher, &progress, &f.error),
                      PERSIST_OK);
     return progress.damages;

@@ -7,6 +7,7 @@
 typedef struct handles {
     persist_store *store;
     persist_cursor *events, *keys;
+    persist_snapshot *snapshot;
     persist_blob_writer *writer;
     persist_blob_reader *reader;
     persist_cid cid;
@@ -16,24 +17,42 @@ static int use_reads(handles *h)
 {
     persist_store *s = h->store;
     persist_cursor *c;
-    persist_event e;
+    const persist_event *e;
     persist_stream_info info;
     slice name = slice_str("s"), out;
     persist_view v = PERSIST_LATEST;
     SEE_CLOSED(persist_read(s, name, 0, 9, v, &c, &error));
     SEE_CLOSED(persist_read_back(s, name, 9, 9, v, &c, &error));
     SEE_CLOSED(persist_read_all(s, 0, 9, v, &c, &error));
-    SEE_CLOSED(persist_streams(s, NULL, v, &c, &error));
-    SEE_CLOSED(persist_scan(s, name, NULL, 9, v, &c, &error));
+    SEE_CLOSED(persist_streams(s, NULL, PERSIST_NO_LIMIT, v, &c, &error));
+    SEE_CLOSED(persist_scan(s, NULL, 9, v, &c, &error));
     SEE_CLOSED(persist_next_event(h->events, &e, &error));
     SEE_CLOSED(persist_next_key(h->keys, &out, &out, &error));
     SEE_CLOSED(persist_info(s, name, v, &info, NULL, &error));
     SEE_CLOSED(persist_get(s, name, v, &out, &error));
     SEE_CLOSED(persist_has(s, name, v, &error));
+    persist_snapshot *other;
+    SEE_CLOSED(persist_snapshot_open(s, v, &other, &error));
+    SEE_CLOSED(persist_has(s, name, h->snapshot, &error));
+    SEE(persist_snapshot_lsn(h->snapshot) == 0);
+    const persist_options in_memory = {PERSIST_OPTIONS};
+    persist_store *own;
+    SEE(persist_open(&in_memory, &own, &error) == PERSIST_OK);
+    SEE_CLOSED(persist_has(own, name, h->snapshot, &error));
+    SEE(persist_position(own, h->snapshot) == 0);
+    SEE(persist_close(own, &error) == PERSIST_OK);
     SEE(persist_latest(s) == 0 && persist_durable(s) == 0);
-    persist_stats stats;
-    persist_get_stats(s, &stats);
-    SEE(stats.commits == 0);
+    SEE(persist_position(s, v) == 0);
+    SEE_CLOSED(persist_wait_position(s, 0, PERSIST_FOREVER, NULL, &error));
+    persist_notify(s, NULL, NULL);
+    persist_end_waits(s);
+    persist_identity_text self;
+    persist_store *session;
+    SEE_CLOSED(persist_identity(s, self, NULL, &error));
+    SEE_CLOSED(persist_session(s, &session, &error));
+    SEE_CLOSED(persist_resync(s, &error));
+    persist_stats stats = {PERSIST_STATS};
+    SEE_CLOSED(persist_get_stats(s, &stats, &error));
     return 0;
 }
 
@@ -42,7 +61,7 @@ static int use_handles(void *context)
     handles *h = context;
     persist_store *s = h->store;
     slice name = slice_str("s"), cid = slice_str(h->cid);
-    persist_edit edit = {PERSIST_APPEND, name, name, 0};
+    persist_edit edit = {.kind = PERSIST_APPEND, .name = name, .data = name};
     persist_once once = {.id = name};
     persist_outcome outcome;
     persist_blob_writer *w;
@@ -66,6 +85,7 @@ static int use_handles(void *context)
     persist_blob_close(h->reader);
     persist_cursor_close(h->events);
     persist_cursor_close(h->keys);
+    persist_snapshot_close(h->snapshot);
     SEE(persist_close(s, &error) == PERSIST_OK);
     return line;
 }
@@ -73,7 +93,7 @@ static int use_handles(void *context)
 static void open_handles(const char *path, handles *h)
 {
     slice name = slice_str("s");
-    persist_edit edit = {PERSIST_APPEND, name, name, 0};
+    persist_edit edit = {.kind = PERSIST_APPEND, .name = name, .data = name};
     h->store = open_at(path);
     for (int i = 0; i < 3; i++)
         assert_int_equal(persist_commit(h->store, &edit, 1, NULL, NULL, &error),
@@ -83,8 +103,9 @@ static void open_handles(const char *path, handles *h)
                      PERSIST_OK);
     persist_view v = PERSIST_LATEST;
     persist_read(h->store, name, 0, 9, v, &h->events, &error);
-    persist_scan(h->store, slice_str(""), NULL, 9, v, &h->keys, &error);
-    persist_event e;
+    persist_scan(h->store, NULL, 9, v, &h->keys, &error);
+    persist_snapshot_open(h->store, v, &h->snapshot, &error);
+    const persist_event *e;
     assert_int_equal(persist_next_event(h->events, &e, &error), PERSIST_OK);
     persist_blob_create(h->store, &h->writer, &error);
     assert_int_equal(persist_blob_open(h->store, slice_str(h->cid), NULL,
@@ -97,7 +118,7 @@ static void a_child_cannot_use_what_it_inherits(void **state)
     (void)state;
     for (int memory = 0; memory < 2; memory++) {
         handles h;
-        persist_event e;
+        const persist_event *e;
         char byte;
         size_t got;
         open_handles(memory ? NULL : data, &h);
@@ -110,6 +131,10 @@ static void a_child_cannot_use_what_it_inherits(void **state)
                          PERSIST_OK);
         persist_cursor_close(h.events);
         persist_cursor_close(h.keys);
+        assert_int_equal(
+            persist_has(h.store, slice_str("after"), h.snapshot, &error),
+            PERSIST_NONE);
+        persist_snapshot_close(h.snapshot);
         persist_blob_close(h.reader);
         assert_int_equal(persist_blob_finish(h.writer, h.cid, &error),
                          PERSIST_OK);
@@ -151,8 +176,8 @@ static void a_child_never_waits_for_threads_it_has_not(void **state)
     (void)state;
     enum { THREADS = 3, FORKS = 100 };
     pthread_t threads[THREADS];
-    persist_options options = {
-        .path = data, .create = true, .background = true};
+    persist_options options = {PERSIST_OPTIONS, .path = data, .create = true,
+                               .background = true};
     options.segment_size = options.memtable_size = 65536;
     persist_store *s;
     assert_int_equal(persist_open(&options, &s, &error), PERSIST_OK);

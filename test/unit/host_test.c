@@ -16,7 +16,7 @@
 
 #include "../lib/os_sim.h"
 #include "base/mem.h"
-#include "host/host.h"
+#include "host/host_private.h"
 
 typedef struct world {
     os_sim *sim;
@@ -27,9 +27,9 @@ typedef struct world {
 static host *open_host(os_sim *sim, host_unknown unknown, size_t heap_max)
 {
     host_options options = {
-        .store = {.path = "/store", .os = os_sim_os(sim)},
+        .store = {PERSIST_OPTIONS, .path = "/store", .os = os_sim_os(sim)},
         .unknown = unknown,
-        .machine.heap_max = heap_max,
+        .machine = {SX_OPTIONS, .heap_max = heap_max},
     };
     host *h = host_open(&options);
     assert_non_null(h);
@@ -274,6 +274,118 @@ static void every_allocation_may_fail(void **state)
     assert_string_equal(eval(w, READ), "1");
 }
 
+/* ---- waiting ------------------------------------------------------------ */
+
+#define WAIT(above, ms)                                                        \
+    "(perform {:op \"persist/wait\" :args (list " above " " ms ")})"
+
+static void note(void *counter)
+{
+    ++*(int *)counter;
+}
+
+static void begin_wait(world *w, const char *source)
+{
+    host_load(w->host, slice_str(source));
+    assert_int_equal(host_run(w->host, 0), HOST_WAITING);
+}
+
+static void pass(world *w, uint64_t ms)
+{
+    static const _Atomic uint32_t word;
+    const os *sys = os_sim_os(w->sim);
+    sys->sleep_while(sys, &word, 0, ms * 1000);
+}
+
+static void what_was_written_is_durable_before_a_wait(void **state)
+{
+    world *w = *state;
+    begin_wait(w, "(do " APPEND("1") WAIT("1", "3600000") ")");
+    assert_int_equal(host_durable(w->host), 1);
+    assert_in_range(host_wait_ms(w->host), 3500000, 3600000);
+    begin_wait(w, "(do " APPEND("2") WAIT("2", "1000") ")"); /* the other one
+                                                                 is dropped */
+    pass(w, 500);
+    assert_int_equal(host_run(w->host, 1), HOST_WAITING);
+    assert_in_range(host_wait_ms(w->host), 1, 500);
+    pass(w, 500);
+    assert_int_equal(host_wait_ms(w->host), 0);
+    assert_int_equal(host_run(w->host, 0), HOST_DONE);
+    assert_string_equal(keep(w), "2");
+    assert_string_equal(eval(w, WAIT("1", "1000")), "2");
+    assert_string_equal(eval(w, WAIT("2", "0")), "2");
+    eval(w, APPEND("3"));
+    sim_fault fault = {.calls = 1u << SIM_SYNC, .nth = 1, .error = EIO};
+    os_sim_fail(w->sim, fault);
+    assert_string_equal(eval(w, CODE(WAIT("1", "1000"))), "\"read-only\"");
+    assert_string_equal(eval(w, CODE("(perform {:op \"persist/sync\"})")),
+                        "\"read-only\"");
+    assert_string_equal(eval(w, "(perform {:op \"persist/position\"})"), "2");
+}
+
+static void append_beside(persist_store *store)
+{
+    const persist_edit edit = {
+        .kind = PERSIST_APPEND, .name = slice_str("s"), .data = slice_str("1")};
+    persist_outcome out;
+    assert_int_equal(persist_commit(store, &edit, 1, NULL, &out, NULL),
+                     PERSIST_OK);
+    assert_int_equal(persist_wait_durable(store, out.lsn, NULL), PERSIST_OK);
+    persist_outcome_release(&out);
+}
+
+/* Somebody else has the store too. */
+static void news_ends_a_wait(void **state)
+{
+    world *w = *state;
+    int told = 0;
+    w->host->options.news = note;
+    w->host->options.news_context = &told;
+    begin_wait(w, WAIT("1", "3600000"));
+    append_beside(w->host->store);
+    assert_int_equal(told, 1);
+    assert_int_equal(host_run(w->host, 0), HOST_WAITING);
+    append_beside(w->host->store);
+    assert_int_equal(host_run(w->host, 0), HOST_DONE);
+    assert_string_equal(keep(w), "2");
+    begin_wait(w, CODE(WAIT("2", "3600000")));
+    told = 0;
+    sim_fault fault = {.calls = 1u << SIM_SYNC, .nth = 1, .error = EIO};
+    os_sim_fail(w->sim, fault);
+    const persist_edit put = {.kind = PERSIST_PUT, .name = slice_str("k")};
+    assert_int_equal(persist_commit(w->host->store, &put, 1, NULL, NULL, NULL),
+                     PERSIST_OK);
+    assert_int_equal(persist_wait_durable(w->host->store, 3, NULL),
+                     PERSIST_READ_ONLY);
+    assert_int_equal(told, 1);
+    assert_int_equal(host_run(w->host, 0), HOST_DONE);
+    assert_string_equal(keep(w), "\"read-only\"");
+}
+
+/* One past the newest is then no integer. */
+static void the_highest_position_has_none_behind_it(void **state)
+{
+    world *w = *state;
+    const persist_edit edits[] = {
+        {.kind = PERSIST_SET_POSITION, .seq = PERSIST_SEQ_MAX},
+        {.kind = PERSIST_APPEND,
+         .name = slice_str("s"),
+         .data =
+             slice_str("{:stream \"s\" :seq 1 :type \"t\" :at 0 :data nil}")}};
+    assert_string_equal(eval(w, "(perform {:op \"persist/position\"})"), "0");
+    assert_int_equal(persist_commit(w->host->store, edits, 2, NULL, NULL, NULL),
+                     PERSIST_OK);
+    assert_string_equal(eval(w, "(perform {:op \"persist/position\"})"),
+                        "9223372036854775807");
+    assert_string_equal(
+        eval(w, "(perform {:op \"persist/position-at\" :args (list 0)})"),
+        "9223372036854775807");
+    assert_string_equal(eval(w, WAIT("0", "0")), "9223372036854775807");
+    assert_string_equal(eval(w, CODE("(perform {:op \"persist/position-at\" "
+                                     ":args (list 9223372036854775807)})")),
+                        "\"bad-request\"");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -288,6 +400,9 @@ int main(void)
         TEST(a_long_op_is_cut_in_its_error),
         TEST(each_host_has_a_seed_of_its_own),
         TEST(every_allocation_may_fail),
+        TEST(what_was_written_is_durable_before_a_wait),
+        TEST(news_ends_a_wait),
+        TEST(the_highest_position_has_none_behind_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,7 +89,8 @@ static char *tell(sx *m, const char *text)
 static int open_machine(void **state)
 {
     static char text[FILE_SIZE_MAX];
-    sx *m = sx_open(NULL);
+    sx *m;
+    assert_int_equal(sx_open(NULL, &m, NULL), PERSIST_OK);
     for (size_t i = 0; i < sizeof library / sizeof *library; i++) {
         char path[64];
         snprintf(path, sizeof path, "lib/persist/%s.sx", library[i]);

@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/status.h"
 #include "os/os.h"
 #include "os/os_again.h"
 #include "os/os_sleep.h"
@@ -194,6 +196,30 @@ static void an_errno_becomes_a_status(void **state)
     assert_int_equal(os_failed(&error, -EROFS, "sync", "x"), PERSIST_IO);
     assert_non_null(strstr(error.message, "cannot sync x"));
     assert_non_null(strstr(error.message, "mount it for writing"));
+    /* one piece of advice, which can be taken off */
+    for (int code = 1; code < 134; code++) {
+        os_failed(&error, -code, "open", "x");
+        const char *advice = strstr(error.message, "; ");
+        assert_non_null(advice);
+        assert_null(strstr(advice + 2, "; "));
+        assert_int_equal(status_fault_size(error.message),
+                         advice - error.message);
+    }
+    static const struct {
+        int code;
+        const char *advice;
+    } told[] = {{-ENOENT, "check the path"},
+                {-ENOTDIR, "check the path"},
+                {-ENAMETOOLONG, "name too long; take shorter names"},
+                {-EISDIR, "in its place"},
+                {-ENOLCK, "that has locks"},
+                {-EBUSY, "what else uses it"},
+                {-EIO, "check the disk"}};
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        assert_int_equal(os_failed(&error, told[i].code, "open", "x"),
+                         PERSIST_IO);
+        assert_non_null(strstr(error.message, told[i].advice));
+    }
 }
 
 /* ---- the real one ----------------------------------------------------- */
@@ -393,6 +419,51 @@ static void a_mapping_fails_without_a_signal(void **state)
 
 #define REAL(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ---- syncs of one directory -------------------------------------------- */
+
+static _Atomic int in_sync, in_sync_max;
+
+/* In the place of the C library's: who is not kept out gets in meanwhile. */
+int fsync(int fd)
+{
+    int now = atomic_fetch_add(&in_sync, 1) + 1;
+    if (now > atomic_load(&in_sync_max))
+        atomic_store(&in_sync_max, now);
+    usleep(1000);
+    atomic_fetch_sub(&in_sync, 1);
+    return (int)syscall(SYS_fsync, fd);
+}
+
+static void *sync_often(void *context)
+{
+    for (int i = 0; i < 20; i++)
+        if (os_dir_sync(os_posix(), context) != 0)
+            return context;
+    return NULL;
+}
+
+/* The kernel lets a second sync of a directory pass before the first has
+ * written what both shall cover. */
+static void syncs_of_a_directory_take_turns(void **state)
+{
+    (void)state;
+    const os *sys = os_posix();
+    os_dir *held;
+    pthread_t threads[4];
+    void *failed;
+    assert_int_equal(sys->dir_open(sys, sys->cwd, dir, &held), 0);
+    atomic_store(&in_sync_max, 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, sync_often, held),
+                         0);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    sys->dir_close(sys, held);
+    assert_int_equal(atomic_load(&in_sync_max), 1);
+}
+
 /* ---- sleeping ---------------------------------------------------------- */
 
 enum { SLEEPERS = 6, TIMES = 200 };
@@ -448,6 +519,7 @@ int main(void)
         REAL(allocated_blocks_are_there),
         REAL(a_lock_belongs_to_a_handle),
         REAL(a_mapping_fails_without_a_signal),
+        REAL(syncs_of_a_directory_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,6 @@
 /* The first, second, third ... allocation of the process fails, libraries
  * included, or all from there on, in every read, every commit and every blob,
  * on memory and on disk: it is `limit` and nothing has happened. */
-#include <dirent.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +14,8 @@
 
 #include "../lib/failing_malloc.h"
 #include "../lib/model.h"
+#include "../lib/process.h"
+#include "../lib/wall.h"
 #include "base/slice.h"
 #include "store/store.h"
 
@@ -94,27 +95,14 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-static int open_files(void)
-{
-    int count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    assert_non_null(dir);
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
-
 static persist_options options_of(bool on_disk)
 {
-    return (persist_options){.path = on_disk ? store_path : NULL,
-                             .create = true,
-                             .segment_size = 4096,
-                             .memtable_size = 2000,
-                             .merge_width = 2,
-                             .cache_size = 1,
-                             .packed_max = 4096,
-                             .compress = true};
+    return (persist_options){
+        PERSIST_OPTIONS,       .path = on_disk ? store_path : NULL,
+        .create = true,        .segment_size = 4096,
+        .memtable_size = 2000, .merge_width = 2,
+        .cache_size = 1,       .packed_max = 4096,
+        .compress = true,      .os = wall_os()};
 }
 
 static persist_status open_store(world *w)
@@ -145,6 +133,10 @@ static const op workload[] = {
     {OP_MIXED, 17},        {OP_STEP, 0},          {OP_SET_MARK, 3},
     {OP_ONCE_APPEND, 0},   {OP_APPEND_AT, 12},    {OP_APPEND_LARGE, 13},
     {OP_BATCH_REFUSED, 1}, {OP_PUT_DELETE, 14},   {OP_STEP, 0},
+    {OP_TAGGED, 9},        {OP_TAGGED, 31},       {OP_DECIDED, 1},
+    {OP_STEP, 0},          {OP_TAGGED, 10},       {OP_UNDECIDED, 12},
+    {OP_SET_ONCE, 5},      {OP_REFER, 4},         {OP_STEP, 0},
+    {OP_SET_ONCE, 4},      {OP_REFER, 8},
 };
 enum { WORKLOAD_SIZE = sizeof workload / sizeof *workload };
 
@@ -229,7 +221,7 @@ static void check_commits(bool on_disk, fault *f)
     world w = {.on_disk = on_disk};
     buf why = {0};
     uint64_t nth = f->nth;
-    int files = open_files();
+    unsigned files = process_descriptors();
     model_begin(&w.model, false);
     arm(f);
     persist_status status = open_store(&w);
@@ -246,7 +238,7 @@ static void check_commits(bool on_disk, fault *f)
     buf_release(&why);
     model_end(&w.model);
     end(&w);
-    assert_int_equal(open_files(), files);
+    assert_int_equal(process_descriptors(), files);
     clear_folder();
 }
 
@@ -275,22 +267,22 @@ static void check_whole(bool for_good, bool (*look)(persist_error *))
     uint64_t nth = 0;
     persist_error error;
     while (next_fault(&f, &nth)) {
-        int files = open_files();
+        unsigned files = process_descriptors();
         arm(&f);
         bool good = look(&error);
         disarm(&f);
         if (!good)
             assert_int_equal(error.status, PERSIST_LIMIT);
         assert_true(good || f.failed);
-        assert_int_equal(open_files(), files);
+        assert_int_equal(process_descriptors(), files);
     }
 }
 
 static bool verifies(persist_error *error)
 {
     persist_options options = options_of(true);
-    persist_watcher watcher = {.found = no_finding};
-    persist_progress done;
+    persist_watcher watcher = {PERSIST_WATCHER, .found = no_finding};
+    persist_progress done = {PERSIST_PROGRESS};
     persist_status status = persist_verify(&options, &watcher, &done, error);
     assert_int_not_equal(status, PERSIST_NONE); /* it was not stopped */
     return status == PERSIST_OK;

@@ -46,11 +46,9 @@ static ssize_t read_watched(const os *o, os_file *file, void *data, size_t size,
 /* Reopens the store with nothing in memory, and watches. */
 static void open_watched(bool unmapped)
 {
-    persist_options options = {.path = "store",
-                               .memtable_size = MEMTABLE,
-                               .merge_width = ALL + 1,
-                               .unmapped = unmapped,
-                               .os = &watched};
+    persist_options options = {
+        PERSIST_OPTIONS,        .path = "store",      .memtable_size = MEMTABLE,
+        .merge_width = ALL + 1, .unmapped = unmapped, .os = &watched};
     if (f.store != NULL)
         fixture_close(&f);
     watched = *os_sim_os(f.sim);
@@ -112,7 +110,8 @@ static int read_events(const char *name, bool back, uint64_t limit)
                : persist_read(f.store, slice_str(name), 1, limit,
                               PERSIST_LATEST, &c, NULL);
     assert_int_equal(status, PERSIST_OK);
-    while (persist_next_event(c, &(persist_event){0}, NULL) == PERSIST_OK)
+    const persist_event *e;
+    while (persist_next_event(c, &e, NULL) == PERSIST_OK)
         count++;
     persist_cursor_close(c);
     return count;

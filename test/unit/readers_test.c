@@ -78,10 +78,30 @@ static void a_close_costs_the_same_however_many_are_open(void **state)
     assert_true(many < 2 * few * (MANY / FEW));
 }
 
+/* At once, and not with the next layers, which may never come. */
+static void what_is_kept_goes_with_the_last_who_lets_go(void **state)
+{
+    (void)state;
+    arena_pool_init(&pool, 1 << 20, bring_nothing);
+    readers_init(&r);
+    readers_set_layers(&r, make());
+    layers *first = readers_keep(&r), *second = readers_keep(&r);
+    assert_ptr_equal(first, second);
+    readers_set_layers(&r, make());
+    assert_int_equal(retired(), 1);
+    readers_unkeep(&r, first);
+    assert_int_equal(retired(), 1);
+    readers_unkeep(&r, second);
+    assert_int_equal(retired(), 0);
+    readers_release(&r);
+    arena_pool_release(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_close_costs_the_same_however_many_are_open),
+        cmocka_unit_test(what_is_kept_goes_with_the_last_who_lets_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,7 +63,10 @@ static persist_status try(persist_edit_kind kind, char of, unsigned n,
 {
     char name[16];
     snprintf(name, sizeof name, "%c%u", of, n);
-    persist_edit edit = {kind, slice_str(name), slice_of(data, size), seq};
+    persist_edit edit = {.kind = kind,
+                         .name = slice_str(name),
+                         .data = slice_of(data, size),
+                         .seq = seq};
     persist_status status =
         persist_commit(f.store, &edit, 1, NULL, NULL, &f.error);
     if (status == PERSIST_OK)
@@ -169,6 +172,9 @@ static void a_disk_is_full_again_and_again(void **state)
         {256 << 10, 128 << 10, 5, 2},
         {256 << 10, 128 << 10, 8, 2},
         {256 << 10, 128 << 10, 11, 1},
+        {64 << 10, 128 << 10, 4, 15},
+        {128 << 10, 0, 7, 8},
+        {256 << 10, 1 << 20, 7, 3},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         run(all[i]);

@@ -3,10 +3,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "../lib/edit_fields.h"
 #include "base/slice.h"
 #include "persist.h"
 #include "store/store.h"
@@ -16,7 +19,7 @@ static persist_store *store;
 static int open_store(void **state)
 {
     (void)state;
-    persist_options options = {0};
+    persist_options options = {PERSIST_OPTIONS};
     return persist_open(&options, &store, NULL);
 }
 
@@ -31,7 +34,7 @@ static persist_status commit(persist_edit_kind kind, slice name, slice data,
 {
     persist_outcome out;
     persist_error error = {0};
-    persist_edit edit = {kind, name, data, seq};
+    persist_edit edit = {.kind = kind, .name = name, .data = data, .seq = seq};
     persist_status status = persist_commit(store, &edit, 1, NULL, &out, &error);
     assert_int_equal(error.status, status);
     assert_true(status == PERSIST_OK || error.message[0] != '\0');
@@ -60,7 +63,8 @@ static void sizes_have_limits(void **state)
     value.size--;
     persist_edit edits[4];
     for (size_t i = 0; i < 4; i++)
-        edits[i] = (persist_edit){PERSIST_PUT, k, value, 0};
+        edits[i] =
+            (persist_edit){.kind = PERSIST_PUT, .name = k, .data = value};
     assert_int_equal(persist_commit(store, edits, 3, NULL, NULL, NULL),
                      PERSIST_OK);
     assert_int_equal(persist_commit(store, edits, 4, NULL, NULL, NULL),
@@ -113,12 +117,125 @@ static void numbers_have_a_limit(void **state)
     assert_int_equal(persist_wait_durable(store, 0, NULL), PERSIST_OK);
 }
 
+/* What is used up is the store's, not the stream's. */
+static void positions_run_out(void **state)
+{
+    (void)state;
+    slice s = slice_str("s"), none = slice_of(NULL, 0);
+    persist_error error;
+    const persist_edit more = {.kind = PERSIST_APPEND, .name = slice_str("t")};
+    assert_int_equal(commit(PERSIST_SET_POSITION, none, none, PERSIST_SEQ_MAX),
+                     PERSIST_OK);
+    assert_int_equal(commit(PERSIST_APPEND, s, s, 0), PERSIST_OK);
+    assert_int_equal(persist_commit(store, &more, 1, NULL, NULL, &error),
+                     PERSIST_BAD_REQUEST);
+    assert_non_null(strstr(error.message, "the store has no positions left"));
+    assert_true(persist_position(store, PERSIST_LATEST) == PERSIST_SEQ_MAX);
+    assert_int_equal(commit(PERSIST_PUT, s, s, 0), PERSIST_OK);
+}
+
+static const char *const kind_names[EDIT_KINDS] = {
+    [PERSIST_APPEND] = "PERSIST_APPEND ",
+    [PERSIST_APPEND_AT] = "PERSIST_APPEND_AT ",
+    [PERSIST_TRUNCATE] = "PERSIST_TRUNCATE ",
+    [PERSIST_PUT] = "PERSIST_PUT ",
+    [PERSIST_DELETE] = "PERSIST_DELETE ",
+    [PERSIST_SET_MARK] = "PERSIST_SET_MARK ",
+    [PERSIST_SET_POSITION] = "PERSIST_SET_POSITION ",
+    [PERSIST_SET_TIME] = "PERSIST_SET_TIME ",
+    [PERSIST_EXPECT_SEQ] = "PERSIST_EXPECT_SEQ ",
+    [PERSIST_EXPECT_KEY] = "PERSIST_EXPECT_KEY ",
+    [PERSIST_EXPECT_ABSENT] = "PERSIST_EXPECT_ABSENT ",
+    [PERSIST_EXPECT_NONE] = "PERSIST_EXPECT_NONE ",
+    [PERSIST_EXPECT_BLOB] = "PERSIST_EXPECT_BLOB ",
+    [PERSIST_SET_ONCE] = "PERSIST_SET_ONCE ",
+};
+
+/* Each field is right where it is taken. */
+static persist_edit with_all_fields(void)
+{
+    static const slice tag = {"t", 1};
+    static const persist_query_item item = {.tags = &tag, .tag_count = 1};
+    static const persist_command command = {.id = {"id", 2}};
+    static persist_cid cid;
+    persist_cid_of(slice_str("none"), cid);
+    return (persist_edit){.name = slice_of(cid, PERSIST_CID_SIZE),
+                          .data = {"d", 1},
+                          .seq = 1,
+                          .tags = &tag,
+                          .tag_count = 1,
+                          .type = {"y", 1},
+                          .query = &item,
+                          .query_count = 1,
+                          .command = &command};
+}
+
+static persist_status commit_edit(const persist_edit *edit,
+                                  persist_error *error)
+{
+    persist_outcome out = {0};
+    persist_status status = persist_commit(store, edit, 1, NULL, &out, error);
+    persist_outcome_release(&out);
+    return status;
+}
+
+static void a_field_of_another_kind_is_told(void **state)
+{
+    (void)state;
+    persist_error error;
+    persist_lsn before = persist_latest(store);
+    persist_edit all = with_all_fields();
+    unsigned refused = 0;
+    for (int kind = 0; kind < EDIT_KINDS; kind++)
+        for (size_t i = 0; i < EDIT_FIELDS; i++) {
+            char field[16];
+            all.kind = (persist_edit_kind)kind;
+            persist_edit edit = edit_trimmed(&all);
+            if (edit_takes(edit.kind, i))
+                continue;
+            edit_copy_field(&edit, &all, i);
+            assert_int_equal(commit_edit(&edit, &error), PERSIST_BAD_REQUEST);
+            snprintf(field, sizeof field, "`%s`", edit_field_names[i]);
+            assert_non_null(strstr(error.message, field));
+            assert_non_null(strstr(error.message, kind_names[kind]));
+            refused++;
+        }
+    assert_int_equal(refused, EDIT_KINDS * EDIT_FIELDS - 27);
+    assert_true(persist_latest(store) == before);
+}
+
+/* Also where what is empty points to something. */
+static void a_kind_takes_its_fields(void **state)
+{
+    (void)state;
+    persist_error error;
+    slice nothing = slice_of("x", 0);
+    persist_query_item item = {0};
+    persist_edit all = with_all_fields();
+    for (int kind = 0; kind < EDIT_KINDS; kind++) {
+        all.kind = (persist_edit_kind)kind;
+        persist_edit edit = edit_trimmed(&all);
+        persist_status status = commit_edit(&edit, &error);
+        /* the events before have raised mark, position and time */
+        if (status != PERSIST_SEQ_CONFLICT)
+            assert_int_equal(status, PERSIST_OK);
+        edit.name = edit.name.size == 0 ? nothing : edit.name;
+        edit.data = edit.data.size == 0 ? nothing : edit.data;
+        edit.type = edit.type.size == 0 ? nothing : edit.type;
+        edit.tags = edit.tag_count == 0 ? &nothing : edit.tags;
+        edit.query = edit.query_count == 0 ? &item : edit.query;
+        status = commit_edit(&edit, &error);
+        if (status != PERSIST_SEQ_CONFLICT)
+            assert_int_equal(status, PERSIST_OK);
+    }
+}
+
 static void missing_arguments_are_told(void **state)
 {
     (void)state;
     slice s = slice_str("s");
     persist_once once = {s, {0}};
-    persist_edit expect = {PERSIST_EXPECT_SEQ, s, s, 0};
+    persist_edit expect = {.kind = PERSIST_EXPECT_SEQ, .name = s};
     persist_cursor *cursor;
     persist_store *other = store;
     slice value;
@@ -134,13 +251,15 @@ static void missing_arguments_are_told(void **state)
                      PERSIST_OK);
     assert_int_equal(persist_get(store, s, (persist_view)7, &value, NULL),
                      PERSIST_BAD_REQUEST);
+    assert_int_equal(persist_get(store, s, NULL, &value, NULL),
+                     PERSIST_BAD_REQUEST);
     assert_int_equal(
         persist_read(store, s, 0, 0, (persist_view)7, &cursor, NULL),
         PERSIST_BAD_REQUEST);
     assert_int_equal(persist_next_event(NULL, NULL, NULL), PERSIST_CLOSED);
     assert_int_equal(persist_blob_put(store, s, NULL, NULL),
                      PERSIST_BAD_REQUEST);
-    persist_options empty = {.path = ""};
+    persist_options empty = {PERSIST_OPTIONS, .path = ""};
     assert_int_equal(persist_open(&empty, &other, NULL), PERSIST_BAD_REQUEST);
     assert_null(other);
     assert_int_equal(persist_close(NULL, NULL), PERSIST_OK);
@@ -159,21 +278,27 @@ static void a_missing_handle_is_closed(void **state)
     persist_error error;
     persist_outcome out;
     persist_cursor *cursor;
+    const persist_command *command;
     persist_stream_info info;
     persist_blob_writer *writer;
     persist_blob_reader *reader;
     persist_cid cid;
+    persist_snapshot *snapshot;
     uint8_t print[PERSIST_FINGERPRINT_SIZE];
     size_t got;
     const persist_view view = PERSIST_LATEST;
     const persist_status said[] = {
+        persist_snapshot_open(NULL, view, &snapshot, &error),
         persist_once_find(NULL, s, print, &out, &error),
         persist_wait_durable(NULL, 1, &error),
+        persist_wait_position(NULL, 0, 0, NULL, &error),
         persist_read(NULL, s, 0, 1, view, &cursor, &error),
         persist_read_back(NULL, s, 0, 1, view, &cursor, &error),
         persist_read_all(NULL, 0, 1, view, &cursor, &error),
-        persist_streams(NULL, NULL, view, &cursor, &error),
-        persist_scan(NULL, s, NULL, 1, view, &cursor, &error),
+        persist_streams(NULL, NULL, PERSIST_NO_LIMIT, view, &cursor, &error),
+        persist_scan(NULL, NULL, 1, view, &cursor, &error),
+        persist_commands(NULL, s, NULL, 1, view, &cursor, &error),
+        persist_next_command(NULL, &command, &error),
         persist_next_key(NULL, &name, NULL, &error),
         persist_info(NULL, s, view, &info, NULL, &error),
         persist_get(NULL, s, view, &name, &error),
@@ -192,6 +317,20 @@ static void a_missing_handle_is_closed(void **state)
     assert_int_equal(error.status, PERSIST_CLOSED);
 }
 
+/* Those that never fail do not fail without a handle either. */
+static void a_missing_handle_is_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(persist_latest(NULL), 0);
+    assert_int_equal(persist_durable(NULL), 0);
+    assert_int_equal(persist_position(NULL, PERSIST_LATEST), 0);
+    assert_int_equal(persist_position(NULL, PERSIST_DURABLE), 0);
+    assert_int_equal(persist_snapshot_lsn(NULL), 0);
+    persist_snapshot_close(NULL);
+    persist_end_waits(NULL);
+    persist_notify(NULL, NULL, NULL);
+}
+
 /* Nor can an answer be given to nobody. */
 static void a_missing_result_is_told(void **state)
 {
@@ -200,7 +339,7 @@ static void a_missing_result_is_told(void **state)
     uint8_t print[PERSIST_FINGERPRINT_SIZE];
     persist_outcome out;
     persist_store *other;
-    persist_options options = {0};
+    persist_options options = {PERSIST_OPTIONS};
     persist_blob_reader *reader;
     persist_cid cid;
     size_t got;
@@ -215,7 +354,9 @@ static void a_missing_result_is_told(void **state)
         persist_once_find(store, s, NULL, &out, NULL),
         persist_once_find(store, s, print, NULL, NULL),
         persist_read(store, s, 0, 1, view, NULL, NULL),
-        persist_streams(store, NULL, view, NULL, NULL),
+        persist_streams(store, NULL, PERSIST_NO_LIMIT, view, NULL, NULL),
+        persist_scan(store, NULL, PERSIST_NO_LIMIT, view, NULL, NULL),
+        persist_snapshot_open(store, view, NULL, NULL),
         persist_info(store, s, view, NULL, NULL, NULL),
         persist_get(store, s, view, NULL, NULL),
         persist_blob_create(store, NULL, NULL),
@@ -235,7 +376,7 @@ static void a_missing_result_is_told(void **state)
 static void a_store_in_memory_counts(void **state)
 {
     (void)state;
-    persist_stats stats;
+    persist_stats stats = {PERSIST_STATS};
     bool did = true;
     slice s = slice_str("s");
     assert_int_equal(commit(PERSIST_APPEND, s, s, 0), PERSIST_OK);
@@ -243,7 +384,7 @@ static void a_store_in_memory_counts(void **state)
     assert_int_equal(commit(PERSIST_PUT, s, s, 0), PERSIST_OK);
     assert_int_equal(store_step(store, &did, NULL), PERSIST_OK);
     assert_false(did);
-    persist_get_stats(store, &stats);
+    persist_get_stats(store, &stats, NULL);
     assert_int_equal(stats.commits, 3);
     assert_int_equal(stats.streams, 1);
     assert_int_equal(stats.events, 2);
@@ -259,9 +400,16 @@ int main(void)
                                         close_store),
         cmocka_unit_test_setup_teardown(numbers_have_a_limit, open_store,
                                         close_store),
+        cmocka_unit_test_setup_teardown(positions_run_out, open_store,
+                                        close_store),
+        cmocka_unit_test_setup_teardown(a_field_of_another_kind_is_told,
+                                        open_store, close_store),
+        cmocka_unit_test_setup_teardown(a_kind_takes_its_fields, open_store,
+                                        close_store),
         cmocka_unit_test_setup_teardown(missing_arguments_are_told, open_store,
                                         close_store),
         cmocka_unit_test(a_missing_handle_is_closed),
+        cmocka_unit_test(a_missing_handle_is_nothing),
         cmocka_unit_test_setup_teardown(a_missing_result_is_told, open_store,
                                         close_store),
         cmocka_unit_test_setup_teardown(a_store_in_memory_counts, open_store,

@@ -29,9 +29,9 @@ static persist_slice text_of(const char *text)
 
 static void open_machine(world *w, size_t heap_max, size_t depth_max)
 {
-    sx_options options = {.heap_max = heap_max, .depth_max = depth_max};
-    w->m = sx_open(&options);
-    assert_non_null(w->m);
+    sx_options options = {SX_OPTIONS, .heap_max = heap_max,
+                          .depth_max = depth_max};
+    assert_int_equal(sx_open(&options, &w->m, NULL), PERSIST_OK);
 }
 
 static int set_up(void **state)
@@ -207,7 +207,7 @@ static void fail_each(mem_fail_fn rule, bool again)
         world w = {.m = NULL};
         uint64_t left = n;
         mem_set_fail(rule, &left);
-        w.m = sx_open(NULL);
+        (void)sx_open(NULL, &w.m, NULL);
         sx_state end = SX_FAILED;
         if (w.m != NULL) {
             sx_load(w.m, text_of(workload));
@@ -342,9 +342,8 @@ static void only_the_seed_decides_about_hashes(void **state)
     char first[sizeof w->text];
     for (size_t i = 0; i < SEEDS; i++) {
         sx_close(w->m);
-        sx_options options = {.hash_seed = seeds[i]};
-        w->m = sx_open(&options);
-        assert_non_null(w->m);
+        sx_options options = {SX_OPTIONS, .hash_seed = seeds[i]};
+        assert_int_equal(sx_open(&options, &w->m, NULL), PERSIST_OK);
         eval(w,
              "(let ((d (dict)))"
              "  (for-each (fn (i) (dict-set! d (str i) i)) (range 100))"

@@ -36,9 +36,8 @@ static void write_text(void *context, persist_slice text)
 
 static void open_machine(world *w)
 {
-    sx_options options = {.write = write_text, .write_context = w};
-    w->m = sx_open(&options);
-    assert_non_null(w->m);
+    sx_options options = {SX_OPTIONS, .write = write_text, .write_context = w};
+    assert_int_equal(sx_open(&options, &w->m, NULL), PERSIST_OK);
 }
 
 static int set_up(void **state)

@@ -121,8 +121,9 @@ static bool outcome(sx *m, const char *program, char text[TEXT_MAX])
 
 static sx *open_machine(size_t heap_max)
 {
-    sx_options options = {.heap_max = heap_max};
-    return sx_open(&options);
+    sx_options options = {SX_OPTIONS, .heap_max = heap_max};
+    sx *m;
+    return sx_open(&options, &m, NULL) == PERSIST_OK ? m : NULL;
 }
 
 static bool is_limit(const char *text)

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "engine/table/entry.h"
 #include "engine/table/merge.h"
+#include "sx.h"
 
 enum { ENTRIES = 3000, NUMBER = 7, IDENTITY = 99, SMALL_CACHE = 4096 };
 
@@ -240,7 +241,7 @@ static persist_status read_whole(uint64_t size, persist_error *error)
     status = table_seek(&i, slice_of(NULL, 0), error);
     for (int n = 0; status == PERSIST_OK; n++) {
         if (!slice_equal(table_key(&i), key_name(n, name)))
-            status = PERSIST_ERROR;
+            status = SX_ERROR;
         else if (table_may_have(t, TABLE_KEYS,
                                 filter_hash(TABLE_KEYS, table_key(&i)),
                                 error) > PERSIST_NONE)
@@ -373,10 +374,9 @@ static void cut_while_it_is_open(void)
 static void a_table_that_is_cut_is_an_error(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/persist-table-XXXXXX";
     cut_while_it_is_open();
     place.sys = os_posix();
-    place.dir = folder_make(dir);
+    place.dir = folder_make("table");
     cut_while_it_is_open();
     folder_remove(place.dir);
 }
@@ -391,11 +391,10 @@ static int refuse_map(const os *sys, os_file *file, uint64_t size, os_map *out)
 static void blocks_may_lie_far_behind(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/persist-table-XXXXXX";
     os reading = *os_posix();
     reading.file_map = refuse_map;
     place.sys = os_posix();
-    place.dir = folder_make(dir);
+    place.dir = folder_make("table");
     for (int n = 0; n < 8; n++) {
         char path[PERSIST_PATH_MAX];
         table_iter i;
@@ -483,13 +482,14 @@ static void hostile_blocks_do_no_harm(void **state)
 {
     (void)state;
     uint64_t random = 5, refused = 0;
+    block_packer packer = {0};
     for (int n = 0; n < 20000; n++) {
         block_writer w = {0};
         buf packed = {0};
         char name[32];
         for (int i = 0; i < 5; i++)
             block_add(&w, key_name(i, name), slice_str("v"));
-        assert_true(block_seal(&w, 1, n % 2 == 0, 3, &packed));
+        assert_true(block_seal(&w, 1, n % 2 == 0 ? &packer : NULL, 3, &packed));
         for (uint64_t k = sim_random(&random) % 4 + 1; k > 0; k--) {
             uint64_t at = 8 + sim_random(&random) % (packed.size - 8);
             packed.data[at] = (uint8_t)sim_random(&random);
@@ -501,6 +501,7 @@ static void hostile_blocks_do_no_harm(void **state)
         buf_release(&packed);
         block_writer_release(&w);
     }
+    block_packer_release(&packer);
     assert_true(refused > 0);
 }
 
@@ -513,7 +514,7 @@ static void put_level(buf *bytes, unsigned level, buf *child)
     block_add(&w, slice_str("k"), buf_slice(child));
     if (level > 0)
         block_add(&w, slice_str("l"), buf_slice(child));
-    assert_true(block_seal(&w, table_kind(TABLE_EVENTS, level), false,
+    assert_true(block_seal(&w, table_kind(TABLE_EVENTS, level), NULL,
                            block_seed(IDENTITY, NUMBER, offset), bytes));
     buf_clear(child);
     buf_put_varint(child, offset);

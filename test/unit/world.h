@@ -64,7 +64,7 @@ static inline int tear_down(void **state)
 
 static inline persist_status try_open(const char *path, persist_store **out)
 {
-    persist_options options = {.path = path, .create = true};
+    persist_options options = {PERSIST_OPTIONS, .path = path, .create = true};
     error = (persist_error){0};
     return persist_open(&options, out, &error);
 }
@@ -80,7 +80,8 @@ static inline persist_store *open_at(const char *path)
 /* Puts a key, and waits for it. */
 static inline persist_status put(persist_store *s, const char *key)
 {
-    persist_edit edit = {PERSIST_PUT, slice_str(key), slice_str("v"), 0};
+    persist_edit edit = {
+        .kind = PERSIST_PUT, .name = slice_str(key), .data = slice_str("v")};
     persist_outcome out;
     error = (persist_error){0};
     persist_status status = persist_commit(s, &edit, 1, NULL, &out, &error);

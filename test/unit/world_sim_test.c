@@ -178,7 +178,9 @@ static persist_status put(owner *o, persist_error *error)
         if (status != PERSIST_OK)
             return status;
     }
-    persist_edit edit = {PERSIST_PUT, slice_str(named), slice_str(named), 0};
+    persist_edit edit = {.kind = PERSIST_PUT,
+                         .name = slice_str(named),
+                         .data = slice_str(named)};
     persist_outcome out;
     persist_status status =
         persist_commit(o->store, &edit, 1, NULL, &out, error);
@@ -192,11 +194,9 @@ static persist_status put(owner *o, persist_error *error)
 
 static persist_status open_owner(const os *sys, owner *o, persist_error *error)
 {
-    persist_options options = {.path = "store",
-                               .create = true,
-                               .segment_size = 4096,
-                               .memtable_size = 2048,
-                               .os = sys};
+    persist_options options = {PERSIST_OPTIONS,       .path = "store",
+                               .create = true,        .segment_size = 4096,
+                               .memtable_size = 2048, .os = sys};
     return persist_open(&options, &o->store, error);
 }
 
@@ -281,9 +281,8 @@ static bool has_blob(persist_store *s, const persist_cid cid, const char *bytes)
 
 static void assert_said(world *w, const char *path, const owner *o)
 {
-    persist_options options = {.path = path,
-                               .segment_size = 4096,
-                               .memtable_size = 2048,
+    persist_options options = {PERSIST_OPTIONS, .path = path,
+                               .segment_size = 4096, .memtable_size = 2048,
                                .os = os_sim_os(w->sim)};
     persist_store *s;
     persist_error error;

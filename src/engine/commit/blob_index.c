@@ -16,7 +16,7 @@ static persist_status find(engine *e, const uint8_t *digest, blob_entry *out,
     slice name = slice_of(digest, HASH_SHA256_SIZE);
     snapshot snap;
     const blob_item *b = NULL;
-    snapshot_open(e, PERSIST_LATEST, &snap);
+    snapshot_open(e, VIEW_LATEST, &snap);
     const memtable *frozen = snap.layers->frozen;
     *lsn = frozen == NULL ? 0 : frozen->last;
     if (snap.with_active) {

@@ -26,14 +26,15 @@ static persist_status copy_seqs(const uint64_t *seqs, size_t count,
     return PERSIST_OK;
 }
 
-static persist_status repeat(const once *o, persist_outcome *out,
-                             persist_error *error)
+static persist_status repeat(const engine *e, const once *o,
+                             persist_outcome *out, persist_error *error)
 {
-    *out = (persist_outcome){.kind = PERSIST_REPEATED, .lsn = o->lsn};
+    *out = (persist_outcome){.kind = PERSIST_REPEATED};
+    out->lsn = gaps_cover(&e->gaps, o->lsn);
     return copy_seqs(o->seqs, o->seq_count, out, error);
 }
 
-static persist_status find_once(const layers *v, slice id, const once **out,
+persist_status commit_find_once(const layers *v, slice id, const once **out,
                                 once **owned, persist_error *error)
 {
     *owned = NULL;
@@ -48,14 +49,15 @@ static persist_status check_once(const engine *e, const persist_once *given,
 {
     const once *o;
     once *owned;
-    persist_status status = find_once(e->layers, given->id, &o, &owned, error);
+    persist_status status =
+        commit_find_once(e->layers, given->id, &o, &owned, error);
     *repeated = status == PERSIST_OK;
     if (status != PERSIST_OK)
         return status == PERSIST_NONE ? PERSIST_OK : status;
     bool same =
         memcmp(o->fingerprint, given->fingerprint, sizeof o->fingerprint) == 0;
     if (same)
-        status = repeat(o, out, error);
+        status = repeat(e, o, out, error);
     else
         status = status_set(error, PERSIST_BAD_REQUEST,
                             "the command id was used for another command; "
@@ -70,7 +72,7 @@ persist_status engine_once_find(engine *e, slice id,
 {
     once *owned = NULL;
     snapshot snap;
-    snapshot_open(e, PERSIST_LATEST, &snap);
+    snapshot_open(e, VIEW_LATEST, &snap);
     readers_look(&e->readers, snap.place);
     const once *o =
         snap.with_active ? memtable_once(snap.layers->active, id) : NULL;
@@ -85,7 +87,7 @@ persist_status engine_once_find(engine *e, slice id,
         status = PERSIST_NONE;
     if (status == PERSIST_OK) {
         memcpy(fingerprint, o->fingerprint, sizeof o->fingerprint);
-        status = repeat(o, out, error);
+        status = repeat(e, o, out, error);
     }
     mem_free(owned);
     snapshot_close(e, &snap);
@@ -97,12 +99,10 @@ persist_status engine_once_find(engine *e, slice id,
 static bool apply_all(commit *c)
 {
     memtable *t = c->e->layers->active;
-    if (c->once != NULL && !memtable_reserve_once(t))
-        return false;
     if (c->blob != NULL && !hashmap_reserve(&t->blob_map))
         return false;
     for (size_t i = 0; i < c->planned; i++) {
-        if (memtable_apply(t, &c->e->plan[i], c->lsn))
+        if (memtable_apply(t, &c->e->plan[i], c->lsn, c->time))
             continue;
         while (i-- > 0)
             memtable_undo(t, &c->e->plan[i]);
@@ -115,12 +115,11 @@ static void publish(commit *c)
 {
     engine *e = c->e;
     memtable *t = e->layers->active;
-    CHECK(c->lsn == e->latest + 1);
-    if (c->once != NULL)
-        memtable_add_once(t, c->once);
+    CHECK(c->lsn > e->latest);
     if (c->blob != NULL)
         memtable_add_blob(t, c->blob);
     t->last = c->lsn;
+    t->counts.time = c->time;
     t->logged += c->logged;
     t->edits += c->count;
     e->latest = c->lsn;
@@ -131,6 +130,11 @@ static void publish(commit *c)
 static void put_planned(buf *record, const memtable_edit *m)
 {
     const stream *s = m->target;
+    if (m->edit->kind == PERSIST_SET_ONCE) {
+        if (m->made) /* else it is there, as it should be */
+            record_put_edit(record, m->edit, 0);
+        return;
+    }
     if (m->made && !edit_is_of_key(m->edit))
         record_put_stream(record, s->based ? &s->base : NULL);
     if (m->floor.through > 0)
@@ -156,7 +160,8 @@ static persist_status log_record(commit *c, persist_error *error)
     CHECK(c->planned > 0 || c->given_once != NULL || c->given_blob != NULL);
     if (record == NULL)
         return status_no_memory(error);
-    record_put_position(record, e->layers->active->counts.next_position);
+    record_put_position(record, e->layers->active->counts.next_position,
+                        c->time);
     for (size_t i = 0; i < c->planned; i++)
         put_planned(record, &e->plan[i]);
     if (c->given_once != NULL)
@@ -172,14 +177,36 @@ static persist_status log_record(commit *c, persist_error *error)
     return reserve_record(e, frees_space(c), error);
 }
 
+/* The one that is given, or that of the clock, but never less than that of the
+ * commit before. */
+static persist_status take_time(commit *c, persist_error *error)
+{
+    const engine *e = c->e;
+    uint64_t last = e->layers->active->counts.time;
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->edits[i].kind != PERSIST_SET_TIME)
+            continue;
+        c->time = c->edits[i].seq;
+        return c->time >= last ? PERSIST_OK
+                               : status_downwards(error, "the time of commits",
+                                                  c->time, last);
+    }
+    uint64_t now = e->sys->wall_us(e->sys);
+    bool later = now > last && now <= PERSIST_SEQ_MAX; /* else it is no time */
+    c->time = later ? now : last;
+    return PERSIST_OK;
+}
+
 static persist_status write_commit(commit *c, persist_outcome *out,
                                    persist_error *error)
 {
     engine *e = c->e;
-    c->lsn = e->latest + 1;
+    c->lsn = e->wal.next_lsn;
     c->before = e->layers->active->arena;
     persist_status status =
         frees_space(c) ? reserve_use(e, error) : engine_use(e, error);
+    if (status == PERSIST_OK)
+        status = take_time(c, error);
     if (status == PERSIST_OK)
         status = plan_commit(c, error);
     if (status == PERSIST_OK)
@@ -189,7 +216,8 @@ static persist_status write_commit(commit *c, persist_outcome *out,
     if (status == PERSIST_OK) {
         readers_change(&e->readers);
         if (apply_all(c)) {
-            wal_append(&e->wal, c->lsn);
+            wal_append(&e->wal,
+                       (wal_point){c->lsn, layers_position(e->layers)});
             publish(c);
             e->commits++;
         } else {
@@ -346,11 +374,12 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
     c.given_once = body->has_once ? &body->once : NULL;
     c.given_blob = body->has_blob ? &body->blob : NULL;
     c.lsn = lsn;
+    c.time = body->time;
     c.before = t->arena;
     if (lsn <= layers_tables_last(e->layers))
         return PERSIST_OK;
-    if (lsn != e->latest + 1 || body->position < t->counts.next_position ||
-        body->position > PERSIST_SEQ_MAX + 1 ||
+    if (lsn <= e->latest || body->position < t->counts.next_position ||
+        body->position > PERSIST_SEQ_MAX + 1 || body->time < t->counts.time ||
         (body->has_once && memtable_once(t, body->once.id) != NULL) ||
         (body->has_blob &&
          memtable_blob(t, blob_entry_name(&body->blob)) != NULL))

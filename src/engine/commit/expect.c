@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Expectations of a commit: they see the state before it, which is that of the
  * active memtable and the layers below. The writer's lock is held. */
+#include "base/cid.h"
 #include "base/mem.h"
 #include "engine/commit/plan.h"
+#include "engine/read/read.h"
 
 static persist_status mark_of(const engine *e, slice name, uint64_t *mark,
                               persist_error *error)
@@ -67,14 +69,49 @@ static persist_status check_value(const engine *e, const persist_edit *edit,
     return status;
 }
 
-persist_status expectation_check(const engine *e, const persist_edit *edit,
+static persist_status check_none(engine *e, const persist_edit *edit,
+                                 bool *holds, persist_outcome *out,
+                                 persist_error *error)
+{
+    persist_status status =
+        engine_first_match(e, edit->query, edit->query_count, edit->seq + 1,
+                           &out->actual_seq, error);
+    *holds = status == PERSIST_NONE;
+    return *holds ? PERSIST_OK : status;
+}
+
+/* Blobs come with commits, which the writer's lock keeps out. */
+static persist_status check_blob(const engine *e, const persist_edit *edit,
+                                 bool *holds, persist_error *error)
+{
+    blob_entry entry;
+    uint8_t digest[HASH_SHA256_SIZE];
+    bool valid = cid_decode(edit->name, digest);
+    CHECK(valid);
+    slice name = slice_of(digest, sizeof digest);
+    *holds = memtable_blob(e->layers->active, name) != NULL;
+    if (*holds)
+        return PERSIST_OK;
+    persist_status status =
+        layers_below_blob(e->layers, name, e->latest, &entry, error);
+    *holds = status == PERSIST_OK;
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
+persist_status expectation_check(engine *e, const persist_edit *edit,
                                  size_t index, bool *holds,
                                  persist_outcome *out, persist_error *error)
 {
-    CHECK(edit->kind >= PERSIST_EXPECT_SEQ);
-    persist_status status = edit->kind == PERSIST_EXPECT_SEQ
-                                ? check_mark(e, edit, holds, out, error)
-                                : check_value(e, edit, holds, out, error);
+    CHECK(edit_is_expectation(edit));
+    persist_status status;
+    if (edit->kind == PERSIST_EXPECT_SEQ)
+        status = check_mark(e, edit, holds, out, error);
+    else if (edit->kind == PERSIST_EXPECT_NONE)
+        status = check_none(e, edit, holds, out, error);
+    else if (edit->kind == PERSIST_EXPECT_BLOB)
+        status = check_blob(e, edit, holds, error);
+    else
+        status = check_value(e, edit, holds, out, error);
     if (status != PERSIST_OK || *holds)
         return status;
     out->kind = PERSIST_CONFLICT;

@@ -210,6 +210,91 @@ static const record_past *take_past(commit *c)
     return c->pasts++;
 }
 
+/* Records of older versions may say less than what is there. */
+static persist_status plan_position(commit *c, const persist_edit *edit,
+                                    persist_error *error)
+{
+    if (edit->seq < c->position && !c->replayed)
+        return status_downwards(error, "the next position", edit->seq,
+                                c->position);
+    if (edit->seq > c->position)
+        c->position = edit->seq;
+    return PERSIST_OK;
+}
+
+static persist_status plan_mark(commit *c, const memtable_edit *m,
+                                persist_error *error)
+{
+    stream *s = planned(c, m->target);
+    if (m->edit->seq < s->plan_mark && !c->replayed) {
+        status_downwards(error, "the mark", m->edit->seq, s->plan_mark);
+        status_of_stream(error, s->name);
+        return PERSIST_SEQ_CONFLICT;
+    }
+    if (m->edit->seq > s->plan_mark)
+        s->plan_mark = m->edit->seq;
+    return PERSIST_OK;
+}
+
+/* Nobody sees it before its commit is visible. */
+static once *make_once(commit *c, const persist_once *from,
+                       const uint64_t *seqs, size_t seq_count)
+{
+    engine *e = c->e;
+    readers_change(&e->readers);
+    once *o =
+        memtable_make_once(e->layers->active, from, c->lsn, seqs, seq_count);
+    readers_change_end(&e->readers);
+    return o;
+}
+
+static bool is_same(const once *o, const persist_command *command)
+{
+    return memcmp(o->fingerprint, command->fingerprint,
+                  sizeof o->fingerprint) == 0 &&
+           o->seq_count == command->seq_count &&
+           (o->seq_count == 0 || memcmp(o->seqs, command->seqs,
+                                        o->seq_count * sizeof *o->seqs) == 0);
+}
+
+static persist_status plan_set_once(commit *c, memtable_edit *m,
+                                    persist_error *error)
+{
+    const persist_command *command = m->edit->command;
+    const layers *v = c->e->layers;
+    const once *there = NULL;
+    once *owned = NULL;
+    persist_status status =
+        c->replayed ? PERSIST_NONE
+                    : commit_find_once(v, command->id, &there, &owned, error);
+    if (c->replayed && memtable_once(v->active, command->id) != NULL)
+        return contradiction(error);
+    if (status == PERSIST_OK && !is_same(there, command))
+        status = status_set(error, PERSIST_BAD_REQUEST,
+                            "a command id that is set is there already, of "
+                            "another command");
+    mem_free(owned);
+    if (status != PERSIST_NONE)
+        return status;
+    persist_once from = {.id = command->id};
+    memcpy(from.fingerprint, command->fingerprint, sizeof from.fingerprint);
+    m->target = make_once(c, &from, command->seqs, command->seq_count);
+    m->made = m->target != NULL;
+    return m->made ? PERSIST_OK : status_no_memory(error);
+}
+
+/* That of the commit itself. */
+static persist_status plan_once(commit *c, persist_error *error)
+{
+    const persist_once *given = c->given_once;
+    if (memtable_once(c->e->layers->active, given->id) != NULL)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "the command id of a commit cannot be set by an edit "
+                          "of it");
+    c->once = make_once(c, given, c->e->seqs, c->appends);
+    return c->once != NULL ? PERSIST_OK : status_no_memory(error);
+}
+
 static persist_status plan_edit(commit *c, const persist_edit *edit,
                                 persist_error *error)
 {
@@ -217,11 +302,12 @@ static persist_status plan_edit(commit *c, const persist_edit *edit,
     memtable_edit *m = &c->e->plan[c->planned++];
     CHECK(c->planned <= c->e->plan_capacity);
     *m = (memtable_edit){.edit = edit};
-    if (edit->kind == PERSIST_SET_POSITION) {
-        if (edit->seq > c->position)
-            c->position = edit->seq;
+    if (edit->kind == PERSIST_SET_POSITION)
+        return plan_position(c, edit, error);
+    if (edit->kind == PERSIST_SET_TIME)
         return PERSIST_OK;
-    }
+    if (edit->kind == PERSIST_SET_ONCE)
+        return plan_set_once(c, m, error);
     persist_status status = edit_is_of_key(edit)
                                 ? find_key(c, m, error)
                                 : find_stream(c, m, past, error);
@@ -231,13 +317,7 @@ static persist_status plan_edit(commit *c, const persist_edit *edit,
         return plan_truncate(c, m, past, error);
     if (edit->kind == PERSIST_APPEND || edit->kind == PERSIST_APPEND_AT)
         return plan_append(c, m, error);
-    if (edit->kind == PERSIST_SET_MARK) {
-        uint64_t *mark = &planned(c, m->target)->plan_mark;
-        if (edit->seq > *mark)
-            *mark = edit->seq;
-        return PERSIST_OK;
-    }
-    return PERSIST_OK;
+    return edit->kind == PERSIST_SET_MARK ? plan_mark(c, m, error) : PERSIST_OK;
 }
 
 persist_status plan_commit(commit *c, persist_error *error)
@@ -251,31 +331,31 @@ persist_status plan_commit(commit *c, persist_error *error)
     for (size_t i = 0; i < c->count && status == PERSIST_OK; i++)
         if (!edit_is_expectation(&c->edits[i]))
             status = plan_edit(c, &c->edits[i], error);
-    if (status != PERSIST_OK)
+    if (status == PERSIST_OK && c->given_once != NULL)
+        status = plan_once(c, error);
+    if (status != PERSIST_OK || c->given_blob == NULL)
         return status;
-    if (c->given_once != NULL)
-        c->once = once_new(c->given_once, c->lsn, c->e->seqs, c->appends);
-    if (c->given_blob != NULL)
-        c->blob = blob_item_new(c->given_blob, c->lsn);
-    bool made = (c->given_once == NULL || c->once != NULL) &&
-                (c->given_blob == NULL || c->blob != NULL);
-    return made ? PERSIST_OK : status_no_memory(error);
+    c->blob = blob_item_new(c->given_blob, c->lsn);
+    return c->blob != NULL ? PERSIST_OK : status_no_memory(error);
 }
 
 void plan_abandon(commit *c)
 {
     memtable *t = c->e->layers->active;
-    CHECK(c->lsn == c->e->latest + 1);
+    CHECK(c->lsn > c->e->latest);
     readers_change(&c->e->readers);
+    if (c->once != NULL)
+        memtable_unmake_once(t, c->once);
     for (size_t i = c->planned; i-- > 0;) {
         const memtable_edit *m = &c->e->plan[i];
-        if (m->made && edit_is_of_key(m->edit))
+        if (m->made && m->edit->kind == PERSIST_SET_ONCE)
+            memtable_unmake_once(t, m->target);
+        else if (m->made && edit_is_of_key(m->edit))
             memtable_unmake_key(t, m->target);
         else if (m->made)
             memtable_unmake_stream(t, m->target);
     }
     arena_rewind(&t->arena, &c->before);
     readers_change_end(&c->e->readers);
-    mem_free(c->once);
     mem_free(c->blob);
 }

@@ -20,7 +20,8 @@ typedef struct commit {
     size_t planned; /* entries of e->plan */
     size_t appends; /* numbers in e->seqs */
     uint64_t position;
-    once *once;      /* to be kept */
+    uint64_t time;
+    once *once;      /* in the memtable */
     blob_item *blob; /* the same */
     uint64_t logged; /* bytes of its record */
     uint64_t dead;   /* bytes of older layers that it makes dead, see died.c */
@@ -34,12 +35,17 @@ persist_status plan_commit(commit *, persist_error *);
 /* Drops what only a commit that failed has made. */
 void plan_abandon(commit *);
 
+/* Finds a command id in the memtable, edits of this commit included, or below;
+ * *owned, from below, is the caller's to free. PERSIST_NONE. */
+persist_status commit_find_once(const layers *, slice id, const once **out,
+                                once **owned, persist_error *);
+
 /* ---- expect.c ---------------------------------------------------------- */
 
 /* The writer: tells whether an expectation, an edit of that index, holds; if
  * not, fills in the conflict. */
-persist_status expectation_check(const engine *, const persist_edit *,
-                                 size_t index, bool *holds, persist_outcome *,
+persist_status expectation_check(engine *, const persist_edit *, size_t index,
+                                 bool *holds, persist_outcome *,
                                  persist_error *);
 
 /* ---- died.c ------------------------------------------------------------ */

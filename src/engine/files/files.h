@@ -6,11 +6,13 @@
 
 #include "engine/files/blob_entry.h"
 #include "engine/files/edit.h"
+#include "engine/files/gaps.h"
 #include "engine/files/layout.h"
 #include "engine/files/limits.h"
 #include "engine/files/manifest.h"
 #include "engine/files/numbered.h"
 #include "engine/files/stream_state.h"
 #include "engine/files/system.h"
+#include "engine/files/tagged.h"
 
 #endif

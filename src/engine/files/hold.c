@@ -216,18 +216,28 @@ static persist_status check_folders(const os *sys, const layout *l,
     return status;
 }
 
+static persist_status check_manifest(const os *sys, const layout *l,
+                                     unsigned number, persist_error *error)
+{
+    os_stat held;
+    os_file *file = l->manifests.held[number];
+    if (file == NULL)
+        return PERSIST_OK;
+    int code = sys->file_stat(sys, file, &held);
+    return code == 0 ? layout_check_name(sys, l->root, manifest_name(number),
+                                         &held, error)
+                     : os_failed(error, code, "look at", l->root->path);
+}
+
 /* Nobody stores one meanwhile. */
 static persist_status check_manifests(const os *sys, layout *l,
                                       persist_error *error)
 {
-    persist_status status = PERSIST_OK;
-    manifest_files *files = &l->manifests;
-    pthread_mutex_lock(&files->lock);
-    for (unsigned i = 0; i < 2 && status == PERSIST_OK; i++)
-        if (files->is[i].links > 0)
-            status = layout_check_name(sys, l->root, manifest_name(i),
-                                       &files->is[i], error);
-    pthread_mutex_unlock(&files->lock);
+    pthread_mutex_lock(&l->manifests.lock);
+    persist_status status = check_manifest(sys, l, 0, error);
+    if (status == PERSIST_OK)
+        status = check_manifest(sys, l, 1, error);
+    pthread_mutex_unlock(&l->manifests.lock);
     return status;
 }
 

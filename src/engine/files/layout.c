@@ -92,7 +92,8 @@ static persist_status check_blank(const os *sys, const os_dir *dir, bool create,
         code = list_folder(sys, dir, LAYOUT_BLOBS, c);
     if (code == 0)
         code = list_folder(sys, dir, LAYOUT_TEMPORARY, c);
-    if (code != 0 && code != -ENOTDIR)
+    bool other = code == -ENOTDIR || code == -ELOOP;
+    if (code != 0 && !other)
         return os_failed(error, code, "list", dir->path);
     uint64_t number;
     if (c->old_host)
@@ -104,12 +105,14 @@ static persist_status check_blank(const os *sys, const os_dir *dir, bool create,
             "a backup",
             dir->path);
     }
-    if (c->foreign || code == -ENOTDIR)
+    if (c->foreign || other)
         return bad_store(error, dir->path, "is not a store and not empty",
                          "choose another directory");
     if (!create)
         return bad_store(error, dir->path, "is empty, not a store",
-                         "check the path, or make the store first");
+                         "check the path, or start sx_server on it, which "
+                         "makes a store here, also where the making of one was "
+                         "cut short");
     return PERSIST_OK;
 }
 
@@ -133,6 +136,16 @@ bool layout_path(const char *path, char out[PERSIST_PATH_MAX],
     return true;
 }
 
+/* Tells whether so many bytes of a path lead to something. */
+static bool is_there(const os *sys, const char *path, int size)
+{
+    char above[PERSIST_PATH_MAX];
+    os_stat found;
+    CHECK(size >= 0 && (size_t)size < sizeof above);
+    snprintf(above, sizeof above, "%.*s", size, path);
+    return size > 0 && sys->stat(sys, sys->cwd, above, &found) == 0;
+}
+
 static persist_status make(const os *sys, const char *path, bool create,
                            persist_error *error)
 {
@@ -141,6 +154,11 @@ static persist_status make(const os *sys, const char *path, bool create,
                          "check the path, or make the store first");
     int code = sys->dir_make(sys, sys->cwd, path);
     int above = (int)(os_name(path) - path);
+    if (code == -ENOENT && is_there(sys, path, above))
+        return bad_store(error, path,
+                         "cannot be made: the file system of the directory it "
+                         "is to be in makes none there",
+                         "choose another path");
     if (code == -ENOENT && above > 1)
         return status_of_path(error, PERSIST_BAD_STORE, path,
                               "%.200s cannot be made: the directory it is to "
@@ -256,6 +274,8 @@ persist_status layout_create(const os *sys, layout *l, persist_error *error)
         code = os_sync_in(sys, dir, "..");
     if (code == 0)
         code = sys->random(sys, &m.identity, sizeof m.identity);
+    if (code == 0)
+        code = sys->random(sys, m.id, sizeof m.id);
     if (code != 0)
         return os_failed(error, code, "make a store in", dir->path);
     return manifest_store(sys, dir, &l->manifests, &m, &renamed, error);
@@ -306,6 +326,7 @@ void layout_release(const os *sys, layout *l)
                      l->blobs.opened, l->temporary.opened, l->root};
     if (l->watch != NULL)
         sys->watch_close(sys, l->watch);
+    manifest_release_files(sys, &l->manifests);
     if (l->lock != NULL)
         sys->file_close(sys, l->lock);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -25,8 +25,16 @@
  */
 #define BLOBS_COMPARED 1024u
 
-/* Version of everything in a store directory; docs/FORMAT.md. */
-#define FORMAT_VERSION 2u
+/* Version of everything in a store directory; docs/FORMAT.md. Files of an older
+ * one are read as they are, from this one on. */
+#define FORMAT_VERSION 3u
+#define FORMAT_OLDEST 2u
+static inline bool format_is_known(uint64_t version)
+{
+    return version >= FORMAT_OLDEST && version <= FORMAT_VERSION;
+}
+/* What a store may hold beyond its version, a bit each: none is known. */
+#define FORMAT_FEATURES UINT64_C(0)
 
 /* Parts of a log segment start at multiples of this. */
 #define LOG_ALIGN 8u
@@ -53,20 +61,28 @@
 #define SEGMENT_KEPT_SHARE 16u
 /* What such a commit takes of a disk that is full, if it needs no more. */
 #define SEGMENT_LITTLE_SHARE 256u
+/* What it leaves, for the tables and manifests that make space free. */
+#define SEGMENT_LEFT_MIN (12u << 10)
 /* What is kept on the disk for when it is full: this part of what tables hold,
  * and of a segment at the least; a segment at the most. */
 #define RESERVE_TABLES_SHARE 32u
 #define RESERVE_LEAST_SHARE 32u
-#define RESERVE_MIN (16u << 10)
+#define RESERVE_MIN (64u << 10)
 #define RESERVE_PIECE_MIN 2048u
-/* This part of it is not for tables. */
+/* This part of it, and so much at the least, is not for tables of what lives;
+ * so much not for deletions, while much else lives. */
 #define RESERVE_LAST_SHARE 4u
+#define RESERVE_LAST_MIN (32u << 10)
+#define RESERVE_DELETES_MIN (16u << 10)
+/* A table in which nothing lives, and a manifest. */
+#define RESERVE_MERGE_MIN (8u << 10)
 /* Files that wait to become spares; more are deleted. */
 #define SEGMENT_FREE_MAX 4u
 
 #define RECORD_HEADER_SIZE 48u
-/* What an edit costs in a record besides its name and data, at most. */
-#define RECORD_EDIT_OVERHEAD 17u
+/* What an edit costs in a record besides its name and data, and what its tags
+ * count for, at most. */
+#define RECORD_EDIT_OVERHEAD 19u
 #define RECORD_BODY_MAX (128u << 20)
 
 /* Room for so many edits of a commit stays from one to the next. */
@@ -94,6 +110,12 @@
  * front, of at most this part of a segment, is written again with it. */
 #define COPY_WHOLE_SHARE 16u
 
+/* An opening gives no more lsns than this beyond what is durable; so one that
+ * follows an unclean end begins so much higher than what survived. */
+#define LSN_AHEAD ((uint64_t)1 << 24)
+/* Gaps between lsns that a manifest keeps, of some six bytes each. */
+#define GAPS_MAX 4096u
+
 /* What counts manifests, commits and files stays below. */
 #define COUNT_MAX (UINT64_MAX / 2)
 /* A manifest leaves so much to count on: more than a store gets through before
@@ -104,8 +126,15 @@
 #define NUMBER_REACH ((uint64_t)1 << 32)
 /* Openings that a store can have: the numbers of packs hold the epoch. */
 #define EPOCH_MAX (UINT32_MAX / 2 - 1)
+/* What is left then: an opening that writes nothing takes no number. */
+#define USED_UP_ADVICE                                                         \
+    "open it where nothing may be written (a disk mounted read-only), and "    \
+    "put "                                                                     \
+    "what it holds into a new one"
 
 #define MANIFEST_SIZE_MAX (64u << 20)
+/* Of a store, random. */
+#define IDENTITY_SIZE 16u
 
 /* Events of one stream lie in chunks: the first has room for one, as many
  * streams have no more; then they grow from the first size to the other. A
@@ -133,6 +162,9 @@
 #define MEMTABLE_SIZE_DEFAULT (8u << 20)
 /* And edits: small ones take longer to replay than their bytes would. */
 #define MEMTABLE_EDITS_MAX (48u << 10)
+/* So many tags of events count as one; what one takes in memory, roughly. */
+#define TAGS_AN_EDIT 4u
+#define TAG_OVERHEAD 64u
 /* Closing leaves no more log than this for the next opening to replay. */
 #define CLOSE_LOG_SHARE 32u /* a memtable's size divided by it */
 
@@ -149,12 +181,14 @@
 /* Names are looked up one by one: their blocks are smaller by this. */
 #define NAME_BLOCK_SHARE 8u
 #define BLOCK_RAW_MAX (96u << 20)
+/* What an entry has at the most. */
+#define TABLE_ENTRY_MAX (BLOCK_RAW_MAX / 2)
 #define TABLE_HEADER_SIZE 512u
 #define TABLE_FOOTER_SIZE 512u
 /* Read together with the footer: roots and filters are there, mostly. */
 #define TABLE_TAIL (32u << 10)
 /* Two entries a block make a tree this high of as many as there can be. */
-#define TREE_HEIGHT_MAX 32u
+#define TREE_HEIGHT_MAX 31u
 #define FILTER_BITS 10u              /* a name */
 #define FILTER_PART_SIZE (16u << 10) /* bytes that one look-up reads */
 #define FILTER_SIZE_MAX (8u << 20)
@@ -228,12 +262,15 @@ CHECK_STATIC(PERSIST_VALUE_SIZE_MAX <= PERSIST_COMMIT_SIZE_MAX,
 CHECK_STATIC(PERSIST_VALUE_SIZE_MAX < UINT32_MAX / 2, "chunk offsets fit");
 /* A command id keeps the number of each append, ten bytes at the most. */
 CHECK_STATIC(PERSIST_COMMIT_SIZE_MAX / PERSIST_EDIT_OVERHEAD * 10 +
-                     PERSIST_VALUE_SIZE_MAX + 2 * PERSIST_NAME_SIZE_MAX +
-                     BLOCK_SIZE_MAX <=
-                 BLOCK_RAW_MAX,
+                     PERSIST_VALUE_SIZE_MAX + 2 * PERSIST_NAME_SIZE_MAX <=
+                 TABLE_ENTRY_MAX,
              "every entry fits in a block");
+CHECK_STATIC(TABLE_ENTRY_MAX + 8 * BLOCK_SIZE_MAX <= BLOCK_RAW_MAX,
+             "behind others, too");
 CHECK_STATIC(2 * MEMTABLE_SIZE_DEFAULT <= 16u << 20, "replay is bounded");
 CHECK_STATIC(NUMBER_REACH < COUNT_LEFT, "what is in reach can be counted on");
+CHECK_STATIC((COUNT_MAX - 2 * COUNT_LEFT) / LSN_AHEAD > EPOCH_MAX,
+             "lsns outlast the openings");
 CHECK_STATIC(TABLE_FOOTER_SIZE >= 320, "a footer has room for its fields");
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The manifest: encoding, and the two files that take turns. */
+/* The manifest: its bytes. */
 #include "engine/files/manifest.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/cursor.h"
@@ -12,35 +11,20 @@
 enum {
     ENTRY_SIZE = 40,
     TABLE_SIZE = 32,
-    FIXED_SIZE = 112, /* all but the entries */
+    FIXED_SIZE = 192, /* all but the entries */
+    FIXED_SIZE_2 = 112,
+    PARENT_END = 168, /* from here to the entries there are zeros */
     CHECKSUM_SIZE = 8,
     CLEAN = 1,
+    MERGED = 2,
 };
 
 static const char magic[8] = "manifst";
-static const char *const slots[2] = {"manifest.0", "manifest.1"};
-static const char temporary[] = "manifest.tmp";
-
-bool manifest_is_name(const char *name)
-{
-    return strcmp(name, slots[0]) == 0 || strcmp(name, slots[1]) == 0;
-}
-
-bool manifest_is_temporary(const char *name)
-{
-    return strcmp(name, temporary) == 0;
-}
-
-const char *manifest_name(unsigned number)
-{
-    CHECK(number < 2);
-    return slots[number];
-}
-
 void manifest_release(manifest *m)
 {
     mem_free(m->segments);
     mem_free(m->tables);
+    gaps_release(&m->gaps);
     *m = (manifest){0};
 }
 
@@ -86,10 +70,24 @@ bool manifest_copy_tables(manifest *m, const manifest *from)
     m->streams = from->streams;
     m->keys = from->keys;
     m->events = from->events;
+    m->time = from->time;
     for (size_t i = 0; i < from->table_count; i++)
         if (!manifest_add_table(m, from->tables[i]))
             return false;
     return true;
+}
+
+bool manifest_copy_self(manifest *m, const manifest *from)
+{
+    m->identity = from->identity;
+    memcpy(m->id, from->id, sizeof m->id);
+    memcpy(m->parent, from->parent, sizeof m->parent);
+    return gaps_copy(&m->gaps, &from->gaps);
+}
+
+persist_lsn manifest_next_lsn(const manifest *m)
+{
+    return gaps_next(&m->gaps, m->watermark);
 }
 
 /* ---- bytes ------------------------------------------------------------ */
@@ -99,7 +97,7 @@ void manifest_encode(const manifest *m, buf *b)
     CHECK(b->size == 0);
     buf_put(b, magic, sizeof magic);
     buf_put_u32(b, FORMAT_VERSION);
-    buf_put_u32(b, m->clean ? CLEAN : 0);
+    buf_put_u32(b, (m->clean ? CLEAN : 0) | (m->gaps.merged ? MERGED : 0));
     buf_put_u64(b, m->identity);
     buf_put_u64(b, m->generation);
     buf_put_u64(b, m->epoch);
@@ -112,6 +110,13 @@ void manifest_encode(const manifest *m, buf *b)
     buf_put_u64(b, m->streams);
     buf_put_u64(b, m->keys);
     buf_put_u64(b, m->events);
+    buf_put_u64(b, FORMAT_FEATURES);
+    buf_put_u64(b, m->time);
+    buf_put_u64(b, m->gaps.count);
+    buf_put(b, m->id, sizeof m->id);
+    buf_put(b, m->parent, sizeof m->parent);
+    for (size_t i = PARENT_END; i < FIXED_SIZE; i++)
+        buf_put_byte(b, 0);
     for (size_t i = 0; i < m->segment_count; i++) {
         const segment_entry *e = &m->segments[i];
         buf_put_u64(b, e->number);
@@ -126,12 +131,14 @@ void manifest_encode(const manifest *m, buf *b)
         buf_put_u64(b, m->tables[i].first);
         buf_put_u64(b, m->tables[i].last);
     }
+    gaps_encode(&m->gaps, b);
     if (!b->failed)
         buf_put_u64(b, hash_xxh3(buf_slice(b)));
 }
 
-static persist_status damaged(persist_error *error, const char *what)
+persist_status manifest_damaged(persist_error *error, const char *what)
 {
+    CHECK(what[0] != '\0');
     return status_set(error, PERSIST_CORRUPT,
                       "the manifest is damaged (%s); restore the store from a "
                       "backup",
@@ -165,7 +172,7 @@ static persist_status decode_entries(cursor *c, uint64_t count, manifest *out,
         e.last = cursor_u64(c);
         e.end = cursor_u64(c);
         if (c->failed || !entry_follows(out, &e))
-            return damaged(error, "segments");
+            return manifest_damaged(error, "segments");
         if (!manifest_add(out, e))
             return status_no_memory(error);
     }
@@ -183,17 +190,39 @@ static persist_status decode_tables(cursor *c, uint64_t count, manifest *out,
         if (c->failed || t.number == 0 || t.number >= out->next_table ||
             t.size < TABLE_HEADER_SIZE + TABLE_FOOTER_SIZE ||
             t.first != manifest_tables_last(out) + 1 || t.last < t.first)
-            return damaged(error, "tables");
+            return manifest_damaged(error, "tables");
         if (!manifest_add_table(out, t))
             return status_no_memory(error);
     }
     return PERSIST_OK;
 }
 
+static bool survived(const manifest *m, persist_lsn lsn)
+{
+    return gaps_judge(&m->gaps, lsn) != LSN_LOST;
+}
+
+/* What is listed ends with commits that survived, and not before the newest
+ * gap. */
+static bool gaps_agree(const manifest *m)
+{
+    for (size_t i = 0; i < m->segment_count; i++)
+        if (!survived(m, m->segments[i].last))
+            return false;
+    for (size_t i = 0; i < m->table_count; i++)
+        if (!survived(m, m->tables[i].last))
+            return false;
+    return gaps_may_end(&m->gaps, m->watermark) &&
+           manifest_next_lsn(m) <= COUNT_MAX - COUNT_LEFT &&
+           (!m->gaps.merged || m->gaps.count > 0);
+}
+
 /* The log goes on where the tables end, up to the watermark. */
 static bool lsns_agree(const manifest *m)
 {
     persist_lsn tables = manifest_tables_last(m);
+    if (!gaps_agree(m))
+        return false;
     if (m->segment_count == 0)
         return m->watermark == tables;
     return m->segments[0].first <= tables + 1 && m->watermark >= tables &&
@@ -207,273 +236,122 @@ static bool is_count(uint64_t number)
     return number > 0 && number <= COUNT_MAX - COUNT_LEFT;
 }
 
-persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
+/* The version, once the checksum says that the rest is as it was written. */
+static persist_status check_version(cursor *c, slice bytes, uint32_t *version,
+                                    persist_error *error)
 {
-    if (bytes.size < sizeof magic + 4 ||
-        memcmp(bytes.data, magic, sizeof magic) != 0)
-        return damaged(error, "not a manifest");
-    cursor c = cursor_of(bytes);
-    (void)cursor_bytes(&c, sizeof magic);
-    uint32_t version = cursor_u32(&c);
-    if (c.failed || cursor_left(&c) < CHECKSUM_SIZE)
-        return damaged(error, "too short");
+    slice begins = cursor_bytes(c, sizeof magic);
+    if (begins.data == NULL || memcmp(begins.data, magic, sizeof magic) != 0)
+        return manifest_damaged(error, "not a manifest");
+    *version = cursor_u32(c);
+    if (c->failed || cursor_left(c) < CHECKSUM_SIZE)
+        return manifest_damaged(error, "too short");
     cursor tail = cursor_of(
         slice_of((const uint8_t *)bytes.data + bytes.size - CHECKSUM_SIZE,
                  CHECKSUM_SIZE));
     slice summed = slice_of(bytes.data, bytes.size - CHECKSUM_SIZE);
     if (cursor_u64(&tail) != hash_xxh3(summed))
-        return damaged(error, "checksum");
-    if (version != FORMAT_VERSION)
+        return manifest_damaged(error, "checksum");
+    if (!format_is_known(*version))
         return status_set(error, PERSIST_BAD_STORE,
                           "the store has format version %u, this program reads "
-                          "version %u; use %s program",
-                          version, FORMAT_VERSION,
-                          version > FORMAT_VERSION ? "a newer" : "an older");
-    if (bytes.size < FIXED_SIZE + CHECKSUM_SIZE)
-        return damaged(error, "too short");
-    uint32_t flags = cursor_u32(&c);
+                          "the versions %u to %u; use %s program",
+                          *version, FORMAT_OLDEST, FORMAT_VERSION,
+                          *version > FORMAT_VERSION ? "a newer" : "an older");
+    uint32_t fixed = *version < FORMAT_VERSION ? FIXED_SIZE_2 : FIXED_SIZE;
+    return bytes.size < fixed + CHECKSUM_SIZE
+               ? manifest_damaged(error, "too short")
+               : PERSIST_OK;
+}
+
+static void take_id(cursor *c, uint8_t id[IDENTITY_SIZE])
+{
+    slice bytes = cursor_bytes(c, IDENTITY_SIZE);
+    CHECK(bytes.size == IDENTITY_SIZE);
+    memcpy(id, bytes.data, IDENTITY_SIZE);
+}
+
+/* What came with version 3: features, the time, the identity, and zeros. */
+static persist_status decode_rest(cursor *c, manifest *out, uint64_t *gap_count,
+                                  persist_error *error)
+{
+    uint64_t features = cursor_u64(c);
+    out->time = cursor_u64(c);
+    *gap_count = cursor_u64(c);
+    take_id(c, out->id);
+    take_id(c, out->parent);
+    slice zeros = cursor_bytes(c, FIXED_SIZE - PARENT_END);
+    CHECK(!c->failed);
+    if ((features & ~FORMAT_FEATURES) != 0)
+        return status_set(error, PERSIST_BAD_STORE,
+                          "the store has features (%llx) that this program "
+                          "does not know; use a newer program",
+                          (unsigned long long)(features & ~FORMAT_FEATURES));
+    for (size_t i = 0; i < zeros.size; i++)
+        if (((const uint8_t *)zeros.data)[i] != 0)
+            return manifest_damaged(error, "fields");
+    return PERSIST_OK;
+}
+
+static bool counts_agree(const manifest *m)
+{
+    return m->epoch <= EPOCH_MAX && is_count(m->generation) &&
+           is_count(m->next_segment) && is_count(m->next_table) &&
+           m->next_position > 0 && m->next_position <= PERSIST_SEQ_MAX + 1 &&
+           (m->watermark == 0 || is_count(m->watermark)) &&
+           m->streams <= COUNT_MAX && m->keys <= COUNT_MAX &&
+           m->events <= COUNT_MAX && m->time <= PERSIST_SEQ_MAX;
+}
+
+/* The fields in front; how many entries of each kind follow. */
+static persist_status decode_fixed(cursor *c, uint32_t version, manifest *out,
+                                   uint64_t counts[3], persist_error *error)
+{
+    uint32_t flags = cursor_u32(c);
+    uint32_t known = version > 2 ? CLEAN | MERGED : CLEAN;
     out->clean = (flags & CLEAN) != 0;
-    out->identity = cursor_u64(&c);
-    out->generation = cursor_u64(&c);
-    out->epoch = cursor_u64(&c);
-    out->watermark = cursor_u64(&c);
-    out->next_segment = cursor_u64(&c);
-    uint64_t count = cursor_u64(&c);
-    out->next_table = cursor_u64(&c);
-    uint64_t table_count = cursor_u64(&c);
-    out->next_position = cursor_u64(&c);
-    out->streams = cursor_u64(&c);
-    out->keys = cursor_u64(&c);
-    out->events = cursor_u64(&c);
-    persist_status status = decode_entries(&c, count, out, error);
+    out->gaps.merged = (flags & MERGED) != 0;
+    out->identity = cursor_u64(c);
+    out->generation = cursor_u64(c);
+    out->epoch = cursor_u64(c);
+    out->watermark = cursor_u64(c);
+    out->next_segment = cursor_u64(c);
+    counts[0] = cursor_u64(c);
+    out->next_table = cursor_u64(c);
+    counts[1] = cursor_u64(c);
+    out->next_position = cursor_u64(c);
+    out->streams = cursor_u64(c);
+    out->keys = cursor_u64(c);
+    out->events = cursor_u64(c);
+    counts[2] = 0;
+    if ((flags & ~known) != 0)
+        return manifest_damaged(error, "fields");
+    if (version > 2)
+        return decode_rest(c, out, &counts[2], error);
+    /* no other was there: so it is one, also where nothing is written */
+    memcpy(out->id, &out->identity, sizeof out->identity);
+    return PERSIST_OK;
+}
+
+persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
+{
+    cursor c = cursor_of(bytes);
+    uint32_t version = 0;
+    uint64_t counts[3]; /* segments, tables, gaps */
+    bool memory;
+    persist_status status = check_version(&c, bytes, &version, error);
     if (status == PERSIST_OK)
-        status = decode_tables(&c, table_count, out, error);
+        status = decode_fixed(&c, version, out, counts, error);
+    if (status == PERSIST_OK)
+        status = decode_entries(&c, counts[0], out, error);
+    if (status == PERSIST_OK)
+        status = decode_tables(&c, counts[1], out, error);
     if (status != PERSIST_OK)
         return status;
-    if (cursor_left(&c) != CHECKSUM_SIZE || flags > CLEAN ||
-        out->epoch > EPOCH_MAX || !is_count(out->generation) ||
-        !is_count(out->next_segment) || !is_count(out->next_table) ||
-        out->next_position == 0 || out->next_position > PERSIST_SEQ_MAX + 1 ||
-        (out->watermark > 0 && !is_count(out->watermark)) ||
-        out->streams > COUNT_MAX || out->keys > COUNT_MAX ||
-        out->events > COUNT_MAX)
-        return damaged(error, "fields");
-    return lsns_agree(out) ? PERSIST_OK : damaged(error, "watermark");
-}
-
-bool manifest_is_there(const os *sys, const os_dir *dir)
-{
-    os_stat found;
-    CHECK(!dir->gone);
-    return sys->stat(sys, dir, slots[0], &found) == 0 ||
-           sys->stat(sys, dir, slots[1], &found) == 0;
-}
-
-/* ---- files ------------------------------------------------------------ */
-
-static persist_status read_file(const os *sys, const os_dir *dir,
-                                const char *path, buf *out,
-                                persist_error *error)
-{
-    os_file *file;
-    int code = sys->file_open(sys, dir, os_name(path), OS_READ, &file);
-    if (code == -ENOENT)
-        return PERSIST_NONE;
-    if (code != 0)
-        return os_failed(error, code, "open", path);
-    uint64_t size;
-    size_t got = 0;
-    code = sys->file_size(sys, file, &size);
-    bool too_large = code == 0 && size > MANIFEST_SIZE_MAX;
-    if (code == 0 && !too_large && !buf_reserve(out, (size_t)size))
-        code = -ENOMEM;
-    if (code == 0 && !too_large)
-        code = os_read_all(sys, file, out->data, (size_t)size, 0, &got);
-    out->size = got;
-    sys->file_close(sys, file);
-    if (too_large)
-        return damaged(error, "too large");
-    return code == 0 ? PERSIST_OK : os_failed(error, code, "read", path);
-}
-
-persist_status manifest_load_one(const os *sys, const os_dir *dir,
-                                 unsigned number, manifest *out,
-                                 persist_error *error)
-{
-    char path[PERSIST_PATH_MAX];
-    CHECK(number < sizeof slots / sizeof *slots);
-    *out = (manifest){0};
-    int code = os_join(path, sizeof path, dir->path, slots[number]);
-    if (code != 0)
-        return os_failed(error, code, "open", dir->path);
-    buf bytes = {0};
-    persist_status status = read_file(sys, dir, path, &bytes, error);
-    if (status == PERSIST_OK) {
-        status = manifest_decode(buf_slice(&bytes), out, error);
-        if (status == PERSIST_OK && out->generation % 2 != number)
-            status = damaged(error, "in the other one's place");
-    }
-    if (status > PERSIST_NONE)
-        status_at(error, path, STATUS_NO_OFFSET);
-    buf_release(&bytes);
-    return status;
-}
-
-/* The first manifest of a store is alone, later there are two. But a power cut
- * in the middle of a rename can take the name that was to be replaced, where
- * the file system has no journal. The other one is then the newest that
- * counts; and whatever it lists is there, since nothing is let go before both
- * manifests have. */
-static persist_status check_pair(const char *dir, const manifest *newest,
-                                 const manifest *previous, persist_error *error)
-{
-    CHECK(newest->generation >= previous->generation);
-    if (previous->generation == 0)
-        return PERSIST_OK;
-    if (newest->generation == previous->generation + 1 &&
-        newest->identity == previous->identity)
-        return PERSIST_OK;
-    return status_of_path(
-        error, PERSIST_CORRUPT, dir,
-        "of the manifests in %s one is older than it should be or of "
-        "another store; restore the store from a backup",
-        dir);
-}
-
-persist_status manifest_load(const os *sys, const os_dir *dir, manifest *newest,
-                             manifest *previous, persist_error *error)
-{
-    *previous = (manifest){0};
-    persist_status status[2];
-    status[0] = manifest_load_one(sys, dir, 0, newest, error);
-    if (status[0] > PERSIST_NONE)
-        return status[0];
-    status[1] = manifest_load_one(sys, dir, 1, previous, error);
-    if (status[1] > PERSIST_NONE)
-        return status[1];
-    if (status[0] == PERSIST_NONE && status[1] == PERSIST_NONE)
-        return PERSIST_NONE;
-    if (newest->generation < previous->generation) {
-        manifest swap = *newest;
-        *newest = *previous;
-        *previous = swap;
-    }
-    return check_pair(dir->path, newest, previous, error);
-}
-
-/* A new file each time: after a power cut in the middle of a rename the old
- * name may be another one of the file that became a manifest. */
-static int write_temporary(const os *sys, const os_dir *dir, slice bytes,
-                           os_stat *is)
-{
-    os_file *file;
-    int code = sys->unlink(sys, dir, temporary);
-    if (code == 0 || code == -ENOENT)
-        code = sys->file_open(sys, dir, temporary,
-                              OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE,
-                              &file);
-    if (code != 0)
-        return code;
-    code = os_write_all(sys, file, bytes.data, bytes.size, 0);
-    if (code == 0)
-        code = os_sync(sys, file);
-    if (code == 0)
-        code = sys->file_stat(sys, file, is);
-    int closed = sys->file_close(sys, file);
-    return code != 0 ? code : closed;
-}
-
-/* The file in the making becomes one of the two, if its name still is its own:
- * another one would take the place of a manifest that is good. */
-static int exchange(const os *sys, const os_dir *dir, manifest_files *files,
-                    unsigned number, const os_stat *is)
-{
-    os_stat named;
-    int code = sys->stat(sys, dir, temporary, &named);
-    if (code == 0 && !os_same(&named, is))
-        code = -ENOENT;
-    if (code != 0)
-        return code;
-    pthread_mutex_lock(&files->lock);
-    code = sys->rename(sys, dir, temporary, dir, slots[number]);
-    if (code == 0)
-        files->is[number] = *is;
-    pthread_mutex_unlock(&files->lock);
-    return code;
-}
-
-static int find_file(const os *sys, const os_dir *dir, const manifest *m,
-                     manifest_files *files)
-{
-    unsigned number = m->generation % 2;
-    return m->generation == 0
-               ? 0
-               : sys->stat(sys, dir, slots[number], &files->is[number]);
-}
-
-int manifest_find_files(const os *sys, const os_dir *dir,
-                        const manifest *newest, const manifest *previous,
-                        manifest_files *files)
-{
-    int code = find_file(sys, dir, newest, files);
-    return code == 0 ? find_file(sys, dir, previous, files) : code;
-}
-
-static persist_status replace(const os *sys, const os_dir *dir,
-                              manifest_files *files, unsigned number,
-                              slice bytes, bool *renamed, persist_error *error)
-{
-    os_stat is;
-    char from[PERSIST_PATH_MAX], to[PERSIST_PATH_MAX];
-    int code = os_join(from, sizeof from, dir->path, temporary);
-    if (code == 0)
-        code = os_join(to, sizeof to, dir->path, slots[number]);
-    if (code != 0)
-        return os_failed(error, code, "write the manifest in", dir->path);
-    code = write_temporary(sys, dir, bytes, &is);
-    if (code != 0)
-        return os_failed(error, code, "write", from);
-    code = exchange(sys, dir, files, number, &is);
-    if (code != 0)
-        return os_failed(error, code, "replace", to);
-    *renamed = true;
-    code = os_dir_sync(sys, dir);
-    return code == 0 ? PERSIST_OK : os_failed(error, code, "sync", dir->path);
-}
-
-/* What no reader would take must not take the place of what one does. */
-static persist_status check_readable(slice bytes, persist_error *error)
-{
-    manifest again = {0};
-    persist_error why;
-    persist_status status = manifest_decode(bytes, &again, &why);
-    manifest_release(&again);
-    if (status == PERSIST_OK)
-        return PERSIST_OK;
-    if (status == PERSIST_LIMIT)
-        return status_set(error, status, "%s", why.message);
-    return status_set(error, PERSIST_LIMIT,
-                      "the numbers of the store are used up, its next manifest "
-                      "could not be read; import a dump of it into a new one");
-}
-
-persist_status manifest_store(const os *sys, const os_dir *dir,
-                              manifest_files *files, manifest *m, bool *renamed,
-                              persist_error *error)
-{
-    buf bytes = {0};
-    *renamed = false;
-    m->generation++;
-    CHECK(m->next_segment > 0 && (m->epoch > 0 || m->clean));
-    manifest_encode(m, &bytes);
-    persist_status status = bytes.failed
-                                ? status_no_memory(error)
-                                : check_readable(buf_slice(&bytes), error);
-    if (status == PERSIST_OK)
-        status = replace(sys, dir, files, m->generation % 2, buf_slice(&bytes),
-                         renamed, error);
-    buf_release(&bytes);
-    if (status != PERSIST_OK)
-        m->generation--;
-    return status;
+    if (!gaps_decode(&c, counts[2], &out->gaps, &memory))
+        return memory ? manifest_damaged(error, "gaps")
+                      : status_no_memory(error);
+    if (cursor_left(&c) != CHECKSUM_SIZE || !counts_agree(out))
+        return manifest_damaged(error, "fields");
+    return lsns_agree(out) ? PERSIST_OK : manifest_damaged(error, "watermark");
 }

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/status.h"
+#include "engine/files/gaps.h"
 #include "engine/files/limits.h"
 #include "os/os.h"
 
@@ -29,7 +30,7 @@ typedef struct table_file {
 } table_file;
 
 typedef struct manifest {
-    uint64_t identity;       /* of the store; random */
+    uint64_t identity;       /* of the files; random, never changes */
     uint64_t generation;     /* counts manifests, from 1 */
     uint64_t epoch;          /* counts openings */
     bool clean;              /* closed: the log ends where the list does */
@@ -46,6 +47,11 @@ typedef struct manifest {
     size_t table_count, table_capacity;
     /* what the store holds as of the last table */
     uint64_t next_position, streams, keys, events;
+    uint64_t time; /* of the last commit that carried one */
+
+    gaps gaps;                     /* between the lsns of all */
+    uint8_t id[IDENTITY_SIZE];     /* of the store */
+    uint8_t parent[IDENTITY_SIZE]; /* of the one that it came from; 0: none */
 } manifest;
 
 /* Releases the entries, not the struct. Safe on a zeroed one. */
@@ -64,11 +70,22 @@ persist_lsn manifest_tables_last(const manifest *);
 /* Copies what a manifest says of tables; false when memory is out. */
 bool manifest_copy_tables(manifest *, const manifest *from);
 
-/* Encodes into an empty buffer, and decodes. Decoding fails on anything that
- * encoding does not make: PERSIST_CORRUPT, or PERSIST_BAD_STORE for a newer
- * version. out must be zeroed; release it in any case. */
+/* Copies what stays from one manifest to the next: whose they are, and the
+ * gaps. False when memory is out. */
+bool manifest_copy_self(manifest *, const manifest *from);
+
+/* The lsn of the first commit behind those that it lists. */
+persist_lsn manifest_next_lsn(const manifest *);
+
+/* Encodes into an empty buffer, and decodes; the latter version 2, too.
+ * Decoding fails on anything that encoding does not make: PERSIST_CORRUPT, or
+ * PERSIST_BAD_STORE for another version, and for features that nobody here
+ * knows. out must be zeroed; release it in any case. */
 void manifest_encode(const manifest *, buf *);
 persist_status manifest_decode(slice bytes, manifest *out, persist_error *);
+
+/* Says what is wrong with the bytes of one; returns PERSIST_CORRUPT. */
+persist_status manifest_damaged(persist_error *, const char *what);
 
 /* Reads the newest manifest of a store, and the one before (generation 0: there
  * is none). PERSIST_NONE: the directory has no manifest. PERSIST_CORRUPT: one
@@ -82,19 +99,22 @@ persist_status manifest_load(const os *, const os_dir *, manifest *newest,
 persist_status manifest_load_one(const os *, const os_dir *, unsigned number,
                                  manifest *out, persist_error *);
 
-/* Which files the two manifests are. */
+/* The two files, open: only of such a one a file system that numbers what is in
+ * memory tells for sure which it is. */
 typedef struct manifest_files {
     pthread_mutex_t lock; /* held while one is exchanged */
-    os_stat is[2];        /* without links: not known */
+    os_file *held[2];     /* NULL: not known */
 } manifest_files;
 
-/* Looks which they are, when these are loaded: 0 or a negative errno. */
-int manifest_find_files(const os *, const os_dir *, const manifest *newest,
+/* Opens them, when these are loaded, in the place of what a creation holds: 0
+ * or a negative errno; and closes them. */
+int manifest_hold_files(const os *, const os_dir *, const manifest *newest,
                         const manifest *previous, manifest_files *);
+void manifest_release_files(const os *, manifest_files *);
 
 /* Raises the generation, writes the manifest and makes it durable. After an
  * error the generation is the old one and the store may be tried again, unless
- * *renamed says that nobody knows which one a crash would leave. */
+ * *renamed says that the new one may be there: what it lists stays then. */
 persist_status manifest_store(const os *, const os_dir *, manifest_files *,
                               manifest *, bool *renamed, persist_error *);
 

@@ -19,7 +19,8 @@ void stream_state_put(buf *b, const stream_state *s)
 bool stream_state_holds(const stream_state *s)
 {
     bool empty = s->floor.first == 0;
-    return s->mark <= PERSIST_SEQ_MAX && s->floor.through <= s->mark &&
+    return s->mark <= PERSIST_SEQ_MAX && s->count <= s->mark &&
+           s->bytes <= PERSIST_SEQ_MAX && s->floor.through <= s->mark &&
            s->floor.first <= s->mark && s->floor.index <= s->count &&
            s->floor.bytes <= s->bytes &&
            empty == (s->floor.index == s->count) &&

@@ -15,6 +15,7 @@ typedef struct segment_header {
     uint64_t number;   /* of the segment; also its file name */
     uint64_t epoch;    /* of the opening that may write records here */
     uint64_t size;     /* of the file, bytes */
+    uint64_t version;  /* of the format, when the segment was made ready */
 } segment_header;
 
 /* Encodes a header into exactly SEGMENT_HEADER_SIZE bytes. */
@@ -40,10 +41,10 @@ typedef struct record_header {
 uint64_t record_size(uint64_t body_size);
 
 /* Append what a commit does, piece by piece, to a buffer that holds room for a
- * header in front: first the position that its first event gets; then the
- * writing edits, an append with the number it was given; last the command id,
- * or, alone, that a blob is there. */
-void record_put_position(buf *, uint64_t position);
+ * header in front: first the position that its first event gets, and its time;
+ * then the writing edits, an append with the number it was given; last the
+ * command id, or, alone, that a blob is there. */
+void record_put_position(buf *, uint64_t position, uint64_t time);
 void record_put_edit(buf *, const persist_edit *, uint64_t seq);
 void record_put_once(buf *, const persist_once *);
 void record_put_blob(buf *, const blob_entry *);
@@ -87,9 +88,16 @@ typedef struct record_past {
 typedef struct record_body {
     uint64_t size; /* of the whole record, bytes */
     uint64_t position;
+    uint64_t time;       /* of the commit; 0: of version 2 */
     persist_edit *edits; /* kinds that write, PERSIST_APPEND_AT for appends */
     size_t edit_count;
     size_t edit_capacity;
+    slice *tags; /* of all edits */
+    size_t tag_count, tag_capacity;
+    persist_command *commands; /* that are set, in the order of edits */
+    size_t command_count, command_capacity;
+    uint64_t *seqs; /* of all commands */
+    size_t seq_count, seq_capacity;
     record_past *pasts; /* in the order of edits, one each at the most */
     size_t past_count, past_capacity;
     bool has_once, has_blob;

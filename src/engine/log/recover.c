@@ -58,6 +58,13 @@ static int compare_numbers(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+bool recovery_found(const recovery *r, uint64_t number)
+{
+    return r->number_count > 0 &&
+           bsearch(&number, r->numbers, r->number_count, sizeof number,
+                   compare_numbers) != NULL;
+}
+
 static persist_status list_files(recovery *r, persist_error *error)
 {
     const os *sys = r->place.sys;
@@ -176,7 +183,7 @@ static persist_status replay_run(recovery *r, segment_entry *e, uint64_t until,
         bytes.size = (size_t)until;
     record_header h;
     while (record_read(bytes, e->end, r->place.identity, e->number, &h, NULL) &&
-           h.lsn == e->last + 1) {
+           gaps_may_follow(&r->old->gaps, e->last, h.lsn)) {
         if (t != NULL)
             note(r, t, e->end, &h);
         slice body =
@@ -332,6 +339,8 @@ static persist_status report_hole(recovery *r, persist_error *error)
         }
         break;
     }
+    if (!recovery_found(r, number))
+        return damage(r, number, 0, "a log segment is missing", error);
     return damage(r, number, offset, "a log record is damaged or missing",
                   error);
 }
@@ -361,7 +370,7 @@ static persist_status check_end(recovery *r, persist_error *error)
 typedef struct cut {
     size_t segment; /* of r->out.segments */
     uint64_t offset;
-    persist_lsn lsn; /* of the record there */
+    persist_lsn lsn; /* behind the record before */
 } cut;
 
 static persist_status reload(recovery *r, const segment_entry *e,
@@ -401,13 +410,15 @@ static persist_status find_cut(recovery *r, cut *c, persist_error *error)
     if (status != PERSIST_OK)
         return status;
     *c = (cut){i, SEGMENT_HEADER_SIZE, s[i].first};
-    while (c->lsn < lsn) {
+    for (;;) {
         record_header h;
         if (!record_read(r->image.bytes, c->offset, r->place.identity,
                          s[i].number, &h, NULL))
             return changed(r, &s[i], c->offset, error);
+        if (h.lsn >= lsn)
+            break;
         c->offset += record_size(h.body_size);
-        c->lsn++;
+        c->lsn = h.lsn + 1;
     }
     if (!is_small(r, c->offset))
         return PERSIST_OK;
@@ -570,7 +581,9 @@ persist_status recover_write(recovery *r, persist_error *error)
     if (status != PERSIST_OK)
         return status;
     CHECK(last_lsn(r) >= r->old->watermark);
-    r->out.identity = r->old->identity;
+    if (!manifest_copy_self(&r->out, r->old) ||
+        (!r->old->clean && !gaps_note(&r->out.gaps, last_lsn(r))))
+        return status_no_memory(error);
     r->out.generation = r->old->generation;
     r->out.epoch = r->place.epoch;
     r->out.clean = false;

@@ -59,6 +59,9 @@ typedef struct recovery {
  * after an error that is PERSIST_CORRUPT numbers are those of all files. */
 persist_status recover_read(recovery *, persist_error *);
 
+/* Tells whether there was a file of this number. */
+bool recovery_found(const recovery *, uint64_t number);
+
 /* The rest of the above, after recover_read. out lists the log; the last
  * segment may be written on. */
 persist_status recover_write(recovery *, persist_error *);

@@ -41,7 +41,8 @@ static int fill(const segment_place *place, os_file *file, uint64_t number,
 {
     const os *sys = place->sys;
     uint8_t header[SEGMENT_HEADER_SIZE];
-    segment_header fields = {place->identity, number, place->epoch, size};
+    segment_header fields = {place->identity, number, place->epoch, size,
+                             FORMAT_VERSION};
     segment_header_encode(&fields, header);
     int code = give_size(sys, file, size, left);
     if (code == 0)
@@ -71,8 +72,9 @@ static int open_own(const segment_place *place, const char *path, os_file **out)
     return code;
 }
 
-/* Gives a file a new name and opens it. What cannot be renamed or used goes:
- * nobody would ask for it again. */
+/* Gives a file a new name and opens it. What cannot be renamed or used goes, by
+ * either name, since an error does not say which it has: nobody would ask for
+ * it again. */
 static bool reuse(const segment_place *place, uint64_t number, const char *path,
                   os_file **out)
 {
@@ -82,7 +84,7 @@ static bool reuse(const segment_place *place, uint64_t number, const char *path,
         return false;
     const char *name = os_name(path);
     if (sys->rename(sys, place->dir, os_name(old), place->dir, name) != 0)
-        name = os_name(old);
+        sys->unlink(sys, place->dir, os_name(old));
     else if (open_own(place, path, out) == 0)
         return true;
     sys->unlink(sys, place->dir, name);
@@ -140,8 +142,8 @@ persist_status segment_write(const segment_place *place, uint64_t number,
     const os *sys = place->sys;
     char path[PERSIST_PATH_MAX];
     os_file *file;
-    segment_header fields = {place->identity, number, place->epoch,
-                             bytes->size};
+    segment_header fields = {place->identity, number, place->epoch, bytes->size,
+                             FORMAT_VERSION};
     segment_header_encode(&fields, bytes->data);
     int code = segment_path(place, number, path);
     if (code == 0)

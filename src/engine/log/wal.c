@@ -126,6 +126,8 @@ static void fail_locked(wal *w, const persist_error *why)
     for (int i = 0; i < 2; i++)
         if (call(&w->waiters[i], true))
             os_wake_all(&w->waiters[i].word);
+    if (os_news_stop(&w->news))
+        os_wake_all(&w->news.word);
 }
 
 /* ---- writing and syncing --------------------------------------------- */
@@ -144,7 +146,7 @@ static void measure_room(wal *w)
     atomic_store_explicit(&w->room, room, memory_order_relaxed);
 }
 
-static wal_segment *begin_turn(wal *w, bool sync, persist_lsn *last)
+static wal_segment *begin_turn(wal *w, bool sync, wal_point *last)
 {
     CHECK(!w->led && w->out.extent_count == 0);
     w->led = true;
@@ -155,16 +157,9 @@ static wal_segment *begin_turn(wal *w, bool sync, persist_lsn *last)
     *last = w->appended;
     if (sync) {
         w->generation++;
-        w->syncing_last = *last;
+        w->syncing_last = last->lsn;
     }
     return mark_written(w);
-}
-
-/* Whether what goes to the log is where it is looked for later. */
-static bool is_held(const wal *w, const wal_segment *list, persist_error *why)
-{
-    return w->check_hold == NULL ||
-           w->check_hold(w->context, list, why) == PERSIST_OK;
 }
 
 /* The first sealed segment behind that number; 0: there is none. */
@@ -192,15 +187,39 @@ static persist_status check_sealed(wal *w, persist_error *error)
     return status;
 }
 
-persist_status wal_check_names(wal *w, const wal_segment *written,
-                               persist_error *error)
+/* Each once since the last look at all names: that one has heard of what was
+ * done to a segment before anything was written to it. */
+static persist_status check_written(wal *w, wal_segment *written,
+                                    persist_error *error)
 {
-    persist_status status = check_sealed(w, error);
+    persist_status status = PERSIST_OK;
+    uint64_t looks = atomic_load(&w->looks);
     for (; written != NULL && status == PERSIST_OK;
-         written = written->sync_next)
+         written = written->sync_next) {
+        if (written->looked == looks)
+            continue;
         status = segment_check_name(&w->place, written->number, written->file,
                                     error);
+        if (status == PERSIST_OK)
+            written->looked = looks;
+    }
     return status;
+}
+
+persist_status wal_check_names(wal *w, wal_segment *written,
+                               persist_error *error)
+{
+    atomic_fetch_add(&w->looks, 1);
+    persist_status status = check_sealed(w, error);
+    return status == PERSIST_OK ? check_written(w, written, error) : status;
+}
+
+/* Whether what goes to the log is where it is looked for later. */
+static bool is_held(wal *w, wal_segment *list, persist_error *why)
+{
+    return w->check_hold == NULL ||
+           (w->check_hold(w->context, list, why) == PERSIST_OK &&
+            check_written(w, list, why) == PERSIST_OK);
 }
 
 static void tell(const wal *w, int code, bool sync, persist_error *why)
@@ -216,8 +235,7 @@ static void tell(const wal *w, int code, bool sync, persist_error *why)
 
 /* The leader, without the lock: writes what is there, and syncs if told to.
  * False: why it counts for nothing. */
-static bool write_out(wal *w, bool sync, const wal_segment *list,
-                      persist_error *why)
+static bool write_out(wal *w, bool sync, wal_segment *list, persist_error *why)
 {
     if (sync && !is_held(w, list, why))
         return false;
@@ -233,39 +251,41 @@ static bool write_out(wal *w, bool sync, const wal_segment *list,
     return !sync || is_held(w, list, why);
 }
 
-/* why: what has failed; NULL: nothing. */
-static void end_turn(wal *w, const persist_error *why, bool sync,
-                     persist_lsn last, wal_segment *list)
+/* why: what has failed; NULL: nothing. Returns whether who waits for a position
+ * is to be woken. */
+static bool end_turn(wal *w, const persist_error *why, bool sync,
+                     wal_point last, wal_segment *list)
 {
-    CHECK(w->led && last >= wal_durable(w));
+    CHECK(w->led && last.lsn >= wal_durable(w));
     clear_batch(w, &w->out);
     w->led = false;
     w->syncing_last = 0;
     if (why != NULL) {
         fail_locked(w, why);
-        return;
+        return false;
     }
     /* What failed meanwhile elsewhere is final for these too. */
     if (!sync || wal_failed(w))
-        return;
+        return false;
     for (; list != NULL; list = list->sync_next)
         list->unsynced = false;
     w->syncs++;
-    atomic_store_explicit(&w->durable, last, memory_order_release);
+    atomic_store_explicit(&w->durable, last.lsn, memory_order_release);
     wal_reap(w);
+    return os_news_rise(&w->news, last.position);
 }
 
 /* With the lock held, which it lets go of: becomes the leader, writes what is
  * there, and syncs if told to. */
 static void lead(wal *w, bool sync)
 {
-    persist_lsn last;
+    wal_point last;
     wal_segment *list = begin_turn(w, sync, &last);
     pthread_mutex_unlock(&w->lock);
     persist_error why;
     bool done = write_out(w, sync, list, &why);
     pthread_mutex_lock(&w->lock);
-    end_turn(w, done ? NULL : &why, sync, last, list);
+    bool news = end_turn(w, done ? NULL : &why, sync, last, list);
     wal_waiters *own = waiters_of(w, w->generation);
     wal_waiters *next = waiters_of(w, w->generation + 1);
     bool wakes_next = call(next, false), wakes_own = sync && call(own, true);
@@ -274,6 +294,8 @@ static void lead(wal *w, bool sync)
         os_wake_all(&own->word);
     if (wakes_next)
         os_wake_one(&next->word);
+    if (sync || !done)
+        os_news_tell(&w->news, news);
 }
 
 persist_status wal_wait(wal *w, persist_lsn lsn, persist_error *error)
@@ -282,7 +304,7 @@ persist_status wal_wait(wal *w, persist_lsn lsn, persist_error *error)
         if (wal_failed(w))
             return wal_read_only(w, error);
         pthread_mutex_lock(&w->lock);
-        CHECK(lsn <= w->appended);
+        CHECK(lsn <= w->appended.lsn);
         if (lsn <= wal_durable(w) || wal_failed(w))
             pthread_mutex_unlock(&w->lock);
         else if (w->led)
@@ -291,6 +313,15 @@ persist_status wal_wait(wal *w, persist_lsn lsn, persist_error *error)
             lead(w, true);
     }
     return PERSIST_OK;
+}
+
+/* With the lock: whoever has seen an lsn durable sees its position, too. */
+wal_point wal_durable_point(wal *w)
+{
+    pthread_mutex_lock(&w->lock);
+    wal_point point = {wal_durable(w), os_news_newest(&w->news)};
+    pthread_mutex_unlock(&w->lock);
+    return point;
 }
 
 /* ---- the writer ------------------------------------------------------- */
@@ -335,6 +366,15 @@ static uint64_t kept_back(const wal *w, wal_claim claim)
     return share < SEGMENT_KEPT_MAX ? share : SEGMENT_KEPT_MAX;
 }
 
+/* What would be lost by a crash now is no more than the next opening leaves
+ * out. */
+static bool is_too_far(const wal *w)
+{
+    uint64_t from = wal_durable(w) + 1;
+    from = from < w->first_lsn ? w->first_lsn : from;
+    return UNLIKELY(w->next_lsn - from >= w->ahead_max);
+}
+
 persist_status wal_reserve(wal *w, wal_claim claim, persist_error *error)
 {
     CHECK(!w->scratch.failed && w->scratch.size >= RECORD_HEADER_SIZE);
@@ -345,6 +385,11 @@ persist_status wal_reserve(wal *w, wal_claim claim, persist_error *error)
         await_room(w, size);
     if (wal_failed(w))
         return wal_read_only(w, error);
+    if (is_too_far(w))
+        return status_set(error, PERSIST_LIMIT,
+                          "%llu commits are not durable yet, as many as can "
+                          "be; wait for the last one and try again",
+                          (unsigned long long)w->ahead_max);
     if (w->active == NULL ||
         w->active->size - w->active->end < size + kept_back(w, claim)) {
         persist_status status = wal_next_segment(w, size, claim, error);
@@ -352,8 +397,8 @@ persist_status wal_reserve(wal *w, wal_claim claim, persist_error *error)
             return status;
     }
     record_header header = {(uint32_t)(w->scratch.size - RECORD_HEADER_SIZE),
-                            w->appended + 1, w->place.identity,
-                            w->active->number, wal_durable(w)};
+                            w->next_lsn, w->place.identity, w->active->number,
+                            wal_durable(w)};
     record_seal(w->scratch.data, &header, w->active->end);
     return PERSIST_OK;
 }
@@ -388,18 +433,21 @@ static void buffer_record(wal *w, uint64_t size)
     }
 }
 
-void wal_append(wal *w, persist_lsn lsn)
+void wal_append(wal *w, wal_point p)
 {
     wal_segment *segment = w->active;
     uint64_t size = record_size(w->scratch.size - RECORD_HEADER_SIZE);
-    CHECK(lsn == w->appended + 1 && segment->size - segment->end >= size);
+    CHECK(p.lsn == w->next_lsn && p.lsn > w->appended.lsn);
+    CHECK(p.position >= w->appended.position);
+    CHECK(segment->size - segment->end >= size);
     pthread_mutex_lock(&w->lock);
     buffer_record(w, size);
     if (segment->first == 0)
-        segment->first = lsn;
-    segment->last = lsn;
+        segment->first = w->appended.lsn + 1;
+    segment->last = p.lsn;
     segment->end += size;
-    w->appended = lsn;
+    w->appended = p;
+    w->next_lsn = p.lsn + 1;
     w->bytes_logged += size;
     measure_room(w);
     if (w->worker.runs && wal_wants_spare(w))
@@ -415,6 +463,7 @@ void wal_fail(wal *w, const persist_error *why)
     pthread_mutex_lock(&w->lock);
     fail_locked(w, why);
     pthread_mutex_unlock(&w->lock);
+    os_news_tell(&w->news, false);
 }
 
 void wal_shut(wal *w, const persist_error *why)

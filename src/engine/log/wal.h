@@ -17,6 +17,7 @@
 
 #include "engine/files/files.h"
 #include "engine/log/segment.h"
+#include "os/os_news.h"
 #include "os/os_thread.h"
 
 /* Segments that one batch may touch. */
@@ -27,8 +28,10 @@ typedef struct wal_segment {
     uint64_t number;
     uint64_t size;           /* bytes */
     uint64_t end;            /* of what is reserved; the writer's */
-    persist_lsn first, last; /* records in it; the writer's */
+    persist_lsn first, last; /* behind the record before, and of the last one;
+                                the writer's */
     os_file *file;
+    uint64_t looked;  /* of the looks, the last that took it in; the leader's */
     unsigned pending; /* extents in buffers */
     bool sealed;      /* no more records will come */
     bool unsynced;    /* written since the last sync */
@@ -62,6 +65,12 @@ typedef struct wal_batch {
     size_t extent_count;
 } wal_batch;
 
+/* A commit, and the highest position that any event has by then. */
+typedef struct wal_point {
+    persist_lsn lsn;
+    uint64_t position;
+} wal_point;
+
 typedef struct wal {
     segment_place place;
     uint64_t segment_size; /* bytes, usual; the first ones are smaller */
@@ -72,7 +81,7 @@ typedef struct wal {
     /* Before a write, and after its sync, before it counts: whether the log
      * still is where others would look for it. NULL: it is. `written` is for
      * wal_check_names. */
-    persist_status (*check_hold)(void *context, const wal_segment *written,
+    persist_status (*check_hold)(void *context, wal_segment *written,
                                  persist_error *why);
     void *context; /* of both */
 
@@ -80,6 +89,8 @@ typedef struct wal {
     wal_segment *active; /* NULL: none yet; with the lock held it changes, as */
     manifest sealed;     /* do the entries of the segments before it */
     buf scratch;         /* the record in the making */
+    persist_lsn first_lsn, next_lsn; /* that this opening gives */
+    uint64_t ahead_max;              /* commits beyond what is durable */
 
     pthread_mutex_t lock; /* for all below */
     wal_batch fill;       /* being filled */
@@ -97,12 +108,14 @@ typedef struct wal {
                          for what frees some */
     pthread_cond_t prepared;
 
+    _Atomic uint64_t looks;   /* at all names, since something had happened */
     bool led;                 /* there is a leader */
     persist_lsn syncing_last; /* its sync will cover this; 0: none will */
     uint64_t generation;      /* of syncs: in progress, or the last one */
     wal_waiters waiters[2];   /* by generation, odd and even */
-    persist_lsn appended;     /* the newest record in a buffer */
+    wal_point appended;       /* the newest record in a buffer */
     _Atomic persist_lsn durable;
+    os_news news; /* of the durable position, which rises just behind that */
     atomic_bool failed;
     persist_error failure; /* what failed first */
     bool shut;             /* it was the opening, for want of space */
@@ -135,10 +148,11 @@ void wal_reap(wal *);
 
 /* Sets up a log whose records up to `durable` are durable. `listed` tells its
  * segments; the last is written on if `resume` says so. Numbers of new
- * segments begin at next_number. */
+ * segments begin at next_number, positions of events behind `position`. */
 persist_status wal_open(wal *, const segment_place *, uint64_t segment_size,
                         const manifest *listed, bool resume,
-                        uint64_t next_number, persist_error *);
+                        uint64_t next_number, uint64_t position,
+                        persist_error *);
 
 /* Starts the thread that keeps segments ready. */
 persist_status wal_start(wal *, persist_error *);
@@ -162,21 +176,22 @@ persist_status wal_prepare_step(wal *, bool *did, persist_error *);
 buf *wal_begin(wal *);
 
 /* The writer: finds the room on disk and in memory for the record in the
- * buffer of wal_begin. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
+ * buffer of wal_begin. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY,
+ * PERSIST_LIMIT when too many are not durable. */
 persist_status wal_reserve(wal *, wal_claim, persist_error *);
 
-/* The writer: the record becomes part of the log as `lsn`, one more than the
- * one before. Cannot fail after wal_reserve. */
-void wal_append(wal *, persist_lsn lsn);
+/* The writer: the record becomes part of the log, with the lsn that is next.
+ * Cannot fail after wal_reserve. */
+void wal_append(wal *, wal_point);
 
 /* Waits until everything up to lsn, which was given, is durable. What was not
  * when the log failed never will be: PERSIST_READ_ONLY, for ever. */
 persist_status wal_wait(wal *, persist_lsn lsn, persist_error *);
 
 /* Whether the names of the segments that a leader syncs still lead to them, and
- * those that are sealed and needed are there. */
-persist_status wal_check_names(wal *, const wal_segment *written,
-                               persist_error *);
+ * those that are sealed and needed are there. Of those that are ready it is
+ * looked at once somebody writes to them. */
+persist_status wal_check_names(wal *, wal_segment *written, persist_error *);
 
 /* Ends writing for good: another room's sync or manifest has failed, or nothing
  * can be written from the opening on. */
@@ -222,6 +237,10 @@ static inline persist_lsn wal_durable(const wal *w)
 {
     return atomic_load_explicit(&w->durable, memory_order_acquire);
 }
+
+/* The newest commit that is durable, with the highest position that any event
+ * has by then. */
+wal_point wal_durable_point(wal *);
 
 static inline bool wal_failed(const wal *w)
 {

@@ -64,9 +64,9 @@ static bool try_less(const wal *w, uint64_t least, uint64_t *size)
 }
 
 /* With the lock held, let go of meanwhile: makes one segment, of the given size
- * or, where the disk has no room for it, of less. One that is smaller, and not
- * for what frees space, leaves as much on the disk: upkeep needs it to free
- * more. */
+ * or, where the disk has no room for it, of less. One that is smaller leaves
+ * as much on the disk, and one for what frees space a little: upkeep needs it
+ * to free more. */
 static persist_status prepare(wal *w, uint64_t size, uint64_t least,
                               wal_claim claim, wal_segment **out,
                               persist_error *error)
@@ -82,7 +82,9 @@ static persist_status prepare(wal *w, uint64_t size, uint64_t least,
     segment->end = SEGMENT_HEADER_SIZE;
     do {
         uint64_t number = w->next_number++, recycled = next_free(w);
-        uint64_t left = size < wanted && claim != WAL_FREES ? size : 0;
+        uint64_t left = claim == WAL_FREES ? SEGMENT_LEFT_MIN
+                        : size < wanted    ? size
+                                           : 0;
         segment->number = number;
         segment->size = size;
         pthread_mutex_unlock(&w->lock);
@@ -384,15 +386,19 @@ static persist_status adopt(wal *w, const manifest *listed, bool resume,
 
 persist_status wal_open(wal *w, const segment_place *place,
                         uint64_t segment_size, const manifest *listed,
-                        bool resume, uint64_t next_number, persist_error *error)
+                        bool resume, uint64_t next_number, uint64_t position,
+                        persist_error *error)
 {
     CHECK(!resume || listed->segment_count > 0);
     *w = (wal){.place = *place, .segment_size = segment_size};
     w->next_number = next_number;
-    w->appended = listed->watermark;
+    w->appended = (wal_point){listed->watermark, position};
+    w->first_lsn = w->next_lsn = manifest_next_lsn(listed);
+    w->ahead_max = LSN_AHEAD;
     atomic_init(&w->durable, listed->watermark);
     atomic_init(&w->room, SIZE_MAX);
     os_brief_lock_init(&w->lock);
+    os_news_init(&w->news, place->sys, &w->lock, position);
     pthread_cond_init(&w->prepared, NULL);
     os_worker_init(&w->worker);
     w->buffer_size = (size_t)(LOG_BUFFER_SEGMENTS * segment_size);
@@ -422,6 +428,7 @@ void wal_close(wal *w)
     buf_release(&w->fill.bytes);
     buf_release(&w->out.bytes);
     mem_free(w->free_files);
+    os_news_release(&w->news);
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->prepared);
     os_worker_release(&w->worker);
@@ -431,7 +438,8 @@ void wal_close(wal *w)
 persist_status wal_describe(wal *w, persist_lsn tables_last, bool closing,
                             manifest *out, persist_error *error)
 {
-    CHECK(w->appended == wal_durable(w) && tables_last <= w->appended);
+    persist_lsn last = w->appended.lsn;
+    CHECK(last == wal_durable(w) && tables_last <= last);
     bool added = true;
     out->segment_count = 0;
     for (size_t i = 0; i < w->sealed.segment_count && added; i++)
@@ -441,7 +449,7 @@ persist_status wal_describe(wal *w, persist_lsn tables_last, bool closing,
                   (!closing || w->active->last > tables_last);
     if (added && needed)
         added = manifest_add(out, entry_of(w->active));
-    out->watermark = w->appended;
+    out->watermark = last;
     pthread_mutex_lock(&w->lock);
     out->next_segment = w->next_number;
     pthread_mutex_unlock(&w->lock);

@@ -14,11 +14,13 @@ memtable *memtable_new(arena_pool *pool, uint64_t seed, persist_lsn first,
     atomic_init(&t->references, 1);
     t->first = first;
     t->counts = *counts;
+    t->first_position = counts->next_position;
     t->arena = arena_of(pool);
     hashmap_init(&t->stream_map, seed);
     hashmap_init(&t->key_map, seed);
     hashmap_init(&t->once_map, seed);
     hashmap_init(&t->blob_map, seed);
+    hashmap_init(&t->tag_map, seed);
     return t;
 }
 
@@ -45,8 +47,10 @@ static void release(memtable *t)
     hashmap_release(&t->key_map);
     hashmap_release(&t->once_map);
     hashmap_release(&t->blob_map);
+    hashmap_release(&t->tag_map);
     btree_release(&t->stream_tree);
     btree_release(&t->key_tree);
+    btree_release(&t->once_tree);
     order_release(&t->order);
     arena_release(&t->arena);
     mem_free(t);
@@ -84,6 +88,11 @@ blob_item *memtable_blob(const memtable *t, slice digest)
 {
     CHECK(digest.size == HASH_SHA256_SIZE);
     return hashmap_find(&t->blob_map, digest);
+}
+
+const tag_list *memtable_tag(const memtable *t, slice tag)
+{
+    return hashmap_find(&t->tag_map, tag);
 }
 
 static bool enter(hashmap *map, btree *tree, void *item)
@@ -147,9 +156,10 @@ void memtable_unmake_key(memtable *t, key *k)
 
 /* ---- command ids ------------------------------------------------------ */
 
-once *once_new(const persist_once *from, persist_lsn lsn, const uint64_t *seqs,
-               size_t seq_count)
+static once *once_new(const persist_once *from, persist_lsn lsn,
+                      const uint64_t *seqs, size_t seq_count)
 {
+    CHECK(lsn > 0);
     once *o = mem_alloc(sizeof *o + seq_count * sizeof *seqs + from->id.size);
     if (o == NULL)
         return NULL;
@@ -165,17 +175,33 @@ once *once_new(const persist_once *from, persist_lsn lsn, const uint64_t *seqs,
     return o;
 }
 
-bool memtable_reserve_once(memtable *t)
+static uint64_t once_memory(const once *o)
 {
-    return hashmap_reserve(&t->once_map);
+    return sizeof *o + o->seq_count * sizeof o->seqs[0] + o->id.size +
+           NAME_OVERHEAD;
 }
 
-void memtable_add_once(memtable *t, once *o)
+once *memtable_make_once(memtable *t, const persist_once *from, persist_lsn lsn,
+                         const uint64_t *seqs, size_t seq_count)
 {
-    CHECK(memtable_once(t, o->id) == NULL);
-    hashmap_put(&t->once_map, o);
-    t->memory += sizeof *o + o->seq_count * sizeof o->seqs[0] + o->id.size +
-                 NAME_OVERHEAD;
+    CHECK(memtable_once(t, from->id) == NULL);
+    once *o = once_new(from, lsn, seqs, seq_count);
+    if (o == NULL)
+        return NULL;
+    if (!enter(&t->once_map, &t->once_tree, o)) {
+        mem_free(o);
+        return NULL;
+    }
+    t->memory += once_memory(o);
+    return o;
+}
+
+void memtable_unmake_once(memtable *t, once *o)
+{
+    leave(&t->once_map, &t->once_tree, o);
+    CHECK(t->memory >= once_memory(o));
+    t->memory -= once_memory(o);
+    mem_free(o);
 }
 
 /* ---- blobs ------------------------------------------------------------ */
@@ -233,14 +259,46 @@ static void create(memtable *t, stream *s, persist_lsn lsn)
     t->counts.streams++;
 }
 
-static bool apply_append(memtable *t, memtable_edit *m, persist_lsn lsn)
+/* What tags cost: memory, and time to replay, as edits do. */
+static void count_tags(memtable *t, const event *e, bool back)
+{
+    uint64_t count = tagged_of(event_tagged(e)).left;
+    uint64_t edits = (count + TAGS_AN_EDIT - 1) / TAGS_AN_EDIT;
+    uint64_t memory = e->tagged_size + count * TAG_OVERHEAD;
+    CHECK(!back || (t->edits >= edits && t->memory >= memory));
+    t->edits += back ? 0 - edits : edits;
+    t->memory += back ? 0 - memory : memory;
+}
+
+static bool add_tags(memtable *t, const stream *s, const event *e)
+{
+    if (!tags_add(&t->tag_map, &t->arena, s, e))
+        return false;
+    count_tags(t, e, false);
+    return true;
+}
+
+static void pop_tags(memtable *t, const event *e)
+{
+    tags_pop(&t->tag_map, e);
+    count_tags(t, e, true);
+}
+
+static bool apply_append(memtable *t, memtable_edit *m, persist_lsn lsn,
+                         uint64_t time)
 {
     stream *s = m->target;
-    const event *e = stream_append(s, &t->arena, m->seq,
-                                   t->counts.next_position, lsn, m->edit->data);
+    const event *e = stream_append(s, &t->arena, m->edit, m->seq,
+                                   t->counts.next_position, lsn);
     if (e == NULL)
         return false;
-    if (!order_push(&t->order, s, e)) {
+    if (e->tagged_size > 0 && !add_tags(t, s, e)) {
+        stream_pop(s);
+        return false;
+    }
+    if (!order_push(&t->order, s, e, time)) {
+        if (e->tagged_size > 0)
+            pop_tags(t, e);
         stream_pop(s);
         return false;
     }
@@ -289,13 +347,14 @@ static bool apply_mark(memtable *t, memtable_edit *m, persist_lsn lsn)
     return true;
 }
 
-bool memtable_apply(memtable *t, memtable_edit *m, persist_lsn lsn)
+bool memtable_apply(memtable *t, memtable_edit *m, persist_lsn lsn,
+                    uint64_t time)
 {
     m->applied = false;
     switch (m->edit->kind) {
     case PERSIST_APPEND:
     case PERSIST_APPEND_AT:
-        return apply_append(t, m, lsn);
+        return apply_append(t, m, lsn, time);
     case PERSIST_TRUNCATE:
         return apply_truncate(t, m, lsn);
     case PERSIST_PUT:
@@ -309,9 +368,13 @@ bool memtable_apply(memtable *t, memtable_edit *m, persist_lsn lsn)
             t->counts.next_position = m->edit->seq;
         m->applied = true;
         return true;
+    case PERSIST_SET_TIME:
+    case PERSIST_SET_ONCE: /* kept, or not, as a whole: see plan.c */
     case PERSIST_EXPECT_SEQ:
     case PERSIST_EXPECT_KEY:
     case PERSIST_EXPECT_ABSENT:
+    case PERSIST_EXPECT_NONE:
+    case PERSIST_EXPECT_BLOB:
         break;
     }
     return true;
@@ -338,7 +401,11 @@ static void uncreate(memtable *t, stream *s)
 
 static void undo_append(memtable *t, const memtable_edit *m)
 {
+    const stream *s = m->target;
     CHECK(t->counts.events > 0 && t->counts.next_position > 1);
+    const event *e = stream_event(s, s->count - 1);
+    if (e->tagged_size > 0)
+        pop_tags(t, e);
     order_pop(&t->order);
     stream_pop(m->target);
     uncreate(t, m->target);
@@ -373,9 +440,13 @@ void memtable_undo(memtable *t, const memtable_edit *m)
     case PERSIST_SET_POSITION:
         t->counts.next_position = m->undo;
         break;
+    case PERSIST_SET_TIME:
+    case PERSIST_SET_ONCE: /* kept, or not, as a whole: see plan.c */
     case PERSIST_EXPECT_SEQ:
     case PERSIST_EXPECT_KEY:
     case PERSIST_EXPECT_ABSENT:
+    case PERSIST_EXPECT_NONE:
+    case PERSIST_EXPECT_BLOB:
         break;
     }
 }

@@ -22,6 +22,7 @@
 #include "engine/files/files.h"
 #include "engine/memtable/order.h"
 #include "engine/memtable/stream.h"
+#include "engine/memtable/tags.h"
 
 /* The value a key had from an lsn on. */
 typedef struct version {
@@ -57,6 +58,7 @@ typedef struct blob_item {
 typedef struct store_counts {
     uint64_t next_position;
     uint64_t streams, events;
+    uint64_t time; /* of the last commit */
 } store_counts;
 
 typedef struct memtable {
@@ -66,9 +68,11 @@ typedef struct memtable {
     uint64_t edits;          /* in them */
     uint64_t dead;           /* bytes of older layers that they make dead */
     hashmap stream_map, key_map, once_map, blob_map;
-    btree stream_tree, key_tree;
+    hashmap tag_map; /* of tag_list */
+    btree stream_tree, key_tree, once_tree;
     order order;
-    arena arena; /* streams and events, keys and versions */
+    arena arena;             /* streams and events, keys and versions, tags */
+    uint64_t first_position; /* older layers have lower ones */
     store_counts counts;
     uint64_t memory; /* bytes, roughly */
 } memtable;
@@ -87,6 +91,7 @@ stream *memtable_stream(const memtable *, slice name);
 key *memtable_key(const memtable *, slice name);
 once *memtable_once(const memtable *, slice id);
 blob_item *memtable_blob(const memtable *, slice digest);
+const tag_list *memtable_tag(const memtable *, slice tag);
 
 /* Make one that is not here. base: the stream's state in older layers, NULL:
  * none; a new stream or key is invisible until an edit applies. NULL when
@@ -100,9 +105,6 @@ key *memtable_make_key(memtable *, slice name);
 void memtable_unmake_stream(memtable *, stream *);
 void memtable_unmake_key(memtable *, key *);
 
-/* Makes room for a command id; false when memory is out. */
-bool memtable_reserve_once(memtable *);
-
 /* One writing edit with its stream or key, as of a new lsn. */
 typedef struct memtable_edit {
     const persist_edit *edit;
@@ -115,15 +117,15 @@ typedef struct memtable_edit {
 } memtable_edit;
 
 /* Applies an edit; false when memory is out. */
-bool memtable_apply(memtable *, memtable_edit *, persist_lsn);
+bool memtable_apply(memtable *, memtable_edit *, persist_lsn, uint64_t time);
 /* Takes edits back; in the reverse order of applying. */
 void memtable_undo(memtable *, const memtable_edit *);
 
-/* Makes a command id record; NULL when memory is out. */
-once *once_new(const persist_once *, persist_lsn, const uint64_t *seqs,
-               size_t seq_count);
-/* Keeps it; needs memtable_reserve_once. */
-void memtable_add_once(memtable *, once *);
+/* Keeps a command id that is not here, visible from an lsn on; NULL when memory
+ * is out. Takes it back, and frees it. */
+once *memtable_make_once(memtable *, const persist_once *, persist_lsn,
+                         const uint64_t *seqs, size_t seq_count);
+void memtable_unmake_once(memtable *, once *);
 
 /* Makes an item for a blob; NULL when memory is out. Then keeps it; needs
  * hashmap_reserve. */

@@ -9,6 +9,7 @@ void order_release(order *o)
     for (size_t i = 0; i < o->count; i++)
         mem_free(o->blocks[i]);
     mem_free(o->blocks);
+    mem_free(o->times);
     *o = (order){0};
 }
 
@@ -25,7 +26,36 @@ static order_block *add_block(order *o, uint64_t first)
     return block;
 }
 
-bool order_push(order *o, const stream *s, const event *e)
+static void drop_if_empty(order *o, order_block *last)
+{
+    if (last->count > 0)
+        return;
+    mem_free(last);
+    o->count--;
+}
+
+static bool push_time(order *o, uint64_t position, uint64_t time)
+{
+    const order_time *last =
+        o->time_count == 0 ? NULL : &o->times[o->time_count - 1];
+    CHECK(last == NULL || last->time <= time);
+    if (last != NULL && last->time == time)
+        return true;
+    if (!mem_grow(&o->times, o->time_count, 1, &o->time_capacity,
+                  sizeof *o->times))
+        return false;
+    o->times[o->time_count++] = (order_time){position, time};
+    return true;
+}
+
+static void pop_time(order *o, uint64_t position)
+{
+    CHECK(o->time_count > 0);
+    if (o->times[o->time_count - 1].first == position)
+        o->time_count--;
+}
+
+bool order_push(order *o, const stream *s, const event *e, uint64_t time)
 {
     order_block *block = o->count == 0 ? NULL : o->blocks[o->count - 1];
     CHECK(block == NULL || e->position >= block->first + block->count);
@@ -34,6 +64,10 @@ bool order_push(order *o, const stream *s, const event *e)
         block = add_block(o, e->position);
     if (block == NULL)
         return false;
+    if (!push_time(o, e->position, time)) {
+        drop_if_empty(o, block);
+        return false;
+    }
     block->items[block->count++] = (order_item){s, e};
     return true;
 }
@@ -44,10 +78,8 @@ void order_pop(order *o)
     order_block *block = o->blocks[o->count - 1];
     CHECK(block->count > 0);
     block->count--;
-    if (block->count == 0) {
-        mem_free(block);
-        o->count--;
-    }
+    pop_time(o, block->first + block->count);
+    drop_if_empty(o, block);
 }
 
 size_t order_seek(const order *o, uint64_t position)
@@ -57,6 +89,33 @@ size_t order_seek(const order *o, uint64_t position)
         size_t middle = (low + high) / 2;
         const order_block *block = o->blocks[middle];
         if (block->first + block->count <= position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+size_t order_time_at(const order *o, uint64_t position)
+{
+    size_t low = 0, high = o->time_count;
+    CHECK(o->time_count > 0 && o->times[0].first <= position);
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (o->times[middle].first <= position)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+size_t order_time_seek(const order *o, uint64_t time)
+{
+    size_t low = 0, high = o->time_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (o->times[middle].time < time)
             low = middle + 1;
         else
             high = middle;

@@ -106,9 +106,9 @@ static chunk *add_chunk(stream *s, arena *a, size_t need)
     return c;
 }
 
-static size_t space_for(size_t data_size)
+static size_t space_for(size_t data_size, size_t tagged)
 {
-    size_t size = sizeof(event) + data_size;
+    size_t size = sizeof(event) + data_size + tagged;
     return (size + EVENT_ALIGN - 1) / EVENT_ALIGN * EVENT_ALIGN;
 }
 
@@ -118,20 +118,24 @@ static size_t space_left(const chunk *c)
     return c->capacity - c->used - (size_t)c->count * OFFSET_SIZE;
 }
 
-const event *stream_append(stream *s, arena *a, uint64_t seq, uint64_t position,
-                           persist_lsn lsn, slice data)
+const event *stream_append(stream *s, arena *a, const persist_edit *edit,
+                           uint64_t seq, uint64_t position, persist_lsn lsn)
 {
+    slice data = edit->data;
     CHECK(seq > s->mark && data.size <= PERSIST_VALUE_SIZE_MAX);
-    size_t space = space_for(data.size);
+    size_t tagged = tagged_size(edit), space = space_for(data.size, tagged);
     chunk *c = last_chunk(s);
     if (c == NULL || space_left(c) < space + OFFSET_SIZE)
         c = add_chunk(s, a, space + EVENT_ALIGN);
     if (c == NULL)
         return NULL;
     event *e = (event *)(void *)(c->bytes + c->used);
-    *e = (event){seq, position, lsn, s->bytes, (uint32_t)data.size};
+    *e = (event){
+        seq, position, lsn, s->bytes, (uint32_t)data.size, (uint32_t)tagged};
     if (data.size > 0)
         memcpy(e->data, data.data, data.size);
+    if (tagged > 0)
+        tagged_write(edit, e->data + data.size);
     uint32_t at = c->used;
     c->count++;
     memcpy(c->bytes + c->capacity - (size_t)c->count * OFFSET_SIZE, &at,
@@ -150,7 +154,7 @@ void stream_pop(stream *s)
     const event *e = chunk_event(c, c->count - 1);
     s->count--;
     s->bytes -= e->size;
-    c->used -= (uint32_t)space_for(e->size);
+    c->used -= (uint32_t)space_for(e->size, e->tagged_size);
     c->count--;
     if (c->count == 0)
         s->chunk_count--;

@@ -21,8 +21,15 @@ typedef struct event {
     persist_lsn lsn;
     uint64_t bytes_before; /* sizes of all events before it, ever */
     uint32_t size;         /* bytes */
+    uint32_t tagged_size;  /* bytes behind them that have type and tags */
     uint8_t data[];
 } event;
+
+/* Type and tags, packed; NULL: it has none. */
+static inline const uint8_t *event_tagged(const event *e)
+{
+    return e->tagged_size == 0 ? NULL : e->data + e->size;
+}
 
 typedef struct chunk {
     uint64_t first;    /* index of its first event */
@@ -64,6 +71,7 @@ typedef struct stream {
     stream_floor plan_floor;
     history marks;       /* set without an event */
     history truncations; /* every event up to this seq is gone */
+    uint64_t gone;       /* used by whoever writes a table of it, alone */
 } stream;
 
 #define STREAM_NOT_CREATED UINT64_MAX
@@ -74,9 +82,9 @@ typedef struct stream {
 stream *stream_new(arena *, slice name, const stream_state *base);
 void stream_release(stream *);
 
-/* Adds an event, seq > mark; NULL when memory is out. */
-const event *stream_append(stream *, arena *, uint64_t seq, uint64_t position,
-                           persist_lsn, slice data);
+/* Adds the event of an edit, seq > mark; NULL when memory is out. */
+const event *stream_append(stream *, arena *, const persist_edit *,
+                           uint64_t seq, uint64_t position, persist_lsn);
 /* Takes the newest event back, but not its memory. */
 void stream_pop(stream *);
 

@@ -3,7 +3,7 @@
 #include "engine/read/read.h"
 #include "base/mem.h"
 
-persist_status engine_info(engine *e, slice name, persist_view view,
+persist_status engine_info(engine *e, slice name, engine_view view,
                            persist_stream_info *info, bool *known,
                            persist_error *error)
 {
@@ -43,7 +43,7 @@ static persist_status get_in_active(engine *e, const snapshot *s, slice name,
     return status;
 }
 
-persist_status engine_get(engine *e, slice name, persist_view view, slice *out,
+persist_status engine_get(engine *e, slice name, engine_view view, slice *out,
                           persist_error *error)
 {
     snapshot snap;

@@ -9,8 +9,10 @@ typedef enum engine_read_kind {
     ENGINE_STREAM,
     ENGINE_STREAM_BACK,
     ENGINE_ALL,
+    ENGINE_QUERY,
     ENGINE_STREAMS,
     ENGINE_KEYS,
+    ENGINE_ONCES,
 } engine_read_kind;
 
 /* The events of a stream within [low, high], forwards or backwards. */
@@ -39,30 +41,90 @@ typedef struct stream_reader {
 typedef struct ordered_event {
     slice name;
     const event *event;
+    uint64_t time;
 } ordered_event;
 
 /* Where a reader of all events last stood in a stream of a table. */
 typedef struct stream_place {
-    slice name; /* owned */
+    slice name; /* owned; NULL: nothing of the rest is valid */
     table_iter iter;
     uint64_t ordinal;
     uint64_t through; /* truncated up to here */
 } stream_place;
 
+typedef struct engine_cursor engine_cursor;
+
+/* How the events are found that a reader by position reads: all, or those of a
+ * query. */
+typedef struct order_ways {
+    /* Begin to read in a table, from the reader's position on; go to the first
+     * event there (move: the next one); end. PERSIST_NONE: there is none. */
+    persist_status (*enter)(engine_cursor *, table *, persist_error *);
+    persist_status (*next)(engine_cursor *, bool move, persist_event *,
+                           persist_error *);
+    void (*leave)(engine_cursor *);
+    /* Fills the next batch from a memtable, with any number of events, or says
+     * that there are no more. The caller looks. */
+    void (*fill)(engine_cursor *, const memtable *);
+} order_ways;
+
 typedef struct order_reader {
+    const order_ways *ways;
     uint64_t position; /* the next one */
     size_t layer;
     bool in_layer;
-    stream_place *places; /* owned; by hash of the name */
+    stream_place *places; /* owned; by hash of the name; NULL: of a query */
     ordered_event *batch; /* owned */
     size_t at, count;
     bool ended; /* no further batch in this layer */
     table_iter iter;
+    times_reader times;
 } order_reader;
+
+/* The events of one layer that have a tag of a query. */
+typedef struct query_tag {
+    slice tag, prefix; /* and what the keys in a table begin with */
+    uint64_t hash;     /* its filter_hash */
+    const tag_list
+        *list;         /* in a memtable, while the caller looks; NULL: none */
+    size_t at;         /* there: the event in hand */
+    uint64_t position; /* of the one in hand; 0: none yet */
+} query_tag;
+
+/* And all the tags of an item. */
+typedef struct query_part {
+    const persist_query_item *item;
+    query_tag *tags;
+    table_iter *iters; /* in a table: one for each */
+    bool ended;
+    uint64_t position; /* of the event that matches; 0: not known yet */
+} query_part;
+
+/* What is to be known of a stream in a table. */
+typedef struct query_stream {
+    bool known;
+    uint8_t name[CURSOR_SHORT_NAME];
+    size_t name_size;
+    uint64_t ordinal;
+    uint64_t through; /* truncated up to here */
+} query_stream;
+
+typedef struct query_reader {
+    order_reader order; /* the first: it is the cursor's u.order, too */
+    void *copy;         /* owned: the query */
+    query_part *parts;  /* in the copy */
+    size_t count;
+    table_iter *iters; /* owned; NULL: in no table yet */
+    size_t tag_count;  /* of all items */
+    table_iter events; /* in a table: at the event in hand */
+    query_stream last; /* whose event was read last there */
+} query_reader;
 
 /* Names of one layer, merged with those of the others. */
 typedef struct name_item {
-    slice name, value;
+    slice name;
+    slice value;      /* of a key; of a command id of a table, as it is there */
+    const once *once; /* of one of a memtable */
     bool deleted;
 } name_item;
 
@@ -76,20 +138,30 @@ typedef struct name_source {
     table_iter iter; /* or a table's */
 } name_source;
 
+/* Where a range begins or ends; not given: nowhere. */
+typedef struct name_bound {
+    slice name;
+    bool given;
+    bool open; /* the name itself is outside */
+} name_bound;
+
 typedef struct name_reader {
-    bool of_keys;
-    slice prefix; /* owned */
-    buf after;    /* where to begin, or what the last batch ended with */
-    bool has_after;
+    table_section section; /* keys, streams or command ids */
+    bool back;
+    void *bytes; /* owned: the names of the bounds */
+    name_bound low, high;
     name_source *sources; /* owned; newest first */
     size_t source_count;
     tournament tournament;
     bool many; /* several of them are tables with entries */
     uint64_t taken_count;
-    bool taken; /* the winner's item is used up */
+    bool taken;              /* the winner's item is used up */
+    persist_command command; /* the one in hand, */
+    uint64_t *seqs;          /* and its numbers, if a table had them; owned */
+    size_t seq_capacity;
 } name_reader;
 
-typedef struct engine_cursor {
+struct engine_cursor {
     engine *engine;
     snapshot snapshot;
     engine_read_kind kind;
@@ -100,19 +172,35 @@ typedef struct engine_cursor {
     union {
         stream_reader stream;
         order_reader order;
+        query_reader query;
         name_reader names;
     } u;
-} engine_cursor;
+};
 
-/* Opens a cursor in place. name: stream or prefix. */
+/* Open a cursor in place: over events of a stream or of all, over those that
+ * match a query, over names. */
 persist_status engine_read(engine *, engine_cursor *out, engine_read_kind,
-                           slice name, const slice *after, uint64_t from,
-                           uint64_t limit, persist_view, persist_error *);
+                           slice name, uint64_t from, uint64_t limit,
+                           engine_view, persist_error *);
+persist_status engine_query(engine *, engine_cursor *out,
+                            const persist_query_item *, size_t count,
+                            uint64_t from, uint64_t limit, engine_view,
+                            persist_error *);
+persist_status engine_read_names(engine *, engine_cursor *out, engine_read_kind,
+                                 const persist_range *, uint64_t limit,
+                                 engine_view, persist_error *);
+/* The position of the first event, from a position on, that matches a query
+ * now; for the writer. PERSIST_NONE: there is none. */
+persist_status engine_first_match(engine *, const persist_query_item *,
+                                  size_t count, uint64_t from,
+                                  uint64_t *position, persist_error *);
 /* The next events, one or more, which the cursor owns until the next call. */
 persist_status engine_next_events(engine_cursor *, const persist_event **out,
                                   size_t *count, persist_error *);
 persist_status engine_next_key(engine_cursor *, slice *name, slice *value,
                                persist_error *);
+persist_status engine_next_once(engine_cursor *, const persist_command **,
+                                persist_error *);
 void engine_cursor_close(engine_cursor *);
 
 /* The parts of a cursor; after an error of open they are closed as well. The
@@ -126,16 +214,34 @@ persist_status order_reader_open(engine_cursor *, uint64_t from,
                                  persist_error *);
 persist_status order_reader_next(engine_cursor *, persist_error *);
 void order_reader_close(engine_cursor *);
-persist_status name_reader_open(engine_cursor *, slice prefix,
-                                const slice *after, persist_error *);
+/* Before the first event: begins at another position. */
+void order_reader_from(engine_cursor *, uint64_t position);
+persist_status query_reader_open(engine_cursor *, const persist_query_item *,
+                                 size_t count, uint64_t from, persist_error *);
+void query_reader_close(engine_cursor *);
+persist_status name_reader_open(engine_cursor *, const persist_range *,
+                                persist_error *);
 persist_status name_reader_next(engine_cursor *, slice *name, slice *value,
                                 persist_error *);
+/* After name_reader_next: fills in the command id that it came to. */
+persist_status name_reader_command(engine_cursor *, persist_error *);
 void name_reader_close(engine_cursor *);
 
+/* As persist_position_at. The cursor is memory for it, and is closed after. */
+persist_status engine_position_at(engine *, engine_cursor *, uint64_t time,
+                                  engine_view, uint64_t *position,
+                                  persist_error *);
+/* What both readers by position share: beginning; and taking an event of a
+ * memtable into the batch, unless it is truncated, false when neither it nor a
+ * later one is in the snapshot. */
+persist_status order_reader_begin(engine_cursor *, const order_ways *,
+                                  uint64_t from, persist_error *);
+bool order_take(engine_cursor *, const order_item *, uint64_t time);
+
 /* The public reads of one thing. */
-persist_status engine_info(engine *, slice name, persist_view,
+persist_status engine_info(engine *, slice name, engine_view,
                            persist_stream_info *, bool *known, persist_error *);
-persist_status engine_get(engine *, slice name, persist_view, slice *out,
+persist_status engine_get(engine *, slice name, engine_view, slice *out,
                           persist_error *);
 
 #endif

@@ -14,33 +14,38 @@ CHECK_STATIC(CURSOR_STREAMS % PLACES == 0, "sets of places are whole");
 
 /* ---- memtables -------------------------------------------------------- */
 
-/* The seq up to which a stream is truncated in the snapshot, for an event of
- * a memtable. The caller looks. */
-static uint64_t through_of(const engine_cursor *c, const stream *s)
-{
-    bool hidden;
-    const stream *newer = snapshot_stream(&c->snapshot, s->name, &hidden);
-    return stream_floor_at(newer == NULL ? s : newer, c->snapshot.lsn)->through;
-}
-
-/* Returns false when no later event can be in the snapshot. */
-static bool take_ordered(engine_cursor *c, const order_item *item)
+bool order_take(engine_cursor *c, const order_item *item, uint64_t time)
 {
     order_reader *r = &c->u.order;
     const event *e = item->event;
+    bool hidden;
     if (e->lsn > c->snapshot.lsn)
         return false;
-    if (e->seq > through_of(c, item->stream))
-        r->batch[r->count++] = (ordered_event){item->stream->name, e};
+    const stream *s = item->stream;
+    const stream *newer = snapshot_stream(&c->snapshot, s->name, &hidden);
+    uint64_t through =
+        stream_floor_at(newer == NULL ? s : newer, c->snapshot.lsn)->through;
+    if (e->seq > through)
+        r->batch[r->count++] = (ordered_event){s->name, e, time};
     return true;
 }
 
-/* Fills the next batch. The caller looks. */
+/* The index of the time at a position, near that of one before it; SIZE_MAX:
+ * not known. */
+static size_t time_of(const order *o, size_t near, uint64_t position)
+{
+    if (near == SIZE_MAX)
+        return order_time_at(o, position);
+    while (near + 1 < o->time_count && o->times[near + 1].first <= position)
+        near++;
+    return near;
+}
+
 static void fill(engine_cursor *c, const memtable *t)
 {
     order_reader *r = &c->u.order;
     const order *o = &t->order;
-    r->at = r->count = 0;
+    size_t when = SIZE_MAX;
     for (size_t i = order_seek(o, r->position); i < o->count; i++) {
         const order_block *b = o->blocks[i];
         uint32_t slot =
@@ -48,7 +53,8 @@ static void fill(engine_cursor *c, const memtable *t)
         for (; slot < b->count; slot++) {
             if (r->count == CURSOR_BATCH)
                 return;
-            r->ended = !take_ordered(c, &b->items[slot]);
+            when = time_of(o, when, b->first + slot);
+            r->ended = !order_take(c, &b->items[slot], o->times[when].time);
             if (r->ended)
                 return;
             r->position = b->first + slot + 1;
@@ -61,18 +67,19 @@ static persist_status next_in_memtable(engine_cursor *c, const memtable *t,
                                        persist_event *out)
 {
     order_reader *r = &c->u.order;
-    if (r->at == r->count && !r->ended) {
+    while (r->at == r->count && !r->ended) {
+        r->at = r->count = 0;
         readers_look(&c->engine->readers, c->snapshot.place);
-        fill(c, t);
+        r->ways->fill(c, t);
         readers_look_end(&c->engine->readers, c->snapshot.place);
     }
     if (r->at == r->count)
         return PERSIST_NONE;
     const ordered_event *item = &r->batch[r->at++];
-    out->stream = item->name;
-    out->data = slice_of(item->event->data, item->event->size);
-    out->seq = item->event->seq;
-    out->position = item->event->position;
+    const event *e = item->event;
+    *out = (persist_event){item->name, slice_of(e->data, e->size),
+                           e->seq,     e->position,
+                           item->time, event_tagged(e)};
     return PERSIST_OK;
 }
 
@@ -80,9 +87,20 @@ static persist_status next_in_memtable(engine_cursor *c, const memtable *t,
 
 static void forget(stream_place *p)
 {
+    if (p->name.data == NULL)
+        return;
     table_iter_release(&p->iter);
     mem_free((void *)(uintptr_t)p->name.data);
-    *p = (stream_place){0};
+    p->name = slice_of(NULL, 0);
+}
+
+/* They are big: what is not used is not written. */
+static stream_place *make_places(void)
+{
+    stream_place *places = mem_alloc(CURSOR_STREAMS * sizeof *places);
+    for (size_t i = 0; places != NULL && i < CURSOR_STREAMS; i++)
+        places[i].name = slice_of(NULL, 0);
+    return places;
 }
 
 /* Learns what is to be known of a stream in a table, of which it reads from a
@@ -162,15 +180,15 @@ static persist_status find_event(stream_place *p, uint64_t seq,
                                 : status;
 }
 
-static persist_status show(engine_cursor *c, slice name, uint64_t seq,
-                           uint64_t position, persist_event *out,
+/* Reads the event that an entry of the order names; out->seq is 0 if it is
+ * truncated. */
+static persist_status show(engine_cursor *c, const table_iter *from, slice name,
+                           uint64_t seq, uint64_t position, persist_event *out,
                            persist_error *error)
 {
-    order_reader *r = &c->u.order;
-    table *t = r->iter.table;
     stream_place *p;
     event_entry e;
-    persist_status status = find_place(c, t, name, seq, &p, error);
+    persist_status status = find_place(c, from->table, name, seq, &p, error);
     if (status == PERSIST_OK && seq <= p->through) {
         out->seq = 0; /* truncated: go on */
         return PERSIST_OK;
@@ -179,11 +197,11 @@ static persist_status show(engine_cursor *c, slice name, uint64_t seq,
         status = find_event(p, seq, &e, error);
     if (status == PERSIST_NONE ||
         (status == PERSIST_OK && e.position != position))
-        return table_bad_entry(&r->iter, error);
+        return table_bad_entry(from, error);
     if (status != PERSIST_OK)
         return status;
-    *out = (persist_event){p->name, e.data, seq, position};
-    return PERSIST_OK;
+    *out = (persist_event){p->name, e.data, seq, position, 0, e.tagged.data};
+    return times_at(&c->u.order.times, position, &out->time, error);
 }
 
 static persist_status next_in_table(engine_cursor *c, bool move,
@@ -199,13 +217,30 @@ static persist_status next_in_table(engine_cursor *c, bool move,
         if (!entry_get_order(table_key(&r->iter), table_value(&r->iter),
                              &position, &seq, &name))
             return table_bad_entry(&r->iter, error);
-        status = show(c, name, seq, position, out, error);
+        status = show(c, &r->iter, name, seq, position, out, error);
         if (status != PERSIST_OK)
             return status;
         r->position = position + 1;
         if (out->seq != 0)
             return PERSIST_OK;
     }
+}
+
+static persist_status enter_table(engine_cursor *c, table *t,
+                                  persist_error *error)
+{
+    order_reader *r = &c->u.order;
+    uint8_t place[ENTRY_ORDER_KEY_SIZE];
+    entry_order_key(r->position, place);
+    table_iter_init(&r->iter, t, TABLE_ORDER, false);
+    times_open(&r->times, t, false);
+    return table_seek(&r->iter, slice_of(place, sizeof place), error);
+}
+
+static void leave_table(engine_cursor *c)
+{
+    table_iter_release(&c->u.order.iter);
+    times_close(&c->u.order.times);
 }
 
 /* ---- layers ----------------------------------------------------------- */
@@ -227,10 +262,7 @@ static persist_status enter_layer(engine_cursor *c, persist_error *error)
     if (r->layer >= v->table_count)
         return memtable_of(&c->snapshot, r->layer) == NULL ? PERSIST_NONE
                                                            : PERSIST_OK;
-    uint8_t place[ENTRY_ORDER_KEY_SIZE];
-    entry_order_key(r->position, place);
-    table_iter_init(&r->iter, v->tables[r->layer], TABLE_ORDER, false);
-    return table_seek(&r->iter, slice_of(place, sizeof place), error);
+    return r->ways->enter(c, v->tables[r->layer], error);
 }
 
 persist_status order_reader_next(engine_cursor *c, persist_error *error)
@@ -243,40 +275,62 @@ persist_status order_reader_next(engine_cursor *c, persist_error *error)
         persist_status status = entered ? enter_layer(c, error) : PERSIST_OK;
         if (status == PERSIST_OK)
             status = r->layer < v->table_count
-                         ? next_in_table(c, !entered, out, error)
+                         ? r->ways->next(c, !entered, out, error)
                          : next_in_memtable(
                                c, memtable_of(&c->snapshot, r->layer), out);
         if (status == PERSIST_OK)
             c->ready_count = 1;
         if (status != PERSIST_NONE)
             return status;
-        table_iter_release(&r->iter);
+        r->ways->leave(c);
         r->in_layer = false;
         r->layer++;
     }
     return PERSIST_NONE;
 }
 
+static const order_ways all_ways = {enter_table, next_in_table, leave_table,
+                                    fill};
+
 persist_status order_reader_open(engine_cursor *c, uint64_t from,
                                  persist_error *error)
 {
-    order_reader *r = &c->u.order;
     CHECK(c->kind == ENGINE_ALL);
+    return order_reader_begin(c, &all_ways, from, error);
+}
+
+persist_status order_reader_begin(engine_cursor *c, const order_ways *ways,
+                                  uint64_t from, persist_error *error)
+{
+    order_reader *r = &c->u.order;
+    const layers *v = c->snapshot.layers;
+    const memtable *oldest = v->frozen != NULL ? v->frozen : v->active;
     memset(r, 0, offsetof(order_reader, iter));
     table_iter_init(&r->iter, NULL, TABLE_ORDER, false);
+    times_open(&r->times, NULL, false);
+    r->ways = ways;
     r->position = from;
+    if (from >= oldest->first_position)
+        r->layer = v->table_count; /* no table has it */
     r->batch = mem_alloc(CURSOR_BATCH * sizeof *r->batch);
-    if (c->snapshot.layers->table_count > 0)
-        r->places = mem_alloc_zero(CURSOR_STREAMS * sizeof *r->places);
-    bool whole = r->batch != NULL &&
-                 (r->places != NULL || c->snapshot.layers->table_count == 0);
+    bool tables = c->kind == ENGINE_ALL && r->layer < v->table_count;
+    if (tables)
+        r->places = make_places();
+    bool whole = r->batch != NULL && (r->places != NULL || !tables);
     return whole ? PERSIST_OK : status_no_memory(error);
+}
+
+void order_reader_from(engine_cursor *c, uint64_t position)
+{
+    CHECK(c->kind == ENGINE_ALL && !c->u.order.in_layer);
+    c->u.order.position = position;
 }
 
 void order_reader_close(engine_cursor *c)
 {
     order_reader *r = &c->u.order;
     table_iter_release(&r->iter);
+    times_close(&r->times);
     for (size_t i = 0; r->places != NULL && i < CURSOR_STREAMS; i++)
         forget(&r->places[i]);
     mem_free(r->places);

@@ -196,10 +196,11 @@ static bool has_room(const engine_cursor *c)
     return c->ready_count < CURSOR_EVENTS && c->ready_count < c->left;
 }
 
-static void put(engine_cursor *c, uint64_t seq, uint64_t position, slice data)
+static void put(engine_cursor *c, const event *e)
 {
-    c->ready[c->ready_count++] =
-        (persist_event){c->u.stream.name, data, seq, position};
+    c->ready[c->ready_count++] = (persist_event){
+        c->u.stream.name, slice_of(e->data, e->size), e->seq, e->position, 0,
+        event_tagged(e)};
 }
 
 static persist_status next_in_memtable(engine_cursor *c)
@@ -207,11 +208,8 @@ static persist_status next_in_memtable(engine_cursor *c)
     stream_reader *r = &c->u.stream;
     if (r->slot == r->slot_end && !take_chunk(c))
         return PERSIST_NONE;
-    while (r->slot < r->slot_end && has_room(c)) {
-        const event *e =
-            chunk_event(r->chunk, r->back ? --r->slot_end : r->slot++);
-        put(c, e->seq, e->position, slice_of(e->data, e->size));
-    }
+    while (r->slot < r->slot_end && has_room(c))
+        put(c, chunk_event(r->chunk, r->back ? --r->slot_end : r->slot++));
     return PERSIST_OK;
 }
 

@@ -42,6 +42,12 @@ static inline bool layers_shows_active(const layers *v, persist_lsn lsn)
     return lsn >= v->active->first;
 }
 
+/* The highest position that any event has. */
+static inline uint64_t layers_position(const layers *v)
+{
+    return v->active->counts.next_position - 1;
+}
+
 /* The layers below the active memtable. Their functions do file work, and
  * need no lock. */
 

@@ -22,7 +22,7 @@ void readers_init(readers *r)
     atomic_init(&r->current, NULL);
     atomic_init(&r->used, 0);
     atomic_init(&r->changes, false);
-    r->more = 0;
+    r->more = r->kept = 0;
     r->retired = NULL;
     r->looked = 0;
     for (size_t i = 0; i < READERS_MAX; i++) {
@@ -41,7 +41,7 @@ void readers_release(readers *r)
 {
     for (size_t i = 0; i < READERS_MAX; i++)
         CHECK(atomic_load(&r->places[i].place.layers) == NULL);
-    CHECK(r->more == 0);
+    CHECK(r->more == 0 && r->kept == 0);
     readers_sweep(r);
     layers_free(atomic_load(&r->current));
     pthread_mutex_destroy(&r->change);
@@ -84,6 +84,16 @@ static bool is_done_with(readers *r, layers *v)
     if (v->retired_next != NULL)
         v->retired_next->retired_link = v->retired_link;
     return true;
+}
+
+/* With the lock held, which it lets go of: one who used the layers is gone. The
+ * last one frees them, without it. */
+static void unlock_done(readers *r, layers *v)
+{
+    bool last = is_done_with(r, v);
+    pthread_mutex_unlock(&r->lock);
+    if (last)
+        layers_free(v);
 }
 
 void readers_sweep(readers *r)
@@ -145,12 +155,13 @@ static read_place *take_place(readers *r, layers *v)
 }
 
 /* Whoever retires layers has the lock then: those that are current now stay,
- * once they are said to be used. */
-static read_place *add_more(readers *r, read_place *own)
+ * once they are said to be used. kept: layers that stay in any case; NULL: the
+ * current ones. */
+static read_place *add_more(readers *r, read_place *own, layers *kept)
 {
     /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): r was read */
     pthread_mutex_lock(&r->lock);
-    layers *v = atomic_load(&r->current);
+    layers *v = kept != NULL ? kept : atomic_load(&r->current);
     v->users++;
     r->more++;
     pthread_mutex_unlock(&r->lock);
@@ -173,7 +184,7 @@ read_place *readers_enter(readers *r, read_place *own, layers **used)
     layers *v = atomic_load(&r->current);
     read_place *place = take_place(r, v);
     if (UNLIKELY(place == NULL)) {
-        place = add_more(r, own);
+        place = add_more(r, own, NULL);
         *used = atomic_load(&place->layers);
         return place;
     }
@@ -186,6 +197,13 @@ read_place *readers_enter(readers *r, read_place *own, layers **used)
         readers_sweep(r);
     *used = v;
     return place;
+}
+
+read_place *readers_enter_kept(readers *r, read_place *own, layers *v)
+{
+    CHECK(v != NULL);
+    read_place *place = take_place(r, v);
+    return LIKELY(place != NULL) ? place : add_more(r, own, v);
 }
 
 /* With the lock held: gives up what keeps the layers. */
@@ -215,13 +233,62 @@ void readers_leave(readers *r, read_place *one)
     }
     pthread_mutex_lock(&r->lock);
     leave_locked(r, one, v);
-    bool last = is_done_with(r, v);
+    unlock_done(r, v);
+}
+
+size_t readers_count(readers *r)
+{
+    pthread_mutex_lock(&r->lock);
+    size_t count = r->more;
+    unsigned used = atomic_load(&r->used);
+    CHECK(used <= READERS_MAX);
+    for (unsigned i = 0; i < used; i++)
+        count += atomic_load(&r->places[i].place.layers) != NULL;
     pthread_mutex_unlock(&r->lock);
-    if (last)
-        layers_free(v);
+    return count;
+}
+
+/* ---- what is kept ------------------------------------------------------ */
+
+layers *readers_keep(readers *r)
+{
+    pthread_mutex_lock(&r->lock);
+    layers *v = atomic_load(&r->current);
+    CHECK(v != NULL);
+    v->users++;
+    r->kept++;
+    pthread_mutex_unlock(&r->lock);
+    return v;
+}
+
+void readers_unkeep(readers *r, layers *v)
+{
+    pthread_mutex_lock(&r->lock);
+    CHECK(v->users > 0 && r->kept > 0);
+    v->users--;
+    r->kept--;
+    unlock_done(r, v);
+}
+
+size_t readers_count_kept(readers *r)
+{
+    pthread_mutex_lock(&r->lock);
+    size_t count = r->kept;
+    pthread_mutex_unlock(&r->lock);
+    return count;
 }
 
 /* ---- looking and changing --------------------------------------------- */
+
+void readers_hold_up(readers *r)
+{
+    pthread_mutex_lock(&r->change);
+}
+
+void readers_go_on(readers *r)
+{
+    pthread_mutex_unlock(&r->change);
+}
 
 /* Who found no place waits for the writer in any case: it is not seen. */
 void readers_look(readers *r, read_place *one)

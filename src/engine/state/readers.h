@@ -8,7 +8,8 @@
  * writer, works the same way (D. Dice and A. Kogan, "BRAVO", 2019): a reader
  * says that it looks, and asks whether somebody changes. Who finds no place is
  * counted by the layers that he uses: thousands of cursors may be open, and
- * each is opened and closed without a look at the others. */
+ * each is opened and closed without a look at the others. So is a snapshot that
+ * is kept: it takes no place from those who read. */
 #ifndef ENGINE_STATE_READERS_H
 #define ENGINE_STATE_READERS_H
 
@@ -36,6 +37,7 @@ typedef struct readers {
 
     pthread_mutex_t lock; /* for all below */
     size_t more;          /* who found no place */
+    size_t kept;          /* see readers_keep */
     layers *retired;      /* no longer current, perhaps still in use */
     uint64_t looked;      /* at layers and places: what that has cost */
 } readers;
@@ -60,6 +62,24 @@ void readers_sweep(readers *);
  * readers_leave. Never fails. */
 read_place *readers_enter(readers *, read_place *own, layers **used);
 void readers_leave(readers *, read_place *);
+
+/* The same for layers that are kept. */
+read_place *readers_enter_kept(readers *, read_place *own, layers *);
+
+/* Counts those between the two. */
+size_t readers_count(readers *);
+
+/* Keeps the layers that are current then, for others to read in. The caller
+ * holds commits up, so that they have all that was committed. */
+layers *readers_keep(readers *);
+void readers_unkeep(readers *, layers *);
+
+/* Counts what is kept. */
+size_t readers_count_kept(readers *);
+
+/* Between the two nobody changes the active memtable, whichever it is. */
+void readers_hold_up(readers *);
+void readers_go_on(readers *);
 
 /* Between the two nobody changes the active memtable, but others may look. */
 void readers_look(readers *, read_place *);

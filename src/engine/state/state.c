@@ -2,6 +2,8 @@
 /* What changes of a store's state, whoever asks for it. */
 #include "engine/state/state.h"
 
+#include <string.h>
+
 /* ---- in use ----------------------------------------------------------- */
 
 persist_status engine_sync_manifests(const engine *e, persist_error *error)
@@ -46,11 +48,65 @@ persist_status engine_use(engine *e, persist_error *error)
     return status;
 }
 
+/* ---- which store it is ------------------------------------------------- */
+
+void engine_identity(engine *e, uint8_t self[IDENTITY_SIZE],
+                     uint8_t parent[IDENTITY_SIZE])
+{
+    pthread_mutex_lock(&e->writer);
+    memcpy(self, e->manifest.id, IDENTITY_SIZE);
+    memcpy(parent, e->manifest.parent, IDENTITY_SIZE);
+    pthread_mutex_unlock(&e->writer);
+}
+
+/* The manifest that is there, but for these two. */
+static persist_status store_identity(engine *e, const uint8_t *self,
+                                     const uint8_t *parent,
+                                     persist_error *error)
+{
+    bool renamed = false;
+    manifest *m = &e->manifest, was = *m;
+    persist_error why;
+    memcpy(m->id, self, IDENTITY_SIZE);
+    memcpy(m->parent, parent, IDENTITY_SIZE);
+    persist_status status =
+        manifest_store(e->sys, e->at.root, &e->at.manifests, m, &renamed, &why);
+    if (status == PERSIST_OK)
+        return status;
+    memcpy(m->id, was.id, IDENTITY_SIZE);
+    memcpy(m->parent, was.parent, IDENTITY_SIZE);
+    if (renamed)
+        wal_fail(&e->wal, &why);
+    if (error != NULL)
+        *error = why;
+    return status;
+}
+
+/* No other manifest is written meanwhile. */
+persist_status engine_become_another(engine *e,
+                                     const uint8_t parent[IDENTITY_SIZE],
+                                     persist_error *error)
+{
+    uint8_t self[IDENTITY_SIZE];
+    int code = e->sys->random(e->sys, self, sizeof self);
+    if (code != 0)
+        return os_failed(error, code, "draw an identity for", e->at.root->path);
+    pthread_mutex_lock(&e->upkeep.step);
+    pthread_mutex_lock(&e->writer);
+    persist_status status = engine_use(e, error);
+    if (status == PERSIST_OK && wal_failed(&e->wal))
+        status = wal_read_only(&e->wal, error);
+    if (status == PERSIST_OK)
+        status = store_identity(e, self, parent, error);
+    pthread_mutex_unlock(&e->writer);
+    pthread_mutex_unlock(&e->upkeep.step);
+    return status;
+}
+
 /* ---- who holds the directory ------------------------------------------- */
 
 /* Each name by which an opening would find what this one writes. */
-static persist_status look(engine *e, const wal_segment *written,
-                           persist_error *why)
+static persist_status look(engine *e, wal_segment *written, persist_error *why)
 {
     persist_status status = layout_check_hold(e->sys, &e->at, why);
     if (status == PERSIST_OK)
@@ -61,7 +117,7 @@ static persist_status look(engine *e, const wal_segment *written,
 
 /* Nobody outside moves a directory and has an answer within LOOK_AGAIN_US; and
  * a sync takes less on a quick disk than the look. */
-persist_status engine_check_hold(void *context, const wal_segment *written,
+persist_status engine_check_hold(void *context, wal_segment *written,
                                  persist_error *why)
 {
     engine *e = context;

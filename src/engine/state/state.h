@@ -90,6 +90,7 @@ typedef struct engine {
     pthread_mutex_t writer;
     wal wal;
     manifest manifest;   /* as last stored */
+    gaps gaps;           /* of lsns, before this opening */
     memtable_edit *plan; /* of the commit in hand */
     uint64_t *seqs;      /* numbers of its appends */
     size_t plan_capacity;
@@ -116,9 +117,18 @@ persist_status engine_sync_manifests(const engine *, persist_error *);
  * writes one. */
 persist_status engine_use(engine *, persist_error *);
 
+/* Which store it is, and of which it came: zeros, of none. */
+void engine_identity(engine *, uint8_t self[IDENTITY_SIZE],
+                     uint8_t parent[IDENTITY_SIZE]);
+
+/* Gives the store a new identity, and that of its parent; durable then. */
+persist_status engine_become_another(engine *,
+                                     const uint8_t parent[IDENTITY_SIZE],
+                                     persist_error *);
+
 /* The leader: whether the directory, and what was written to, is still where
  * the next opening looks for it; for wal.h. */
-persist_status engine_check_hold(void *context, const wal_segment *written,
+persist_status engine_check_hold(void *context, wal_segment *written,
                                  persist_error *why);
 
 /* After a call has failed: if it did because the directory or a part of it was
@@ -130,6 +140,24 @@ void engine_set_layers(engine *, layers *);
 
 /* The newest visible lsn: after a failed sync the last durable one. */
 persist_lsn engine_visible(const engine *);
+
+/* What a read sees: what is committed as it begins, or only what is durable;
+ * or a state that is kept. */
+typedef struct engine_view {
+    bool durable;
+    const struct kept_snapshot *kept; /* NULL: none */
+} engine_view;
+
+#define VIEW_LATEST ((engine_view){.durable = false})
+#define VIEW_DURABLE ((engine_view){.durable = true})
+
+/* The highest position that any event of a view has. */
+uint64_t engine_position(engine *, engine_view);
+
+/* Waits until an event above a position is durable; see persist_wait_position.
+ * The caller has entered the log's news, and words PERSIST_CLOSED. */
+persist_status engine_await(engine *, uint64_t position, uint64_t timeout_ms,
+                            uint64_t *newest, persist_error *);
 
 /* Tells the thread of upkeep that there is work; whether there is a thread. */
 bool engine_wake(engine *);
@@ -144,13 +172,28 @@ typedef struct snapshot {
     layers *layers;
     persist_lsn lsn;
     bool with_active; /* the active memtable may be looked at */
+    bool outdated;    /* other layers were current as it was taken */
     read_place *place;
     read_place own; /* where it is when all places are taken */
 } snapshot;
 
 /* Takes a snapshot; it ends with snapshot_close. Never fails. */
-void snapshot_open(engine *, persist_view, snapshot *);
+void snapshot_open(engine *, engine_view, snapshot *);
 void snapshot_close(engine *, snapshot *);
+
+/* A state that is kept for as many snapshots as are opened of it, by any
+ * threads: the layers of the moment, what is seen of them, and the highest
+ * position that any event has there. */
+typedef struct kept_snapshot {
+    layers *layers;
+    persist_lsn lsn;
+    uint64_t position;
+} kept_snapshot;
+
+/* Keeps the state of a view; lets it go, when no snapshot is being opened of
+ * it. Never fail. */
+void snapshot_keep(engine *, bool durable, kept_snapshot *);
+void snapshot_let_go(engine *, const kept_snapshot *);
 
 /* Returns a stream of the active memtable as a snapshot sees it; NULL: ask
  * the layers below. *hidden: it is not there at all. The caller looks. */

@@ -172,15 +172,23 @@ static void put_raw(const block_writer *w, const shape *l, buf *out)
     CHECK(out->size - entries == l->entries);
 }
 
+void block_packer_release(block_packer *p)
+{
+    ZSTD_freeCCtx(p->context);
+    p->context = NULL;
+}
+
 /* Appends compressed bytes behind the header's place; false: it does not pay
  * or cannot be done. */
-static bool put_compressed(buf *out, slice raw)
+static bool put_compressed(block_packer *p, buf *out, slice raw)
 {
     size_t most = ZSTD_compressBound(raw.size);
-    if (!buf_reserve(out, most))
+    if (p->context == NULL)
+        p->context = ZSTD_createCCtx();
+    if (p->context == NULL || !buf_reserve(out, most))
         return false;
-    size_t size = ZSTD_compress(out->data + out->size, most, raw.data, raw.size,
-                                ZSTD_LEVEL);
+    size_t size = ZSTD_compressCCtx(p->context, out->data + out->size, most,
+                                    raw.data, raw.size, ZSTD_LEVEL);
     if (ZSTD_isError(size) || size > raw.size - raw.size / PAYS)
         return false;
     out->size += size;
@@ -217,7 +225,7 @@ static bool seal(block_header *h, size_t start, uint64_t seed, buf *out)
     return true;
 }
 
-static bool put_block(block_writer *w, uint8_t kind, bool compress,
+static bool put_block(block_writer *w, uint8_t kind, block_packer *packer,
                       uint64_t seed, buf *out)
 {
     shape l = plan(w);
@@ -228,12 +236,12 @@ static bool put_block(block_writer *w, uint8_t kind, bool compress,
     h.kind = kind;
     buf_clear(&w->raw);
     if (!buf_reserve(out, BLOCK_HEADER_SIZE + size) ||
-        (compress && !buf_reserve(&w->raw, size)))
+        (packer != NULL && !buf_reserve(&w->raw, size)))
         return false;
     out->size += BLOCK_HEADER_SIZE;
-    if (compress) {
+    if (packer != NULL) {
         put_raw(w, &l, &w->raw);
-        h.compressed = put_compressed(out, buf_slice(&w->raw));
+        h.compressed = put_compressed(packer, out, buf_slice(&w->raw));
         if (!h.compressed)
             buf_put_slice(out, buf_slice(&w->raw));
     } else {
@@ -242,13 +250,13 @@ static bool put_block(block_writer *w, uint8_t kind, bool compress,
     return seal(&h, start, seed, out);
 }
 
-bool block_seal(block_writer *w, uint8_t kind, bool compress, uint64_t seed,
-                buf *out)
+bool block_seal(block_writer *w, uint8_t kind, block_packer *packer,
+                uint64_t seed, buf *out)
 {
     bool done = !block_failed(w);
     CHECK(!done || w->count > 0);
     if (done)
-        done = put_block(w, kind, compress, seed, out);
+        done = put_block(w, kind, packer, seed, out);
     buf_clear(&w->keys);
     buf_clear(&w->values);
     buf_clear(&w->ends);

@@ -22,6 +22,15 @@ typedef struct block_ends {
     uint32_t key, value;
 } block_ends;
 
+/* What makes blocks smaller, for one block after the other: it has memory of
+ * its own from the first one on. A zeroed one is ready. */
+typedef struct block_packer {
+    struct ZSTD_CCtx_s *context;
+} block_packer;
+
+/* Releases what it holds. Safe on a zeroed one. */
+void block_packer_release(block_packer *);
+
 /* A block in the making; a zeroed one is ready. */
 typedef struct block_writer {
     buf keys, values;
@@ -43,8 +52,9 @@ bool block_failed(const block_writer *);
 size_t block_size(const block_writer *);
 
 /* Appends the packed block to `out` and empties the writer; false when memory
- * is out. kind is any number that tells what the block is for. */
-bool block_seal(block_writer *, uint8_t kind, bool compress, uint64_t seed,
+ * is out. kind is any number that tells what the block is for. Not compressed
+ * without a packer, or when that has no memory. */
+bool block_seal(block_writer *, uint8_t kind, block_packer *, uint64_t seed,
                 buf *out);
 
 /* The same for bytes that are no entries. */

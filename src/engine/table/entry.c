@@ -75,14 +75,21 @@ bool entry_split_event(slice key, uint64_t *ordinal, uint64_t *seq)
     return split_event(key, ordinal, seq);
 }
 
+/* No event has the position 0: this stands in front of one with tags, whose
+ * type and tags come before the data. */
+enum { TAGGED = 1 };
+
 void entry_put_event(buf *b, const event_entry *e)
 {
-    CHECK(e->position <= PERSIST_SEQ_MAX);
+    CHECK(e->position > 0 && e->position <= PERSIST_SEQ_MAX);
+    if (e->tagged.size > 0)
+        buf_put_varint(b, TAGGED);
     buf_put_varint(b, e->position << 1 | (e->anchored ? 1 : 0));
     if (e->anchored) {
         buf_put_varint(b, e->index);
         buf_put_varint(b, e->bytes_before);
     }
+    buf_put_slice(b, e->tagged);
     buf_put_slice(b, e->data);
 }
 
@@ -92,12 +99,19 @@ static inline bool get_event(slice key, slice value, event_entry *out)
         return false;
     cursor c = cursor_of(value);
     uint64_t packed = cursor_varint(&c);
+    bool with_tags = packed == TAGGED;
+    if (with_tags)
+        packed = cursor_varint(&c);
     out->position = packed >> 1;
     out->anchored = (packed & 1) != 0;
     out->index = out->anchored ? cursor_varint(&c) : 0;
     out->bytes_before = out->anchored ? cursor_varint(&c) : 0;
+    out->tagged = slice_of(NULL, 0);
+    if (with_tags && !tagged_get(&c, &out->tagged))
+        return false;
     out->data = slice_of(c.at, cursor_left(&c));
-    return !c.failed && out->seq > 0 && out->seq <= PERSIST_SEQ_MAX;
+    return !c.failed && out->position > 0 && out->seq > 0 &&
+           out->seq <= PERSIST_SEQ_MAX;
 }
 
 bool entry_get_event(slice key, slice value, event_entry *out)
@@ -135,8 +149,8 @@ static key_shape shape_of(const block_entry *e, uint64_t seq)
                        seq & ~(uint64_t)mask, (uint64_t)1 << (8 * top)};
 }
 
-/* Decodes an entry whose key has the shape, and which is no anchor; false if
- * it is another one. */
+/* Decodes an entry whose key has the shape, and which has neither an anchor nor
+ * tags; false if it is another one. */
 static inline bool get_alike(const key_shape *s, const block_entry *entry,
                              event_entry *out)
 {
@@ -149,8 +163,9 @@ static inline bool get_alike(const key_shape *s, const block_entry *entry,
     cursor c = cursor_of(entry->value);
     uint64_t packed = cursor_varint(&c);
     out->position = packed >> 1;
+    out->tagged.data = NULL;
     out->data = slice_of(c.at, cursor_left(&c));
-    return !c.failed && (packed & 1) == 0;
+    return !c.failed && packed > TAGGED && (packed & 1) == 0;
 }
 
 /* Decodes any entry of a block; false if it is no well-formed event. */
@@ -195,7 +210,8 @@ uint32_t entry_get_run(const block_view *v, const event_run *run,
             break;
         if (!run->back)
             fetch_behind(e.data);
-        out[n++] = (persist_event){run->name, e.data, e.seq, e.position};
+        out[n++] = (persist_event){run->name,  e.data, e.seq,
+                                   e.position, 0,      e.tagged.data};
     }
     return n;
 }
@@ -277,5 +293,56 @@ bool entry_get_order(slice key, slice value, uint64_t *position, uint64_t *seq,
     cursor c = cursor_of(value);
     *seq = cursor_varint(&c);
     *name = slice_of(c.at, cursor_left(&c));
-    return !c.failed && *seq > 0 && name->size <= PERSIST_NAME_SIZE_MAX;
+    return !c.failed && *position > 0 && *position <= PERSIST_SEQ_MAX &&
+           *seq > 0 && *seq <= PERSIST_SEQ_MAX &&
+           name->size <= PERSIST_NAME_SIZE_MAX;
+}
+
+/* ---- tags ------------------------------------------------------------- */
+
+slice entry_tag_key(slice tag, uint64_t position,
+                    uint8_t out[ENTRY_TAG_KEY_MAX])
+{
+    CHECK(tag.size > 0 && tag.size <= PERSIST_TAG_SIZE_MAX);
+    out[0] = (uint8_t)tag.size;
+    memcpy(out + 1, tag.data, tag.size);
+    const uint8_t *end = put_sorted(out + 1 + tag.size, position);
+    return slice_of(out, (size_t)(end - out));
+}
+
+slice entry_tag_of(slice key)
+{
+    const uint8_t *bytes = key.data;
+    bool has = key.size > 0 && key.size - 1 >= bytes[0];
+    return has ? slice_of(bytes + 1, bytes[0]) : slice_of(NULL, 0);
+}
+
+void entry_put_tag(buf *b, uint64_t seq, slice type, slice stream)
+{
+    CHECK(seq > 0 && type.size <= PERSIST_TYPE_SIZE_MAX);
+    buf_put_varint(b, seq);
+    buf_put_byte(b, (uint8_t)type.size);
+    buf_put_slice(b, type);
+    buf_put_slice(b, stream);
+}
+
+bool entry_split_tag(slice key, slice *tag, uint64_t *position)
+{
+    *tag = entry_tag_of(key);
+    cursor c = cursor_of(key);
+    (void)cursor_bytes(&c, 1 + tag->size);
+    return tag->size > 0 && get_sorted(&c, position) && cursor_done(&c);
+}
+
+bool entry_get_tag(slice key, slice value, tag_entry *out)
+{
+    cursor v = cursor_of(value);
+    if (!entry_split_tag(key, &out->tag, &out->position))
+        return false;
+    out->seq = cursor_varint(&v);
+    out->type = cursor_bytes(&v, cursor_u8(&v));
+    out->stream = slice_of(v.at, cursor_left(&v));
+    return !v.failed && out->seq > 0 && out->seq <= PERSIST_SEQ_MAX &&
+           out->position > 0 && out->position <= PERSIST_SEQ_MAX &&
+           out->stream.size <= PERSIST_NAME_SIZE_MAX;
 }

@@ -6,7 +6,11 @@
 #include "engine/files/files.h"
 #include "engine/table/table_file.h"
 
-enum { ENTRY_EVENT_KEY_MAX = 18, ENTRY_ORDER_KEY_SIZE = 8 };
+enum {
+    ENTRY_EVENT_KEY_MAX = 18,
+    ENTRY_ORDER_KEY_SIZE = 8,
+    ENTRY_TAG_KEY_MAX = 1 + PERSIST_TAG_SIZE_MAX + 9
+};
 
 /* ---- streams: name -> state, and where the events are ------------------ */
 
@@ -37,6 +41,7 @@ typedef struct event_entry {
     uint64_t position;
     bool anchored;
     uint64_t index, bytes_before;
+    slice tagged; /* type and tags, packed; empty: it has none */
     slice data;
 } event_entry;
 
@@ -91,5 +96,27 @@ void entry_order_key(uint64_t position, uint8_t out[ENTRY_ORDER_KEY_SIZE]);
 void entry_put_order(buf *, uint64_t seq, slice name);
 bool entry_get_order(slice key, slice value, uint64_t *position, uint64_t *seq,
                      slice *name);
+
+/* ---- tags: tag, position -> seq, type, stream ---------------------------- */
+
+/* What a query has to know of an event before it reads it. */
+typedef struct tag_entry {
+    slice tag; /* the key */
+    uint64_t position;
+    uint64_t seq;
+    slice type, stream;
+} tag_entry;
+
+/* Encodes a key; returns what it takes of the memory. */
+slice entry_tag_key(slice tag, uint64_t position,
+                    uint8_t out[ENTRY_TAG_KEY_MAX]);
+/* The tag of a key that entry_tag_key has made; empty if it is no such. */
+slice entry_tag_of(slice key);
+/* Decodes a key; false if it is not well-formed. */
+bool entry_split_tag(slice key, slice *tag, uint64_t *position);
+/* Appends the value; decodes key and value, whose slices then live as long,
+ * false if they are not well-formed. */
+void entry_put_tag(buf *, uint64_t seq, slice type, slice stream);
+bool entry_get_tag(slice key, slice value, tag_entry *out);
 
 #endif

@@ -19,6 +19,8 @@ static void release(merge *m)
     buf_release(&m->name);
     buf_release(&m->value);
     buf_release(&m->cached_name);
+    buf_release(&m->times.value);
+    times_close(&m->when);
     m->sources = NULL;
     m->same = NULL;
     m->source_count = 0;
@@ -51,7 +53,8 @@ persist_status merge_begin(merge *m, const table_place *place,
         const table_root *roots = tables[i]->footer.roots;
         m->sources[i].table = table_ref(tables[i]);
         names += roots[TABLE_STREAMS].entries + roots[TABLE_KEYS].entries +
-                 roots[TABLE_ONCES].entries + roots[TABLE_BLOBS].entries;
+                 roots[TABLE_ONCES].entries + roots[TABLE_BLOBS].entries +
+                 tables[i]->footer.tags;
     }
     persist_status status = table_begin(&m->writer, place, number, block_size,
                                         compress, names, error);
@@ -70,6 +73,19 @@ persist_status merge_finish(merge *m, uint64_t *size, persist_error *error)
     CHECK(first <= last);
     release(m);
     return status;
+}
+
+/* Adds an entry of a source, which may be longer than any that is written:
+ * nothing but its block bounds it. */
+static persist_status carry(merge *m, table_section section,
+                            const table_iter *i, slice key, slice value,
+                            persist_error *error)
+{
+    if (key.size > PERSIST_NAME_SIZE_MAX ||
+        value.size > TABLE_ENTRY_MAX - PERSIST_NAME_SIZE_MAX)
+        return table_bad_entry(i, error);
+    table_add(&m->writer, section, key, value);
+    return PERSIST_OK;
 }
 
 /* ---- one section of all sources, in the order of keys ------------------ */
@@ -168,6 +184,32 @@ static persist_status advance(merge *m, persist_error *error)
 
 /* ---- streams ---------------------------------------------------------- */
 
+/* Of a stream a table has the last events up to its last commit. Where they
+ * begin behind the end of those in older tables, commits behind both have
+ * truncated what was in between (a flush leaves that out), and so all before
+ * it, whatever the newest state says. */
+typedef struct event_joint {
+    uint64_t gone;  /* every event up to this seq */
+    uint64_t begin; /* index of the first event that is not */
+} event_joint;
+
+static event_joint join_newest(const stream_entry *e)
+{
+    return (event_joint){e->state.floor.through, e->state.count - e->events};
+}
+
+/* Tells whether the events of an older table join those of the newer ones. */
+static bool join_older(event_joint *j, const stream_entry *e)
+{
+    if (e->state.count >= j->begin) {
+        j->begin = e->state.count - e->events;
+        return true;
+    }
+    if (j->gone < e->last)
+        j->gone = e->last;
+    return false;
+}
+
 /* The sums that anchors need, of the event in hand. */
 typedef struct event_sums {
     uint64_t index, bytes;
@@ -181,7 +223,7 @@ static persist_status copy_event(merge *m, event_entry *e, stream_entry *out,
     if (e->anchored)
         *sums = (event_sums){e->index, e->bytes_before, true};
     bool first = out->events == 0;
-    CHECK(e->seq > out->state.floor.through);
+    CHECK(e->seq > m->gone);
     if (!sums->known || (!first && e->seq <= out->last))
         return PERSIST_CORRUPT;
     e->anchored = first || table_begins_block(&m->writer, TABLE_EVENTS);
@@ -192,6 +234,8 @@ static persist_status copy_event(merge *m, event_entry *e, stream_entry *out,
     entry_put_event(&m->value, e);
     if (m->value.failed)
         return PERSIST_LIMIT;
+    if (m->value.size > TABLE_ENTRY_MAX - ENTRY_EVENT_KEY_MAX)
+        return PERSIST_CORRUPT;
     table_add(&m->writer, TABLE_EVENTS,
               entry_event_key(m->ordinal, e->seq, place), buf_slice(&m->value));
     out->first = first ? e->seq : out->first;
@@ -200,14 +244,14 @@ static persist_status copy_event(merge *m, event_entry *e, stream_entry *out,
     return PERSIST_OK;
 }
 
-/* Copies the events of one source that are beyond the floor. */
+/* Copies the events of one source that are not gone. */
 static persist_status copy_run(merge *m, merge_source *s, stream_entry *out,
                                persist_error *error)
 {
     uint8_t place[ENTRY_EVENT_KEY_MAX];
     event_sums sums = {0};
     uint64_t left = s->entry.events;
-    if (s->entry.last <= out->state.floor.through) {
+    if (s->entry.last <= m->gone) {
         m->dropped = m->dropped || left > 0;
         return PERSIST_OK;
     }
@@ -223,7 +267,7 @@ static persist_status copy_run(merge *m, merge_source *s, stream_entry *out,
                 : PERSIST_CORRUPT;
         if (status == PERSIST_OK && e.ordinal != s->entry.ordinal)
             status = PERSIST_CORRUPT;
-        if (status == PERSIST_OK && e.seq <= out->state.floor.through) {
+        if (status == PERSIST_OK && e.seq <= m->gone) {
             m->dropped = true;
             if (e.anchored)
                 sums = (event_sums){e.index, e.bytes_before, true};
@@ -248,11 +292,17 @@ static persist_status merge_stream(merge *m, merge_source *newest,
                                    persist_error *error)
 {
     persist_status status = PERSIST_OK;
-    for (size_t i = 0; i < m->same_count; i++) {
+    event_joint joint = {0};
+    for (size_t i = m->same_count; i-- > 0;) {
         merge_source *s = &m->sources[m->same[i]];
         if (!entry_get_stream(table_value(&s->iter), &s->entry))
             return table_bad_entry(&s->iter, error);
+        if (s == newest)
+            joint = join_newest(&s->entry);
+        else if (!join_older(&joint, &s->entry))
+            m->parted = true;
     }
+    m->gone = joint.gone;
     stream_entry out = {.state = newest->entry.state, .ordinal = m->ordinal};
     for (size_t i = 0; i < m->same_count && status == PERSIST_OK; i++)
         status = copy_run(m, &m->sources[m->same[i]], &out, error);
@@ -262,10 +312,9 @@ static persist_status merge_stream(merge *m, merge_source *newest,
     entry_put_stream(&m->value, &out);
     if (m->value.failed)
         return status_no_memory(error);
-    table_add(&m->writer, TABLE_STREAMS, buf_slice(&m->name),
-              buf_slice(&m->value));
     m->ordinal++;
-    return PERSIST_OK;
+    return carry(m, TABLE_STREAMS, &newest->iter, buf_slice(&m->name),
+                 buf_slice(&m->value), error);
 }
 
 /* ---- keys, command ids, blobs ------------------------------------------- */
@@ -277,33 +326,86 @@ static persist_status merge_key(merge *m, merge_source *newest,
     slice value, entry = table_value(&newest->iter);
     if (!entry_get_key(entry, &deleted, &value))
         return table_bad_entry(&newest->iter, error);
-    if (!deleted || !m->to_the_bottom)
-        table_add(&m->writer, TABLE_KEYS, buf_slice(&m->name), entry);
-    return PERSIST_OK;
+    if (deleted && m->to_the_bottom)
+        return PERSIST_OK;
+    return carry(m, TABLE_KEYS, &newest->iter, buf_slice(&m->name), entry,
+                 error);
 }
 
-/* ---- order ------------------------------------------------------------ */
+/* ---- order and tags ---------------------------------------------------- */
 
-/* Finds the newest state of a stream in the sources. */
-static persist_status find_state(merge *m, slice name, persist_error *error)
+static persist_status find_stream(table *t, slice name, stream_entry *out,
+                                  persist_error *error)
+{
+    table_iter iter;
+    table_iter_init(&iter, t, TABLE_STREAMS, false);
+    persist_status status = table_find(&iter, name, error);
+    if (status == PERSIST_OK && !entry_get_stream(table_value(&iter), out))
+        status = table_bad_entry(&iter, error);
+    table_iter_release(&iter);
+    return status;
+}
+
+/* Finds how much of a stream is gone. The newest state tells it, if no stream
+ * is parted. */
+static persist_status find_gone(merge *m, slice name, persist_error *error)
 {
     if (m->has_cached && slice_equal(buf_slice(&m->cached_name), name))
         return PERSIST_OK;
-    persist_status status = PERSIST_NONE;
+    event_joint joint = {0};
+    bool found = false;
     m->has_cached = false;
-    for (size_t i = m->source_count; i-- > 0 && status == PERSIST_NONE;) {
-        table_iter iter;
-        table_iter_init(&iter, m->sources[i].table, TABLE_STREAMS, false);
-        status = table_find(&iter, name, error);
-        if (status == PERSIST_OK &&
-            !entry_get_stream(table_value(&iter), &m->cached))
-            status = table_bad_entry(&iter, error);
-        table_iter_release(&iter);
+    for (size_t i = m->source_count; i-- > 0 && (m->parted || !found);) {
+        stream_entry e;
+        persist_status status =
+            find_stream(m->sources[i].table, name, &e, error);
+        if (status > PERSIST_NONE)
+            return status;
+        if (status == PERSIST_OK && found)
+            (void)join_older(&joint, &e);
+        else if (status == PERSIST_OK)
+            joint = join_newest(&e);
+        found = found || status == PERSIST_OK;
     }
     buf_clear(&m->cached_name);
     buf_put_slice(&m->cached_name, name);
-    m->has_cached = status == PERSIST_OK && !m->cached_name.failed;
+    m->cached_gone = joint.gone;
+    m->has_cached = found && !m->cached_name.failed;
+    return found ? PERSIST_OK : PERSIST_NONE;
+}
+
+/* Tells whether an event is kept, which an entry of its order or of its tags
+ * tells of. */
+static persist_status is_kept(merge *m, const table_iter *i, slice name,
+                              uint64_t seq, bool *keep, persist_error *error)
+{
+    *keep = true;
+    if (!m->dropped)
+        return PERSIST_OK;
+    persist_status status = find_gone(m, name, error);
+    if (status == PERSIST_NONE)
+        return table_bad_entry(i, error);
+    *keep = status != PERSIST_OK || seq > m->cached_gone;
     return status;
+}
+
+/* Copies an entry of the order, with the time of its event. */
+static persist_status copy_time(merge *m, const table_iter *i,
+                                uint64_t position, persist_error *error)
+{
+    uint64_t time;
+    if (m->when.iter.table != i->table) {
+        times_close(&m->when);
+        times_open(&m->when, i->table, true);
+    }
+    persist_status status = times_at(&m->when, position, &time, error);
+    if (status != PERSIST_OK)
+        return status;
+    if (time < m->times.last || time > PERSIST_SEQ_MAX)
+        return table_bad_entry(i, error);
+    table_add(&m->writer, TABLE_ORDER, table_key(i), table_value(i));
+    times_add(&m->times, &m->writer, position, time);
+    return PERSIST_OK;
 }
 
 static persist_status copy_order(merge *m, const table_iter *i,
@@ -311,23 +413,28 @@ static persist_status copy_order(merge *m, const table_iter *i,
 {
     uint64_t position, seq;
     slice name;
-    bool keep = true;
+    bool keep;
     if (!entry_get_order(table_key(i), table_value(i), &position, &seq,
                          &name) ||
         position <= m->position)
         return table_bad_entry(i, error);
     m->position = position;
-    if (m->dropped) {
-        persist_status status = find_state(m, name, error);
-        if (status == PERSIST_NONE)
-            return table_bad_entry(i, error);
-        if (status != PERSIST_OK)
-            return status;
-        keep = seq > m->cached.state.floor.through;
-    }
-    if (keep)
-        table_add(&m->writer, TABLE_ORDER, table_key(i), table_value(i));
-    return PERSIST_OK;
+    persist_status status = is_kept(m, i, name, seq, &keep, error);
+    return status == PERSIST_OK && keep ? copy_time(m, i, position, error)
+                                        : status;
+}
+
+static persist_status copy_tag(merge *m, const table_iter *i,
+                               persist_error *error)
+{
+    tag_entry e;
+    bool keep;
+    if (!entry_get_tag(table_key(i), table_value(i), &e))
+        return table_bad_entry(i, error);
+    persist_status status = is_kept(m, i, e.stream, e.seq, &keep, error);
+    if (status != PERSIST_OK || !keep)
+        return status;
+    return carry(m, TABLE_TAGS, i, table_key(i), table_value(i), error);
 }
 
 /* Positions grow from table to table: one source after the other. */
@@ -338,6 +445,7 @@ static persist_status order_some(merge *m, persist_error *error)
                !m->sources[m->order_source].has)
             m->order_source++;
         if (m->order_source >= m->source_count) {
+            times_end(&m->times, &m->writer);
             m->stage = MERGE_DONE;
             return PERSIST_OK;
         }
@@ -360,10 +468,11 @@ static persist_status merge_entry(merge *m, merge_source *newest,
         return merge_stream(m, newest, error);
     if (m->stage == MERGE_KEYS)
         return merge_key(m, newest, error);
+    if (m->stage == MERGE_TAGS)
+        return copy_tag(m, &newest->iter, error);
     bool blobs = m->stage == MERGE_BLOBS;
-    table_add(&m->writer, blobs ? TABLE_BLOBS : TABLE_ONCES,
-              buf_slice(&m->name), table_value(&newest->iter));
-    return PERSIST_OK;
+    return carry(m, blobs ? TABLE_BLOBS : TABLE_ONCES, &newest->iter,
+                 buf_slice(&m->name), table_value(&newest->iter), error);
 }
 
 static persist_status merge_some(merge *m, persist_error *error)
@@ -394,7 +503,7 @@ persist_status merge_step(merge *m, persist_error *error)
     static const table_section sections[] = {
         [MERGE_STREAMS] = TABLE_STREAMS, [MERGE_KEYS] = TABLE_KEYS,
         [MERGE_ONCES] = TABLE_ONCES,     [MERGE_BLOBS] = TABLE_BLOBS,
-        [MERGE_ORDER] = TABLE_ORDER,
+        [MERGE_TAGS] = TABLE_TAGS,       [MERGE_ORDER] = TABLE_ORDER,
     };
     CHECK(m->stage < MERGE_DONE);
     persist_status status = PERSIST_OK;

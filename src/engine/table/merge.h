@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Merging: tables that lie side by side become one, in steps.
  *
- * Of a stream the newest state stays, and its events that are not truncated;
+ * Of a stream the newest state stays, and its events that are not truncated,
+ * nor parted from the newest ones by some that are;
  * of a key the newest value, of a deletion nothing if no older table could
  * hold what it deletes. Marks, command ids and blobs stay for ever. */
 #ifndef ENGINE_TABLE_MERGE_H
 #define ENGINE_TABLE_MERGE_H
 
 #include "engine/table/entry.h"
+#include "engine/table/times.h"
 #include "engine/table/tournament.h"
 
 typedef enum merge_stage {
@@ -15,6 +17,7 @@ typedef enum merge_stage {
     MERGE_KEYS,
     MERGE_ONCES,
     MERGE_BLOBS,
+    MERGE_TAGS,
     MERGE_ORDER,
     MERGE_DONE,
 } merge_stage;
@@ -39,11 +42,15 @@ typedef struct merge {
     size_t same_count;
     size_t order_source; /* the one whose order is being copied */
     uint64_t ordinal;    /* of the next stream */
-    bool dropped;        /* some events are truncated */
+    uint64_t gone;       /* of the stream in hand, every event up to this seq */
+    bool dropped;        /* some events are gone, */
+    bool parted;         /* also some that no state says are truncated */
     buf name, value;     /* of the entry in hand */
     bool named;          /* there was an entry before it in its section */
     uint64_t position;   /* of the newest event of the order */
-    stream_entry cached; /* of the stream in `cached_name` */
+    times_writer times;  /* of the events of the order */
+    times_reader when;   /* in the source whose order is being copied */
+    uint64_t cached_gone; /* of the stream in `cached_name` */
     buf cached_name;
     bool has_cached;
 } merge;

@@ -84,31 +84,54 @@ bool table_header_is(slice bytes, uint64_t identity)
     slice magic = cursor_bytes(&c, sizeof header_magic);
     CHECK(magic.data != NULL);
     return memcmp(magic.data, header_magic, sizeof header_magic) == 0 &&
-           cursor_u64(&c) == FORMAT_VERSION && cursor_u64(&c) == identity &&
+           format_is_known(cursor_u64(&c)) && cursor_u64(&c) == identity &&
            cursor_u64(&c) != 0 && ends_in_zeros(&c);
+}
+
+bool table_is_ours(const table_place *place, uint64_t number)
+{
+    static const uint8_t none[TABLE_HEADER_SIZE];
+    uint8_t bytes[TABLE_HEADER_SIZE];
+    char path[PERSIST_PATH_MAX];
+    size_t got;
+    if (table_path(place, number, path) != 0 ||
+        os_read_start(place->sys, place->dir, os_name(path), bytes,
+                      sizeof bytes, &got) != 0)
+        return false;
+    return got < sizeof bytes || memcmp(bytes, none, sizeof bytes) == 0 ||
+           table_header_is(slice_of(bytes, sizeof bytes), place->identity);
+}
+
+static size_t roots_of(uint32_t version)
+{
+    return version == FORMAT_OLDEST ? TABLE_SECTIONS_2 : TABLE_SECTIONS;
 }
 
 void table_footer_encode(const table_footer *f, uint8_t out[TABLE_FOOTER_SIZE])
 {
     uint8_t memory[SUMMED_SIZE];
     buf b = fixed(memory, sizeof memory);
+    CHECK(format_is_known(f->version));
     buf_put(&b, footer_magic, sizeof footer_magic);
-    buf_put_u64(&b, FORMAT_VERSION);
+    buf_put_u64(&b, f->version);
     buf_put_u64(&b, f->identity);
     buf_put_u64(&b, f->number);
     buf_put_u64(&b, f->size);
     buf_put_u64(&b, f->first);
     buf_put_u64(&b, f->last);
-    for (size_t i = 0; i < TABLE_SECTIONS; i++) {
-        buf_put_u64(&b, f->roots[i].offset);
-        buf_put_u64(&b, f->roots[i].size);
-        buf_put_u64(&b, f->roots[i].height);
-        buf_put_u64(&b, f->roots[i].entries);
+    for (size_t i = 0; i < roots_of(f->version); i++) {
+        const table_root *r = &f->roots[i];
+        buf_put_u64(&b, r->offset);
+        buf_put_u64(&b, r->size);
+        buf_put_u64(&b, r->height);
+        buf_put_u64(&b, r->entries);
     }
     buf_put_u64(&b, f->filter_offset);
     buf_put_u64(&b, f->filter_parts);
     buf_put_u64(&b, f->filter_part_size);
     buf_put_u64(&b, f->blocks);
+    if (f->version != FORMAT_OLDEST)
+        buf_put_u64(&b, f->tags);
     seal(&b, out, TABLE_FOOTER_SIZE);
 }
 
@@ -140,6 +163,24 @@ static bool is_filter(const table_footer *f)
                          (f->filter_part_size + BLOCK_HEADER_SIZE));
 }
 
+static bool get_root(cursor *c, const table_footer *f, table_root *out)
+{
+    out->offset = cursor_u64(c);
+    out->size = cursor_u64(c);
+    uint64_t height = cursor_u64(c);
+    out->height = height > TREE_HEIGHT_MAX ? UINT32_MAX : (uint32_t)height;
+    out->entries = cursor_u64(c);
+    return is_root(f, out);
+}
+
+/* Tells whether there are as many different tags as there can be. */
+static bool get_tags(cursor *c, table_footer *out)
+{
+    uint64_t entries = out->roots[TABLE_TAGS].entries;
+    out->tags = out->version == FORMAT_OLDEST ? 0 : cursor_u64(c);
+    return out->tags <= entries && (out->tags == 0) == (entries == 0);
+}
+
 bool table_footer_decode(slice bytes, table_footer *out)
 {
     if (!is_sealed(bytes, TABLE_FOOTER_SIZE))
@@ -147,9 +188,11 @@ bool table_footer_decode(slice bytes, table_footer *out)
     cursor c = cursor_of(bytes);
     slice magic = cursor_bytes(&c, sizeof footer_magic);
     CHECK(magic.data != NULL);
+    uint64_t version = cursor_u64(&c);
     if (memcmp(magic.data, footer_magic, sizeof footer_magic) != 0 ||
-        cursor_u64(&c) != FORMAT_VERSION)
+        !format_is_known(version))
         return false;
+    *out = (table_footer){.version = (uint32_t)version};
     out->identity = cursor_u64(&c);
     out->number = cursor_u64(&c);
     out->size = cursor_u64(&c);
@@ -159,20 +202,14 @@ bool table_footer_decode(slice bytes, table_footer *out)
         out->last < out->first ||
         out->size < TABLE_HEADER_SIZE + TABLE_FOOTER_SIZE)
         return false;
-    for (size_t i = 0; i < TABLE_SECTIONS; i++) {
-        table_root *r = &out->roots[i];
-        r->offset = cursor_u64(&c);
-        r->size = cursor_u64(&c);
-        uint64_t height = cursor_u64(&c);
-        r->height = height > TREE_HEIGHT_MAX ? UINT32_MAX : (uint32_t)height;
-        r->entries = cursor_u64(&c);
-        if (!is_root(out, r))
+    memset(out->roots, 0, sizeof out->roots);
+    for (size_t i = 0; i < roots_of(out->version); i++)
+        if (!get_root(&c, out, &out->roots[i]))
             return false;
-    }
     out->filter_offset = cursor_u64(&c);
     out->filter_parts = cursor_u64(&c);
     out->filter_part_size = cursor_u64(&c);
     out->blocks = cursor_u64(&c);
-    return is_filter(out) && out->blocks <= out->size / BLOCK_HEADER_SIZE &&
-           ends_in_zeros(&c);
+    return get_tags(&c, out) && is_filter(out) &&
+           out->blocks <= out->size / BLOCK_HEADER_SIZE && ends_in_zeros(&c);
 }

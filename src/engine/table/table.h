@@ -9,6 +9,7 @@
 #include "engine/table/hints.h"
 #include "engine/table/merge.h"
 #include "engine/table/table_file.h"
+#include "engine/table/times.h"
 #include "engine/table/tournament.h"
 
 #endif

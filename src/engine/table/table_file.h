@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* A table: one immutable file that holds what a run of commits did.
  *
- * It is six sorted trees of blocks (see docs/FORMAT.md): the streams by name,
+ * It is eight sorted trees of blocks (see docs/FORMAT.md): the streams by name,
  * each with its state as of the table's last commit; the events by stream and
  * number; the keys; the command ids; the order, which says for each position
- * the stream and number of its event; and where the blobs are. A filter tells
- * which names are not there. The footer comes last: without it the file is
- * nothing. */
+ * the stream and number of its event; where the blobs are; the events by tag;
+ * and when they were committed. A filter tells which names, and tags, are not
+ * there. The footer comes
+ * last: without it the file is nothing. */
 #ifndef ENGINE_TABLE_TABLE_FILE_H
 #define ENGINE_TABLE_TABLE_FILE_H
 
@@ -22,9 +23,14 @@ typedef enum table_section {
     TABLE_ONCES,
     TABLE_ORDER,
     TABLE_BLOBS,
+    TABLE_TAGS,
+    TABLE_TIMES,
     TABLE_SECTIONS,
-    TABLE_FILTER = TABLE_SECTIONS, /* a kind of block, not a tree */
+    TABLE_FILTER = 255, /* a kind of block, not a tree */
 } table_section;
+
+/* Sections that a footer of version 2 has roots for. */
+enum { TABLE_SECTIONS_2 = TABLE_TAGS };
 
 /* Bytes of a key that need no memory of their own in an iterator. */
 #define TABLE_SHORT_KEY 48u
@@ -52,12 +58,14 @@ typedef struct table_root {
 } table_root;
 
 typedef struct table_footer {
+    uint32_t version; /* of the format */
     uint64_t identity, number;
     uint64_t size; /* of the file, bytes */
     persist_lsn first, last;
     table_root roots[TABLE_SECTIONS];
     uint64_t filter_offset, filter_parts, filter_part_size;
     uint64_t blocks; /* that are named by others: neither roots nor filters */
+    uint64_t tags;   /* different ones */
 } table_footer;
 
 /* Encodes the header. */
@@ -65,18 +73,28 @@ void table_header_encode(uint64_t identity, uint64_t number,
                          uint8_t out[TABLE_HEADER_SIZE]);
 /* Tells whether bytes are the header of a table of that store. */
 bool table_header_is(slice bytes, uint64_t identity);
+/* Tells whether a file that has a table's name is of this store, or was begun
+ * and no more: what has the header of another one, or none, is left alone. */
+bool table_is_ours(const table_place *, uint64_t number);
 /* Encodes and decodes the footer; decoding fails on anything that encoding
  * does not make. */
 void table_footer_encode(const table_footer *, uint8_t out[TABLE_FOOTER_SIZE]);
 bool table_footer_decode(slice bytes, table_footer *out);
 
-/* Which block this is, for its checksum: section and level, 0 for leaves. */
+/* Which block this is: section and level, 0 for leaves. */
 static inline uint8_t table_kind(unsigned section, unsigned level)
 {
     return (uint8_t)(section + 8 * level);
 }
 
-/* Tells whether the filter knows the names of a section. */
+/* A part of the filter. */
+static inline uint8_t table_filter_kind(const table_footer *f)
+{
+    return f->version == FORMAT_OLDEST ? TABLE_SECTIONS_2 : TABLE_FILTER;
+}
+
+/* Tells whether the filter knows the names of a section, which are its keys. Of
+ * TABLE_TAGS it knows the tags. */
 static inline bool table_has_filter(unsigned section)
 {
     return section == TABLE_STREAMS || section == TABLE_KEYS ||
@@ -97,8 +115,10 @@ typedef struct table_writer {
     uint64_t offset; /* in the file, where `out` begins */
     uint32_t block_size;
     bool compress;
+    block_packer packer;
     table_level levels[TABLE_SECTIONS][TREE_HEIGHT_MAX];
     filter filter;
+    uint64_t last_tag; /* its hash */
     table_footer footer;
     persist_status status; /* the first failure */
     persist_error error;
@@ -113,6 +133,9 @@ persist_status table_begin(table_writer *, const table_place *, uint64_t number,
 /* Adds an entry; within a section keys must grow, sections may interleave.
  * A failure is kept for table_finish, see also `status`. */
 void table_add(table_writer *, table_section, slice key, slice value);
+
+/* The same with a value for which memory may have run out. */
+void table_add_buf(table_writer *, table_section, slice key, const buf *value);
 
 /* Tells whether the next entry of a section begins a block. */
 bool table_begins_block(const table_writer *, table_section);
@@ -222,6 +245,7 @@ typedef struct table_iter {
     bool passing;     /* reads without filling the cache */
     unsigned scanned; /* leaves it has gone through from one to the next */
     uint64_t asked;   /* for the file up to here, see table_start_read */
+    slice within;     /* see table_iter_within */
     unsigned height;
     /* The entry. Its key is put together here, unless it is long. */
     const uint8_t *prefix; /* which is in short_key; NULL: none */
@@ -236,11 +260,16 @@ typedef struct table_iter {
 void table_iter_init(table_iter *, table *, table_section, bool passing);
 void table_iter_release(table_iter *);
 
+/* Going forwards, ends it before a leaf whose first key does not begin with
+ * these bytes, which stay the caller's: no more is read than is needed. */
+void table_iter_within(table_iter *, slice prefix);
+
 /* Go to the first entry whose key is at least `key`, to the last one whose
- * key is at most `key`, to the next and the previous one. PERSIST_NONE: there
- * is none, and the iterator is at no entry. */
+ * key is at most `key`, to the last of all, to the next and the previous one.
+ * PERSIST_NONE: there is none, and the iterator is at no entry. */
 persist_status table_seek(table_iter *, slice key, persist_error *);
 persist_status table_seek_back(table_iter *, slice key, persist_error *);
+persist_status table_seek_last(table_iter *, persist_error *);
 persist_status table_next(table_iter *, persist_error *);
 persist_status table_previous(table_iter *, persist_error *);
 

@@ -14,10 +14,17 @@ void table_iter_init(table_iter *i, table *t, table_section section,
     i->passing = passing;
     i->scanned = 0;
     i->asked = 0;
+    i->within = slice_of(NULL, 0);
     i->height = 0;
     i->prefix = NULL;
     i->key_size = 0;
     i->long_key = (buf){0};
+}
+
+void table_iter_within(table_iter *i, slice prefix)
+{
+    CHECK(i->height == 0);
+    i->within = prefix;
 }
 
 static void leave(table_step *s)
@@ -174,12 +181,38 @@ static void ask_ahead(table_iter *i, const table_step *above)
         i->asked = table_start_read(i->table, from, to.offset + to.size);
 }
 
+/* Tells whether the key of an entry of an index block begins with bytes; so it
+ * is if it cannot be decoded: whoever goes there will tell. */
+static bool begins_with(const table_step *above, uint32_t at, slice bytes)
+{
+    block_entry e;
+    const block_view *v = &above->view;
+    if (!block_get(v, at, &e))
+        return true;
+    const slice parts[] = {
+        slice_of(v->prefix, v->prefix_size),
+        slice_of(e.head, e.rest < BLOCK_HEAD_SIZE ? e.rest : BLOCK_HEAD_SIZE),
+        e.tail};
+    const uint8_t *left = bytes.data;
+    size_t size = bytes.size;
+    for (size_t i = 0; i < 3 && size > 0; i++) {
+        size_t n = parts[i].size < size ? parts[i].size : size;
+        if (n > 0 && memcmp(parts[i].data, left, n) != 0)
+            return false;
+        left += n;
+        size -= n;
+    }
+    return size == 0;
+}
+
 static persist_status step_up(table_iter *i, bool back, persist_error *error)
 {
     for (unsigned level = i->height; level-- > 0;) {
         table_step *s = &i->path[level];
         if (back ? s->at == 0 : s->at + 1 >= s->view.count)
             continue;
+        if (i->within.size > 0 && !begins_with(s, s->at + 1, i->within))
+            return PERSIST_NONE;
         s->at += back ? UINT32_MAX : 1;
         if (i->scanned++ == SCAN_BLOCKS)
             i->passing = true;
@@ -202,7 +235,7 @@ static persist_status cross(table_iter *i, bool back, persist_error *error)
     } else {
         long_key = i->long_key;
         i->long_key = (buf){0};
-        before = buf_slice(&long_key);
+        before.data = long_key.data;
     }
     persist_status status = settle(i, step_up(i, back, error), error);
     if (status == PERSIST_OK) {
@@ -283,6 +316,14 @@ persist_status table_seek_back(table_iter *i, slice key, persist_error *error)
         status = step_up(i, true, error);
     else if (status == PERSIST_OK)
         leaf_of(i)->at--;
+    return settle(i, status, error);
+}
+
+persist_status table_seek_last(table_iter *i, persist_error *error)
+{
+    persist_status status = begin(i);
+    if (status == PERSIST_OK)
+        status = descend(i, 0, true, error);
     return settle(i, status, error);
 }
 

@@ -27,7 +27,7 @@ persist_status table_corrupt(const table *t, uint64_t offset, const char *what,
     if (table_path(&t->place, t->footer.number, path) != 0)
         path[0] = '\0';
     status_set(error, PERSIST_CORRUPT,
-               "%s, in %.200s at byte %llu; restore the store from a backup",
+               "%s, in %.300s at byte %llu; restore the store from a backup",
                what, path, (unsigned long long)offset);
     status_at(error, path, offset);
     return PERSIST_CORRUPT;
@@ -207,11 +207,12 @@ static bool verify(const table *t, const block_place *place, slice packed)
 }
 
 /* Only filter parts have no entries, and only leaves are compressed. */
-static bool get_header(const block_place *place, slice packed, block_header *h)
+static bool get_header(const table *t, const block_place *place, slice packed,
+                       block_header *h)
 {
     return block_get_header(packed, place->kind, h) &&
-           (h->count == 0) == (place->kind == table_kind(TABLE_FILTER, 0)) &&
-           !(h->compressed && place->kind >= TABLE_SECTIONS);
+           (h->count == 0) == (place->kind == table_filter_kind(&t->footer)) &&
+           !(h->compressed && (h->count == 0 || place->kind >= TABLE_SECTIONS));
 }
 
 /* Lets a step hold a block of memory. */
@@ -263,7 +264,7 @@ static persist_status read_block(table *t, const block_place *place,
     slice packed = slice_of(b->bytes, size);
     persist_status status = read_at(t, b->bytes, size, place->offset, error);
     if (status == PERSIST_OK &&
-        !(verify(t, place, packed) && get_header(place, packed, &h)))
+        !(verify(t, place, packed) && get_header(t, place, packed, &h)))
         status = bad_block(t, place, error);
     const uint8_t *stored = b->bytes + BLOCK_HEADER_SIZE;
     if (status == PERSIST_OK && h.compressed)
@@ -302,7 +303,7 @@ static persist_status find_block(table *t, const block_place *place,
         sys->map_load(sys, &t->map, place->offset, place->size) != 0)
         return read_block(t, place, passing, out, error);
     if (!(verified || verify(t, place, packed)) ||
-        !get_header(place, packed, &h))
+        !get_header(t, place, packed, &h))
         return bad_block(t, place, error);
     if (!verified)
         set_verified(t, place->bit);
@@ -420,8 +421,12 @@ persist_status table_read_block(table *t, table_section section, unsigned level,
                                 uint64_t offset, uint64_t size, table_step *out,
                                 persist_error *error)
 {
-    CHECK(section <= TABLE_FILTER && level < TREE_HEIGHT_MAX);
-    const block_place place = {offset, size, 0, table_kind(section, level)};
+    CHECK(section < TABLE_SECTIONS || section == TABLE_FILTER);
+    CHECK(level < TREE_HEIGHT_MAX);
+    const block_place place = {offset, size, 0,
+                               section == TABLE_FILTER
+                                   ? table_filter_kind(&t->footer)
+                                   : table_kind(section, level)};
     persist_status status = begin_step(t, &place, out, error);
     return status == PERSIST_OK ? read_block(t, &place, true, out, error)
                                 : status;
@@ -438,7 +443,7 @@ bool table_get_child(slice value, table_child *out)
 
 static block_place filter_place(const table *t, uint64_t hash)
 {
-    block_place place = {.kind = table_kind(TABLE_FILTER, 0)};
+    block_place place = {.kind = table_filter_kind(&t->footer)};
     uint64_t part = filter_part(hash, t->footer.filter_parts);
     place.size = t->footer.filter_part_size + BLOCK_HEADER_SIZE;
     place.offset = t->footer.filter_offset + part * place.size;

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "base/mem.h"
-#include "engine/table/table_file.h"
+#include "engine/table/entry.h"
 
 static void failed(table_writer *w, int code, const char *what)
 {
@@ -48,6 +48,7 @@ static void release(table_writer *w)
             block_writer_release(&w->levels[s][i].block);
             buf_release(&w->levels[s][i].first_key);
         }
+    block_packer_release(&w->packer);
     filter_release(&w->filter);
     buf_release(&w->out);
     w->place.sys = NULL;
@@ -74,6 +75,7 @@ persist_status table_begin(table_writer *w, const table_place *place,
     char path[PERSIST_PATH_MAX];
     *w = (table_writer){.place = *place, .block_size = block_size};
     w->compress = compress;
+    w->footer.version = FORMAT_VERSION;
     w->footer.identity = place->identity;
     w->footer.number = number;
     if (!filter_init(&w->filter, names) ||
@@ -108,8 +110,8 @@ static void seal_block(table_writer *w, unsigned section, unsigned level,
     CHECK(l->block.count > 0);
     *offset = place_of_next(w);
     bool compress = level == 0 && (w->compress || section == TABLE_ORDER);
-    if (!block_seal(&l->block, table_kind(section, level), compress,
-                    seed_of_next(w), &w->out))
+    if (!block_seal(&l->block, table_kind(section, level),
+                    compress ? &w->packer : NULL, seed_of_next(w), &w->out))
         failed(w, -ENOMEM, "write");
     *size = place_of_next(w) - *offset;
     if (w->out.size >= TABLE_WRITE_SIZE)
@@ -133,8 +135,8 @@ static void end_block(table_writer *w, unsigned section, unsigned level)
 
 static size_t size_of_blocks(const table_writer *w, unsigned section)
 {
-    size_t size = table_has_filter(section) ? w->block_size / NAME_BLOCK_SHARE
-                                            : w->block_size;
+    bool names = table_has_filter(section) || section == TABLE_TAGS;
+    size_t size = names ? w->block_size / NAME_BLOCK_SHARE : w->block_size;
     return size < BLOCK_SIZE_MIN ? BLOCK_SIZE_MIN : size;
 }
 
@@ -163,14 +165,38 @@ bool table_begins_block(const table_writer *w, table_section section)
     return w->levels[section][0].block.count == 0;
 }
 
+/* The entries of a tag lie side by side: the filter need know it once. */
+static void note_tag(table_writer *w, slice key)
+{
+    slice tag = entry_tag_of(key);
+    CHECK(tag.size > 0);
+    uint64_t hash = filter_hash(TABLE_TAGS, tag);
+    if (w->footer.tags > 0 && hash == w->last_tag)
+        return;
+    w->last_tag = hash;
+    w->footer.tags++;
+    filter_add(&w->filter, hash);
+}
+
 void table_add(table_writer *w, table_section section, slice key, slice value)
 {
     if (w->status != PERSIST_OK)
         return;
     if (table_has_filter(section))
         filter_add(&w->filter, filter_hash(section, key));
+    else if (section == TABLE_TAGS)
+        note_tag(w, key);
     w->footer.roots[section].entries++;
     add_at(w, section, 0, key, value);
+}
+
+void table_add_buf(table_writer *w, table_section section, slice key,
+                   const buf *value)
+{
+    if (value->failed)
+        failed(w, -ENOMEM, "write");
+    else
+        table_add(w, section, key, buf_slice(value));
 }
 
 /* ---- ending ----------------------------------------------------------- */
@@ -213,7 +239,7 @@ static void end_filter(table_writer *w)
     for (size_t at = 0; at < f->size && w->status == PERSIST_OK;
          at += f->part_size) {
         slice part = slice_of(f->bits + at, f->part_size);
-        if (!block_seal_bytes(part, table_kind(TABLE_FILTER, 0),
+        if (!block_seal_bytes(part, table_filter_kind(&w->footer),
                               seed_of_next(w), &w->out))
             failed(w, -ENOMEM, "write");
         if (w->out.size >= TABLE_WRITE_SIZE)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A tournament (D. Knuth, The Art of Computer Programming 3, 5.4.1): the
  * players are the leaves, each node keeps who lost there, and one who has moved
- * on plays those on its way to the top again. As nothing is lower than the
+ * on plays those on its way to the top again. As nothing goes before the
  * winner, whoever has its name has lost to one with the same name, and is
  * hidden by that. */
 #include "engine/table/tournament.h"
@@ -38,7 +38,7 @@ static bool wins(tournament *t, uint32_t a, uint32_t b)
         return y->ended;
     int sign = slice_compare(x->name, y->name);
     if (LIKELY(sign != 0))
-        return sign < 0;
+        return (sign < 0) != t->back;
     (a < b ? y : x)->hidden = true;
     return a < b;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Merging sorted sources: whose name is the lowest, found by a tournament.
+/* Merging sorted sources: whose name is the lowest (or, for who reads
+ * backwards, the highest), found by a tournament.
  *
  * The sources are the players, the newest first. Of those at the same name the
  * newest wins, and the others are hidden until they move on. */
@@ -19,6 +20,7 @@ typedef struct tournament {
     tournament_player *players; /* owned */
     uint32_t *losers;           /* behind the players; by node, from 1 */
     uint32_t count, winner;
+    bool back; /* the highest name wins; to be set before all play */
 } tournament;
 
 /* Sets up for so many players, who have all ended; false when memory is out.

@@ -64,7 +64,8 @@ void dead_estimate(engine *e)
         uint64_t all = 1, some = f->roots[TABLE_EVENTS].entries +
                                  f->roots[TABLE_KEYS].entries;
         for (unsigned s = 0; s < TABLE_SECTIONS; s++)
-            all += s == TABLE_ORDER ? 0 : f->roots[s].entries;
+            all +=
+                s == TABLE_ORDER || s == TABLE_TAGS ? 0 : f->roots[s].entries;
         some = some < left ? some : left;
         left -= some;
         dead += (uint64_t)((double)f->size * (double)some / (double)all);
@@ -109,9 +110,25 @@ static bool log_waits(engine *e, const layers *v)
     return waits;
 }
 
-/* What found no space gets the room of the log that tables stand for by now;
- * then what the log has ahead, all of it if more will come back; then the
- * reserve. */
+/* What memtables make dead too. */
+static uint64_t known(engine *e, const layers *v)
+{
+    uint64_t dead = atomic_load(&e->upkeep.dead);
+    pthread_mutex_lock(&e->writer);
+    dead += v->active->dead + (v->frozen == NULL ? 0 : v->frozen->dead);
+    pthread_mutex_unlock(&e->writer);
+    return dead;
+}
+
+uint64_t dead_leaves(engine *e, const layers *v)
+{
+    uint64_t dead = known(e, v);
+    return dead < v->table_bytes ? v->table_bytes - dead : 0;
+}
+
+/* What found no space gets the room of tables that are replaced, and of the log
+ * that tables stand for by now; then what the log has ahead, all of it if more
+ * will come back; then the reserve, and what is left of the log's. */
 bool dead_make_room(engine *e, const layers *v)
 {
     persist_error ignored;
@@ -122,14 +139,12 @@ bool dead_make_room(engine *e, const layers *v)
     pthread_mutex_unlock(&e->writer);
     if (did)
         return true;
-    if (log_waits(e, v) && upkeep_settle(e, &ignored) == PERSIST_OK)
+    if ((replaced(e) > 0 || log_waits(e, v)) &&
+        upkeep_settle(e, &ignored) == PERSIST_OK)
         return true;
-    uint64_t dead = atomic_load(&e->upkeep.dead) + replaced(e);
-    pthread_mutex_lock(&e->writer);
-    dead += v->active->dead + (v->frozen == NULL ? 0 : v->frozen->dead);
-    pthread_mutex_unlock(&e->writer);
-    bool all = dead > e->wal.segment_size;
-    return wal_make_room(&e->wal, all ? 0 : 1) || reserve_give_some(e, v);
+    bool all = known(e, v) > e->wal.segment_size;
+    return wal_make_room(&e->wal, all ? 0 : 1) || reserve_give(e) ||
+           wal_make_room(&e->wal, 0);
 }
 
 persist_status dead_step(engine *e, const layers *v, bool *did,

@@ -6,6 +6,7 @@
  * so is what commits behind it did away with: the log has those, and on a full
  * disk nothing but leaving it out makes room. A deletion is kept if an older
  * table may hold what it deletes. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -15,12 +16,12 @@ typedef struct flush {
     engine *e;
     const memtable *from;
     snapshot newer;     /* what is durable by now */
-    const stream *last; /* that was looked up, */
-    uint64_t through;   /* and what is gone of it */
     bool to_the_bottom; /* there is no table yet */
     table_writer writer;
+    times_writer times;
     uint64_t ordinal;
     buf value;
+    bool lives;  /* it is not of deletions only */
     bool failed; /* memory ran out */
 } flush;
 
@@ -32,19 +33,21 @@ static void add(flush *f, table_section section, slice name)
     table_add(&f->writer, section, name, buf_slice(&f->value));
 }
 
-/* Of a stream every event up to a seq is gone. */
-static uint64_t gone_of(flush *f, const stream *s)
+/* Finds out up to which seq the events of a stream are gone. */
+static void find_gone(const flush *f, stream *s)
 {
     bool hidden;
-    if (s == f->last)
-        return f->through;
-    f->last = s;
     readers_look(&f->e->readers, f->newer.place);
     const stream *newer = snapshot_stream(&f->newer, s->name, &hidden);
-    f->through =
-        stream_floor_at(newer == NULL ? s : newer, f->newer.lsn)->through;
+    s->gone = stream_floor_at(newer == NULL ? s : newer, f->newer.lsn)->through;
     readers_look_end(&f->e->readers, f->newer.place);
-    return f->through;
+}
+
+/* Once its stream has been written. */
+static bool is_gone(const order_item *item)
+{
+    CHECK(item->stream->created != STREAM_NOT_CREATED);
+    return item->event->seq <= item->stream->gone;
 }
 
 /* A key that was put or deleted since. */
@@ -66,8 +69,10 @@ static void flush_event(flush *f, const event *e, uint64_t index,
     event_entry entry = {.position = e->position, .index = index};
     bool first = out->events == 0;
     CHECK(e->seq > out->last && index < out->state.count);
+    f->lives = true;
     entry.anchored = first || table_begins_block(&f->writer, TABLE_EVENTS);
     entry.bytes_before = e->bytes_before;
+    entry.tagged = slice_of(event_tagged(e), e->tagged_size);
     entry.data = slice_of(e->data, e->size);
     buf_clear(&f->value);
     entry_put_event(&f->value, &entry);
@@ -77,16 +82,16 @@ static void flush_event(flush *f, const event *e, uint64_t index,
     out->events++;
 }
 
-static void flush_stream(flush *f, const stream *s)
+static void flush_stream(flush *f, stream *s)
 {
     stream_entry out = {.ordinal = f->ordinal};
-    uint64_t gone = gone_of(f, s);
+    find_gone(f, s);
     stream_state_at(s, UINT64_MAX, &out.state);
     for (size_t i = 0; i < s->chunk_count; i++) {
         const chunk *c = s->chunks[i];
         for (uint32_t slot = 0; slot < c->count; slot++) {
             const event *e = chunk_event(c, slot);
-            if (e->seq > gone)
+            if (e->seq > s->gone)
                 flush_event(f, e, c->first + slot, &out);
         }
     }
@@ -99,7 +104,7 @@ static void flush_stream(flush *f, const stream *s)
 static void flush_streams(flush *f)
 {
     btree_at at = btree_seek(&f->from->stream_tree, slice_of(NULL, 0), false);
-    for (const stream *s; (s = btree_next(&at)) != NULL;) {
+    for (stream *s; (s = btree_next(&at)) != NULL;) {
         CHECK(s->created != STREAM_NOT_CREATED);
         flush_stream(f, s);
     }
@@ -112,42 +117,25 @@ static void flush_keys(flush *f)
         const version *v = k->newest;
         if (v == NULL || (v->deleted && f->to_the_bottom) || is_replaced(f, k))
             continue;
+        f->lives = f->lives || !v->deleted;
         buf_clear(&f->value);
         entry_put_key(&f->value, v->deleted, slice_of(v->data, v->size));
         add(f, TABLE_KEYS, k->name);
     }
 }
 
-static int compare_onces(const void *a, const void *b)
-{
-    const once *const *x = a, *const *y = b;
-    return slice_compare((*x)->id, (*y)->id);
-}
-
-/* The memtable has no order of them. */
 static void flush_onces(flush *f)
 {
-    size_t count = f->from->once_map.count, at = 0, n = 0;
-    const once **sorted =
-        count == 0 ? NULL : mem_alloc(count * sizeof(const once *));
-    if (sorted == NULL) {
-        f->failed = f->failed || count > 0;
-        return;
-    }
-    for (const once *o; (o = hashmap_next(&f->from->once_map, &at)) != NULL;)
-        sorted[n++] = o;
-    CHECK(n == count);
-    qsort(sorted, count, sizeof(const once *), compare_onces);
-    for (size_t i = 0; i < count && !f->failed; i++) {
-        const once *o = sorted[i];
+    btree_at at = btree_seek(&f->from->once_tree, slice_of(NULL, 0), false);
+    for (const once *o; (o = btree_next(&at)) != NULL;) {
         buf_clear(&f->value);
         entry_put_once(&f->value, o->lsn, o->fingerprint, o->seqs,
                        o->seq_count);
         add(f, TABLE_ONCES, o->id);
     }
-    mem_free(sorted);
 }
 
+/* The memtable has no order of them. */
 static int compare_blobs(const void *a, const void *b)
 {
     const blob_item *const *x = a, *const *y = b;
@@ -179,44 +167,114 @@ static void flush_blobs(flush *f)
 static void flush_order(flush *f)
 {
     const order *all = &f->from->order;
+    size_t when = 0;
     for (size_t i = 0; i < all->count; i++)
         for (uint32_t slot = 0; slot < all->blocks[i]->count; slot++) {
             const order_item *item = &all->blocks[i]->items[slot];
             uint8_t place[ENTRY_ORDER_KEY_SIZE];
-            if (item->event->seq <= gone_of(f, item->stream))
+            if (is_gone(item))
                 continue;
             buf_clear(&f->value);
             entry_put_order(&f->value, item->event->seq, item->stream->name);
             entry_order_key(item->event->position, place);
             add(f, TABLE_ORDER, slice_of(place, sizeof place));
+            while (when + 1 < all->time_count &&
+                   all->times[when + 1].first <= item->event->position)
+                when++;
+            times_add(&f->times, &f->writer, item->event->position,
+                      all->times[when].time);
         }
+    times_end(&f->times, &f->writer);
+}
+
+/* A tag to be sorted: the front of its key, which mostly decides, is at hand.
+ * The tags themselves are all over memory. */
+typedef struct sorted_tag {
+    uint64_t front[2];
+    const tag_list *list;
+} sorted_tag;
+
+static sorted_tag sorted_tag_of(const tag_list *l)
+{
+    uint8_t bytes[16] = {(uint8_t)l->name.size};
+    size_t size = l->name.size;
+    memcpy(bytes + 1, l->name.data,
+           size < sizeof bytes - 1 ? size : sizeof bytes - 1);
+    return (sorted_tag){{big_u64(bytes), big_u64(bytes + 8)}, l};
+}
+
+static int compare_tags(const void *a, const void *b)
+{
+    const sorted_tag *x = a, *y = b;
+    for (int i = 0; i < 2; i++)
+        if (x->front[i] != y->front[i])
+            return x->front[i] < y->front[i] ? -1 : 1;
+    return slice_compare(x->list->name, y->list->name);
+}
+
+static void flush_tag(flush *f, const tag_list *l)
+{
+    uint8_t place[ENTRY_TAG_KEY_MAX];
+    for (size_t i = 0; i < l->count && !f->failed; i++) {
+        const order_item *item = &l->room->items[i];
+        const event *e = item->event;
+        if (is_gone(item))
+            continue;
+        buf_clear(&f->value);
+        entry_put_tag(&f->value, e->seq, tagged_of(event_tagged(e)).type,
+                      item->stream->name);
+        add(f, TABLE_TAGS, entry_tag_key(l->name, e->position, place));
+    }
+}
+
+/* In the order of their keys, which begin with the size. */
+static void flush_tags(flush *f)
+{
+    size_t count = f->from->tag_map.count, at = 0, n = 0;
+    sorted_tag *sorted = count == 0 ? NULL : mem_alloc(count * sizeof *sorted);
+    if (sorted == NULL) {
+        f->failed = f->failed || count > 0;
+        return;
+    }
+    for (const tag_list *l; (l = hashmap_next(&f->from->tag_map, &at)) != NULL;)
+        sorted[n++] = sorted_tag_of(l);
+    CHECK(n == count);
+    qsort(sorted, count, sizeof *sorted, compare_tags);
+    for (size_t i = 0; i < count; i++)
+        flush_tag(f, sorted[i].list);
+    mem_free(sorted);
 }
 
 static persist_status write_table(engine *e, const memtable *from,
                                   uint64_t number, bool to_the_bottom,
-                                  uint64_t *size, persist_error *error)
+                                  uint64_t *size, bool *lives,
+                                  persist_error *error)
 {
     flush f = {.e = e, .from = from, .to_the_bottom = to_the_bottom};
     uint64_t names = from->stream_map.count + from->key_map.count +
-                     from->once_map.count + from->blob_map.count;
+                     from->once_map.count + from->blob_map.count +
+                     from->tag_map.count;
     persist_status status =
         table_begin(&f.writer, &e->table_place, number, e->block_size,
                     e->compress, names, error);
     if (status != PERSIST_OK)
         return status;
-    snapshot_open(e, PERSIST_DURABLE, &f.newer);
+    snapshot_open(e, VIEW_DURABLE, &f.newer);
     flush_streams(&f);
     flush_keys(&f);
     flush_onces(&f);
     flush_order(&f);
     flush_blobs(&f);
+    flush_tags(&f);
     snapshot_close(e, &f.newer);
     buf_release(&f.value);
+    buf_release(&f.times.value);
     if (f.failed) {
         table_abort(&f.writer);
         return status_no_memory(error);
     }
     CHECK(from->first <= from->last);
+    *lives = f.lives || from->once_map.count > 0 || from->blob_map.count > 0;
     status = table_finish(&f.writer, from->first, from->last, error);
     *size = f.writer.footer.size;
     return status;
@@ -254,12 +312,18 @@ persist_status flush_frozen(engine *e, persist_error *error)
     const memtable *frozen = v->frozen;
     CHECK(atomic_load(&e->in_use));
     uint64_t number = e->next_table++, size = 0;
+    bool lives = false;
     CHECK(frozen != NULL && frozen->last > 0);
     persist_status status = wal_wait(&e->wal, e->latest, error);
     if (status == PERSIST_OK)
-        status =
-            write_table(e, frozen, number, v->table_count == 0, &size, error);
+        status = write_table(e, frozen, number, v->table_count == 0, &size,
+                             &lives, error);
     table *t = NULL;
+    if (status == PERSIST_OK && !reserve_outlasts(e, v, !lives)) {
+        upkeep_delete_table(e, number);
+        return os_failed(error, -ENOSPC, "keep a table in",
+                         e->at.tables.dir->path);
+    }
     if (status == PERSIST_OK)
         status = upkeep_open_table(e, number, size, &t, error);
     if (status != PERSIST_OK)

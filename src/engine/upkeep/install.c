@@ -27,8 +27,7 @@ static persist_status describe(engine *e, const layers *next, bool flushed,
 {
     const manifest *now = &e->manifest;
     CHECK(atomic_load(&e->in_use) && !now->clean);
-    *out = (manifest){.identity = now->identity, .epoch = now->epoch};
-    out->generation = now->generation;
+    *out = (manifest){.epoch = now->epoch, .generation = now->generation};
     persist_status status = wal_wait(&e->wal, e->latest, error);
     if (status == PERSIST_OK && wal_failed(&e->wal))
         status = wal_read_only(&e->wal, error);
@@ -36,7 +35,8 @@ static persist_status describe(engine *e, const layers *next, bool flushed,
         status =
             wal_describe(&e->wal, layers_tables_last(next), false, out, error);
     if (status == PERSIST_OK &&
-        !add_tables(out, next->tables, next->table_count))
+        (!manifest_copy_self(out, now) ||
+         !add_tables(out, next->tables, next->table_count)))
         status = status_no_memory(error);
     const store_counts *counts = flushed ? &e->layers->frozen->counts : NULL;
     out->next_table = e->next_table;
@@ -47,6 +47,7 @@ static persist_status describe(engine *e, const layers *next, bool flushed,
                     ? next->tables[0]->footer.roots[TABLE_KEYS].entries
                     : keys;
     out->events = flushed ? counts->events : now->events;
+    out->time = flushed ? counts->time : now->time;
     return status;
 }
 

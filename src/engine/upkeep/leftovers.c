@@ -73,19 +73,6 @@ persist_status leftovers_find_segments(engine *e, const manifest *newest,
 
 /* ---- dealing with them ------------------------------------------------ */
 
-/* Reads the first bytes of a file; what it does not have is zeros. */
-static bool read_start(const os *sys, const os_dir *dir, const char *path,
-                       uint8_t *out, size_t size, size_t *got)
-{
-    os_file *file;
-    memset(out, 0, size);
-    if (sys->file_open(sys, dir, os_name(path), OS_READ, &file) != 0)
-        return false;
-    int code = os_read_all(sys, file, out, size, 0, got);
-    sys->file_close(sys, file);
-    return code == 0;
-}
-
 /* What is not understood is left alone: only a file with a header of this
  * store, or with none yet, goes. It is not used again: a crash in the middle of
  * a rename may have left it another name, of a segment that is needed. */
@@ -97,7 +84,8 @@ static bool delete_segment(const segment_place *place, uint64_t number)
     segment_header header;
     size_t got;
     if (segment_path(place, number, path) != 0 ||
-        !read_start(place->sys, place->dir, path, bytes, sizeof bytes, &got))
+        os_read_start(place->sys, place->dir, os_name(path), bytes,
+                      sizeof bytes, &got) != 0)
         return false;
     bool ours = segment_header_decode(slice_of(bytes, got), &header) &&
                 header.identity == place->identity;
@@ -132,21 +120,6 @@ void leftovers_delete_segments(engine *e, const segment_place *place,
     l->count = kept;
 }
 
-/* A file with another store's header, or none of ours, is left alone. */
-static void delete_ours(engine *e, uint64_t number)
-{
-    static const uint8_t none[TABLE_HEADER_SIZE];
-    uint8_t bytes[TABLE_HEADER_SIZE];
-    char path[PERSIST_PATH_MAX];
-    size_t got;
-    if (table_path(&e->table_place, number, path) != 0 ||
-        !read_start(e->sys, e->at.tables.dir, path, bytes, sizeof bytes, &got))
-        return;
-    if (got < sizeof bytes || memcmp(bytes, none, sizeof bytes) == 0 ||
-        table_header_is(slice_of(bytes, sizeof bytes), e->table_place.identity))
-        upkeep_delete_table(e, number);
-}
-
 bool leftovers_step(engine *e)
 {
     leftovers *l = &e->leftovers;
@@ -154,9 +127,10 @@ bool leftovers_step(engine *e)
     if (l->segments.count > 0)
         (void)delete_segment(&e->wal.place,
                              l->segments.numbers[--l->segments.count]);
-    else if (l->tables.count > 0)
-        delete_ours(e, l->tables.numbers[--l->tables.count]);
-    else
+    else if (l->tables.count == 0)
         return false;
+    else if (table_is_ours(&e->table_place,
+                           l->tables.numbers[--l->tables.count]))
+        upkeep_delete_table(e, l->tables.numbers[l->tables.count]);
     return true;
 }

@@ -71,7 +71,7 @@ static bool find_run(const engine *e, const layers *v, size_t *from)
 }
 
 /* Where damage is in the way it takes more dead bytes to try again. */
-static bool dead_shall_go(const engine *e, const layers *v)
+bool policy_dead_shall_go(const engine *e, const layers *v)
 {
     const upkeep *u = &e->upkeep;
     uint64_t dead = atomic_load(&u->dead);
@@ -82,7 +82,7 @@ bool policy_find_work(engine *e, const layers *v, size_t *from)
 {
     e->upkeep.paid = false;
     *from = 0;
-    if (dead_shall_go(e, v))
+    if (policy_dead_shall_go(e, v))
         return true;
     if (!engine_may_merge(e, v))
         return false;

@@ -29,31 +29,13 @@ static bool find(const engine *e, os_stat *out)
     return e->sys->stat(e->sys, e->at.root, LAYOUT_RESERVE, out) == 0;
 }
 
-static bool cut(const engine *e, uint64_t size)
-{
-    os_file *file;
-    CHECK(size > 0 && !e->at.read_only);
-    if (e->sys->file_open(e->sys, e->at.root, LAYOUT_RESERVE, OS_WRITE,
-                          &file) != 0)
-        return false;
-    int code = e->sys->file_truncate(e->sys, file, size);
-    e->sys->file_close(e->sys, file);
-    return code == 0;
-}
-
-/* The last of it is not for tables: it is for records, and for manifests, which
- * take no room in the end. */
-static bool give(engine *e, uint64_t kept)
+static bool give(engine *e)
 {
     os_stat found;
     if (e->at.read_only || !find(e, &found) || !found.is_file)
         return false;
-    if (kept > 0 && found.links == 1) {
-        if (found.size <= kept || !cut(e, kept))
-            return false;
-    } else if (e->sys->unlink(e->sys, e->at.root, LAYOUT_RESERVE) != 0) {
+    if (e->sys->unlink(e->sys, e->at.root, LAYOUT_RESERVE) != 0)
         return false;
-    }
     atomic_store(&e->lacks_reserve, true);
     wal_note_full(&e->wal);
     return found.size > 0 && found.links == 1;
@@ -62,15 +44,7 @@ static bool give(engine *e, uint64_t kept)
 bool reserve_give(engine *e)
 {
     pthread_mutex_lock(&e->reserve);
-    bool gave = give(e, 0);
-    pthread_mutex_unlock(&e->reserve);
-    return gave;
-}
-
-bool reserve_give_some(engine *e, const layers *v)
-{
-    pthread_mutex_lock(&e->reserve);
-    bool gave = give(e, wanted(e, v) / RESERVE_LAST_SHARE);
+    bool gave = give(e);
     pthread_mutex_unlock(&e->reserve);
     return gave;
 }
@@ -122,6 +96,31 @@ void reserve_make(engine *e, const layers *v)
     pthread_mutex_lock(&e->reserve);
     make(e, v);
     pthread_mutex_unlock(&e->reserve);
+}
+
+/* What a flush has to leave. Only deletions may have of the last, and all of it
+ * if so little lives that the merge which they lead to will find room. */
+static uint64_t last(engine *e, const layers *v, bool deletes)
+{
+    uint64_t size = wanted(e, v), share = size / RESERVE_LAST_SHARE;
+    if (deletes)
+        return dead_leaves(e, v) <= size ? RESERVE_MERGE_MIN
+                                         : RESERVE_DELETES_MIN;
+    return share < RESERVE_LAST_MIN ? RESERVE_LAST_MIN : share;
+}
+
+/* A merge lets go of more than it takes, but what a flush takes stays. */
+bool reserve_outlasts(engine *e, const layers *v, bool deletes)
+{
+    os_stat found;
+    CHECK(!e->at.read_only);
+    if (!atomic_load(&e->lacks_reserve))
+        return true;
+    reserve_make(e, v);
+    if (find(e, &found) && found.size >= last(e, v, deletes))
+        return true;
+    (void)reserve_give(e); /* to try again with it is of no use */
+    return false;
 }
 
 void reserve_begin(engine *e, const layers *v)

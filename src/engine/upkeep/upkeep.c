@@ -121,15 +121,20 @@ static persist_status step_merge(engine *e, const layers *v, bool *did,
 
 /* ---- steps ------------------------------------------------------------ */
 
-static persist_status flush_step(engine *e, bool *did, persist_error *error)
+/* Once the new layers stand, a commit may put others in their place. */
+static persist_status flush_step(engine *e, const layers *v, bool *did,
+                                 persist_error *error)
 {
-    uint64_t dead = e->layers->frozen->dead;
+    uint64_t dead = v->frozen->dead;
     persist_status status = flush_frozen(e, error);
     *did = status == PERSIST_OK;
     if (*did) {
         atomic_fetch_add(&e->upkeep.dead, dead);
         atomic_store(&e->upkeep.flushed, true);
-        reserve_renew(e, e->layers);
+        pthread_mutex_lock(&e->writer);
+        const layers *now = e->layers;
+        pthread_mutex_unlock(&e->writer);
+        reserve_renew(e, now);
     }
     return status;
 }
@@ -147,11 +152,12 @@ static persist_status work(engine *e, const layers *v, bool *did,
     }
     reserve_begin(e, v);
     *did = v->frozen == NULL && leftovers_step(e);
-    if (!*did && (v->frozen == NULL || layers_is_crowded(v)))
+    if (!*did && (v->frozen == NULL || layers_is_crowded(v) ||
+                  (atomic_load(&e->wal.full) && policy_dead_shall_go(e, v))))
         status = step_merge(e, v, did, error);
     /* Tables that cannot be merged must not keep others from being made. */
     if (v->frozen != NULL && !*did && !wal_failed(&e->wal))
-        return flush_step(e, did, error);
+        return flush_step(e, v, did, error);
     return status == PERSIST_OK && !*did ? dead_step(e, v, did, error) : status;
 }
 
@@ -308,6 +314,19 @@ static void freeze_the_rest(engine *e)
     pthread_mutex_unlock(&e->writer);
 }
 
+/* A table that is half made, and what earlier openings left and this one was
+ * too short to deal with: a store that was closed holds nothing unfinished. */
+static void delete_unfinished(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    CHECK(!u->worker.runs);
+    if (u->merging)
+        merge_abort(&u->merge);
+    u->merging = false;
+    while (!wal_failed(&e->wal) && leftovers_step(e)) {
+    }
+}
+
 /* Tables that are too many are merged now: there may never be an opening that
  * lives long enough to do it. */
 void upkeep_close(engine *e)
@@ -327,4 +346,5 @@ void upkeep_close(engine *e)
             did = status == PERSIST_NO_SPACE && !wal_failed(&e->wal) &&
                   wal_make_room(&e->wal, 0);
     } while (did);
+    delete_unfinished(e);
 }

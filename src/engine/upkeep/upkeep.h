@@ -62,6 +62,9 @@ persist_status upkeep_settle(engine *, persist_error *);
 
 /* Finds tables to merge, from *from on, and pays for it if that is due. */
 bool policy_find_work(engine *, const layers *, size_t *from);
+/* Tells whether so much is dead that all tables are merged. On a full disk that
+ * goes before a flush: it gives room, and a flush takes some. */
+bool policy_dead_shall_go(const engine *, const layers *);
 
 /* ---- dead.c: space that goes by itself --------------------------------- */
 
@@ -78,6 +81,8 @@ void dead_estimate(engine *);
  * upkeep.step, with nothing frozen. */
 persist_status dead_step(engine *, const layers *, bool *did, persist_error *);
 
+/* So many bytes of the tables would live if all that is dead were gone. */
+uint64_t dead_leaves(engine *, const layers *);
 /* A step found no space: gives some back; false if there is none to give. Under
  * upkeep.step. */
 bool dead_make_room(engine *, const layers *);
@@ -114,8 +119,9 @@ persist_status flush_frozen(engine *, persist_error *);
 /* Something that a full disk needs to be less full found no space: gives the
  * reserve back; false if there is none. */
 bool reserve_give(engine *);
-/* The same for a table: the last of it stays for records and manifests. */
-bool reserve_give_some(engine *, const layers *);
+/* A flush has made a table, maybe of deletions only: tells whether the disk has
+ * enough left for what comes next. */
+bool reserve_outlasts(engine *, const layers *, bool deletes);
 /* Makes the reserve, as big as it should be for these layers, or can. */
 void reserve_make(engine *, const layers *);
 /* The same in the first step of an opening: a store that was never closed has

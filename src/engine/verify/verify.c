@@ -146,7 +146,6 @@ persist_status verify_store(const persist_options *options,
     char path[PERSIST_PATH_MAX];
     layout at = {0};
     verifier v = {.watcher = watcher, .progress = progress, .error = error};
-    *progress = (persist_progress){0};
     v.sys = system_of(options, &own);
     CHECK(v.sys->version == OS_VERSION);
     if (!layout_path(options->path, path, error))

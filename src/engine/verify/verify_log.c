@@ -14,6 +14,7 @@ typedef struct log_check {
     recovery recovery;
     segment_place place;
     uint64_t positions; /* the next position is not below */
+    uint64_t time;      /* nor is that of the next commit */
     persist_lsn last;   /* of the last record met */
     /* where the record after it should be */
     uint64_t number, offset;
@@ -31,9 +32,10 @@ static persist_status count(void *context, persist_lsn lsn,
     persist_progress *p = c->verifier->progress;
     if (lsn <= manifest_tables_last(&c->verifier->newest))
         return PERSIST_OK;
-    if (body->position < c->positions)
+    if (body->position < c->positions || body->time < c->time)
         return status_set(error, PERSIST_CORRUPT, "a record is out of order");
     c->positions = body->position;
+    c->time = body->time;
     p->commits++;
     if (body->has_blob && c->verifier->status == PERSIST_OK)
         (void)verify_blob(c->verifier, &body->blob);
@@ -73,11 +75,15 @@ static bool report_gap(log_check *c, slice bytes, const char *what,
                          .number = c->last + 1,
                          .end_number = end};
     CHECK(end > c->last);
+    if (!recovery_found(&c->recovery, c->number)) {
+        f.what = "a log segment is missing";
+        f.offset = 0;
+    }
     if (segment_path(&c->place, c->number, path) != 0)
         path[0] = '\0';
     if (bytes.size > 0)
         guess(&c->recovery.body, bytes, c->offset, &f);
-    if (c->refused && c->error.offset == c->offset &&
+    if (c->refused && c->error.offset == f.offset &&
         strcmp(c->error.path, path) == 0)
         c->told = true;
     return verify_found(c->verifier, &f);
@@ -115,9 +121,11 @@ static bool walk(log_check *c, uint64_t number, uint64_t from, uint64_t until,
             c->number = number;
             c->offset = from;
         }
-        if (h.lsn != c->last + 1 &&
-            !report_gap(c, c->number == number ? bytes : slice_of(NULL, 0),
-                        "a log record is damaged",
+        bool here = c->number == number;
+        if (!gaps_may_follow(&c->verifier->newest.gaps, c->last, h.lsn) &&
+            !report_gap(c, here ? bytes : slice_of(NULL, 0),
+                        here ? "a log record is damaged"
+                             : "a log record is damaged or missing",
                         h.lsn <= needed ? h.lsn : needed + 1))
             return false;
         at += record_size(h.body_size);
@@ -296,7 +304,9 @@ static bool walk_all(log_check *c)
 
 bool verify_log(verifier *v)
 {
-    log_check c = {.verifier = v, .positions = v->newest.next_position};
+    log_check c = {.verifier = v,
+                   .positions = v->newest.next_position,
+                   .time = v->newest.time};
     c.place = (segment_place){v->sys, v->log.dir, v->newest.identity,
                               v->newest.epoch + 1};
     c.recovery = (recovery){

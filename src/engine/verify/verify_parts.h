@@ -37,7 +37,8 @@ struct verifier {
 
 #define VERIFY_RESTORE "restore the store from a backup"
 
-/* The text of an error without the place and the advice that follow it. */
+/* The text of an error without the place and the advice, which a finding has
+ * apart. */
 typedef char verify_text[PERSIST_MESSAGE_MAX];
 const char *verify_short(const persist_error *, verify_text out);
 

@@ -32,13 +32,31 @@ bool verify_read(verifier *v, uint64_t bytes)
     return v->status == PERSIST_OK;
 }
 
+static bool ends_with(const char *text, size_t size, const char *end)
+{
+    size_t n = strlen(end);
+    return size >= n && memcmp(text + size - n, end, n) == 0;
+}
+
 const char *verify_short(const persist_error *error, verify_text out)
 {
-    snprintf(out, sizeof(verify_text), "%s", error->message);
-    char *place = error->path[0] == '\0' ? NULL : strstr(out, error->path);
-    out[status_fault_size(out)] = '\0';
-    if (place != NULL && place - out > 5 && memcmp(place - 5, ", in ", 5) == 0)
-        place[-5] = '\0';
+    const char *message = error->message, *path = error->path, *word = "";
+    size_t size = status_fault_size(message), from = size, to = size;
+    const char *place = path[0] == '\0' ? NULL : strstr(message, path);
+    if (place != NULL && place + strlen(path) <= message + size) {
+        from = (size_t)(place - message);
+        to = from + strlen(path);
+        if (ends_with(message, from, ", in ")) {
+            from -= strlen(", in ");
+            to = size; /* the byte stands behind it */
+        } else if (ends_with(message, from, " in ")) {
+            from -= strlen(" in ");
+        } else {
+            word = "it";
+        }
+    }
+    snprintf(out, sizeof(verify_text), "%.*s%s%.*s", (int)from, message, word,
+             (int)(size - to), message + to);
     return out;
 }
 

@@ -16,6 +16,7 @@ typedef struct tables_check {
     bool whole;               /* all states could be read so far */
     uint64_t streams, events; /* that there are after the last one */
     uint64_t position;        /* the highest one */
+    uint64_t time;            /* of the event there */
 } tables_check;
 
 /* What is gathered over a table. */
@@ -24,12 +25,15 @@ typedef struct table_check {
     verifier *verifier;
     table *table;
     char path[PERSIST_PATH_MAX];
-    bool filter_known, streams_known;
+    bool filter_known, streams_known, times_known;
+    times_reader times;
     uint64_t bytes, blocks; /* of blocks that were met */
     uint8_t *named;         /* a bit for each number of a block */
     bool incomplete;
     uint64_t next_ordinal;
     uint64_t event_sum, order_sum; /* the same if both name the same events */
+    uint64_t tagged_sum, tag_sum;  /* and the same tags of them */
+    uint64_t tags, last_tag;       /* different ones; the last, its hash */
     /* the stream whose events are being walked */
     table_iter streams;
     stream_entry stream;
@@ -57,6 +61,11 @@ static uint64_t event_hash(slice name, uint64_t seq, uint64_t position)
 {
     const uint64_t numbers[2] = {seq, position};
     return hash_xxh3_seed(name, hash_xxh3(slice_of(numbers, sizeof numbers)));
+}
+
+static uint64_t tag_hash(slice tag, slice type, uint64_t of_event)
+{
+    return hash_xxh3_seed(tag, hash_xxh3_seed(type, of_event));
 }
 
 static bool filter_has(table_check *c, table_section section, slice name)
@@ -124,13 +133,13 @@ static bool check_counts(const tables_check *all)
     const manifest *m = &v->newest;
     if (!all->whole || v->progress->damages > 0 ||
         (all->streams == m->streams && all->events == m->events &&
-         all->position < m->next_position))
+         all->position < m->next_position && all->time <= m->time))
         return true;
     return verify_found(
         v, &(persist_finding){.damage = true,
                               .what = "the tables hold other numbers of "
-                                      "streams and events than the manifest "
-                                      "says",
+                                      "streams and events, or a later time, "
+                                      "than the manifest says",
                               .advice = "restore the store from a backup",
                               .path = v->tables.path,
                               .offset = STATUS_NO_OFFSET});
@@ -173,7 +182,8 @@ static const char *check_once(verify_tree *w, slice key, slice value)
     once_entry e;
     static const char damaged[] = "the entry of a command id is damaged";
     if (key.size > PERSIST_NAME_SIZE_MAX || !entry_get_once(value, &e) ||
-        e.lsn < c->table->footer.first || e.lsn > c->table->footer.last)
+        e.lsn < c->table->footer.first || e.lsn > c->table->footer.last ||
+        gaps_judge(&c->verifier->newest.gaps, e.lsn) == LSN_LOST)
         return damaged;
     cursor seqs = cursor_of(e.seqs);
     for (uint64_t i = 0; i < e.seq_count; i++)
@@ -199,6 +209,24 @@ static const char *check_blob(verify_tree *w, slice key, slice value)
     return filter_has(c, TABLE_BLOBS, key) ? NULL : not_in_filter;
 }
 
+/* The times grow with the positions. */
+static const char *check_time(table_check *c, uint64_t position)
+{
+    uint64_t time = 0, before = c->all->time;
+    persist_error ignored;
+    if (!c->times_known)
+        return NULL;
+    persist_status status = verify_lookup(
+        c->verifier, times_at(&c->times, position, &time, &ignored));
+    if (status != PERSIST_OK)
+        return status == PERSIST_CORRUPT ? "the time of an event is missing"
+                                         : NULL;
+    c->all->time = time;
+    return time >= before && time <= PERSIST_SEQ_MAX
+               ? NULL
+               : "an event is of an earlier time than the one before";
+}
+
 static const char *check_order(verify_tree *w, slice key, slice value)
 {
     table_check *c = w->context;
@@ -209,7 +237,30 @@ static const char *check_order(verify_tree *w, slice key, slice value)
     c->order_sum += event_hash(name, seq, position);
     bool grows = position > c->all->position && position <= PERSIST_SEQ_MAX;
     c->all->position = position;
-    return grows ? NULL : "a position is in two tables";
+    return grows ? check_time(c, position) : "a position is in two tables";
+}
+
+static const char *check_times(verify_tree *w, slice key, slice value)
+{
+    times_entry e;
+    (void)w;
+    return times_entry_get(key, value, &e)
+               ? NULL
+               : "an entry of the times of commits is damaged";
+}
+
+static const char *check_tag(verify_tree *w, slice key, slice value)
+{
+    table_check *c = w->context;
+    tag_entry e;
+    if (!entry_get_tag(key, value, &e))
+        return "the entry of a tag is damaged";
+    c->tag_sum +=
+        tag_hash(e.tag, e.type, event_hash(e.stream, e.seq, e.position));
+    uint64_t hash = filter_hash(TABLE_TAGS, e.tag);
+    c->tags += c->tags == 0 || hash != c->last_tag;
+    c->last_tag = hash;
+    return filter_has(c, TABLE_TAGS, e.tag) ? NULL : not_in_filter;
 }
 
 /* ---- events beside their streams -------------------------------------- */
@@ -221,9 +272,9 @@ static const char *end_of_run(const table_check *c)
     if (c->run != c->stream.events ||
         (c->run > 0 && c->last_seq != c->stream.last))
         return "events of a stream are missing";
-    return c->counted && (c->index > c->stream.state.count ||
-                          c->run_bytes > c->stream.state.bytes)
-               ? "a stream has more events than it ever had"
+    return c->counted && (c->index != c->stream.state.count ||
+                          c->run_bytes != c->stream.state.bytes)
+               ? "a stream's events are not the last ones that it had"
                : NULL;
 }
 
@@ -270,13 +321,27 @@ static const char *count_event(table_check *c, const event_entry *e)
     return NULL;
 }
 
+/* Adds what the order and the tags say of it, too. */
+static void sum_event(table_check *c, const event_entry *e)
+{
+    slice tag;
+    uint64_t hash = event_hash(table_key(&c->streams), e->seq, e->position);
+    c->event_sum += hash;
+    if (e->tagged.size == 0)
+        return;
+    tag_set t = tagged_of(e->tagged.data);
+    while (tagged_next(&t, &tag))
+        c->tagged_sum += tag_hash(tag, t.type, hash);
+}
+
 static const char *check_event(verify_tree *w, slice key, slice value)
 {
     table_check *c = w->context;
     event_entry e;
     c->verifier->progress->events++;
     if (!entry_get_event(key, value, &e) || e.position == 0 ||
-        e.data.size > PERSIST_VALUE_SIZE_MAX)
+        e.data.size > PERSIST_VALUE_SIZE_MAX ||
+        (e.tagged.size > 0 && !tagged_differ(e.tagged.data)))
         return "the entry of an event is damaged";
     if (!c->streams_known)
         return NULL;
@@ -295,7 +360,7 @@ static const char *check_event(verify_tree *w, slice key, slice value)
         what = count_event(c, &e);
     c->run++;
     c->last_seq = e.seq;
-    c->event_sum += event_hash(table_key(&c->streams), e.seq, e.position);
+    sum_event(c, &e);
     return what;
 }
 
@@ -340,19 +405,36 @@ static bool check_events(table_check *c, bool *whole)
     return go_on;
 }
 
+static bool check_order_with_times(table_check *c, bool *whole)
+{
+    times_open(&c->times, c->table, true);
+    bool go_on = check_section(c, TABLE_TIMES, check_times, &c->times_known) &&
+                 check_section(c, TABLE_ORDER, check_order, whole);
+    times_close(&c->times);
+    return go_on;
+}
+
 static bool check_sections(table_check *c)
 {
-    bool keys, onces, events, order, blobs;
+    bool keys, onces, events, order, blobs, tags;
     if (!check_section(c, TABLE_STREAMS, check_stream, &c->streams_known) ||
         !check_events(c, &events) ||
         !check_section(c, TABLE_KEYS, check_key, &keys) ||
         !check_section(c, TABLE_ONCES, check_once, &onces) ||
-        !check_section(c, TABLE_ORDER, check_order, &order) ||
-        !check_section(c, TABLE_BLOBS, check_blob, &blobs))
+        !check_order_with_times(c, &order) ||
+        !check_section(c, TABLE_BLOBS, check_blob, &blobs) ||
+        !check_section(c, TABLE_TAGS, check_tag, &tags))
         return false;
-    if (c->streams_known && events && order && c->event_sum != c->order_sum)
-        return report(c, "the order of events does not name the events there",
-                      c->table->footer.roots[TABLE_ORDER].offset);
+    const table_footer *f = &c->table->footer;
+    bool known = c->streams_known && events;
+    if (known && order && c->event_sum != c->order_sum &&
+        !report(c, "the order of events does not name the events there",
+                f->roots[TABLE_ORDER].offset))
+        return false;
+    if ((known && tags && c->tagged_sum != c->tag_sum) ||
+        (tags && c->tags != f->tags))
+        return report(c, "the tags do not name the events there",
+                      f->roots[TABLE_TAGS].offset);
     return true;
 }
 

@@ -64,6 +64,14 @@ static slice first_stream(const verify_tree *w, uint64_t *number, buf *room)
     return room->size > 0 ? buf_slice(room) : name;
 }
 
+static void name_tag(slice key, slice *tag, uint64_t *position)
+{
+    if (entry_split_tag(key, tag, position))
+        return;
+    *tag = slice_of(NULL, 0);
+    *position = 0;
+}
+
 /* Says in a finding which part of the store these keys are. */
 static void name_keys(const verify_tree *w, const key_range *keys,
                       persist_finding *f, buf room[2])
@@ -74,6 +82,8 @@ static void name_keys(const verify_tree *w, const key_range *keys,
         [TABLE_KEYS] = PERSIST_TOUCHED_KEYS,
         [TABLE_ONCES] = PERSIST_TOUCHED_IDS,
         [TABLE_ORDER] = PERSIST_TOUCHED_POSITIONS,
+        [TABLE_TIMES] = PERSIST_TOUCHED_POSITIONS,
+        [TABLE_TAGS] = PERSIST_TOUCHED_TAGS,
     };
     uint64_t ordinal;
     f->touched = touched[w->section];
@@ -85,11 +95,15 @@ static void name_keys(const verify_tree *w, const key_range *keys,
         if (keys->has_high &&
             entry_split_event(keys->high, &ordinal, &f->end_number))
             f->end_name = stream_name(w, ordinal, &room[1]);
-    } else if (w->section == TABLE_ORDER) {
+    } else if (w->section == TABLE_ORDER || w->section == TABLE_TIMES) {
         if (keys->low.size == ENTRY_ORDER_KEY_SIZE)
             f->number = big_u64(keys->low.data);
         if (keys->has_high && keys->high.size == ENTRY_ORDER_KEY_SIZE)
             f->end_number = big_u64(keys->high.data);
+    } else if (w->section == TABLE_TAGS) {
+        name_tag(keys->low, &f->name, &f->number);
+        if (keys->has_high)
+            name_tag(keys->high, &f->end_name, &f->end_number);
     } else if (w->section != TABLE_BLOBS) { /* digests are no names */
         f->name = keys->low;
         if (keys->has_high)

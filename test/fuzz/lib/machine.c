@@ -6,7 +6,7 @@ enum { HEAP_MAX = 8 << 20, DEPTH_MAX = 1000, KEPT_MAX = 2 << 20 };
 
 sx *fuzz_machine(void)
 {
-    static const sx_options options = {.heap_max = HEAP_MAX,
+    static const sx_options options = {SX_OPTIONS, .heap_max = HEAP_MAX,
                                        .depth_max = DEPTH_MAX};
     static sx *kept;
     if (kept != NULL)
@@ -18,7 +18,6 @@ sx *fuzz_machine(void)
         kept = NULL;
     }
     if (kept == NULL)
-        kept = sx_open(&options);
-    CHECK(kept != NULL);
+        CHECK(sx_open(&options, &kept, NULL) == PERSIST_OK);
     return kept;
 }

@@ -17,6 +17,10 @@ bool os_stream_begin(const char *program)
     return program != NULL;
 }
 
+void os_stream_hold(void)
+{
+}
+
 int os_stream_catch(void)
 {
     return 0;
@@ -38,6 +42,18 @@ int os_stream_wait(int stream, int timeout_ms)
 {
     CHECK(stream == OS_STDIN);
     return timeout_ms < 0 || fuzz_process_now.at % 2 == 0;
+}
+
+bool os_stream_pause(int timeout_ms)
+{
+    static const _Atomic uint32_t word;
+    const os *sys = os_posix();
+    sys->sleep_while(sys, &word, 0, (uint64_t)timeout_ms * 1000);
+    return !os_stream_stopped();
+}
+
+void os_stream_rouse(void)
+{
 }
 
 ssize_t os_stream_read(int stream, void *buffer, size_t size)

@@ -32,6 +32,11 @@ static const struct {
     {"append-a:1 put-k:2 append-a:3 put-delete:4 blob-small:4 batch:6 wait:0 "
      "append-a:7 once-append:8 append-a:9",
      200, false, false},
+    {"tagged:1 tagged:7 set-once:2 blob-small:4 refer:4 wait:0 tagged:12 "
+     "decided:3 set-once:7",
+     0, false, false},
+    {"tagged:2 append-a:3 tagged:4 set-once:5 truncate-half:6 tagged:9 mixed:4",
+     1, false, true},
 };
 
 static void write_seed(const char *target, const char *name, slice head,
@@ -62,7 +67,7 @@ enum {
     MANIFEST,
     TABLE_HEADER,
     TABLE_FOOTER,
-    ENTRIES, /* of the six sections, one after the other */
+    ENTRIES, /* of the eight sections, one after the other */
 };
 
 static void write_format(int kind, slice bytes)
@@ -107,13 +112,16 @@ static void take_segment(slice bytes, const char *name)
 static void take_entries(table *t)
 {
     for (unsigned s = 0; s < TABLE_SECTIONS; s++) {
-        bool keyed = s == TABLE_EVENTS || s == TABLE_ORDER;
+        bool sized = s == TABLE_EVENTS || s == TABLE_TAGS;
+        bool keyed = sized || s == TABLE_ORDER || s == TABLE_TIMES;
         table_iter i;
         buf entry = {0};
         table_iter_init(&i, t, (table_section)s, false);
         persist_status status = table_seek(&i, slice_of(NULL, 0), NULL);
         for (; status == PERSIST_OK; status = table_next(&i, NULL)) {
             buf_clear(&entry);
+            if (sized)
+                buf_put_byte(&entry, (uint8_t)table_key(&i).size);
             if (keyed)
                 buf_put_slice(&entry, table_key(&i));
             buf_put_slice(&entry, table_value(&i));
@@ -202,7 +210,8 @@ static void run(persist_store *store, const char *text)
 static void make(unsigned shape)
 {
     os_sim *sim = os_sim_new(shape), *killed = NULL;
-    persist_options options = {.path = "store",
+    persist_options options = {PERSIST_OPTIONS,
+                               .path = "store",
                                .create = true,
                                .segment_size = 4096,
                                .memtable_size = shapes[shape].memtable_size,

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* What a tagged event has besides its data: a type and tags, packed. The bytes
+ * are the same in the log, in memory and in tables; docs/FORMAT.md defines
+ * them. */
+#ifndef ENGINE_FILES_TAGGED_H
+#define ENGINE_FILES_TAGGED_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "persist.h"
+
+/* Returns how many bytes the tags of an edit take; 0: it has none. */
+size_t tagged_size(const persist_edit *);
+
+/* Writes these bytes; or appends them. */
+void tagged_write(const persist_edit *, uint8_t *out);
+void tagged_put(buf *, const persist_edit *);
+
+/* Takes such bytes, without a look at what they say; false if they are not
+ * well-formed. */
+struct cursor;
+bool tagged_get(struct cursor *, slice *out);
+
+/* Well-formed bytes: the type, and the tags that are still to come. */
+typedef struct tag_set {
+    slice type;
+    size_t left;
+    const uint8_t *at;
+} tag_set;
+
+/* Tells whether the tags of well-formed bytes are all different, as they have
+ * to be. */
+bool tagged_differ(const void *bytes);
+
+/* Begins to take well-formed bytes apart. */
+tag_set tagged_of(const void *bytes);
+/* Takes the next tag; false when there is none. */
+bool tagged_next(tag_set *, slice *tag);
+
+/* Tells whether an item of a query is for events of a type. */
+bool query_has_type(const persist_query_item *, slice type);
+/* Tells whether an event with these bytes (NULL: without tags) matches. */
+bool query_matches(const persist_query_item *, size_t count, const void *bytes);
+
+#endif

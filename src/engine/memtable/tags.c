@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* The events that have a tag. Most tags have few: rooms begin small. */
+#include "engine/memtable/tags.h"
+
+enum { ROOM_FIRST = 1, ROOM_SECOND = 4 };
+
+static tag_list *make_list(hashmap *map, arena *a, slice name)
+{
+    tag_list *l =
+        hashmap_reserve(map) ? arena_alloc(a, sizeof *l + name.size) : NULL;
+    if (l == NULL)
+        return NULL;
+    memcpy(l + 1, name.data, name.size);
+    *l = (tag_list){.name = slice_of(l + 1, name.size)};
+    hashmap_put(map, l);
+    return l;
+}
+
+static bool make_room(tag_list *l, arena *a)
+{
+    tag_room *old = l->room;
+    size_t capacity = ROOM_FIRST;
+    if (old != NULL)
+        capacity =
+            old->capacity < ROOM_SECOND ? ROOM_SECOND : old->capacity * 2;
+    tag_room *room =
+        arena_alloc(a, sizeof *room + capacity * sizeof room->items[0]);
+    if (room == NULL)
+        return false;
+    room->smaller = old;
+    room->capacity = capacity;
+    if (old != NULL)
+        memcpy(room->items, old->items, l->count * sizeof room->items[0]);
+    l->room = room;
+    return true;
+}
+
+static void pop(hashmap *map, tag_list *l)
+{
+    CHECK(l->count > 0);
+    l->count--;
+    tag_room *smaller = l->room->smaller;
+    if (smaller != NULL && l->count == smaller->capacity)
+        l->room = smaller;
+    if (l->count == 0)
+        hashmap_remove(map, l);
+}
+
+static bool add(hashmap *map, arena *a, slice tag, order_item item)
+{
+    tag_list *l = hashmap_find(map, tag);
+    bool fresh = l == NULL;
+    if (fresh)
+        l = make_list(map, a, tag);
+    if (l == NULL)
+        return false;
+    bool full = l->room == NULL || l->count == l->room->capacity;
+    if (full && !make_room(l, a)) {
+        if (fresh)
+            hashmap_remove(map, l);
+        return false;
+    }
+    CHECK(l->count == 0 ||
+          l->room->items[l->count - 1].event->position < item.event->position);
+    l->room->items[l->count++] = item;
+    return true;
+}
+
+/* Takes an event out of the lists of its first tags. */
+static void pop_some(hashmap *map, const event *e, size_t count)
+{
+    tag_set t = tagged_of(event_tagged(e));
+    for (slice tag; count > 0 && tagged_next(&t, &tag); count--)
+        pop(map, hashmap_find(map, tag));
+}
+
+bool tags_add(hashmap *map, arena *a, const stream *s, const event *e)
+{
+    tag_set t = tagged_of(event_tagged(e));
+    size_t done = 0;
+    for (slice tag; tagged_next(&t, &tag); done++) {
+        if (add(map, a, tag, (order_item){s, e}))
+            continue;
+        pop_some(map, e, done);
+        return false;
+    }
+    return true;
+}
+
+void tags_pop(hashmap *map, const event *e)
+{
+    CHECK(e->tagged_size > 0);
+    pop_some(map, e, PERSIST_TAGS_MAX);
+}
+
+size_t tag_seek(const tag_list *l, uint64_t position)
+{
+    size_t high = l->count, step = 1;
+    const order_item *items = l->room->items;
+    while (step <= high && items[high - step].event->position >= position) {
+        high -= step;
+        step *= 2;
+    }
+    size_t low = step <= high ? high - step + 1 : 0;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (items[middle].event->position < position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}

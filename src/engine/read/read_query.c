@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading the events that match a query, in commit order.
+ *
+ * Layer after layer, oldest first, as all events are read. Of an item the lists
+ * of its tags are joined: whoever stands at a lower position than another one
+ * goes on to that, until all stand at the same (T. Veldhuizen, "Leapfrog
+ * Triejoin", 2014). So the shortest list says how often anybody moves. Of the
+ * items the lowest position comes next. */
+#include "base/mem.h"
+#include "engine/read/read.h"
+
+enum { NEAR = 4 }; /* entries that are passed before a search */
+
+/* ---- the query, copied ------------------------------------------------- */
+
+/* One piece of memory holds all of a query, which is the caller's. */
+typedef struct copy {
+    uint8_t *at;
+    size_t left;
+} copy;
+
+static void *take(copy *c, size_t size)
+{
+    void *out = c->at;
+    size = (size + 7) / 8 * 8;
+    CHECK(size <= c->left);
+    c->at += size;
+    c->left -= size;
+    return out;
+}
+
+static size_t room_of(const slice *list, size_t count)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += (1 + list[i].size + 7) / 8 * 8;
+    return size;
+}
+
+static slice take_slice(copy *c, slice s)
+{
+    void *bytes = take(c, s.size);
+    if (s.size > 0)
+        memcpy(bytes, s.data, s.size);
+    return slice_of(bytes, s.size);
+}
+
+static query_tag take_tag(copy *c, slice tag)
+{
+    uint8_t place[ENTRY_TAG_KEY_MAX];
+    (void)entry_tag_key(tag, 0, place);
+    slice prefix = take_slice(c, slice_of(place, 1 + tag.size));
+    return (query_tag){.prefix = prefix,
+                       .tag = entry_tag_of(prefix),
+                       .hash = filter_hash(TABLE_TAGS, tag)};
+}
+
+static void copy_item(copy *c, const persist_query_item *from, query_part *to)
+{
+    persist_query_item *item = take(c, sizeof *item);
+    slice *types = take(c, from->type_count * sizeof *types);
+    for (size_t i = 0; i < from->type_count; i++)
+        types[i] = take_slice(c, from->types[i]);
+    *item = (persist_query_item){.types = types,
+                                 .type_count = from->type_count,
+                                 .tag_count = from->tag_count};
+    *to = (query_part){.item = item};
+    to->tags = take(c, from->tag_count * sizeof *to->tags);
+    for (size_t i = 0; i < from->tag_count; i++)
+        to->tags[i] = take_tag(c, from->tags[i]);
+}
+
+static bool copy_query(query_reader *r, const persist_query_item *items,
+                       size_t count)
+{
+    copy c = {.left = count * (sizeof *r->parts + sizeof *items)};
+    for (size_t i = 0; i < count; i++) {
+        const persist_query_item *item = &items[i];
+        c.left += room_of(item->types, item->type_count) +
+                  room_of(item->tags, item->tag_count) +
+                  item->type_count * sizeof(slice) +
+                  item->tag_count * sizeof(query_tag);
+        r->tag_count += item->tag_count;
+    }
+    r->copy = c.at = mem_alloc(c.left);
+    if (r->copy == NULL)
+        return false;
+    r->parts = take(&c, count * sizeof *r->parts);
+    r->count = count;
+    for (size_t i = 0; i < count; i++)
+        copy_item(&c, &items[i], &r->parts[i]);
+    return true;
+}
+
+/* ---- an item ----------------------------------------------------------- */
+
+/* How a list goes to its first event from a position on: the lists of a
+ * memtable and those of a table differ in nothing else. */
+typedef persist_status (*seek_fn)(const engine_cursor *, query_part *,
+                                  size_t tag, uint64_t position,
+                                  persist_error *);
+/* The type of the event that all lists of an item stand at. */
+typedef slice (*type_fn)(const query_part *);
+
+/* Lets all lists of an item stand at one event from a position on; PERSIST_NONE
+ * when there is none. */
+static persist_status join(const engine_cursor *c, query_part *p, seek_fn seek,
+                           uint64_t position, persist_error *error)
+{
+    size_t agreed = 0;
+    for (size_t i = 0; agreed < p->item->tag_count;
+         i = i + 1 == p->item->tag_count ? 0 : i + 1) {
+        query_tag *t = &p->tags[i];
+        if (t->position < position) {
+            persist_status status = seek(c, p, i, position, error);
+            if (status != PERSIST_OK)
+                return status;
+        }
+        CHECK(t->position >= position);
+        agreed = t->position == position ? agreed + 1 : 1;
+        position = t->position;
+    }
+    return PERSIST_OK;
+}
+
+/* Finds the next event that matches an item, unless that is known. */
+static persist_status match(const engine_cursor *c, query_part *p, seek_fn seek,
+                            type_fn type, uint64_t position,
+                            persist_error *error)
+{
+    if (p->ended || p->position >= position)
+        return PERSIST_OK;
+    for (;; position++) {
+        persist_status status = join(c, p, seek, position, error);
+        p->ended = status == PERSIST_NONE;
+        if (status != PERSIST_OK)
+            return p->ended ? PERSIST_OK : status;
+        position = p->tags[0].position;
+        if (query_has_type(p->item, type(p)))
+            break;
+    }
+    p->position = position;
+    return PERSIST_OK;
+}
+
+/* The item whose match comes first; NULL: none has one. */
+static query_part *lowest(const query_reader *r)
+{
+    query_part *best = NULL;
+    for (size_t i = 0; i < r->count; i++) {
+        query_part *p = &r->parts[i];
+        if (!p->ended && (best == NULL || p->position < best->position))
+            best = p;
+    }
+    return best;
+}
+
+/* Of the next layer nothing is known. */
+static void forget(query_reader *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        query_part *p = &r->parts[i];
+        p->ended = false;
+        p->position = 0;
+        for (size_t k = 0; k < p->item->tag_count; k++)
+            p->tags[k].at = p->tags[k].position = 0;
+    }
+}
+
+/* ---- memtables --------------------------------------------------------- */
+
+static persist_status seek_list(const engine_cursor *c, query_part *p,
+                                size_t tag, uint64_t position,
+                                persist_error *error)
+{
+    (void)error;
+    query_tag *t = &p->tags[tag];
+    const tag_list *l = t->list;
+    if (l == NULL)
+        return PERSIST_NONE;
+    const order_item *items = l->room->items;
+    bool near = t->at < l->count && items[t->at].event->position < position;
+    if (near)
+        t->at++; /* mostly this is the one */
+    if (!near || t->at == l->count || items[t->at].event->position < position)
+        t->at = tag_seek(l, position);
+    if (t->at == l->count || items[t->at].event->lsn > c->snapshot.lsn)
+        return PERSIST_NONE;
+    t->position = items[t->at].event->position;
+    return PERSIST_OK;
+}
+
+static const order_item *item_of(const query_part *p)
+{
+    const query_tag *t = &p->tags[0];
+    CHECK(t->list != NULL && t->at < t->list->count);
+    return &t->list->room->items[t->at];
+}
+
+static slice type_in_list(const query_part *p)
+{
+    return tagged_of(event_tagged(item_of(p)->event)).type;
+}
+
+static void find_lists(query_reader *r, const memtable *m)
+{
+    for (size_t i = 0; i < r->count; i++)
+        for (size_t k = 0; k < r->parts[i].item->tag_count; k++) {
+            query_tag *t = &r->parts[i].tags[k];
+            t->list = memtable_tag(m, t->tag);
+        }
+}
+
+static bool take_match(engine_cursor *c, const order *all,
+                       const order_item *item)
+{
+    size_t when = order_time_at(all, item->event->position);
+    return order_take(c, item, all->times[when].time);
+}
+
+/* A memtable is small: it is gone through in one look. */
+static void fill(engine_cursor *c, const memtable *m)
+{
+    query_reader *r = &c->u.query;
+    order_reader *o = &r->order;
+    find_lists(r, m);
+    while (o->count < CURSOR_BATCH && o->count < c->left && !o->ended) {
+        for (size_t i = 0; i < r->count; i++)
+            (void)match(c, &r->parts[i], seek_list, type_in_list, o->position,
+                        NULL);
+        const query_part *p = lowest(r);
+        o->ended = p == NULL || !take_match(c, &m->order, item_of(p));
+        if (!o->ended)
+            o->position = p->position + 1;
+    }
+}
+
+/* ---- tables ------------------------------------------------------------ */
+
+/* Takes the entry that an iterator is at, if it is one of the tag. */
+static persist_status take_entry(query_tag *t, const table_iter *i,
+                                 persist_error *error)
+{
+    tag_entry e;
+    if (!entry_get_tag(table_key(i), table_value(i), &e))
+        return table_bad_entry(i, error);
+    if (!slice_equal(e.tag, t->tag))
+        return PERSIST_NONE;
+    t->position = e.position;
+    return PERSIST_OK;
+}
+
+static persist_status find_in_table(query_tag *t, table_iter *i,
+                                    uint64_t position, persist_error *error)
+{
+    uint8_t place[ENTRY_TAG_KEY_MAX];
+    persist_status status = PERSIST_OK;
+    for (unsigned n = 0;
+         n < NEAR && table_iter_valid(i) && status == PERSIST_OK; n++) {
+        status = table_next(i, error);
+        if (status == PERSIST_OK)
+            status = take_entry(t, i, error);
+        if (status == PERSIST_OK && t->position >= position)
+            return PERSIST_OK;
+    }
+    if (status == PERSIST_OK)
+        status = table_seek(i, entry_tag_key(t->tag, position, place), error);
+    return status == PERSIST_OK ? take_entry(t, i, error) : status;
+}
+
+static persist_status seek_table(const engine_cursor *c, query_part *p,
+                                 size_t tag, uint64_t position,
+                                 persist_error *error)
+{
+    query_tag *t = &p->tags[tag];
+    CHECK(c->u.query.iters != NULL);
+    persist_status status = find_in_table(t, &p->iters[tag], position, error);
+    if (status == PERSIST_OK && t->position < position)
+        return table_bad_entry(&p->iters[tag], error);
+    return status;
+}
+
+/* What was well-formed when it was taken. */
+static tag_entry entry_of(const query_part *p)
+{
+    tag_entry e;
+    bool whole =
+        entry_get_tag(table_key(&p->iters[0]), table_value(&p->iters[0]), &e);
+    CHECK(whole);
+    return e;
+}
+
+static slice type_in_table(const query_part *p)
+{
+    return entry_of(p).type;
+}
+
+/* Ends the items of which a table has not every tag; PERSIST_NONE: so it is
+ * with all. */
+static persist_status ask_filters(query_reader *r, table *t,
+                                  persist_error *error)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        query_part *p = &r->parts[i];
+        for (size_t k = 0; k < p->item->tag_count && !p->ended; k++) {
+            persist_status status =
+                table_may_have(t, TABLE_TAGS, p->tags[k].hash, error);
+            if (status > PERSIST_NONE)
+                return status;
+            p->ended = status == PERSIST_NONE;
+        }
+        left += !p->ended;
+    }
+    return left > 0 ? PERSIST_OK : PERSIST_NONE;
+}
+
+static persist_status enter(engine_cursor *c, table *t, persist_error *error)
+{
+    query_reader *r = &c->u.query;
+    persist_status status = ask_filters(r, t, error);
+    if (status != PERSIST_OK)
+        return status;
+    if (r->iters == NULL)
+        r->iters = mem_alloc(r->tag_count * sizeof *r->iters);
+    if (r->iters == NULL)
+        return status_no_memory(error);
+    table_iter *iter = r->iters;
+    for (size_t i = 0; i < r->count; i++) {
+        r->parts[i].iters = iter;
+        for (size_t k = 0; k < r->parts[i].item->tag_count; k++, iter++) {
+            table_iter_init(iter, t, TABLE_TAGS, false);
+            table_iter_within(iter, r->parts[i].tags[k].prefix);
+        }
+    }
+    CHECK(!table_iter_valid(&r->events));
+    table_iter_init(&r->events, t, TABLE_EVENTS, false);
+    r->last.known = false;
+    times_open(&r->order.times, t, false);
+    return PERSIST_OK;
+}
+
+/* Learns what is to be known of a stream, unless it is the last one's. */
+static persist_status find_stream(engine_cursor *c, slice name,
+                                  persist_error *error)
+{
+    query_reader *r = &c->u.query;
+    query_stream *last = &r->last;
+    stream_state state;
+    stream_entry entry;
+    CHECK(r->events.table != NULL);
+    if (last->known && slice_equal(name, slice_of(last->name, last->name_size)))
+        return PERSIST_OK;
+    last->known = false;
+    persist_status status =
+        snapshot_state(c->engine, &c->snapshot, name, &state, error);
+    if (status == PERSIST_OK)
+        status = layers_stream_in_table(r->events.table, name, &entry, error);
+    if (status != PERSIST_OK)
+        return status;
+    last->ordinal = entry.ordinal;
+    last->through = state.floor.through;
+    last->known = name.size <= sizeof last->name;
+    last->name_size = name.size;
+    if (last->known && name.size > 0)
+        memcpy(last->name, name.data, name.size);
+    return PERSIST_OK;
+}
+
+/* Reads the event that an entry names; out->seq is 0 if it is truncated. */
+static persist_status show(engine_cursor *c, const table_iter *from,
+                           const tag_entry *e, persist_event *out,
+                           persist_error *error)
+{
+    query_reader *r = &c->u.query;
+    uint8_t place[ENTRY_EVENT_KEY_MAX];
+    event_entry found;
+    out->seq = 0;
+    persist_status status = find_stream(c, e->stream, error);
+    if (status == PERSIST_OK && e->seq <= r->last.through)
+        return PERSIST_OK;
+    if (status == PERSIST_OK)
+        status = table_find(
+            &r->events, entry_event_key(r->last.ordinal, e->seq, place), error);
+    if (status == PERSIST_OK)
+        status = table_get_event(&r->events, &found, error);
+    if (status == PERSIST_NONE ||
+        (status == PERSIST_OK && found.position != e->position))
+        return table_bad_entry(from, error);
+    if (status != PERSIST_OK)
+        return status;
+    *out = (persist_event){e->stream,   found.data, e->seq,
+                           e->position, 0,          found.tagged.data};
+    return times_at(&r->order.times, e->position, &out->time, error);
+}
+
+static persist_status next(engine_cursor *c, bool move, persist_event *out,
+                           persist_error *error)
+{
+    query_reader *r = &c->u.query;
+    order_reader *o = &r->order;
+    (void)move; /* the position tells */
+    for (;;) {
+        persist_status status = PERSIST_OK;
+        for (size_t i = 0; i < r->count && status == PERSIST_OK; i++)
+            status = match(c, &r->parts[i], seek_table, type_in_table,
+                           o->position, error);
+        if (status != PERSIST_OK)
+            return status;
+        const query_part *p = lowest(r);
+        if (p == NULL)
+            return PERSIST_NONE;
+        tag_entry e = entry_of(p);
+        status = show(c, &p->iters[0], &e, out, error);
+        if (status != PERSIST_OK)
+            return status;
+        o->position = e.position + 1;
+        if (out->seq != 0)
+            return PERSIST_OK;
+    }
+}
+
+static void release_iters(query_reader *r)
+{
+    for (size_t i = 0; r->iters != NULL && i < r->tag_count; i++)
+        table_iter_release(&r->iters[i]);
+}
+
+static void leave(engine_cursor *c)
+{
+    release_iters(&c->u.query);
+    table_iter_release(&c->u.query.events);
+    times_close(&c->u.order.times);
+    forget(&c->u.query);
+}
+
+/* ---- opening and closing ----------------------------------------------- */
+
+/* The first tag's part of each filter is on its way before one is asked. */
+static void fetch_filters(const engine_cursor *c)
+{
+    const layers *v = c->snapshot.layers;
+    const query_reader *r = &c->u.query;
+    for (size_t i = r->order.layer; r->count > 0 && i < v->table_count; i++)
+        table_fetch_filter(v->tables[i], r->parts[0].tags[0].hash);
+}
+
+static const order_ways query_ways = {enter, next, leave, fill};
+
+persist_status query_reader_open(engine_cursor *c,
+                                 const persist_query_item *items, size_t count,
+                                 uint64_t from, persist_error *error)
+{
+    query_reader *r = &c->u.query;
+    CHECK(c->kind == ENGINE_QUERY);
+    r->copy = NULL;
+    r->iters = NULL;
+    r->tag_count = r->count = 0;
+    table_iter_init(&r->events, NULL, TABLE_EVENTS, false);
+    persist_status status =
+        order_reader_begin(c, &query_ways, from == 0 ? 1 : from, error);
+    if (status == PERSIST_OK && !copy_query(r, items, count))
+        status = status_no_memory(error);
+    if (status == PERSIST_OK)
+        fetch_filters(c);
+    return status;
+}
+
+void query_reader_close(engine_cursor *c)
+{
+    query_reader *r = &c->u.query;
+    release_iters(r);
+    table_iter_release(&r->events);
+    mem_free(r->iters);
+    mem_free(r->copy);
+    order_reader_close(c);
+}
