@@ -82,8 +82,14 @@ class Ops(Case):
         self.fails("seq-conflict", self.s, append("s", 1))
 
     def test_not_storable(self):
-        self.fails("not-storable", self.s,
-                   perform("persist/kv-put", '"k"', "len"))
+        for value, place in (("len", ""), ("{:a (list 1 2 {:b len})}",
+                                           ", at (:a 2 :b)")):
+            said = self.fails("not-storable", self.s,
+                              perform("persist/kv-put", '"k"', value))
+            self.assertTrue(said.endswith("has no stored form" + place), said)
+        said = self.fails("not-storable", self.s,
+                          append("s", 1, "(list 1 (list 2 (fn () 1)))"))
+        self.assertTrue(said.endswith(", at (:data 1 1)"), said)
         self.nothing_stored()
 
     def test_too_large(self):
