@@ -13,7 +13,7 @@ static persist_status store_last(engine *e, manifest *m, persist_error *error)
         status = manifest_store(e->sys, e->at.root, &e->at.manifests, m,
                                 &renamed, error);
     while (status == PERSIST_NO_SPACE && !renamed &&
-           (wal_make_room(&e->wal, 0) || reserve_give(e)));
+           (wal_make_room(&e->wal) || reserve_give(e)));
     return status;
 }
 
@@ -56,6 +56,6 @@ persist_status engine_end_log(engine *e, persist_error *error)
     persist_status status = mark_clean(e, error);
     if (status == PERSIST_OK)
         (void)upkeep_sweep(e);
-    reserve_make(e, e->layers);
+    reserve_close(e);
     return status;
 }

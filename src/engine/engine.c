@@ -88,7 +88,8 @@ static persist_status open_tables(engine *e, const manifest *m,
     store_counts counts = {m->next_position, m->streams, m->events, m->time};
     persist_status status = PERSIST_OK;
     size_t opened = 0;
-    e->table_place = (table_place){e->sys, e->at.tables.dir, m->identity};
+    e->table_place = (table_place){e->sys, e->at.tables.dir, m->identity,
+                                   reserve_lend_table, e};
     table **tables = mem_alloc(m->table_count * sizeof(table *));
     memtable *active = memtable_new(&e->pool, m->identity,
                                     manifest_tables_last(m) + 1, &counts);
@@ -159,6 +160,8 @@ static persist_status renew_log(engine *e, const manifest *old,
     status = recover_write(r, error);
     if (status == PERSIST_OK)
         status = take_manifest(e, old, r, &renamed, error);
+    if (status == PERSIST_OK && !old->clean && !e->at.read_only)
+        status = leftovers_note_copied(e, old, r, error);
     if (status != PERSIST_OK && !renamed)
         recover_undo(r);
     e->no_room = status == PERSIST_NO_SPACE && !renamed && !e->at.read_only;
@@ -258,6 +261,8 @@ static persist_status open_blobs(engine *e, uint32_t packed_max,
 {
     e->wal.sync_first = sync_packs;
     e->wal.check_hold = engine_check_hold;
+    e->wal.keep = reserve_keep;
+    e->wal.lend = reserve_lend;
     e->wal.context = e;
     if (!e->at.read_only)
         layout_watch(e->sys, &e->at);
@@ -369,8 +374,10 @@ static persist_status open_all(engine *e, const persist_options *options,
         status = recover(e, segment_size, error);
     if (status == PERSIST_OK)
         status = open_blobs(e, options->packed_max, error);
-    if (status == PERSIST_OK)
+    if (status == PERSIST_OK) {
         dead_estimate(e);
+        reserve_measure(e, e->layers);
+    }
     if (status == PERSIST_OK && e->full)
         wal_shut(&e->wal, full);
     else if (status == PERSIST_OK && e->at.read_only)

@@ -61,7 +61,7 @@ typedef struct os_map {
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table, which an opening checks. */
-enum { OS_VERSION = 11 };
+enum { OS_VERSION = 12 };
 
 struct os {
     int version;
@@ -96,6 +96,9 @@ struct os {
     /* Reserves blocks for [0, size) and grows the file to size; the new bytes
      * read as zeros. -ENOSPC when the disk is full. */
     int (*file_allocate)(const os *, os_file *, uint64_t size);
+    /* The same for a file that is only there to take room: nobody will write to
+     * the new bytes, nor read them. */
+    int (*file_take_room)(const os *, os_file *, uint64_t size);
     int (*file_truncate)(const os *, os_file *, uint64_t size);
     int (*file_size)(const os *, os_file *, uint64_t *size);
     int (*file_stat)(const os *, os_file *, os_stat *out);

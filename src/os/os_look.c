@@ -43,6 +43,19 @@ int os_look_again(int fd, const os_identity *is, struct stat *now)
     return same ? 0 : -EBADF;
 }
 
+int os_take_room(int fd, uint64_t size, uint64_t *from)
+{
+    struct stat info = {0};
+    int code = os_look(fd, NULL, 0, &info);
+    if (code != 0)
+        return code;
+    *from = (uint64_t)info.st_size;
+    if (*from < size &&
+        fallocate(fd, 0, (off_t)*from, (off_t)(size - *from)) < 0)
+        return -errno;
+    return 0;
+}
+
 uint64_t os_look_changed(int fd, bool *settled)
 {
     struct statx x;

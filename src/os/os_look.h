@@ -27,6 +27,11 @@ os_identity os_identity_of(const struct stat *);
  * any other error: that could not be seen. */
 int os_look_again(int fd, const os_identity *, struct stat *now);
 
+/* Takes blocks for a file up to a size; *from: where the new ones begin.
+ * Returns 0 or a negative errno, -EOPNOTSUPP where they can only be written to.
+ */
+int os_take_room(int fd, uint64_t size, uint64_t *from);
+
 /* When a file was changed last, in nanoseconds since 1970; 0 if that is not
  * known. *settled: so long ago that the clock of the file system has moved on.
  */

@@ -245,14 +245,7 @@ static int file_allocate(const os *sys, os_file *file, uint64_t size)
 {
     static const char zeros[ZEROS_SIZE];
     uint64_t at = 0;
-    struct stat info;
-    int code = os_look(file->held.fd, NULL, 0, &info);
-    if (code != 0)
-        return code;
-    at = (uint64_t)info.st_size;
-    if (at < size)
-        code =
-            result(fallocate(file->held.fd, 0, (off_t)at, (off_t)(size - at)));
+    int code = os_take_room(file->held.fd, size, &at);
     if (code != 0 && code != -EOPNOTSUPP)
         return code;
     for (code = 0; code == 0 && at < size;) {
@@ -261,6 +254,13 @@ static int file_allocate(const os *sys, os_file *file, uint64_t size)
         at += n;
     }
     return code;
+}
+
+static int file_take_room(const os *sys, os_file *file, uint64_t size)
+{
+    uint64_t from;
+    int code = os_take_room(file->held.fd, size, &from);
+    return code == -EOPNOTSUPP ? file_allocate(sys, file, size) : code;
 }
 
 static int file_truncate(const os *sys, os_file *file, uint64_t size)
@@ -550,6 +550,7 @@ const os *os_posix(void)
         .file_start_write = file_start_write,
         .file_start_read = file_start_read,
         .file_allocate = file_allocate,
+        .file_take_room = file_take_room,
         .file_truncate = file_truncate,
         .file_size = file_size,
         .file_stat = file_stat,

@@ -130,7 +130,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         footer.identity = footer.number = 1;
     os_sim *sim = os_sim_new(1);
     const os *sys = os_sim_os(sim);
-    const table_place place = {sys, sys->cwd, footer.identity};
+    const table_place place = {
+        .sys = sys, .dir = sys->cwd, .identity = footer.identity};
     char path[PERSIST_PATH_MAX];
     os_file *file;
     int code = table_path(&place, footer.number, path);

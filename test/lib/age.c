@@ -84,7 +84,9 @@ static void age_manifest(const os *sys, const char *dir, const char *name,
         os_dir *folder;
         code = sys->dir_open(sys, sys->cwd, tables, &folder);
         CHECK(code == 0);
-        age_table(&(table_place){sys, folder, m.identity}, m.tables[0].number);
+        age_table(
+            &(table_place){.sys = sys, .dir = folder, .identity = m.identity},
+            m.tables[0].number);
         sys->dir_close(sys, folder);
     }
     manifest_encode(&m, &out);

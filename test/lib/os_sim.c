@@ -485,6 +485,7 @@ os_sim *os_sim_new(uint64_t seed)
         .file_write = file_write,
         .file_sync = file_sync,
         .file_allocate = file_allocate,
+        .file_take_room = file_allocate,
         .file_truncate = file_truncate,
         .file_start_write = start,
         .file_start_read = start,

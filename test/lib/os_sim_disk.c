@@ -299,18 +299,59 @@ static void sync_file(sim_inode *inode)
     inode->durable = durable;
 }
 
-static void sync_dir(sim_inode *inode)
+/* Whether a name leads to a file, or may after a crash. */
+static bool is_named(const os_sim *s, unsigned inode)
 {
-    for (size_t i = 0; i < inode->change_count; i++)
-        sim_change_apply(&inode->durable_entries, &inode->changes[i]);
-    inode->change_count = 0;
+    for (unsigned d = 0; d < s->inode_count; d++) {
+        const sim_inode *dir = &s->inodes[d];
+        for (size_t i = 0; i < dir->durable_entries.count; i++)
+            if (dir->durable_entries.items[i].inode == inode)
+                return true;
+        for (size_t i = 0; i < dir->change_count; i++)
+            if (dir->changes[i].to[0] != '\0' && dir->changes[i].inode == inode)
+                return true;
+    }
+    return s->inodes[inode].links > 0;
+}
+
+/* What nobody can ever read again takes no memory. */
+static void forget(os_sim *s, unsigned number)
+{
+    sim_inode *inode = &s->inodes[number];
+    if (inode->is_dir || inode->opens > 0 || inode->maps > 0 ||
+        is_named(s, number))
+        return;
+    sim_inode_release(inode);
+    inode->now = sim_bytes_new();
+    inode->durable = sim_bytes_ref(inode->now);
+}
+
+static void sync_dir(os_sim *s, unsigned number)
+{
+    sim_inode *dir = &s->inodes[number];
+    size_t count = dir->change_count, n = 0;
+    unsigned *lost = sim_alloc(2 * count * sizeof *lost);
+    for (size_t i = 0; i < count; i++) {
+        const sim_change *c = &dir->changes[i];
+        const sim_entry *from = sim_entry_find(&dir->durable_entries, c->from);
+        if (from != NULL)
+            lost[n++] = from->inode;
+        const sim_entry *to = sim_entry_find(&dir->durable_entries, c->to);
+        if (to != NULL)
+            lost[n++] = to->inode;
+        sim_change_apply(&dir->durable_entries, c);
+    }
+    dir->change_count = 0;
+    for (size_t i = 0; i < n; i++)
+        forget(s, lost[i]);
+    free(lost);
 }
 
 void sim_disk_sync(os_sim *s, unsigned number)
 {
     sim_inode *inode = &s->inodes[number];
     if (inode->is_dir) {
-        sync_dir(inode);
+        sync_dir(s, number);
         inode->fresh = false;
     } else {
         sync_file(inode);

@@ -50,7 +50,7 @@ typedef struct sim_entries {
 typedef struct sim_inode {
     bool is_dir;
     unsigned links; /* entries that name it now */
-    unsigned opens;
+    unsigned opens, maps;
     unsigned met;          /* of its number, see os_sim_forget_numbers */
     const void *locked_by; /* alone */
     unsigned shared_by;    /* so many have it shared */

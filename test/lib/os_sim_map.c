@@ -40,6 +40,7 @@ int sim_file_map(const os *o, os_file *file, uint64_t size, os_map *out)
     m->inode = file->inode;
     memset(m->bytes, GARBAGE, size);
     s->open_files++;
+    s->inodes[m->inode].maps++;
     *out = (os_map){m->bytes, size};
     return 0;
 }
@@ -65,6 +66,7 @@ void sim_map_release(const os *o, os_map *map)
         return;
     CHECK(s->open_files > 0);
     s->open_files--;
+    s->inodes[mapping_of(map->data)->inode].maps--;
     free(mapping_of(map->data));
     *map = (os_map){0};
 }

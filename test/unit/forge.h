@@ -58,7 +58,8 @@ static inline void begin(forge *f)
 static inline void begin_table(forge *f)
 {
     persist_error error;
-    const table_place place = {f->sys, f->tables, f->manifest.identity};
+    const table_place place = {
+        .sys = f->sys, .dir = f->tables, .identity = f->manifest.identity};
     must(table_begin(&f->writer, &place, f->manifest.next_table, BLOCK_SIZE,
                      false, 16, &error),
          &error);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../lib/space.h"
 #include "fixture.h"
 #include "store/store.h"
 
@@ -75,6 +76,28 @@ static void what_frees_space_is_taken(void **state)
     fixture_kill(&f);
     fixture_reopen(&f);
     assert_int_equal(fixture_info(&f, "s").count, COUNT / 2 + 1);
+    fixture_end(&f);
+}
+
+/* A note of each would use up what is kept. */
+static void deleting_nothing_takes_nothing(void **state)
+{
+    enum { MANY = 8000 };
+    (void)state;
+    begin();
+    uint64_t count = fill();
+    for (int i = 0; i < MANY; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "never-%d", i);
+        assert_int_equal(fixture_try(&f, PERSIST_DELETE, name, "", 0),
+                         PERSIST_OK);
+        work();
+    }
+    assert_int_equal(fixture_info(&f, "s").count, count);
+    assert_int_equal(fixture_try(&f, PERSIST_TRUNCATE, "s", "", count - 1),
+                     PERSIST_OK);
+    work();
+    fixture_append(&f, "s", data);
     fixture_end(&f);
 }
 
@@ -200,9 +223,8 @@ static void what_frees_space_is_taken_when_opened_full(void **state)
     (void)state;
     for (int more = 0; more < 60; more++) {
         open_full(more, 0);
-        if (more % 3 == 0)
-            assert_int_equal(fixture_try(&f, PERSIST_APPEND, "s", data, 0),
-                             PERSIST_NO_SPACE);
+        if (more % 3 == 0) /* the last segment may have room */
+            (void)fixture_try(&f, PERSIST_APPEND, "s", data, 0);
         free_some(2);
         goes_on(2);
     }
@@ -273,7 +295,7 @@ static void a_close_gives_the_table_all_room(void **state)
     fixture_end(&f);
 }
 
-static uint64_t reserve_size(void)
+static uint64_t size_of_reserve(void)
 {
     os_stat stat;
     const os *sys = os_sim_os(f.sim);
@@ -290,28 +312,75 @@ static void close_once_more(uint32_t segment_size)
     fixture_close(&f);
 }
 
+/* For what is in tables, and the log that a close has left. */
+static void is_for_tables_and(uint64_t log)
+{
+    enum { LEAST = 64 << 10, NOTES = 4 << 10, PAGES = 8 << 10 };
+    assert_in_range(size_of_reserve(), LEAST,
+                    LEAST + NOTES + log + log / 8 + PAGES);
+}
+
 static void the_reserve_has_its_size(void **state)
 {
     (void)state;
     begin();
     fixture_close(&f);
-    assert_int_equal(reserve_size(), 64 << 10);
-    close_once_more(4 << 20); /* twice as much is not worth the work */
-    assert_int_equal(reserve_size(), 64 << 10);
+    is_for_tables_and(0);
+    close_once_more(4 << 20);
+    is_for_tables_and(SIZE);
     close_once_more(8 << 20);
-    assert_int_equal(reserve_size(), 256 << 10);
+    is_for_tables_and(2 * SIZE);
     close_once_more(SEGMENT);
-    assert_int_equal(reserve_size(), 64 << 10);
+    is_for_tables_and(3 * SIZE);
     /* what is no file is left alone */
     const os *sys = os_sim_os(f.sim);
     assert_int_equal(sys->unlink(sys, sys->cwd, "store/reserve.tmp"), 0);
     assert_int_equal(sys->dir_make(sys, sys->cwd, "store/reserve.tmp"), 0);
     close_once_more(SEGMENT);
-    assert_int_equal(reserve_size(), 0);
+    assert_int_equal(size_of_reserve(), 0);
     leave(0);
     fixture_reopen(&f);
     assert_int_equal(fixture_try(&f, PERSIST_TRUNCATE, "s", "", 9),
                      PERSIST_NO_SPACE);
+    fixture_end(&f);
+}
+
+/* What the log has ahead takes a table too: an opening that goes on with it
+ * adds nothing before room for that is kept. */
+static void the_end_of_the_log_is_kept_for(void **state)
+{
+    enum { ROOM = 4 << 20 };
+    (void)state;
+    memset(data, 'x', SIZE);
+    fixture_begin(&f, ROOM);
+    fixture_append_many(&f, "s", "v", 4);
+    fixture_close(&f);
+    leave(0);
+    fixture_reopen(&f);
+    store_disk_by_steps(f.store);
+    assert_false(store_is_shut(f.store));
+    assert_int_equal(fixture_try(&f, PERSIST_APPEND, "s", data, 0),
+                     PERSIST_NO_SPACE);
+    fixture_do(&f, PERSIST_TRUNCATE, "s", "", 2);
+    leave(ROOM);
+    fixture_append(&f, "s", data);
+    fixture_end(&f);
+}
+
+/* An opening that writes the end of the log again does not keep the old one. */
+static void what_was_copied_goes(void **state)
+{
+    (void)state;
+    begin();
+    fixture_kill(&f);
+    fixture_reopen(&f);
+    store_disk_by_steps(f.store);
+    for (int i = 0; i < COUNT; i++) {
+        fixture_append(&f, "s", data);
+        work();
+    }
+    fixture_close(&f);
+    assert_int_equal(space_count(f.sim).segments_unlisted, 0);
     fixture_end(&f);
 }
 
@@ -473,6 +542,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_frees_space_is_taken),
+        cmocka_unit_test(deleting_nothing_takes_nothing),
         cmocka_unit_test(what_is_there_is_read),
         cmocka_unit_test(it_is_read_without_any_room),
         cmocka_unit_test(what_frees_space_is_taken_when_opened_full),
@@ -480,6 +550,8 @@ int main(void)
         cmocka_unit_test(any_room_is_enough_or_refused),
         cmocka_unit_test(a_close_gives_the_table_all_room),
         cmocka_unit_test(the_reserve_has_its_size),
+        cmocka_unit_test(the_end_of_the_log_is_kept_for),
+        cmocka_unit_test(what_was_copied_goes),
         cmocka_unit_test(a_store_without_a_reserve),
         cmocka_unit_test(no_room_at_each_call),
         cmocka_unit_test(small_disks_can_be_emptied),

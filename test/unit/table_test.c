@@ -28,7 +28,7 @@ static int set_up(void **state)
     assert_int_equal(sys->dir_make(sys, sys->cwd, "t"), 0);
     cache_init(&blocks, SMALL_CACHE);
     assert_int_equal(sys->dir_open(sys, sys->cwd, "t", &folder), 0);
-    place = (table_place){sys, folder, IDENTITY};
+    place = (table_place){.sys = sys, .dir = folder, .identity = IDENTITY};
     return 0;
 }
 

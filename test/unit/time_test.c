@@ -306,7 +306,7 @@ static table_place begin_tables(void)
     assert_int_equal(sys->dir_make(sys, sys->cwd, "t"), 0);
     assert_int_equal(sys->dir_open(sys, sys->cwd, "t", &folder), 0);
     cache_init(&blocks, 1 << 20);
-    return (table_place){sys, folder, IDENTITY};
+    return (table_place){.sys = sys, .dir = folder, .identity = IDENTITY};
 }
 
 static void end_tables(const os *sys)

@@ -121,6 +121,8 @@ static void publish(commit *c)
     t->last = c->lsn;
     t->counts.time = c->time;
     t->logged += c->logged;
+    atomic_store_explicit(&e->unflushed, layers_logged(e->layers),
+                          memory_order_relaxed);
     t->edits += c->count;
     e->latest = c->lsn;
     dead_publish(c);
@@ -174,7 +176,8 @@ static persist_status log_record(commit *c, persist_error *error)
         return status_set(error, PERSIST_TOO_LARGE,
                           "the commit is over the size of a log record");
     c->logged = record_size(record->size - RECORD_HEADER_SIZE);
-    return reserve_record(e, frees_space(c), error);
+    wal_claim claim = c->last ? WAL_FREES_LAST : WAL_FREES;
+    return reserve_record(e, frees_space(c) ? claim : WAL_ADDS, error);
 }
 
 /* The one that is given, or that of the clock, but never less than that of the
@@ -203,8 +206,7 @@ static persist_status write_commit(commit *c, persist_outcome *out,
     engine *e = c->e;
     c->lsn = e->wal.next_lsn;
     c->before = e->layers->active->arena;
-    persist_status status =
-        frees_space(c) ? reserve_use(e, error) : engine_use(e, error);
+    persist_status status = reserve_use(e, error);
     if (status == PERSIST_OK)
         status = take_time(c, error);
     if (status == PERSIST_OK)
@@ -227,10 +229,10 @@ static persist_status write_commit(commit *c, persist_outcome *out,
     }
     if (status != PERSIST_OK)
         plan_abandon(c);
-    bool full = status == PERSIST_NO_SPACE;
-    full = full || (frees_space(c) && atomic_load(&e->wal.full));
+    bool refused = status == PERSIST_NO_SPACE, frees = frees_space(c);
+    bool full = refused || (frees && atomic_load(&e->wal.full));
     if (full && !wal_failed(&e->wal))
-        dead_call_all(e);
+        dead_call_all(e, refused);
     return status;
 }
 
@@ -322,8 +324,9 @@ static persist_status run_once(commit *c, persist_outcome *out,
     return status;
 }
 
-/* A table in the making may have taken the last room, and gives it back when it
- * finds no more: what frees space waits for that. */
+/* What frees space waits for upkeep to give room, or to give back what a table
+ * in the making has taken; where there is nothing to wait for, it gets all but
+ * the last. */
 static persist_status run(commit *c, persist_outcome *out, persist_error *error)
 {
     const commit given = *c;
@@ -332,6 +335,7 @@ static persist_status run(commit *c, persist_outcome *out, persist_error *error)
     while (status == PERSIST_NO_SPACE && more && !wal_failed(&c->e->wal)) {
         more = upkeep_await_step(c->e);
         *c = given;
+        c->last = !more;
         status = run_once(c, out, error);
     }
     return status;

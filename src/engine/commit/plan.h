@@ -12,6 +12,7 @@ typedef struct commit {
     size_t count;
     const persist_once *given_once;
     const blob_entry *given_blob;
+    bool last; /* it frees space, and nothing else can be done: gets the last */
     bool replayed;            /* it was read from the log, */
     const record_past *pasts; /* which says this of its edits */
     size_t past_count;

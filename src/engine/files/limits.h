@@ -54,25 +54,33 @@ static inline bool format_is_known(uint64_t version)
 /* Where the disk has no room for the usual size, smaller ones are made, down to
  * this part of it. */
 #define SEGMENT_SMALL_SHARE 16u
-/* On a full disk so much of a segment's end, or this part of it, is kept for
- * commits that only truncate and delete; so is the last spare, down to this
- * part of the usual size. They get any segment that they fit in. */
-#define SEGMENT_KEPT_MAX (16u << 10)
-#define SEGMENT_KEPT_SHARE 16u
-/* What such a commit takes of a disk that is full, if it needs no more. */
+/* What a commit that only truncates and deletes takes of a disk that is full,
+ * this part of the usual size, if it needs no more. */
 #define SEGMENT_LITTLE_SHARE 256u
-/* What it leaves, for the tables and manifests that make space free. */
-#define SEGMENT_LEFT_MIN (12u << 10)
-/* What is kept on the disk for when it is full: this part of what tables hold,
- * and of a segment at the least; a segment at the most. */
-#define RESERVE_TABLES_SHARE 32u
-#define RESERVE_LEAST_SHARE 32u
+
+/* The reserve: what is kept on the disk for the way out when it is full. */
+/* For the table of a memtable: as much as its log, and this part of that. */
+#define RESERVE_TABLE_SHARE 8u
+/* For what is in tables already: so much at the least; and for each key, or
+ * twice for each stream, what the note takes that deletes it, but no more than
+ * this part of the tables, and this. */
 #define RESERVE_MIN (64u << 10)
+#define RESERVE_NOTE 32u
+#define RESERVE_NOTES_SHARE 16u
+#define RESERVE_NOTES_MAX (16u << 20)
+/* Of that, so much is not for segments of what deletes: a table, and manifests.
+ * The last is for those alone, whatever else finds no room. */
+#define RESERVE_UPKEEP_MIN (24u << 10)
+#define RESERVE_LAST_MIN (12u << 10)
+/* Where there is not enough for it, it grows in pieces down to this. */
 #define RESERVE_PIECE_MIN 2048u
+/* On a full disk a memtable that deletes is flushed when its log has this part
+ * of it. */
+#define RESERVE_ROUND_SHARE 8u
 /* This part of it, and so much at the least, is not for tables of what lives;
  * so much not for deletions, while much else lives. */
-#define RESERVE_LAST_SHARE 4u
-#define RESERVE_LAST_MIN (32u << 10)
+#define RESERVE_FLUSH_SHARE 4u
+#define RESERVE_FLUSH_MIN (32u << 10)
 #define RESERVE_DELETES_MIN (16u << 10)
 /* A table in which nothing lives, and a manifest. */
 #define RESERVE_MERGE_MIN (8u << 10)
@@ -207,6 +215,10 @@ static inline bool format_is_known(uint64_t version)
  * in each table is paid for, and merging would gain little for what it
  * writes. */
 #define MERGE_WIDTH_LONG (4 * MERGE_WIDTH_DEFAULT)
+/* A merge that found no room is tried again when this part less lives. */
+#define STUCK_SHARE 4u
+/* On a full disk, of those that are small. */
+#define MERGE_WIDTH_SMALL 4u
 /* With so many tables merging goes before flushing, and writers wait. */
 #define TABLES_CROWDED 128u
 /* Sizes count as one within this factor. */

@@ -15,15 +15,15 @@ int segment_path(const segment_place *place, uint64_t number,
     return numbered_path(place->dir->path, number, SEGMENT_SUFFIX, out);
 }
 
-/* Gives the file its size, durable, if that leaves so much on the disk. */
-static int give_size(const os *sys, os_file *file, uint64_t size, uint64_t left)
+/* Gives the file its size, durable. */
+static int give_size(const os *sys, os_file *file, uint64_t size)
 {
     uint64_t was, now = size;
     int code = sys->file_size(sys, file, &was);
     int again = 0;
     if (code == 0)
         do {
-            code = sys->file_allocate(sys, file, size + left);
+            code = sys->file_allocate(sys, file, size);
         } while (os_again(code, &again));
     if (code == 0)
         code = sys->file_size(sys, file, &now);
@@ -37,14 +37,14 @@ static int give_size(const os *sys, os_file *file, uint64_t size, uint64_t left)
 /* The header tells the size, so that is durable before: a file that is shorter
  * has lost something. */
 static int fill(const segment_place *place, os_file *file, uint64_t number,
-                uint64_t size, uint64_t left)
+                uint64_t size)
 {
     const os *sys = place->sys;
     uint8_t header[SEGMENT_HEADER_SIZE];
     segment_header fields = {place->identity, number, place->epoch, size,
                              FORMAT_VERSION};
     segment_header_encode(&fields, header);
-    int code = give_size(sys, file, size, left);
+    int code = give_size(sys, file, size);
     if (code == 0)
         code = os_write_all(sys, file, header, sizeof header, 0);
     if (code == 0)
@@ -92,8 +92,8 @@ static bool reuse(const segment_place *place, uint64_t number, const char *path,
 }
 
 persist_status segment_prepare(const segment_place *place, uint64_t number,
-                               uint64_t size, uint64_t left, uint64_t recycled,
-                               os_file **out, persist_error *error)
+                               uint64_t size, uint64_t recycled, os_file **out,
+                               persist_error *error)
 {
     CHECK(size >= SEGMENT_SIZE_MIN && size <= SEGMENT_SIZE_MAX);
     const os *sys = place->sys;
@@ -108,7 +108,7 @@ persist_status segment_prepare(const segment_place *place, uint64_t number,
         opened = code == 0;
     }
     if (opened)
-        code = fill(place, *out, number, size, left);
+        code = fill(place, *out, number, size);
     if (code == 0)
         return PERSIST_OK;
     if (!opened)

@@ -21,12 +21,12 @@ int segment_path(const segment_place *, uint64_t number,
                  char out[PERSIST_PATH_MAX]);
 
 /* Makes a segment of this size ready to be written: its blocks allocated, its
- * header and its name durable; if the disk has so much left. recycled, unless
- * 0, is the number of a segment that is needed no more and whose file is taken.
- * *out is the open file. A failure leaves no new file behind. */
+ * header and its name durable. recycled, unless 0, is the number of a segment
+ * that is needed no more and whose file is taken. *out is the open file. A
+ * failure leaves no new file behind. */
 persist_status segment_prepare(const segment_place *, uint64_t number,
-                               uint64_t size, uint64_t left, uint64_t recycled,
-                               os_file **out, persist_error *);
+                               uint64_t size, uint64_t recycled, os_file **out,
+                               persist_error *);
 
 /* Opens a segment that is there for writing more into it; PERSIST_NONE if it
  * has a second name, which may be that of another store's. */

@@ -357,15 +357,6 @@ static void await_room(wal *w, uint64_t size)
         os_wake_one(&next->word);
 }
 
-/* On a full disk the end of a segment is for what frees space. */
-static uint64_t kept_back(const wal *w, wal_claim claim)
-{
-    uint64_t share = w->active->size / SEGMENT_KEPT_SHARE;
-    if (claim == WAL_FREES || w->active->first == 0 || !atomic_load(&w->full))
-        return 0;
-    return share < SEGMENT_KEPT_MAX ? share : SEGMENT_KEPT_MAX;
-}
-
 /* What would be lost by a crash now is no more than the next opening leaves
  * out. */
 static bool is_too_far(const wal *w)
@@ -390,8 +381,7 @@ persist_status wal_reserve(wal *w, wal_claim claim, persist_error *error)
                           "%llu commits are not durable yet, as many as can "
                           "be; wait for the last one and try again",
                           (unsigned long long)w->ahead_max);
-    if (w->active == NULL ||
-        w->active->size - w->active->end < size + kept_back(w, claim)) {
+    if (w->active == NULL || w->active->size - w->active->end < size) {
         persist_status status = wal_next_segment(w, size, claim, error);
         if (status != PERSIST_OK)
             return status;

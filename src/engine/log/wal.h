@@ -71,6 +71,30 @@ typedef struct wal_point {
     uint64_t position;
 } wal_point;
 
+/* What of the log a flush does not give back yet: what the segment has ahead
+ * that is written to; and the biggest of those that hold records which may be
+ * in no table, if that is over the usual size, for one record. */
+typedef struct wal_size {
+    uint64_t ahead, biggest; /* bytes */
+} wal_size;
+
+/* What a record may take on a full disk: no segment; one, if as much is kept
+ * beside it as flushing it takes; (a spare, which is for no record yet;) of
+ * that what is kept for deletions, since it frees space; or all but the last,
+ * where nothing else can be done. */
+typedef enum wal_claim {
+    WAL_NO_SEGMENT,
+    WAL_ADDS,
+    WAL_SPARE,
+    WAL_FREES,
+    WAL_FREES_LAST
+} wal_claim;
+
+static inline bool wal_frees(wal_claim claim)
+{
+    return claim == WAL_FREES || claim == WAL_FREES_LAST;
+}
+
 typedef struct wal {
     segment_place place;
     uint64_t segment_size; /* bytes, usual; the first ones are smaller */
@@ -83,7 +107,14 @@ typedef struct wal {
      * wal_check_names. */
     persist_status (*check_hold)(void *context, wal_segment *written,
                                  persist_error *why);
-    void *context; /* of both */
+    /* Before a segment is used, with which the log takes so much: keeps on the
+     * disk what the way out of a full one takes then. Returns 0 or a negative
+     * errno. NULL: it is there. */
+    int (*keep)(void *context, wal_size, wal_claim);
+    /* One to be made, of so many bytes, found no room: gives it of what is
+     * kept; false if none is left for that. NULL: none is. */
+    bool (*lend)(void *context, wal_size, uint64_t size, wal_claim);
+    void *context; /* of all */
 
     /* the writer's */
     wal_segment *active; /* NULL: none yet; with the lock held it changes, as */
@@ -92,20 +123,20 @@ typedef struct wal {
     persist_lsn first_lsn, next_lsn; /* that this opening gives */
     uint64_t ahead_max;              /* commits beyond what is durable */
 
-    pthread_mutex_t lock; /* for all below */
-    wal_batch fill;       /* being filled */
-    _Atomic size_t room;  /* in it; only the writer makes it less */
-    wal_batch out;        /* being written, by the leader alone */
-    wal_segment *open;    /* all that have a file open, but the spares */
-    wal_segment *spares;  /* ready, by number */
+    pthread_mutex_t lock;    /* for all below */
+    wal_batch fill;          /* being filled */
+    _Atomic size_t room;     /* in it; only the writer makes it less */
+    wal_batch out;           /* being written, by the leader alone */
+    wal_segment *open;       /* all that have a file open, but the spares */
+    persist_lsn tables_last; /* up to there all is in tables */
+    wal_segment *spares;     /* ready, by number */
     unsigned spare_count;
     uint64_t next_number;
     wal_free_file *free_files; /* that may be recycled */
     size_t free_count, free_capacity;
     bool preparing;   /* a segment is being made */
     bool awaited;     /* the writer waits for it */
-    atomic_bool full; /* the last file found no space: the last spare is kept
-                         for what frees some */
+    atomic_bool full; /* the last file found no space */
     pthread_cond_t prepared;
 
     _Atomic uint64_t looks;   /* at all names, since something had happened */
@@ -124,20 +155,18 @@ typedef struct wal {
     os_worker worker;
 } wal;
 
-/* What a record may take on a full disk: no segment; one of the usual size; a
- * smaller one, if as much is left, for upkeep to free more; or, since it frees
- * space, all that is kept for that. */
-typedef enum wal_claim {
-    WAL_NO_SEGMENT,
-    WAL_USUAL,
-    WAL_SMALLER,
-    WAL_FREES
-} wal_claim;
-
 /* The writer: makes the segment next that has room for `need` bytes beside
  * its header, and seals the one before. For wal.c. */
 persist_status wal_next_segment(wal *, uint64_t need, wal_claim,
                                 persist_error *);
+
+/* With the lock held: what the log takes; and without: whether as much is kept
+ * as the way out of a full disk takes when the next segment has that size (0 or
+ * a negative errno), and whether one to be made is lent room of that. A spare
+ * takes nothing yet, and gets nothing. For wal_space.c. */
+wal_size wal_size_of(const wal *);
+int wal_keep(const wal *, wal_size, uint64_t size, wal_claim);
+bool wal_lend(const wal *, wal_size, uint64_t size, wal_claim);
 
 /* With the lock held: tells whether a segment should be made ready now. For
  * wal.c. */
@@ -214,6 +243,9 @@ persist_status wal_describe(wal *, persist_lsn tables_last, bool closing,
  * from it needs; their files may be recycled from now on. */
 void wal_trim(wal *, const manifest *);
 
+/* The writer: a manifest lists tables, which the log need not stand for. */
+void wal_note_tables(wal *, const manifest *);
+
 /* The writer: tells whether a sealed segment has nothing that is not in
  * tables. */
 bool wal_may_trim(const wal *, persist_lsn tables_last);
@@ -221,13 +253,15 @@ bool wal_may_trim(const wal *, persist_lsn tables_last);
 /* Deletes files that wait to be recycled, but for a few of usual size. */
 void wal_drop_free(wal *, size_t kept);
 
-/* Something found no space: deletes files that wait to be recycled, and spares
- * but for so many; tells whether there were any. */
-bool wal_make_room(wal *, unsigned spares_kept);
+/* Something found no space: deletes files that wait to be recycled, and spares;
+ * tells whether there were any. */
+bool wal_make_room(wal *);
 
-/* Something else found no space: the same is kept back as when a segment
- * does not. */
+/* Something else found no space: no spare is made until there is some. */
 void wal_note_full(wal *);
+
+/* What the log takes now. */
+wal_size wal_takes(wal *);
 
 /* After the manifest that ends an opening: deletes what it and the one before
  * do not need. Nothing is appended any more, and no thread runs. */

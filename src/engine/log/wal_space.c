@@ -51,11 +51,11 @@ static uint64_t next_free(wal *w)
 }
 
 /* What found no space is tried without each of the files that wait to be used
- * again, the failure has deleted it; then smaller. */
-static bool try_less(const wal *w, uint64_t least, uint64_t *size)
+ * again, the failure has deleted the one; then smaller. */
+static bool try_less(uint64_t recycled, uint64_t least, uint64_t *size)
 {
     uint64_t half = *size / 2 / SEGMENT_ROUND * SEGMENT_ROUND;
-    if (w->free_count > 0)
+    if (recycled != 0)
         return true;
     if (*size <= least)
         return false;
@@ -63,10 +63,33 @@ static bool try_less(const wal *w, uint64_t least, uint64_t *size)
     return true;
 }
 
+static persist_status no_room(const wal *w, persist_error *error)
+{
+    return os_failed(error, -ENOSPC, "make a segment in", w->place.dir->path);
+}
+
+/* Makes the file, of what is kept where that is more than it need be. */
+static persist_status make_file(const wal *w, wal_size takes, wal_claim claim,
+                                uint64_t recycled, wal_segment *s,
+                                persist_error *error)
+{
+    int code = wal_keep(w, takes, s->size, claim);
+    if (code != 0) {
+        char path[PERSIST_PATH_MAX];
+        if (recycled != 0 && segment_path(&w->place, recycled, path) == 0)
+            w->place.sys->unlink(w->place.sys, w->place.dir, os_name(path));
+        return os_failed(error, code, "make a segment in", w->place.dir->path);
+    }
+    persist_status status = segment_prepare(&w->place, s->number, s->size,
+                                            recycled, &s->file, error);
+    if (status == PERSIST_NO_SPACE && wal_lend(w, takes, s->size, claim))
+        status =
+            segment_prepare(&w->place, s->number, s->size, 0, &s->file, error);
+    return status;
+}
+
 /* With the lock held, let go of meanwhile: makes one segment, of the given size
- * or, where the disk has no room for it, of less. One that is smaller leaves
- * as much on the disk, and one for what frees space a little: upkeep needs it
- * to free more. */
+ * or, where the disk has no room for it, of less. */
 static persist_status prepare(wal *w, uint64_t size, uint64_t least,
                               wal_claim claim, wal_segment **out,
                               persist_error *error)
@@ -74,29 +97,26 @@ static persist_status prepare(wal *w, uint64_t size, uint64_t least,
     CHECK(!w->preparing && least >= SEGMENT_SIZE_MIN && least <= size);
     wal_segment *segment = mem_alloc_zero(sizeof *segment);
     persist_status status;
-    uint64_t wanted = size;
+    uint64_t wanted = size, recycled;
     bool is_full = atomic_load(&w->full);
     if (segment == NULL)
         return status_no_memory(error);
     w->preparing = true;
     segment->end = SEGMENT_HEADER_SIZE;
     do {
-        uint64_t number = w->next_number++, recycled = next_free(w);
-        uint64_t left = claim == WAL_FREES ? SEGMENT_LEFT_MIN
-                        : size < wanted    ? size
-                                           : 0;
-        segment->number = number;
+        recycled = next_free(w);
+        wal_size takes = wal_size_of(w);
+        segment->number = w->next_number++;
         segment->size = size;
         pthread_mutex_unlock(&w->lock);
-        status = segment_prepare(&w->place, number, size, left, recycled,
-                                 &segment->file, error);
+        status = make_file(w, takes, claim, recycled, segment, error);
         pthread_mutex_lock(&w->lock);
-    } while (status == PERSIST_NO_SPACE && try_less(w, least, &size));
+    } while (status == PERSIST_NO_SPACE && try_less(recycled, least, &size));
     w->preparing = false;
     pthread_cond_broadcast(&w->prepared);
     if (status == PERSIST_OK || status == PERSIST_NO_SPACE)
         atomic_store(&w->full, status != PERSIST_OK || size < wanted ||
-                                   (claim == WAL_FREES && is_full));
+                                   (wal_frees(claim) && is_full));
     if (status == PERSIST_OK)
         *out = segment;
     else
@@ -149,32 +169,15 @@ bool wal_wants_spare(const wal *w)
 }
 
 /* What does for a record of so many bytes, with the header, where the disk has
- * no room for more; 0: for a spare. */
+ * no room for more. */
 static uint64_t least_size(const wal *w, uint64_t need, wal_claim claim)
 {
     uint64_t usual = next_size(w, need), least = need;
     uint64_t small = w->segment_size / SEGMENT_SMALL_SHARE;
-    if (claim == WAL_USUAL)
-        return usual;
-    if (claim == WAL_SMALLER && small > need)
+    if (claim == WAL_ADDS && small > need)
         least = small;
     least = (least + SEGMENT_ROUND - 1) / SEGMENT_ROUND * SEGMENT_ROUND;
     return least < usual ? least : usual;
-}
-
-static persist_status add_spare(wal *w, wal_claim claim, persist_error *error)
-{
-    wal_segment *segment = NULL;
-    persist_status status = prepare(w, next_size(w, 0), least_size(w, 0, claim),
-                                    claim, &segment, error);
-    if (status != PERSIST_OK)
-        return status;
-    wal_segment **link = &w->spares;
-    while (*link != NULL)
-        link = &(*link)->next;
-    *link = segment;
-    w->spare_count++;
-    return PERSIST_OK;
 }
 
 static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
@@ -183,9 +186,18 @@ static persist_status prepare_spare(wal *w, bool *did, persist_error *error)
     CHECK(w->spare_count <= SEGMENT_SPARES);
     if (!wal_wants_spare(w))
         return PERSIST_OK;
-    persist_status status = add_spare(w, WAL_USUAL, error);
-    *did = status == PERSIST_OK;
-    return status;
+    uint64_t size = next_size(w, 0);
+    wal_segment *segment = NULL;
+    persist_status status = prepare(w, size, size, WAL_SPARE, &segment, error);
+    if (status != PERSIST_OK)
+        return status;
+    wal_segment **link = &w->spares;
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = segment;
+    w->spare_count++;
+    *did = true;
+    return PERSIST_OK;
 }
 
 persist_status wal_prepare_step(wal *w, bool *did, persist_error *error)
@@ -226,19 +238,12 @@ static void await_prepared(wal *w)
     w->awaited = false;
 }
 
-/* On a full disk the last spare is for what frees space; all others must make
- * one more first. */
-static bool is_kept_back(const wal *w, wal_claim claim)
-{
-    return atomic_load(&w->full) && w->spare_count == 1 && claim != WAL_FREES;
-}
-
 /* On a full disk what frees space takes little, and leaves the rest to upkeep,
  * whose tables and manifests are what makes it free. */
 static uint64_t size_for(const wal *w, uint64_t need, wal_claim claim)
 {
     uint64_t size = next_size(w, need), little = least_size(w, need, claim);
-    if (claim != WAL_FREES || !atomic_load(&w->full))
+    if (!wal_frees(claim) || !atomic_load(&w->full))
         return size;
     if (little < w->segment_size / SEGMENT_LITTLE_SHARE)
         little = w->segment_size / SEGMENT_LITTLE_SHARE / SEGMENT_ROUND *
@@ -246,35 +251,39 @@ static uint64_t size_for(const wal *w, uint64_t need, wal_claim claim)
     return little < size ? little : size;
 }
 
-static persist_status no_room(const wal *w, persist_error *error)
+/* With the lock held, let go of meanwhile: whether the first spare may be used,
+ * of that size. If not, all give way to a smaller one. */
+static bool may_use_spare(wal *w, uint64_t size, wal_claim claim)
 {
-    return os_failed(error, -ENOSPC, "make a segment in", w->place.dir->path);
+    wal_size takes = wal_size_of(w);
+    pthread_mutex_unlock(&w->lock);
+    bool may = wal_keep(w, takes, size, claim) == 0;
+    pthread_mutex_lock(&w->lock);
+    while (!may && w->spares != NULL)
+        drop_spare(w);
+    return may;
 }
 
 /* With the lock held: a spare if one is big enough, else a new one. */
 static persist_status take_segment(wal *w, uint64_t need, wal_claim claim,
                                    wal_segment **out, persist_error *error)
 {
-    uint64_t size = SEGMENT_HEADER_SIZE + need;
+    uint64_t size = SEGMENT_HEADER_SIZE + need, kept = 0;
     CHECK(need >= RECORD_HEADER_SIZE && need % LOG_ALIGN == 0);
     if (claim == WAL_NO_SEGMENT)
         return no_room(w, error);
     for (;;) {
-        if (is_kept_back(w, claim) && !w->preparing) {
-            persist_status status = add_spare(w, claim, error);
-            if (status != PERSIST_OK)
-                return status;
-            continue;
-        }
-        if (is_kept_back(w, claim)) {
-            await_prepared(w);
-            continue;
-        }
         while (w->spares != NULL && w->spares->size < size)
             drop_spare(w);
-        if (w->spares != NULL) {
+        if (w->spares != NULL && w->spares->size <= kept) {
             *out = next_spare(w);
             return PERSIST_OK;
+        }
+        if (w->spares != NULL) {
+            kept = w->spares->size;
+            if (!may_use_spare(w, kept, claim))
+                kept = 0;
+            continue;
         }
         if (!w->preparing)
             return prepare(w, size_for(w, size, claim),
@@ -395,6 +404,7 @@ persist_status wal_open(wal *w, const segment_place *place,
     w->appended = (wal_point){listed->watermark, position};
     w->first_lsn = w->next_lsn = manifest_next_lsn(listed);
     w->ahead_max = LSN_AHEAD;
+    w->tables_last = manifest_tables_last(listed);
     atomic_init(&w->durable, listed->watermark);
     atomic_init(&w->room, SIZE_MAX);
     os_brief_lock_init(&w->lock);
@@ -464,6 +474,13 @@ bool wal_may_trim(const wal *w, persist_lsn tables_last)
     return sealed->segment_count > 0 && sealed->segments[0].last <= tables_last;
 }
 
+void wal_note_tables(wal *w, const manifest *m)
+{
+    pthread_mutex_lock(&w->lock);
+    w->tables_last = manifest_tables_last(m);
+    pthread_mutex_unlock(&w->lock);
+}
+
 void wal_trim(wal *w, const manifest *m)
 {
     size_t gone = 0;
@@ -512,11 +529,11 @@ void wal_drop_free(wal *w, size_t kept)
     }
 }
 
-bool wal_make_room(wal *w, unsigned spares_kept)
+bool wal_make_room(wal *w)
 {
     pthread_mutex_lock(&w->lock);
     atomic_store(&w->full, true);
-    while (w->spare_count > spares_kept)
+    while (w->spares != NULL)
         drop_spare(w);
     bool any = w->free_count > 0;
     pthread_mutex_unlock(&w->lock);

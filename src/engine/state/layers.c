@@ -23,6 +23,11 @@ layers *layers_new(memtable *active, memtable *frozen, table *const *tables,
     return v;
 }
 
+uint64_t layers_logged(const layers *v)
+{
+    return v->active->logged + (v->frozen == NULL ? 0 : v->frozen->logged);
+}
+
 void layers_free(layers *v)
 {
     if (v == NULL)

@@ -31,6 +31,9 @@ void layers_free(layers *);
 /* Returns the last commit that is in a table; 0: none. */
 persist_lsn layers_tables_last(const layers *);
 
+/* Bytes of records that are in no table: the writer's. */
+uint64_t layers_logged(const layers *);
+
 /* Tells whether the tables are so many that merging goes before making more.
  */
 bool layers_is_crowded(const layers *);

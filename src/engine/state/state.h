@@ -32,9 +32,18 @@ typedef struct number_list {
 
 typedef struct leftovers {
     number_list segments, tables;
+    number_list copied; /* segments that recovery wrote again: they go with the
+                           manifest behind this one */
+    uint64_t copied_with;
 } leftovers;
 
 /* Flushing and merging; see upkeep.c. */
+/* About so many bytes of tables live, by what is known to be dead, and by how
+ * many entries there are; both may be far off. */
+typedef struct living {
+    uint64_t known, counted;
+} living;
+
 typedef struct upkeep {
     pthread_mutex_t step; /* held while a step runs; for all up to `lock` */
     bool by_steps; /* without a thread: no more than engine_step is told to */
@@ -46,6 +55,10 @@ typedef struct upkeep {
     _Atomic uint64_t credit;    /* bytes of merging that reads have paid for */
     _Atomic uint64_t dead;      /* bytes in tables; changed under step */
     uint64_t claimed;           /* of them the merge does away with */
+    bool is_stuck;              /* a merge of all tables found no room, */
+    living stuck_at;            /* when so much lived, */
+    uint64_t stuck_with;        /* with a reserve of so many bytes; */
+    uint64_t began_with;        /* the present merge began with so many */
     uint64_t given_up;          /* so many were dead when a merge met damage */
     atomic_bool awaits_readers; /* to delete a table */
     dropped_table *dropped;
@@ -85,7 +98,10 @@ typedef struct engine {
     bool full;          /* the disk, which could be read only, at opening */
     bool no_room;       /* to write the end of the log again, at opening */
     atomic_bool lacks_reserve; /* it was given, and not made again in full */
-    pthread_mutex_t reserve;   /* held while it is given or made; the last */
+    _Atomic uint64_t reserve_tables; /* bytes of it that are not for the log */
+    _Atomic uint64_t unflushed;      /* bytes of records that are in no table */
+    bool covers_tail; /* it was grown for what the log had ahead when opened */
+    pthread_mutex_t reserve; /* held while it is given or made; the last */
 
     pthread_mutex_t writer;
     wal wal;

@@ -40,6 +40,10 @@ typedef struct table_place {
     const os *sys;
     const os_dir *dir; /* the folder of the tables */
     uint64_t identity;
+    /* A table found no room: makes some, so many bytes if it can; false if
+     * there is none. NULL: there is none. For those who write. */
+    bool (*lend)(void *context, uint64_t size);
+    void *context;
 } table_place;
 
 /* Writes the path of a table. Returns 0 or -ENAMETOOLONG. */

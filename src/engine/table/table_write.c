@@ -17,12 +17,21 @@ static void failed(table_writer *w, int code, const char *what)
                                 : os_failed(&w->error, code, what, path);
 }
 
+static bool finds_room(const table_place *place, int code, uint64_t size)
+{
+    return (code == -ENOSPC || code == -EDQUOT) && place->lend != NULL &&
+           place->lend(place->context, size);
+}
+
 static void write_out(table_writer *w)
 {
+    int code;
     if (w->status != PERSIST_OK || w->out.size == 0)
         return;
-    int code = os_write_all(w->place.sys, w->file, w->out.data, w->out.size,
+    do
+        code = os_write_all(w->place.sys, w->file, w->out.data, w->out.size,
                             w->offset);
+    while (finds_room(&w->place, code, w->out.size));
     if (code != 0)
         failed(w, code, "write");
     w->offset += w->out.size;

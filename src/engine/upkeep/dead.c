@@ -36,11 +36,11 @@ void dead_call(engine *e)
 }
 
 /* A step that found no room may find some by now, whichever it was. */
-void dead_call_all(engine *e)
+void dead_call_all(engine *e, bool refused)
 {
     persist_error ignored;
     bool did;
-    if (e->layers->active->logged > e->memtable_size / CLOSE_LOG_SHARE)
+    if (refused || e->layers->active->logged > reserve_round(e))
         (void)upkeep_freeze_all(e, &did, &ignored);
     e->wakes_upkeep = true;
 }
@@ -104,6 +104,8 @@ static bool log_waits(engine *e, const layers *v)
 {
     if (!atomic_load(&e->wal.full))
         return false;
+    if (e->leftovers.copied.count > 0)
+        return true;
     pthread_mutex_lock(&e->writer);
     bool waits = wal_may_trim(&e->wal, layers_tables_last(v));
     pthread_mutex_unlock(&e->writer);
@@ -126,25 +128,19 @@ uint64_t dead_leaves(engine *e, const layers *v)
     return dead < v->table_bytes ? v->table_bytes - dead : 0;
 }
 
-/* What found no space gets the room of tables that are replaced, and of the log
- * that tables stand for by now; then what the log has ahead, all of it if more
- * will come back; then the reserve, and what is left of the log's. */
+/* What found no space, nor enough of the reserve, gets the room of tables that
+ * are replaced, and of the log that tables stand for by now; then what the log
+ * has ahead; then what a merge has written. */
 bool dead_make_room(engine *e, const layers *v)
 {
     persist_error ignored;
-    bool did = false;
     wal_note_full(&e->wal);
-    pthread_mutex_lock(&e->writer);
-    (void)upkeep_freeze_all(e, &did, &ignored);
-    pthread_mutex_unlock(&e->writer);
+    bool did = (replaced(e) > 0 || log_waits(e, v)) &&
+               upkeep_settle(e, &ignored) == PERSIST_OK;
+    did = did || wal_make_room(&e->wal);
     if (did)
-        return true;
-    if ((replaced(e) > 0 || log_waits(e, v)) &&
-        upkeep_settle(e, &ignored) == PERSIST_OK)
-        return true;
-    bool all = known(e, v) > e->wal.segment_size;
-    return wal_make_room(&e->wal, all ? 0 : 1) || reserve_give(e) ||
-           wal_make_room(&e->wal, 0);
+        e->upkeep.is_stuck = false;
+    return did || upkeep_give_up_merge(e);
 }
 
 persist_status dead_step(engine *e, const layers *v, bool *did,

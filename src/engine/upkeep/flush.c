@@ -15,8 +15,8 @@
 typedef struct flush {
     engine *e;
     const memtable *from;
-    snapshot newer;     /* what is durable by now */
-    bool to_the_bottom; /* there is no table yet */
+    snapshot newer;      /* what is durable by now */
+    const layers *older; /* whose tables lie below */
     table_writer writer;
     times_writer times;
     uint64_t ordinal;
@@ -110,12 +110,25 @@ static void flush_streams(flush *f)
     }
 }
 
+/* Whether an older table says that a key is there; or cannot be read, and may.
+ */
+static bool is_below(const flush *f, slice name)
+{
+    found_value found;
+    persist_error ignored;
+    persist_status status = layers_tables_key(f->older, name, &found, &ignored);
+    if (status == PERSIST_OK)
+        found_value_release(&found);
+    return status != PERSIST_NONE;
+}
+
 static void flush_keys(flush *f)
 {
     btree_at at = btree_seek(&f->from->key_tree, slice_of(NULL, 0), false);
     for (const key *k; (k = btree_next(&at)) != NULL;) {
         const version *v = k->newest;
-        if (v == NULL || (v->deleted && f->to_the_bottom) || is_replaced(f, k))
+        if (v == NULL || is_replaced(f, k) ||
+            (v->deleted && !is_below(f, k->name)))
             continue;
         f->lives = f->lives || !v->deleted;
         buf_clear(&f->value);
@@ -246,11 +259,10 @@ static void flush_tags(flush *f)
 }
 
 static persist_status write_table(engine *e, const memtable *from,
-                                  uint64_t number, bool to_the_bottom,
-                                  uint64_t *size, bool *lives,
+                                  uint64_t number, uint64_t *size, bool *lives,
                                   persist_error *error)
 {
-    flush f = {.e = e, .from = from, .to_the_bottom = to_the_bottom};
+    flush f = {.e = e, .from = from, .older = e->layers};
     uint64_t names = from->stream_map.count + from->key_map.count +
                      from->once_map.count + from->blob_map.count +
                      from->tag_map.count;
@@ -316,8 +328,7 @@ persist_status flush_frozen(engine *e, persist_error *error)
     CHECK(frozen != NULL && frozen->last > 0);
     persist_status status = wal_wait(&e->wal, e->latest, error);
     if (status == PERSIST_OK)
-        status = write_table(e, frozen, number, v->table_count == 0, &size,
-                             &lives, error);
+        status = write_table(e, frozen, number, &size, &lives, error);
     table *t = NULL;
     if (status == PERSIST_OK && !reserve_outlasts(e, v, !lives)) {
         upkeep_delete_table(e, number);

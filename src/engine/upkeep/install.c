@@ -88,6 +88,7 @@ static void swap_manifest(engine *e, manifest *m)
 {
     CHECK(m->generation > e->manifest.generation);
     wal_trim(&e->wal, &e->manifest);
+    wal_note_tables(&e->wal, m);
     manifest_release(&e->manifest);
     e->manifest = *m;
     *m = (manifest){0};
@@ -105,6 +106,7 @@ static void swap_view(engine *e, layers *next, size_t from, size_t to,
             (dropped_table){table_ref(old->tables[i]), m->generation};
     swap_manifest(e, m);
     engine_set_layers(e, next);
+    atomic_store(&e->unflushed, layers_logged(next));
 }
 
 void upkeep_delete_table(engine *e, uint64_t number)

@@ -23,6 +23,7 @@ void leftovers_release(leftovers *l)
 {
     mem_free(l->segments.numbers);
     mem_free(l->tables.numbers);
+    mem_free(l->copied.numbers);
     *l = (leftovers){0};
 }
 
@@ -66,6 +67,22 @@ persist_status leftovers_find_segments(engine *e, const manifest *newest,
         bool listed = manifest_lists(newest, number);
         if (number < newest->next_segment && !listed &&
             !note(&e->leftovers.segments, number))
+            return status_no_memory(error);
+    }
+    return PERSIST_OK;
+}
+
+persist_status leftovers_note_copied(engine *e, const manifest *old,
+                                     const recovery *r, persist_error *error)
+{
+    leftovers *l = &e->leftovers;
+    CHECK(l->copied.count == 0 && !e->at.read_only);
+    l->copied_with = e->manifest.generation;
+    for (size_t i = 0; i < r->number_count; i++) {
+        uint64_t number = r->numbers[i];
+        bool was = number >= old->next_segment || manifest_lists(old, number);
+        if (was && number < r->first_copy &&
+            !manifest_lists(&e->manifest, number) && !note(&l->copied, number))
             return status_no_memory(error);
     }
     return PERSIST_OK;
@@ -127,6 +144,9 @@ bool leftovers_step(engine *e)
     if (l->segments.count > 0)
         (void)delete_segment(&e->wal.place,
                              l->segments.numbers[--l->segments.count]);
+    else if (l->copied.count > 0 && e->manifest.generation > l->copied_with)
+        (void)delete_segment(&e->wal.place,
+                             l->copied.numbers[--l->copied.count]);
     else if (l->tables.count == 0)
         return false;
     else if (table_is_ours(&e->table_place,

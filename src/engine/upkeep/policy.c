@@ -13,16 +13,22 @@ static unsigned rank_of(const engine *e, const table *t)
     return rank;
 }
 
-/* Tells whether most of what the tables hold is truncated, overwritten or
- * deleted. */
-static bool is_mostly_garbage(const engine *e, const layers *v)
+/* Events and keys in tables, also those that are gone. */
+static uint64_t entries_held(const layers *v)
 {
     uint64_t held = 0;
     for (size_t i = 0; i < v->table_count; i++)
         held += v->tables[i]->footer.roots[TABLE_EVENTS].entries +
                 v->tables[i]->footer.roots[TABLE_KEYS].entries;
+    return held;
+}
+
+/* Tells whether most of what the tables hold is truncated, overwritten or
+ * deleted. */
+static bool is_mostly_garbage(const engine *e, const layers *v)
+{
     uint64_t live = e->manifest.events + e->manifest.keys;
-    return v->table_count > 1 && held / GARBAGE_RATIO > live;
+    return v->table_count > 1 && entries_held(v) / GARBAGE_RATIO > live;
 }
 
 /* Tables of one rank, side by side. */
@@ -70,21 +76,72 @@ static bool find_run(const engine *e, const layers *v, size_t *from)
     return is_long_enough(e, &run);
 }
 
+static living lives(const engine *e, const layers *v)
+{
+    uint64_t dead = atomic_load(&e->upkeep.dead), held = entries_held(v);
+    double part = (double)(e->manifest.events + e->manifest.keys) /
+                  (double)(held > 0 ? held : 1);
+    return (living){dead < v->table_bytes ? v->table_bytes - dead : 0,
+                    (uint64_t)((double)v->table_bytes * part)};
+}
+
+void policy_note_stuck(engine *e, const layers *v)
+{
+    upkeep *u = &e->upkeep;
+    u->is_stuck = true;
+    u->stuck_at = lives(e, v);
+    u->stuck_with = u->began_with;
+}
+
+static bool is_much_less(uint64_t now, uint64_t then)
+{
+    return now < then - then / STUCK_SHARE;
+}
+
+/* What found no room on a full disk is not tried again before much less lives,
+ * or the reserve, which is lent to it, is bigger. */
+static bool is_stuck(engine *e, const layers *v)
+{
+    const upkeep *u = &e->upkeep;
+    living now = lives(e, v);
+    return u->is_stuck && atomic_load(&e->wal.full) &&
+           !is_much_less(now.known, u->stuck_at.known) &&
+           !is_much_less(now.counted, u->stuck_at.counted) &&
+           reserve_size(e) <= u->stuck_with;
+}
+
 /* Where damage is in the way it takes more dead bytes to try again. */
-bool policy_dead_shall_go(const engine *e, const layers *v)
+bool policy_dead_shall_go(engine *e, const layers *v)
 {
     const upkeep *u = &e->upkeep;
     uint64_t dead = atomic_load(&u->dead);
-    return dead_is_much(e, v, dead > u->given_up ? dead - u->given_up : 0);
+    return !is_stuck(e, v) &&
+           dead_is_much(e, v, dead > u->given_up ? dead - u->given_up : 0);
+}
+
+/* On a full disk many tables are small, of deletions mostly, and each takes
+ * whole blocks: the newest of them, while they are no more than a merge surely
+ * finds room for. */
+static bool find_small(const engine *e, const layers *v, size_t *from)
+{
+    uint64_t room = reserve_round(e), bytes = 0;
+    size_t i = v->table_count;
+    while (i > 0 && bytes + v->tables[i - 1]->footer.size <= room)
+        bytes += v->tables[--i]->footer.size;
+    *from = i;
+    return i > 0 && v->table_count - i >= MERGE_WIDTH_SMALL;
 }
 
 bool policy_find_work(engine *e, const layers *v, size_t *from)
 {
     e->upkeep.paid = false;
     *from = 0;
+    if (atomic_load(&e->wal.full) && find_small(e, v, from))
+        return true;
+    *from = 0;
     if (policy_dead_shall_go(e, v))
         return true;
-    if (!engine_may_merge(e, v))
+    if (is_stuck(e, v) || !engine_may_merge(e, v))
         return false;
     if (find_run(e, v, from))
         return true;

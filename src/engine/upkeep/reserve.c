@@ -1,27 +1,69 @@
 /* SPDX-License-Identifier: MIT */
-/* The reserve: a file without contents that keeps room on the disk. Where there
- * is none left, it is deleted for what leads out of that: manifest and record
- * of a commit that truncates or deletes, the end of the log that an opening
- * writes again, the manifest of a close, the merge that lets go of what is
- * dead. Then it is made anew, of what they have left over.
+/* The reserve: a file without contents that keeps room on the disk for the way
+ * out when that is full. So much that the memtable of which the log is longest
+ * can be flushed, which gives its log back; that what is in tables can be
+ * truncated and deleted, in rounds of a little log that is flushed each; and
+ * that what lives then can be merged, which gives the rest.
+ *
+ * The log grows only while that is kept: it goes on in a segment when the
+ * reserve has grown with it. Where it cannot, commits that add are refused,
+ * early, and those that free space go on: they take their segments out of the
+ * reserve, and upkeep its tables and manifests. Then it is made anew, of what
+ * they have given back.
  *
  * Nothing rests on it: its bytes are never read, and a store without one, a new
  * one or a copy, gets it with the first step of upkeep, or when it is closed.
  */
+#include <errno.h>
+
 #include "engine/upkeep/upkeep.h"
 
-/* A merge needs as much room as lives, which is more where tables are big. */
-static uint64_t wanted(const engine *e, const layers *v)
+/* ---- how much --------------------------------------------------------- */
+
+static uint64_t in_pages(uint64_t size)
 {
-    uint64_t usual = e->wal.segment_size;
-    uint64_t least = usual / RESERVE_LEAST_SHARE;
-    uint64_t size = v->table_bytes / RESERVE_TABLES_SHARE;
-    if (least < RESERVE_MIN)
-        least = RESERVE_MIN;
-    if (size > usual)
-        size = usual;
-    return size < least ? least : size;
+    return (size + SEGMENT_ROUND - 1) / SEGMENT_ROUND * SEGMENT_ROUND;
 }
+
+/* The table of a memtable, which is full when its log has its size, but for one
+ * big record. A log that is longer is of two, and but for the segment in which
+ * both are, the first gives its own back before the other is flushed. */
+static uint64_t for_log(const engine *e, wal_size log)
+{
+    uint64_t most = e->memtable_size + e->wal.segment_size + log.biggest;
+    uint64_t size = atomic_load(&e->unflushed) + log.ahead;
+    if (size > most)
+        size = most;
+    return in_pages(size + size / RESERVE_TABLE_SHARE);
+}
+
+/* A note is kept of each key that is deleted until all is merged. */
+static uint64_t for_tables(const engine *e, const layers *v)
+{
+    const manifest *m = &e->manifest;
+    uint64_t notes = RESERVE_NOTE * (m->keys + 2 * m->streams);
+    uint64_t most = v->table_bytes / RESERVE_NOTES_SHARE;
+    if (most > RESERVE_NOTES_MAX)
+        most = RESERVE_NOTES_MAX;
+    return in_pages(RESERVE_MIN + (notes < most ? notes : most));
+}
+
+void reserve_measure(engine *e, const layers *v)
+{
+    atomic_store(&e->reserve_tables, for_tables(e, v));
+}
+
+static uint64_t wanted(const engine *e, wal_size log)
+{
+    return atomic_load(&e->reserve_tables) + for_log(e, log);
+}
+
+uint64_t reserve_round(const engine *e)
+{
+    return atomic_load(&e->reserve_tables) / RESERVE_ROUND_SHARE;
+}
+
+/* ---- the file --------------------------------------------------------- */
 
 /* What has its name, and is no file, is not touched. */
 static bool find(const engine *e, os_stat *out)
@@ -29,14 +71,28 @@ static bool find(const engine *e, os_stat *out)
     return e->sys->stat(e->sys, e->at.root, LAYOUT_RESERVE, out) == 0;
 }
 
+/* What has a second name is another's file: it gives way, unwritten. */
+uint64_t reserve_size(const engine *e)
+{
+    os_stat found = {0};
+    if (!find(e, &found) || !found.is_file)
+        return 0;
+    if (found.links == 1)
+        return found.size;
+    e->sys->unlink(e->sys, e->at.root, LAYOUT_RESERVE);
+    return 0;
+}
+
 static bool give(engine *e)
 {
     os_stat found;
-    if (e->at.read_only || !find(e, &found) || !found.is_file)
+    if (e->at.read_only)
+        return false;
+    atomic_store(&e->lacks_reserve, true);
+    if (!find(e, &found) || !found.is_file)
         return false;
     if (e->sys->unlink(e->sys, e->at.root, LAYOUT_RESERVE) != 0)
         return false;
-    atomic_store(&e->lacks_reserve, true);
     wal_note_full(&e->wal);
     return found.size > 0 && found.links == 1;
 }
@@ -49,78 +105,198 @@ bool reserve_give(engine *e)
     return gave;
 }
 
-/* As much as there is, if not all: in pieces that become smaller. It is durable
- * then, as far as that can be: nothing goes wrong without it. */
-static uint64_t grow(const engine *e, uint64_t from, uint64_t size)
+static int open_file(const engine *e, os_file **out)
+{
+    return e->sys->file_open(e->sys, e->at.root, LAYOUT_RESERVE,
+                             OS_WRITE | OS_CREATE, out);
+}
+
+/* All of it, or, in pieces that become smaller, as much as there is. It is
+ * durable then, as far as that can be: nothing goes wrong without it. */
+static uint64_t grow(const engine *e, uint64_t from, uint64_t size, bool all,
+                     int *code)
 {
     os_file *file;
     uint64_t at = from, piece = size - from;
-    if (e->sys->file_open(e->sys, e->at.root, LAYOUT_RESERVE,
-                          OS_WRITE | OS_CREATE, &file) != 0)
+    CHECK(from < size);
+    *code = open_file(e, &file);
+    if (*code != 0)
         return from;
-    while (at < size && piece >= RESERVE_PIECE_MIN) {
-        if (at + piece <= size &&
-            e->sys->file_allocate(e->sys, file, at + piece) == 0)
+    while (at < size && piece > 0) {
+        if (piece > size - at)
+            piece = size - at;
+        *code = e->sys->file_take_room(e->sys, file, at + piece);
+        if (*code == 0)
             at += piece;
+        else if (all || piece < RESERVE_PIECE_MIN)
+            break;
         else
             piece /= 2;
     }
-    if (at > from && os_sync(e->sys, file) == 0)
+    if (at > from && os_sync(e->sys, file) == 0 && from == 0)
         (void)os_dir_sync(e->sys, e->at.root);
     e->sys->file_close(e->sys, file);
     return at;
 }
 
-/* What was given is made whole again; else tables may double before it grows,
- * or shrink to half before one that is too big gives way. So does the second
- * name of another file. */
-static void make(engine *e, const layers *v)
+/* What was given is made whole again. The second name of another file gives
+ * way. */
+static void make(engine *e, wal_size log)
 {
-    uint64_t size = wanted(e, v);
+    uint64_t size = wanted(e, log);
     os_stat found = {0};
+    int ignored;
     CHECK(!e->at.read_only);
     if (find(e, &found) && !found.is_file)
         return;
-    if (found.links > 1 || found.size / 2 > size) {
-        e->sys->unlink(e->sys, e->at.root, LAYOUT_RESERVE);
-        found.size = 0;
-    }
-    uint64_t least = atomic_load(&e->lacks_reserve) ? size : size / 2;
-    if (found.size < least)
-        found.size = grow(e, found.size, size);
-    atomic_store(&e->lacks_reserve, found.size < least);
+    found.size = reserve_size(e);
+    if (found.size < size)
+        found.size = grow(e, found.size, size, false, &ignored);
+    atomic_store(&e->lacks_reserve, found.size < size);
 }
 
 void reserve_make(engine *e, const layers *v)
 {
+    wal_size log = wal_takes(&e->wal);
+    reserve_measure(e, v);
     pthread_mutex_lock(&e->reserve);
-    make(e, v);
+    make(e, log);
     pthread_mutex_unlock(&e->reserve);
 }
+
+/* ---- with the log ----------------------------------------------------- */
+
+/* What a commit of that kind leaves when the log has that size. */
+static uint64_t leaves(const engine *e, wal_size log, wal_claim claim)
+{
+    if (claim == WAL_FREES_LAST)
+        return RESERVE_LAST_MIN;
+    return claim == WAL_FREES ? for_log(e, log) + RESERVE_UPKEEP_MIN
+                              : wanted(e, log);
+}
+
+/* Only a full disk keeps the log from growing, or memory that is out: where it
+ * cannot be kept for another reason, such as what has its name, the log goes on
+ * without. */
+int reserve_keep(void *context, wal_size log, wal_claim claim)
+{
+    engine *e = context;
+    int code = 0;
+    CHECK(!e->at.read_only && claim != WAL_NO_SEGMENT);
+    if (claim == WAL_FREES_LAST)
+        return 0;
+    pthread_mutex_lock(&e->reserve);
+    uint64_t size = leaves(e, log, claim), has = reserve_size(e);
+    if (has < size)
+        has = grow(e, has, size, true, &code);
+    bool full = has < size && (code == -ENOSPC || code == -EDQUOT);
+    if (claim == WAL_ADDS)
+        atomic_store(&e->lacks_reserve, full);
+    pthread_mutex_unlock(&e->reserve);
+    return full || (has < size && code == -ENOMEM) ? code : 0;
+}
+
+static bool shrink(engine *e, uint64_t size)
+{
+    os_file *file;
+    if (open_file(e, &file) != 0)
+        return false;
+    bool lent = e->sys->file_truncate(e->sys, file, size) == 0;
+    e->sys->file_close(e->sys, file);
+    return lent;
+}
+
+/* What it has beyond what it leaves; commits that free space are left less. */
+bool reserve_lend(void *context, wal_size log, uint64_t size, wal_claim claim)
+{
+    engine *e = context;
+    bool lent = false;
+    CHECK(size > 0 && claim != WAL_NO_SEGMENT && claim != WAL_SPARE);
+    pthread_mutex_lock(&e->reserve);
+    uint64_t has = reserve_size(e);
+    if (has >= size + leaves(e, log, claim))
+        lent = shrink(e, has - size);
+    if (lent && claim != WAL_ADDS)
+        atomic_store(&e->lacks_reserve, true);
+    pthread_mutex_unlock(&e->reserve);
+    return lent;
+}
+
+/* Piece by piece: what is free besides somebody else may take, and then the
+ * table, which is deleted, makes it whole again. */
+bool reserve_lend_table(void *context, uint64_t size)
+{
+    engine *e = context;
+    CHECK(size > 0 && !e->at.read_only);
+    pthread_mutex_lock(&e->reserve);
+    uint64_t has = reserve_size(e), most = in_pages(size) + SEGMENT_ROUND;
+    uint64_t left =
+        has > most + RESERVE_LAST_MIN ? has - most : RESERVE_LAST_MIN;
+    bool lent = has > left && shrink(e, left);
+    if (lent)
+        atomic_store(&e->lacks_reserve, true);
+    pthread_mutex_unlock(&e->reserve);
+    return lent;
+}
+
+/* The end of the log that an opening goes on with had nothing kept for it. */
+static persist_status cover_tail(engine *e, persist_error *error)
+{
+    int code = 0;
+    if (e->covers_tail)
+        return PERSIST_OK;
+    wal_size log = wal_takes(&e->wal);
+    CHECK(!e->at.read_only);
+    if (log.ahead > 0)
+        code = reserve_keep(e, log, WAL_ADDS);
+    e->covers_tail = code == 0;
+    return code == 0
+               ? PERSIST_OK
+               : os_failed(error, code, "keep a reserve in", e->at.root->path);
+}
+
+/* Other commits than those that free space get no segment until the reserve is
+ * whole; what the log has ahead gives way to it. */
+persist_status reserve_record(engine *e, wal_claim claim, persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    if (claim == WAL_ADDS)
+        status = cover_tail(e, error);
+    if (status != PERSIST_OK)
+        return status;
+    if (claim == WAL_ADDS && atomic_load(&e->lacks_reserve))
+        claim = WAL_NO_SEGMENT;
+    status = wal_reserve(&e->wal, claim, error);
+    if (status != PERSIST_NO_SPACE || claim != WAL_NO_SEGMENT)
+        return status;
+    (void)wal_make_room(&e->wal);
+    return reserve_keep(e, wal_takes(&e->wal), WAL_ADDS) == 0
+               ? wal_reserve(&e->wal, WAL_ADDS, error)
+               : status;
+}
+
+/* ---- with upkeep ------------------------------------------------------ */
 
 /* What a flush has to leave. Only deletions may have of the last, and all of it
  * if so little lives that the merge which they lead to will find room. */
 static uint64_t last(engine *e, const layers *v, bool deletes)
 {
-    uint64_t size = wanted(e, v), share = size / RESERVE_LAST_SHARE;
+    uint64_t size = atomic_load(&e->reserve_tables);
+    uint64_t share = size / RESERVE_FLUSH_SHARE;
     if (deletes)
         return dead_leaves(e, v) <= size ? RESERVE_MERGE_MIN
                                          : RESERVE_DELETES_MIN;
-    return share < RESERVE_LAST_MIN ? RESERVE_LAST_MIN : share;
+    return share < RESERVE_FLUSH_MIN ? RESERVE_FLUSH_MIN : share;
 }
 
 /* A merge lets go of more than it takes, but what a flush takes stays. */
 bool reserve_outlasts(engine *e, const layers *v, bool deletes)
 {
-    os_stat found;
     CHECK(!e->at.read_only);
     if (!atomic_load(&e->lacks_reserve))
         return true;
     reserve_make(e, v);
-    if (find(e, &found) && found.size >= last(e, v, deletes))
-        return true;
-    (void)reserve_give(e); /* to try again with it is of no use */
-    return false;
+    return reserve_size(e) >= last(e, v, deletes);
 }
 
 void reserve_begin(engine *e, const layers *v)
@@ -132,8 +308,32 @@ void reserve_begin(engine *e, const layers *v)
 
 void reserve_renew(engine *e, const layers *v)
 {
+    reserve_measure(e, v);
     if (atomic_load(&e->lacks_reserve) && !wal_failed(&e->wal))
         reserve_make(e, v);
+}
+
+void reserve_refill(engine *e)
+{
+    if (e->at.read_only || !atomic_load(&e->lacks_reserve) ||
+        wal_failed(&e->wal))
+        return;
+    wal_size log = wal_takes(&e->wal);
+    pthread_mutex_lock(&e->reserve);
+    make(e, log);
+    pthread_mutex_unlock(&e->reserve);
+}
+
+/* What the log has ahead may never be written to: the next opening looks. */
+void reserve_close(engine *e)
+{
+    reserve_make(e, e->layers);
+    pthread_mutex_lock(&e->reserve);
+    uint64_t size = wanted(e, (wal_size){0});
+    CHECK(size >= RESERVE_MIN);
+    if (reserve_size(e) > size)
+        (void)shrink(e, size);
+    pthread_mutex_unlock(&e->reserve);
 }
 
 void reserve_take_up(engine *e)
@@ -151,32 +351,5 @@ persist_status reserve_use(engine *e, persist_error *error)
         return status;
     status = engine_use(e, error);
     reserve_make(e, e->layers);
-    return status;
-}
-
-static persist_status record_that_frees(engine *e, persist_error *error)
-{
-    persist_status status = wal_reserve(&e->wal, WAL_FREES, error);
-    if (status != PERSIST_NO_SPACE || !reserve_give(e))
-        return status;
-    status = wal_reserve(&e->wal, WAL_FREES, error);
-    reserve_make(e, e->layers);
-    return status;
-}
-
-/* What frees space gets the reserve. Other commits get no segment until that is
- * whole; then, where the usual one finds no room, what is there beside it. */
-persist_status reserve_record(engine *e, bool frees, persist_error *error)
-{
-    if (frees)
-        return record_that_frees(e, error);
-    wal_claim claim =
-        atomic_load(&e->lacks_reserve) ? WAL_NO_SEGMENT : WAL_USUAL;
-    persist_status status = wal_reserve(&e->wal, claim, error);
-    if (status != PERSIST_NO_SPACE)
-        return status;
-    reserve_make(e, e->layers);
-    if (!atomic_load(&e->lacks_reserve))
-        status = wal_reserve(&e->wal, WAL_SMALLER, error);
     return status;
 }

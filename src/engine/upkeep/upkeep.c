@@ -25,8 +25,7 @@ void upkeep_release(engine *e)
 {
     upkeep *u = &e->upkeep;
     upkeep_stop(e);
-    if (u->merging)
-        merge_abort(&u->merge);
+    (void)upkeep_give_up_merge(e);
     for (size_t i = 0; i < u->dropped_count; i++)
         table_unref(u->dropped[i].table);
     mem_free(u->dropped);
@@ -48,6 +47,7 @@ static persist_status begin_merge(engine *e, const layers *v, size_t from,
         e->next_table++, e->block_size, e->compress, error);
     u->merging = status == PERSIST_OK;
     u->claimed = from == 0 ? atomic_load(&u->dead) : 0;
+    u->began_with = reserve_size(e);
     return status;
 }
 
@@ -95,6 +95,16 @@ static persist_status end_merge(engine *e, const layers *v,
     return status;
 }
 
+bool upkeep_give_up_merge(engine *e)
+{
+    upkeep *u = &e->upkeep;
+    if (!u->merging)
+        return false;
+    merge_abort(&u->merge);
+    u->merging = false;
+    return true;
+}
+
 static persist_status step_merge(engine *e, const layers *v, bool *did,
                                  persist_error *error)
 {
@@ -103,16 +113,17 @@ static persist_status step_merge(engine *e, const layers *v, bool *did,
     if (!u->merging && !policy_find_work(e, v, &from))
         return PERSIST_OK;
     persist_status status = PERSIST_OK;
+    bool whole = u->merging ? place_of_sources(u, v) == 0 : from == 0;
     if (!u->merging)
         status = begin_merge(e, v, from, error);
     else if (u->merge.stage == MERGE_DONE)
         status = end_merge(e, v, error);
     else
         status = merge_step(&u->merge, error);
-    if (status != PERSIST_OK && u->merging) {
-        merge_abort(&u->merge);
-        u->merging = false;
-    }
+    if (status == PERSIST_NO_SPACE && whole)
+        policy_note_stuck(e, v);
+    if (status != PERSIST_OK)
+        (void)upkeep_give_up_merge(e);
     if (status == PERSIST_CORRUPT)
         u->given_up = atomic_load(&u->dead);
     *did = status == PERSIST_OK;
@@ -151,9 +162,10 @@ static persist_status work(engine *e, const layers *v, bool *did,
         return PERSIST_OK;
     }
     reserve_begin(e, v);
-    *did = v->frozen == NULL && leftovers_step(e);
+    bool full = atomic_load(&e->wal.full);
+    *did = (v->frozen == NULL || full) && leftovers_step(e);
     if (!*did && (v->frozen == NULL || layers_is_crowded(v) ||
-                  (atomic_load(&e->wal.full) && policy_dead_shall_go(e, v))))
+                  (full && (e->upkeep.merging || policy_dead_shall_go(e, v)))))
         status = step_merge(e, v, did, error);
     /* Tables that cannot be merged must not keep others from being made. */
     if (v->frozen != NULL && !*did && !wal_failed(&e->wal))
@@ -178,6 +190,8 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     readers_leave(&e->readers, place);
     if (status == PERSIST_OK && upkeep_sweep(e))
         *did = true;
+    if (!u->merging)
+        reserve_refill(e);
     pthread_mutex_unlock(&u->step);
     return status;
 }
@@ -344,7 +358,7 @@ void upkeep_close(engine *e)
         /* no spare is needed any more */
         if (status != PERSIST_OK)
             did = status == PERSIST_NO_SPACE && !wal_failed(&e->wal) &&
-                  wal_make_room(&e->wal, 0);
+                  wal_make_room(&e->wal);
     } while (did);
     delete_unfinished(e);
 }

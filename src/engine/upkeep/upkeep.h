@@ -33,6 +33,9 @@ bool upkeep_is_called(engine *);
 
 /* Makes one step of what is due; *did tells whether there was any. */
 persist_status upkeep_step(engine *, bool *did, persist_error *);
+/* Under upkeep.step: deletes the table in the making of a merge; false if there
+ * is none. */
+bool upkeep_give_up_merge(engine *);
 /* Writes what the log holds into a table if that makes opening fast. */
 void upkeep_close(engine *);
 /* Deletes the files of tables that nobody needs any more; tells whether there
@@ -64,7 +67,11 @@ persist_status upkeep_settle(engine *, persist_error *);
 bool policy_find_work(engine *, const layers *, size_t *from);
 /* Tells whether so much is dead that all tables are merged. On a full disk that
  * goes before a flush: it gives room, and a flush takes some. */
-bool policy_dead_shall_go(const engine *, const layers *);
+bool policy_dead_shall_go(engine *, const layers *);
+
+/* A merge of all tables found no room: it waits until less lives, or there may
+ * be more room. Under upkeep.step. */
+void policy_note_stuck(engine *, const layers *);
 
 /* ---- dead.c: space that goes by itself --------------------------------- */
 
@@ -73,8 +80,8 @@ bool dead_is_much(const engine *, const layers *, uint64_t dead);
 /* The writer: wakes whoever lets go of what is dead, if that is much by now. */
 void dead_call(engine *);
 /* The writer, on a full disk: the log gives back as well what a table of it
- * does without. */
-void dead_call_all(engine *);
+ * does without; be it little, where a commit was refused. */
+void dead_call_all(engine *, bool refused);
 /* At opening: guesses what is dead in the tables. */
 void dead_estimate(engine *);
 /* Makes one step towards letting go of what is dead, but for merging. Under
@@ -97,6 +104,11 @@ persist_status leftovers_find_tables(engine *, const manifest *listed,
  * Those from its next_segment on may be its log. */
 persist_status leftovers_find_segments(engine *, const manifest *newest,
                                        const recovery *, persist_error *);
+/* At opening: notes segments that recovery wrote again, and those behind its
+ * end. The manifest before lists some, or may be followed by them: they go
+ * when there is one more. */
+persist_status leftovers_note_copied(engine *, const manifest *old,
+                                     const recovery *, persist_error *);
 /* Deletes at once those that the manifest before does not list either; both are
  * durable. */
 void leftovers_delete_segments(engine *, const segment_place *,
@@ -127,13 +139,32 @@ void reserve_make(engine *, const layers *);
 /* The same in the first step of an opening: a store that was never closed has
  * none. */
 void reserve_begin(engine *, const layers *);
-/* The same after it was given, if it is not whole again. */
+/* Under upkeep.step, or at opening: how big it should be for these layers. */
+void reserve_measure(engine *, const layers *);
+/* Measures, and makes it after it was given, if it is not whole again. */
 void reserve_renew(engine *, const layers *);
+/* The same after a step, whatever that has done: what comes back belongs to it
+ * first. */
+void reserve_refill(engine *);
+/* How many bytes it has now. */
+uint64_t reserve_size(const engine *);
+/* For table_place: lends it to a table that found no room. */
+bool reserve_lend_table(void *context, uint64_t size);
+/* At the end of an opening, whose log has nothing ahead any more. */
+void reserve_close(engine *);
 /* At opening, when the one before it has given it. */
 void reserve_take_up(engine *);
-/* The writer, for a commit that frees space: as engine_use. */
+/* The writer: as engine_use. The manifest takes the place of an older one, so
+ * it may have the reserve's room for a while. */
 persist_status reserve_use(engine *, persist_error *);
-/* The writer: as wal_reserve, for a commit that frees space or does not. */
-persist_status reserve_record(engine *, bool frees, persist_error *);
+/* The writer: as wal_reserve, for a commit that adds or frees space. */
+persist_status reserve_record(engine *, wal_claim, persist_error *);
+/* For wal.h: what the log calls before it makes a segment, and when that finds
+ * no room. */
+int reserve_keep(void *context, wal_size, wal_claim);
+bool reserve_lend(void *context, wal_size, uint64_t size, wal_claim);
+/* On a full disk a memtable that frees space is flushed when its log has so
+ * many bytes. */
+uint64_t reserve_round(const engine *);
 
 #endif

@@ -54,7 +54,8 @@ static const char *judge_table(const verifier *v, const char *name)
         return foreign;
     bool known = lists_table(&v->newest, number) ||
                  lists_table(&v->previous, number) || !v->newest_known;
-    const table_place place = {v->sys, v->tables.dir, v->newest.identity};
+    const table_place place = {
+        .sys = v->sys, .dir = v->tables.dir, .identity = v->newest.identity};
     return known ? NULL : table_is_ours(&place, number) ? unfinished : foreign;
 }
 

@@ -540,7 +540,7 @@ static bool check_table(tables_check *all, table_check *c,
                         const table_file *listed)
 {
     verifier *v = all->verifier;
-    const table_place place = {v->sys, v->tables.dir, v->newest.identity};
+    table_place place = {v->sys, v->tables.dir, v->newest.identity, NULL, NULL};
     persist_error error;
     uint64_t end = v->progress->bytes + listed->size;
     bool go_on;

@@ -147,7 +147,8 @@ static void take_table(const os *sys, const char *dir, slice bytes,
     write_seed("table", name, slice_of(NULL, 0), bytes);
     os_dir *folder;
     CHECK(sys->dir_open(sys, sys->cwd, dir, &folder) == 0);
-    const table_place place = {sys, folder, footer.identity};
+    const table_place place = {
+        .sys = sys, .dir = folder, .identity = footer.identity};
     cache_init(&blocks, 1 << 20);
     CHECK(table_open(&place, &blocks, footer.number, bytes.size, &t, NULL) ==
           PERSIST_OK);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* The write-ahead log: what is kept on the disk beside its segments, so that a
+ * full one has a way out. Who keeps it is told how much a log takes. */
+#include "engine/log/wal.h"
+
+static void note_size(const wal *w, wal_size *takes, uint64_t size)
+{
+    CHECK(size <= SEGMENT_SIZE_MAX);
+    if (size > w->segment_size && size > takes->biggest)
+        takes->biggest = size;
+}
+
+wal_size wal_size_of(const wal *w)
+{
+    wal_size takes = {0};
+    for (size_t i = 0; i < w->sealed.segment_count; i++)
+        if (w->sealed.segments[i].last > w->tables_last)
+            note_size(w, &takes, w->sealed.segments[i].size);
+    if (w->active != NULL) {
+        CHECK(w->active->end <= w->active->size);
+        note_size(w, &takes, w->active->size);
+        takes.ahead = w->active->size - w->active->end;
+    }
+    return takes;
+}
+
+wal_size wal_takes(wal *w)
+{
+    pthread_mutex_lock(&w->lock);
+    wal_size takes = wal_size_of(w);
+    pthread_mutex_unlock(&w->lock);
+    return takes;
+}
+
+static wal_size size_with(const wal *w, wal_size takes, uint64_t size)
+{
+    note_size(w, &takes, size);
+    takes.ahead = size;
+    return takes;
+}
+
+int wal_keep(const wal *w, wal_size takes, uint64_t size, wal_claim claim)
+{
+    if (w->keep == NULL || claim == WAL_SPARE)
+        return 0;
+    return w->keep(w->context, size_with(w, takes, size), claim);
+}
+
+bool wal_lend(const wal *w, wal_size takes, uint64_t size, wal_claim claim)
+{
+    if (w->lend == NULL || claim == WAL_SPARE)
+        return false;
+    return w->lend(w->context, size_with(w, takes, size), size, claim);
+}
