@@ -93,6 +93,9 @@ enum {
     PERSIST_HAS_HOLDER = 32  /* holder_pid */
 };
 
+/* A store, as persist_open of persist.h gives it. */
+typedef struct persist_store persist_store;
+
 /* An error with its context. The caller owns the struct; it holds no pointers
  * and needs no release. Functions that take one accept NULL, and write to it
  * only when they return an error. */

@@ -10,8 +10,6 @@
 extern "C" {
 #endif
 
-typedef struct persist_store persist_store;
-
 /* ---- which store it is ------------------------------------------------ */
 
 #define PERSIST_IDENTITY_SIZE 32u

@@ -12,8 +12,6 @@
 extern "C" {
 #endif
 
-typedef struct persist_store persist_store;
-
 /* ---- views ------------------------------------------------------------ */
 
 /* What a read sees: one state of the store. That is what is durable or what is

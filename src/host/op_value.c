@@ -7,6 +7,8 @@
 #include "base/status.h"
 #include "host/host_private.h"
 
+enum { SHOWN_MAX = 60, SHOWN_SIZE = SHOWN_MAX + sizeof "..." };
+
 slice call_bytes(const op_call *call, size_t index)
 {
     CHECK(index < call->given);
@@ -41,7 +43,41 @@ persist_status call_prefix(op_call *call, const char *what)
     return status_set(e, e->status, "%s: %s", what, message);
 }
 
-persist_status call_parse(op_call *call, slice text, sx_value *out)
+/* A name may be any bytes, and long: the front of it, in one line. */
+static const char *shown(slice name, char out[SHOWN_SIZE])
+{
+    size_t n = name.size < SHOWN_MAX ? name.size : SHOWN_MAX;
+    const unsigned char *bytes = name.data;
+    for (size_t i = 0; i < n; i++)
+        out[i] = bytes[i] > ' ' && bytes[i] < 0x7f ? (char)bytes[i] : '?';
+    snprintf(out + n, SHOWN_SIZE - n, "%s", n < name.size ? "..." : "");
+    return out;
+}
+
+/* The bytes are those that were written: who wrote them was no SX program. */
+static persist_status not_sx(op_call *call, slice name, uint64_t seq,
+                             const char *why)
+{
+    char where[SHOWN_SIZE + 32], text[SHOWN_SIZE];
+    if (seq == 0)
+        snprintf(where, sizeof where, "the value of %s", shown(name, text));
+    else
+        snprintf(where, sizeof where, "event %llu of %s",
+                 (unsigned long long)seq, shown(name, text));
+    status_set(&call->error, PERSIST_NOT_STORABLE,
+               "%s: %s is no SX value (%s): a C program stored it; read it "
+               "there, or with the tool persist",
+               (const char *)call->row->name.data, where, why);
+    if (seq != 0) {
+        status_of_stream(&call->error, name);
+        call->error.seq = seq;
+        call->error.has |= PERSIST_HAS_SEQ;
+    }
+    return PERSIST_NOT_STORABLE;
+}
+
+persist_status call_parse(op_call *call, slice text, slice name, uint64_t seq,
+                          sx_value *out)
 {
     persist_error reading;
     persist_status status = sx_read(call->machine, text, out, &reading);
@@ -49,10 +85,8 @@ persist_status call_parse(op_call *call, slice text, sx_value *out)
         return PERSIST_OK;
     if (status == PERSIST_LIMIT)
         return call_no_memory(call);
-    return status_set(&call->error, PERSIST_CORRUPT,
-                      "a stored value does not read back (%s); check the "
-                      "store and restore it from a backup",
-                      reading.message);
+    return not_sx(call, name, seq,
+                  status == PERSIST_NONE ? "it is empty" : reading.message);
 }
 
 persist_status call_no_memory(op_call *call)

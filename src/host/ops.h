@@ -84,8 +84,11 @@ persist_status call_print(op_call *, sx_value, sx_out *text);
  * status. */
 persist_status call_prefix(op_call *, const char *what);
 
-/* Reads a stored text back; a text that does not read is corrupt. */
-persist_status call_parse(op_call *, slice text, sx_value *out);
+/* Reads a stored text back: of an event, or with the number 0 the value of a
+ * key. What a C program has stored may be no SX text: PERSIST_NOT_STORABLE,
+ * naming it. */
+persist_status call_parse(op_call *, slice text, slice name, uint64_t seq,
+                          sx_value *out);
 
 /* Set a key of a dict that is being made; PERSIST_LIMIT when memory is out. */
 persist_status call_set(op_call *, sx_value dict, const char *key, sx_value);

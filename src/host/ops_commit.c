@@ -47,7 +47,7 @@ static persist_status actual_of(commit_build *b, const commit_item *it,
     }
     if (!outcome->actual_present)
         return PERSIST_OK;
-    return call_parse(b->call, outcome->actual_value, out);
+    return call_parse(b->call, outcome->actual_value, it->edit.name, 0, out);
 }
 
 static persist_status make_conflict(commit_build *b,

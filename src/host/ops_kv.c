@@ -13,7 +13,7 @@ persist_status serve_kv_get(op_call *call)
         return PERSIST_OK; /* the answer is nil */
     if (status != PERSIST_OK)
         return status;
-    status = call_parse(call, text, &call->answer);
+    status = call_parse(call, text, call_bytes(call, 0), 0, &call->answer);
     persist_free(text.data);
     return status;
 }
@@ -52,7 +52,7 @@ persist_status serve_kv_has(op_call *call)
 static persist_status pair(op_call *call, slice text, sx_value *name)
 {
     sx_value value, list;
-    persist_status status = call_parse(call, text, &value);
+    persist_status status = call_parse(call, text, sx_bytes(*name), 0, &value);
     if (status != PERSIST_OK)
         return status;
     if (!sx_make_list(call->machine, 2, &list) ||

@@ -97,18 +97,6 @@ persist_status serve_truncate(op_call *call)
 
 /* ---- reading ---------------------------------------------------------- */
 
-static persist_status parse_event(op_call *call, const persist_event *event,
-                                  sx_value *out)
-{
-    persist_status status = call_parse(call, event->data, out);
-    if (status != PERSIST_CORRUPT)
-        return status;
-    status_of_stream(&call->error, event->stream);
-    call->error.seq = event->seq;
-    call->error.has |= PERSIST_HAS_SEQ;
-    return status;
-}
-
 /* {:position :time :event}, for read-all. */
 static persist_status with_position(op_call *call, const persist_event *event,
                                     sx_value *value)
@@ -140,7 +128,8 @@ static persist_status collect_events(op_call *call, persist_cursor *cursor,
         status = persist_next_event(cursor, &event, &call->error);
         if (status != PERSIST_OK)
             break;
-        status = parse_event(call, event, &value);
+        status =
+            call_parse(call, event->data, event->stream, event->seq, &value);
         if (status == PERSIST_OK && positions)
             status = with_position(call, event, &value);
         if (status == PERSIST_OK &&

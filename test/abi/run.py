@@ -238,6 +238,27 @@ def check_cplusplus(check, build, work):
         check(subprocess.run([program]).returncode == 0, "use.cc does not run")
 
 
+def check_dialects(check, work):
+    """Each header alone, in the oldest C and C++ that it is for."""
+    for compiler, standard in (("gcc", "c99"), ("g++", "c++11")):
+        for header in HEADERS:
+            source = os.path.join(work, "alone.c")
+            with open(source, "w") as f:
+                f.write('#include "%s"\n#include "%s"\n' % (header, header))
+            command = [compiler, "-std=" + standard, "-pedantic-errors",
+                       "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
+                       "-I" + os.path.join(ROOT, "include"), source]
+            if compiler == "g++":
+                command[1:1] = ["-x", "c++"]
+            try:
+                made = subprocess.run(command, capture_output=True, text=True)
+            except FileNotFoundError:
+                print("no %s: nothing is known of it" % compiler)
+                break
+            check(made.returncode == 0, "%s, as %s: %s" % (
+                header, standard, made.stderr))
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("-B", dest="build", default="build")
@@ -255,6 +276,7 @@ def main():
         check_canaries(check, now, work)
         check_symbols(check, options.build)
         check_cplusplus(check, options.build, work)
+        check_dialects(check, work)
     print("%d passed, %d failed" % (check.passed, check.failed))
     return check.failed > 0
 

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../lib/os_sim.h"
@@ -164,6 +165,76 @@ static void an_answer_too_large_for_the_heap_is_a_limit(void **state)
                         "(list \"s\" 39999 nil)})) :seq)";
     assert_string_equal(eval(w, range), "40000");
 }
+
+/* ---- what a C program has stored -------------------------------------- */
+
+static const char *const foreign[] = {"", " \n", "hello (world",
+                                      "{\"id\":5 \"name\":}", "1 2"};
+enum { FOREIGN = sizeof foreign / sizeof *foreign };
+
+static void store_foreign(world *w)
+{
+    persist_store *store;
+    persist_options options = {PERSIST_OPTIONS, .path = "/store",
+                               .create = true, .os = os_sim_os(w->sim)};
+    assert_int_equal(persist_open(&options, &store, NULL), PERSIST_OK);
+    for (unsigned i = 0; i < FOREIGN; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "k\n%u", i);
+        const slice text = slice_str(foreign[i]);
+        const persist_edit edits[] = {
+            {.kind = PERSIST_PUT, .name = slice_str(name), .data = text},
+            {.kind = PERSIST_APPEND, .name = slice_str("s"), .data = text}};
+        assert_int_equal(persist_commit(store, edits, 2, NULL, NULL, NULL),
+                         PERSIST_OK);
+    }
+    assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+}
+
+static void refuses(world *w, const char *op, const char *arguments,
+                    const char *what, const char *why)
+{
+    char source[512], wanted[256];
+    snprintf(source, sizeof source,
+             "(guard (e (else (list (get e :error) (get e :stream) "
+             "(get e :seq) (get e :message)))) "
+             "(perform {:op \"persist/%s\" :args (list %s)}))",
+             op, arguments);
+    const char *said = eval(w, source);
+    snprintf(wanted, sizeof wanted, "(\"not-storable\" %s is no SX value (%s",
+             what, why);
+    if (!begins(said, wanted))
+        fail_msg("%s, not %s", said, wanted);
+}
+
+/* What is no SX text was not damaged: it is named, and it is no corruption. */
+static void what_a_c_program_has_stored_is_named(void **state)
+{
+    world *w = *state;
+    store_foreign(w);
+    for (unsigned i = 0; i < FOREIGN; i++) {
+        char arguments[64], what[96];
+        const char *why = i < 2 ? "it is empty)" : "";
+        snprintf(arguments, sizeof arguments, "\"k\\n%u\"", i);
+        snprintf(what, sizeof what,
+                 "nil nil \"persist/kv-get: the value of k?%u", i);
+        refuses(w, "kv-get", arguments, what, why);
+        snprintf(arguments, sizeof arguments, "\"k\\n%u\" nil nil", i);
+        snprintf(what, sizeof what,
+                 "nil nil \"persist/kv-scan: the value of k?%u", i);
+        refuses(w, "kv-scan", arguments, what, why);
+        snprintf(arguments, sizeof arguments, "\"s\" %u %u", i + 1, i + 1);
+        snprintf(what, sizeof what,
+                 "\"s\" %u \"persist/read-range: event %u of s", i + 1, i + 1);
+        refuses(w, "read-range", arguments, what, why);
+        snprintf(arguments, sizeof arguments, "%u 1", i + 1);
+        snprintf(what, sizeof what,
+                 "\"s\" %u \"persist/read-all: event %u of s", i + 1, i + 1);
+        refuses(w, "read-all", arguments, what, why);
+    }
+}
+
+/* ---- ops -------------------------------------------------------------- */
 
 static void nothing_is_opened_without_an_op(void **state)
 {
@@ -394,6 +465,7 @@ int main(void)
         TEST(a_full_disk_refuses_and_heals),
         TEST(a_store_that_cannot_be_opened_is_tried_again),
         TEST(an_answer_too_large_for_the_heap_is_a_limit),
+        TEST(what_a_c_program_has_stored_is_named),
         TEST(nothing_is_opened_without_an_op),
         TEST(requests_that_are_none_are_refused),
         TEST(an_op_that_nobody_owns),

@@ -138,7 +138,7 @@ void times_end(times_writer *w, table_writer *out)
 void times_open(times_reader *r, table *t, bool passing)
 {
     table_iter_init(&r->iter, t, TABLE_TIMES, passing);
-    r->entry.span = 0;
+    r->entry = (times_entry){0};
 }
 
 void times_close(times_reader *r)
