@@ -465,7 +465,8 @@ void persist_blob_close(persist_blob_reader *reader);
  * are read, not applied: that one contradicts those before it, under the right
  * checksum, shows as it is opened.) It does not mean that nothing is missing
  * at the end of the log of a store that was not closed: damage to what its last
- * sync wrote, or to its last file, looks like what never arrived.
+ * sync wrote, if no quiet moment came after it, or the loss of its last file,
+ * looks like what never arrived.
  * PERSIST_NONE: the watcher ended it.
  * Errors, when it could not run to the end: PERSIST_LOCKED, PERSIST_BAD_STORE,
  * PERSIST_IO, PERSIST_LIMIT. */

@@ -24,7 +24,7 @@ NAME_SIZE_MAX, DATA_SIZE_MAX, TAGS_MAX = 65535, 16 << 20, 64
 Segment = collections.namedtuple("Segment", "number size first last end")
 TableFile = collections.namedtuple("TableFile", "number size first last")
 Root = collections.namedtuple("Root", "offset size height entries")
-Record = collections.namedtuple("Record", "at end lsn watermark body")
+Record = collections.namedtuple("Record", "at end lsn watermark is_proof body")
 
 
 class StoreError(Exception):
@@ -431,7 +431,7 @@ class SegmentFile:
         watermark, = struct.unpack("<Q", head[40:48])
         if lsn >= 2**63 or watermark > lsn:
             return None
-        return Record(at, end, lsn, watermark,
+        return Record(at, end, lsn, watermark, watermark == lsn and not size,
                       Cursor(self.data[at + 48:at + 48 + size], self.path, at))
 
     def run(self, at, last, may_follow):
@@ -506,9 +506,10 @@ class Log:
                      if not (later and r.watermark == r.lsn)]
             if found and f.epoch is None:
                 raise corrupt(f.path, 0, "a segment has a bad header")
-            if found and (later or m.clean):
-                raise corrupt(f.path, found[0].at, "the log goes on where the "
-                              "manifest says it ends")
+            commits = [r for r in found if not r.is_proof]
+            if commits and (later or m.clean):
+                raise corrupt(f.path, commits[0].at, "the log goes on where "
+                              "the manifest says it ends")
             if found:
                 self.watermark = max(self.watermark,
                                      *(r.watermark for r in found))

@@ -490,15 +490,20 @@ persist_status engine_close(engine *e, persist_error *error)
 persist_status engine_step(engine *e, bool *did, persist_error *error)
 {
     persist_status status = wal_prepare_step(&e->wal, did, error);
-    return status == PERSIST_OK && !*did ? upkeep_step(e, did, error) : status;
+    if (status == PERSIST_OK && !*did)
+        status = upkeep_step(e, did, error);
+    return status == PERSIST_OK && !*did ? wal_proof_step(&e->wal, did, error)
+                                         : status;
 }
 
 persist_status engine_step_called(engine *e, bool *did, persist_error *error)
 {
     persist_error ignored;
     (void)wal_prepare_step(&e->wal, did, &ignored);
-    if (*did || !upkeep_is_called(e))
+    if (*did)
         return PERSIST_OK;
+    if (!upkeep_is_called(e))
+        return wal_proof_step(&e->wal, did, error);
     persist_status status = upkeep_step(e, did, error);
     if (*did)
         (void)engine_wake(e);

@@ -2,7 +2,9 @@
 /* Threads of a library, and those that call it. */
 #include "os/os_thread.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <time.h>
 
 #include "base/check.h"
 
@@ -29,8 +31,12 @@ int os_thread_start(pthread_t *out, void *(*run)(void *), void *context)
 
 void os_worker_init(os_worker *w)
 {
+    pthread_condattr_t attributes;
     w->runs = w->stops = false;
-    pthread_cond_init(&w->work, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->work, &attributes);
+    pthread_condattr_destroy(&attributes);
 }
 
 void os_worker_release(os_worker *w)
@@ -62,6 +68,17 @@ void os_worker_stop(os_worker *w, pthread_mutex_t *lock)
     pthread_mutex_unlock(lock);
     pthread_join(w->thread, NULL);
     w->runs = false;
+}
+
+bool os_worker_rest(os_worker *w, pthread_mutex_t *lock, uint64_t us)
+{
+    enum { SECOND_US = 1000000, SECOND_NS = 1000000000 };
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + us % SECOND_US * 1000;
+    until.tv_sec += (time_t)(us / SECOND_US + ns / SECOND_NS);
+    until.tv_nsec = (long)(ns % SECOND_NS);
+    return pthread_cond_timedwait(&w->work, lock, &until) == ETIMEDOUT;
 }
 
 int os_cancel_put_off(void)

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Starts a thread that takes no signals, with a stack of its own size, however
  * small those of the program are. Returns 0 or a negative errno. */
@@ -27,6 +28,9 @@ void os_worker_release(os_worker *);
 int os_worker_start(os_worker *, pthread_mutex_t *lock, void *(*run)(void *),
                     void *context);
 void os_worker_stop(os_worker *, pthread_mutex_t *lock);
+/* With the lock held: sleeps for so many microseconds at the most, and tells
+ * whether they have passed. */
+bool os_worker_rest(os_worker *, pthread_mutex_t *lock, uint64_t us);
 
 /* Puts off the cancellation of the calling thread; returns what the other
  * function needs to let it in again. */

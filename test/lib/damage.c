@@ -104,32 +104,39 @@ static void add_all(target *t, uint16_t number)
     }
 }
 
-/* A record of the commit; only the newest use of a file has the latest one. */
-static bool holds_commit(slice bytes, uint64_t lsn)
+/* A record of the commit; only the newest use of a file has the latest one.
+ * Behind it there may be the proof, which has no body. */
+static bool holds_commit(slice bytes, uint64_t lsn, uint32_t *proof)
 {
+    static const uint8_t none[4];
     const uint8_t *at = bytes.data;
+    bool holds = false;
     for (size_t i = SECTOR; i + 48 <= bytes.size; i += 8) {
         uint64_t found = 0;
         for (int k = 0; k < 8; k++)
             found |= (uint64_t)at[i + 16 + (size_t)k] << (8 * k);
-        if (memcmp(at + i + 8, "PREC", 4) == 0 && shape_commit(found) == lsn)
-            return true;
+        if (memcmp(at + i + 8, "PREC", 4) != 0 || shape_commit(found) != lsn)
+            continue;
+        holds = true;
+        if (memcmp(at + i + 12, none, sizeof none) == 0)
+            *proof = (uint32_t)i;
     }
-    return false;
+    return holds;
 }
 
 void target_make(target *t, uint16_t number)
 {
-    *t = (target){.shape = shape_new(number)};
+    *t = (target){.shape = shape_new(number), .proof = UINT32_MAX};
     shape *s = t->shape;
     t->file_count = t->last_log = sim_files(s->sim, t->files);
     for (size_t i = 0; i < t->file_count; i++) {
         const sim_file *f = &t->files[i];
         t->named[i] = sim_alloc((f->bytes.size + 1) * sizeof **t->named);
         if (strncmp(f->path, "store/wal/", 10) == 0 &&
-            holds_commit(f->bytes, s->latest))
+            holds_commit(f->bytes, s->latest, &t->proof))
             t->last_log = i;
     }
+    CHECK(!s->quiet || s->closed || t->proof != UINT32_MAX);
     for (size_t i = 0; i < s->older_count; i++)
         t->older_counts[i] = sim_files(s->older[i], t->older[i]);
     add_all(t, number);

@@ -37,6 +37,7 @@ typedef struct target {
     sim_file files[SIM_FILES_MAX];
     size_t file_count;
     size_t last_log; /* the file that holds the latest commit; or file_count */
+    uint32_t proof;  /* the offset of its proof; UINT32_MAX: it has none */
     sim_file older[OLDER_MAX][SIM_FILES_MAX];
     size_t older_counts[OLDER_MAX];
     damage *damages;

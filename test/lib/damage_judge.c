@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "damage.h"
+#include "engine/files/limits.h"
 #include "store/store.h"
 
 enum { SECTOR = SIM_SECTOR, FINDINGS_MAX = 32, HEADER_KNOWN = 40 };
@@ -309,9 +310,43 @@ static void ask(judgement *j, persist_store *store, const uint64_t *answers)
     }
 }
 
+static bool takes_proof(const target *t, size_t file, uint32_t at)
+{
+    return file == t->last_log && t->proof < at + SECTOR &&
+           at < t->proof + RECORD_HEADER_SIZE;
+}
+
+/* Whether the proof, if there is one, has gone with what was damaged: of one
+ * flip it is itself what was damaged, or what tells of it. */
+static bool is_unproven(const judgement *j)
+{
+    const target *t = j->target;
+    const damage *d = j->damage;
+    if (t->proof == UINT32_MAX)
+        return true;
+    switch (d->kind) {
+    case DAMAGE_FLIP:
+        return false;
+    case DAMAGE_ZERO:
+    case DAMAGE_COPY:
+        return takes_proof(t, d->file, d->at);
+    case DAMAGE_SWAP:
+        return takes_proof(t, d->file, d->at) ||
+               takes_proof(t, d->other, d->from);
+    case DAMAGE_CUT:
+    case DAMAGE_DELETE:
+    case DAMAGE_OLDER:
+    case DAMAGE_OLDER_GROUP:
+    case DAMAGE_KINDS:
+        break;
+    }
+    return true;
+}
+
 /* The earliest commit that it may be open as after. In a log that was not
- * closed, the last batch looks like the tear of a write that nobody waited for;
- * with the sector that holds the proof, or the file, go those before it. */
+ * closed, and not quiet, the last batch looks like the tear of a write that
+ * nobody waited for; with the sector that holds the proof, or the file, go
+ * those before it. */
 static persist_lsn lowest(const judgement *j)
 {
     const target *t = j->target;
@@ -323,7 +358,7 @@ static persist_lsn lowest(const judgement *j)
                  strcmp(t->files[d->file].path, "store/wal") == 0);
     /* A cut shows, but where too little is left to tell whose it is. */
     bool shows = d->kind == DAMAGE_CUT && d->at >= HEADER_KNOWN;
-    if (s->closed || !last || shows)
+    if (s->closed || !last || shows || !is_unproven(j))
         return s->latest;
     return d->kind == DAMAGE_FLIP ? s->latest - 1 : 0;
 }

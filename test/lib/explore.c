@@ -356,12 +356,24 @@ static void grow_old(explorer *x)
         age_store(os_sim_os(x->sim), "store", AGE_EPOCH);
 }
 
+static uint64_t log_syncs(const explorer *x)
+{
+    persist_stats stats = {PERSIST_STATS};
+    persist_get_stats(x->store, &stats, NULL);
+    return stats.syncs;
+}
+
 static void background(explorer *x)
 {
     bool did;
     persist_error error;
+    uint64_t writes = os_sim_calls(x->sim, SIM_WRITE), syncs = log_syncs(x);
     if (store_step(x->store, &did, &error) != PERSIST_OK)
         explore_fail(x, "background work: %s", error.message);
+    /* A step that syncs the log for another reason writes more. */
+    if (did && log_syncs(x) > syncs &&
+        os_sim_calls(x->sim, SIM_WRITE) == writes + 1)
+        x->proven = persist_durable(x->store);
 }
 
 static void open_again(explorer *x, op o)
@@ -397,7 +409,8 @@ static void lose_bits(explorer *x, persist_lsn lowest)
 
 static void finish(explorer *x)
 {
-    lose_bits(x, x->acknowledged_before);
+    lose_bits(x, x->proven > x->acknowledged_before ? x->proven
+                                                    : x->acknowledged_before);
     os_sim_watch(x->sim, x->failed ? NULL : at_call, x);
     close_store(x);
     const sim_plan none = {.keep = SIM_KEEP_NONE};
@@ -418,7 +431,7 @@ void explore_begin(explorer *x)
     x->held = NULL;
     x->variant = 0;
     x->random = 0;
-    x->acknowledged = x->acknowledged_before = 0;
+    x->acknowledged = x->acknowledged_before = x->proven = 0;
     x->blob_count = x->blobs_acknowledged = 0;
     model_begin(&x->model, x->aged);
     x->sim = os_sim_new(x->seed);

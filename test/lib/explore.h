@@ -13,8 +13,9 @@
  * - a snapshot that was opened in the middle shows the state after its commit,
  *   whatever came behind it;
  * - damage never reads as anything else: a bit, or in a closed store a whole
- *   sector. (In an open one the last batch cannot be told from a torn one, and
- *   a sector may hold the proof that there were others.) */
+ *   sector. (In an open one that was not quiet the last batch cannot be told
+ *   from a torn one, and a sector may hold the proof that there were others.)
+ */
 #ifndef TEST_EXPLORE_H
 #define TEST_EXPLORE_H
 
@@ -64,6 +65,7 @@ typedef struct explorer {
     persist_snapshot *held; /* opened by a read, compared when it goes */
     model model;
     persist_lsn acknowledged, acknowledged_before;
+    persist_lsn proven; /* so much the proof of a quiet log told of */
     explore_blob blobs[EXPLORE_BLOBS_MAX]; /* put so far */
     size_t blob_count, blobs_acknowledged;
     bool watching, failed;

@@ -403,6 +403,7 @@ shape *shape_new(unsigned number)
     persist_error error;
     s->name = r->name;
     s->closed = r->closed;
+    s->quiet = r->tail == 0;
     s->sim = os_sim_new(number + 1);
     add_probes(s);
     must(open_as(s->sim, r, &store, &error), &error);

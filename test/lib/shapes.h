@@ -38,6 +38,7 @@ typedef struct probe {
 typedef struct shape {
     const char *name;
     bool closed;        /* cleanly; else the process was killed */
+    bool quiet;         /* some time after the last commit */
     os_sim *sim;        /* at rest */
     persist_lsn latest; /* see shape_commit */
     probe probes[PROBES_MAX];

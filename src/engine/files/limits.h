@@ -106,6 +106,10 @@ static inline bool format_is_known(uint64_t version)
 #define LOG_BUFFER_SEGMENTS 2u
 #define LOG_BUFFER_SIZE_MAX (8u << 20)
 
+/* A log to which nothing came for so long, and up to as much again, gets its
+ * proof. */
+#define PROOF_AFTER_US 50000u
+
 /* Damage is looked behind for valid records: this many times the length of a
  * segment is hashed for it at the most. */
 #define LOOK_AHEAD_FACTOR 16u

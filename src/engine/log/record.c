@@ -114,7 +114,8 @@ static uint64_t checksum(const uint8_t *record, uint64_t size, uint64_t offset)
 
 void record_seal(uint8_t *record, const record_header *h, uint64_t offset)
 {
-    CHECK(offset % LOG_ALIGN == 0 && h->lsn > h->watermark);
+    CHECK(offset % LOG_ALIGN == 0);
+    CHECK(h->lsn > h->watermark || record_is_proof(h));
     uint64_t size = record_size(h->body_size);
     uint64_t used = RECORD_HEADER_SIZE + h->body_size;
     memset(record + used, 0, (size_t)(size - used));

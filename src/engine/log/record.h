@@ -37,6 +37,14 @@ typedef struct record_header {
                               lsn in a copy that recovery made */
 } record_header;
 
+/* A record without a body is no commit: the proof that a quiet log ends with,
+ * and that the next record is written over. It tells that its lsn is durable,
+ * which else only the record after that one would. */
+static inline bool record_is_proof(const record_header *h)
+{
+    return h->body_size == 0 && h->watermark == h->lsn;
+}
+
 /* Returns the bytes that a record with such a body takes in the log. */
 uint64_t record_size(uint64_t body_size);
 

@@ -127,9 +127,9 @@ static void note(recovery *r, tail_segment *t, uint64_t at,
     /* An interrupted recovery leaves copies; they prove nothing. */
     if (t->later && h->watermark == h->lsn)
         return;
-    if (!t->used)
+    if (t->newest == 0)
         t->first = at;
-    t->used = true;
+    t->used = t->used || !record_is_proof(h);
     if (h->lsn > t->newest)
         t->newest = h->lsn;
     if (!t->later && h->watermark > r->watermark)
@@ -163,7 +163,7 @@ static persist_status check_headless(recovery *r, uint64_t number,
 {
     tail_segment t = {.number = number};
     persist_status status = scan(r, &t, SEGMENT_HEADER_SIZE, error);
-    if (status == PERSIST_OK && t.used)
+    if (status == PERSIST_OK && t.newest > 0)
         status =
             damage(r, number, 0, "a log segment has a damaged header", error);
     return status;
@@ -331,7 +331,7 @@ static persist_status report_hole(recovery *r, persist_error *error)
     uint64_t offset = last == NULL ? SEGMENT_HEADER_SIZE : last->end;
     for (size_t i = 0; i < r->tail_count; i++) {
         const tail_segment *t = &r->tail[i];
-        if (!t->used || t->newest <= last_lsn(r))
+        if (t->newest <= last_lsn(r))
             continue;
         if (t->number != number && t->first > SEGMENT_HEADER_SIZE) {
             number = t->number;

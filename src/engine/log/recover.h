@@ -23,11 +23,11 @@ typedef persist_status (*recover_fn)(void *context, persist_lsn,
 /* A segment that may hold records beyond those the manifest lists. */
 typedef struct tail_segment {
     uint64_t number;
-    uint64_t from;  /* offset where such records begin */
-    bool later;     /* of an epoch that the manifest does not know */
-    bool used;      /* a valid record is in it, other than a copy: */
-    uint64_t first; /* the offset of the first one */
-    persist_lsn newest;
+    uint64_t from; /* offset where such records begin */
+    bool later;    /* of an epoch that the manifest does not know */
+    bool used;     /* a valid record is in it, other than a copy or a proof */
+    persist_lsn newest; /* of such records and proofs; 0: there are none */
+    uint64_t first;     /* the offset of the first one */
 } tail_segment;
 
 typedef struct recovery {

@@ -272,15 +272,17 @@ static bool end_turn(wal *w, const persist_error *why, bool sync,
     w->syncs++;
     atomic_store_explicit(&w->durable, last.lsn, memory_order_release);
     wal_reap(w);
+    if (w->rests)
+        pthread_cond_signal(&w->worker.work);
+    w->rests = false;
     return os_news_rise(&w->news, last.position);
 }
 
-/* With the lock held, which it lets go of: becomes the leader, writes what is
- * there, and syncs if told to. */
-static void lead(wal *w, bool sync)
+void wal_lead(wal *w, bool sync)
 {
     wal_point last;
     wal_segment *list = begin_turn(w, sync, &last);
+    bool rises = sync && last.lsn > wal_durable(w);
     pthread_mutex_unlock(&w->lock);
     persist_error why;
     bool done = write_out(w, sync, list, &why);
@@ -294,7 +296,7 @@ static void lead(wal *w, bool sync)
         os_wake_all(&own->word);
     if (wakes_next)
         os_wake_one(&next->word);
-    if (sync || !done)
+    if (rises || !done)
         os_news_tell(&w->news, news);
 }
 
@@ -310,7 +312,7 @@ persist_status wal_wait(wal *w, persist_lsn lsn, persist_error *error)
         else if (w->led)
             await_turn(w, lsn);
         else
-            lead(w, true);
+            wal_lead(w, true);
     }
     return PERSIST_OK;
 }
@@ -347,7 +349,7 @@ static void await_room(wal *w, uint64_t size)
         if (w->led)
             await_turn(w, UINT64_MAX);
         else
-            lead(w, false);
+            wal_lead(w, false);
     }
     /* Pass on a wake-up that was meant for a leader. */
     wal_waiters *next = waiters_of(w, w->generation + 1);

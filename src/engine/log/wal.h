@@ -149,6 +149,8 @@ typedef struct wal {
     os_news news; /* of the durable position, which rises just behind that */
     atomic_bool failed;
     persist_error failure; /* what failed first */
+    persist_lsn told;      /* what is on disk tells that so much is durable */
+    bool rests;            /* the worker has nothing to do until a sync */
     bool shut;             /* it was the opening, for want of space */
     uint64_t syncs, bytes_logged;
 
@@ -175,6 +177,14 @@ bool wal_wants_spare(const wal *);
 /* With the lock held: closes what is sealed and synced. For wal.c. */
 void wal_reap(wal *);
 
+/* With the lock held, which it lets go of: becomes the leader, writes what is
+ * there, and syncs if told to. For wal_proof.c. */
+void wal_lead(wal *, bool sync);
+
+/* With the lock held, for the worker: sleeps until it may have something to
+ * do; a log that is quiet meanwhile gets its proof. See wal_proof.c. */
+void wal_rest(wal *);
+
 /* Sets up a log whose records up to `durable` are durable. `listed` tells its
  * segments; the last is written on if `resume` says so. Numbers of new
  * segments begin at next_number, positions of events behind `position`. */
@@ -199,6 +209,10 @@ void wal_close(wal *);
 /* Makes one segment ready if fewer are than should be; *did tells. For the
  * background, or for whoever has no background. */
 persist_status wal_prepare_step(wal *, bool *did, persist_error *);
+
+/* Writes the proof of a log whose records are all durable, if nothing on disk
+ * tells that they are; *did tells. For whoever has no background. */
+persist_status wal_proof_step(wal *, bool *did, persist_error *error);
 
 /* The writer: returns an empty buffer with room for a record's header, to
  * encode the body behind it. NULL when memory is out. */

@@ -340,7 +340,7 @@ static void *background(void *context)
         persist_error ignored; /* an append that needs a segment will tell */
         persist_status status = prepare_spare(w, &did, &ignored);
         if ((status != PERSIST_OK || !did) && !w->worker.stops)
-            pthread_cond_wait(&w->worker.work, &w->lock);
+            wal_rest(w);
     }
     pthread_mutex_unlock(&w->lock);
     return NULL;
@@ -402,6 +402,7 @@ persist_status wal_open(wal *w, const segment_place *place,
     *w = (wal){.place = *place, .segment_size = segment_size};
     w->next_number = next_number;
     w->appended = (wal_point){listed->watermark, position};
+    w->told = listed->watermark;
     w->first_lsn = w->next_lsn = manifest_next_lsn(listed);
     w->ahead_max = LSN_AHEAD;
     w->tables_last = manifest_tables_last(listed);
@@ -487,6 +488,8 @@ void wal_trim(wal *w, const manifest *m)
     persist_lsn tables_last = manifest_tables_last(m);
     manifest *sealed = &w->sealed;
     pthread_mutex_lock(&w->lock);
+    if (m->watermark > w->told)
+        w->told = m->watermark;
     while (gone < sealed->segment_count &&
            sealed->segments[gone].last <= tables_last &&
            !manifest_lists(m, sealed->segments[gone].number) &&

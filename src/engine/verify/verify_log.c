@@ -96,6 +96,11 @@ static bool is_record(log_check *c, uint64_t number, uint64_t at,
     if (!record_read(bytes, at, c->place.identity, number, h, hashed) ||
         h->lsn <= c->last)
         return false;
+    if (record_is_proof(h) && c->number != number) {
+        /* the commit that it tells of was in front of it, in this segment */
+        c->number = number;
+        c->offset = SEGMENT_HEADER_SIZE;
+    }
     const uint8_t *body = (const uint8_t *)bytes.data + at + RECORD_HEADER_SIZE;
     return record_decode_body(slice_of(body, h->body_size),
                               &c->recovery.body) != RECORD_MALFORMED;
