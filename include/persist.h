@@ -6,7 +6,9 @@
  * whole. A commit is *visible* when persist_commit returns and *durable* when
  * persist_wait_durable says so for its lsn: then it survives kill, crash and
  * power loss. After a crash a store equals the state after some prefix of its
- * commits, no shorter than the last one that was waited for.
+ * commits, no shorter than the last one that was waited for. Nothing makes a
+ * commit durable by itself, however long ago it was made: somebody waits for
+ * it, for a later one, or closes the store.
  *
  * Event data, values and keys are bytes to the store. Slices passed in are
  * copied before the function returns. Slices handed out live as long as the
