@@ -494,6 +494,29 @@ static void a_commit_moves_data_only(void **state)
     fixture_end(&f);
 }
 
+/* What is frozen becomes a table without what was done away with since. */
+static void a_flush_leaves_out_what_is_gone(void **state)
+{
+    (void)state;
+    enum { BIG = 20000, STEPS = 100 };
+    static char big[BIG + 1];
+    memset(big, 'b', BIG);
+    for (int is_key = 0; is_key < 2; is_key++) {
+        persist_edit_kind adds = is_key ? PERSIST_PUT : PERSIST_APPEND;
+        persist_edit_kind frees = is_key ? PERSIST_DELETE : PERSIST_TRUNCATE;
+        bool did = true;
+        fixture_begin_tables(&f, BIG, 2);
+        store_disk_by_steps(f.store);
+        fixture_do(&f, adds, "s", big, 0);
+        fixture_do(&f, frees, "s", "", is_key ? 0 : 1);
+        for (int i = 0; i < STEPS && did; i++)
+            assert_int_equal(store_step(f.store, &did, &f.error), PERSIST_OK);
+        assert_int_equal(fixture_stats(&f).tables, 1);
+        assert_in_range(fixture_stats(&f).table_bytes, 1, BIG / 2);
+        fixture_end(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +533,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_refuses_and_heals),
         cmocka_unit_test(a_failed_sync_ends_writing),
         cmocka_unit_test(a_commit_moves_data_only),
+        cmocka_unit_test(a_flush_leaves_out_what_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

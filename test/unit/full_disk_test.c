@@ -27,6 +27,16 @@ static void work(void)
             return;
 }
 
+/* Only what was called for, as the threads do it. */
+static void work_called(void)
+{
+    bool did = true;
+    persist_error error;
+    for (int i = 0; i < 1000 && did; i++)
+        if (store_disk_step_called(f.store, &did, &error) != PERSIST_OK)
+            return;
+}
+
 static void begin(void)
 {
     memset(data, 'x', SIZE);
@@ -76,6 +86,33 @@ static void what_frees_space_is_taken(void **state)
     fixture_kill(&f);
     fixture_reopen(&f);
     assert_int_equal(fixture_info(&f, "s").count, COUNT / 2 + 1);
+    fixture_end(&f);
+}
+
+/* All of it is log, which only a table gives back: a commit that finds no room
+ * calls for it. */
+static void what_is_refused_calls_for_upkeep(void **state)
+{
+    enum { ROOM = 1 << 20, TRIES = 5 };
+    persist_status status = PERSIST_OK;
+    (void)state;
+    memset(data, 'x', SIZE);
+    f = (fixture){.sim = os_sim_new(1), .segment_size = SEGMENT};
+    os_sim_limit_space(f.sim, ROOM);
+    fixture_reopen(&f);
+    store_disk_by_steps(f.store);
+    fixture_append(&f, "s", data);
+    work_called();
+    while (status == PERSIST_OK)
+        status = fixture_try(&f, PERSIST_APPEND, "s", data, 0);
+    assert_int_equal(status, PERSIST_NO_SPACE);
+    work_called();
+    fixture_do(&f, PERSIST_TRUNCATE, "s", "", PERSIST_SEQ_MAX);
+    for (int i = 0; i < TRIES; i++) {
+        status = fixture_try(&f, PERSIST_APPEND, "s", data, 0);
+        work_called();
+    }
+    assert_int_equal(status, PERSIST_OK);
     fixture_end(&f);
 }
 
@@ -542,6 +579,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_frees_space_is_taken),
+        cmocka_unit_test(what_is_refused_calls_for_upkeep),
         cmocka_unit_test(deleting_nothing_takes_nothing),
         cmocka_unit_test(what_is_there_is_read),
         cmocka_unit_test(it_is_read_without_any_room),

@@ -168,13 +168,15 @@ static void a_disk_is_full_again_and_again(void **state)
         {0, 0, 3, 3},
         {0, 0, 4, 3},
         {0, 0, 6, 1},
-        {0, 0, 10, 1},
         {256 << 10, 128 << 10, 5, 2},
         {256 << 10, 128 << 10, 8, 2},
-        {256 << 10, 128 << 10, 11, 1},
         {64 << 10, 128 << 10, 4, 15},
         {128 << 10, 0, 7, 8},
         {256 << 10, 1 << 20, 7, 3},
+#ifndef __SANITIZE_ADDRESS__ /* three quarters of the time */
+        {256 << 10, 128 << 10, 11, 1},
+        {0, 0, 10, 1},
+#endif
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         run(all[i]);

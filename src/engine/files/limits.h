@@ -77,13 +77,6 @@ static inline bool format_is_known(uint64_t version)
 /* On a full disk a memtable that deletes is flushed when its log has this part
  * of it. */
 #define RESERVE_ROUND_SHARE 8u
-/* This part of it, and so much at the least, is not for tables of what lives;
- * so much not for deletions, while much else lives. */
-#define RESERVE_FLUSH_SHARE 4u
-#define RESERVE_FLUSH_MIN (32u << 10)
-#define RESERVE_DELETES_MIN (16u << 10)
-/* A table in which nothing lives, and a manifest. */
-#define RESERVE_MERGE_MIN (8u << 10)
 /* Files that wait to become spares; more are deleted. */
 #define SEGMENT_FREE_MAX 4u
 

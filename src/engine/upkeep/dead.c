@@ -112,22 +112,6 @@ static bool log_waits(engine *e, const layers *v)
     return waits;
 }
 
-/* What memtables make dead too. */
-static uint64_t known(engine *e, const layers *v)
-{
-    uint64_t dead = atomic_load(&e->upkeep.dead);
-    pthread_mutex_lock(&e->writer);
-    dead += v->active->dead + (v->frozen == NULL ? 0 : v->frozen->dead);
-    pthread_mutex_unlock(&e->writer);
-    return dead;
-}
-
-uint64_t dead_leaves(engine *e, const layers *v)
-{
-    uint64_t dead = known(e, v);
-    return dead < v->table_bytes ? v->table_bytes - dead : 0;
-}
-
 /* What found no space, nor enough of the reserve, gets the room of tables that
  * are replaced, and of the log that tables stand for by now; then what the log
  * has ahead; then what a merge has written. */

@@ -6,7 +6,6 @@
  * so is what commits behind it did away with: the log has those, and on a full
  * disk nothing but leaving it out makes room. A deletion is kept if an older
  * table may hold what it deletes. */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -21,7 +20,6 @@ typedef struct flush {
     times_writer times;
     uint64_t ordinal;
     buf value;
-    bool lives;  /* it is not of deletions only */
     bool failed; /* memory ran out */
 } flush;
 
@@ -69,7 +67,6 @@ static void flush_event(flush *f, const event *e, uint64_t index,
     event_entry entry = {.position = e->position, .index = index};
     bool first = out->events == 0;
     CHECK(e->seq > out->last && index < out->state.count);
-    f->lives = true;
     entry.anchored = first || table_begins_block(&f->writer, TABLE_EVENTS);
     entry.bytes_before = e->bytes_before;
     entry.tagged = slice_of(event_tagged(e), e->tagged_size);
@@ -130,7 +127,6 @@ static void flush_keys(flush *f)
         if (v == NULL || is_replaced(f, k) ||
             (v->deleted && !is_below(f, k->name)))
             continue;
-        f->lives = f->lives || !v->deleted;
         buf_clear(&f->value);
         entry_put_key(&f->value, v->deleted, slice_of(v->data, v->size));
         add(f, TABLE_KEYS, k->name);
@@ -258,11 +254,11 @@ static void flush_tags(flush *f)
     mem_free(sorted);
 }
 
-static persist_status write_table(engine *e, const memtable *from,
-                                  uint64_t number, uint64_t *size, bool *lives,
-                                  persist_error *error)
+static persist_status write_table(engine *e, const layers *v, uint64_t number,
+                                  uint64_t *size, persist_error *error)
 {
-    flush f = {.e = e, .from = from, .older = e->layers};
+    const memtable *from = v->frozen;
+    flush f = {.e = e, .from = from, .older = v};
     uint64_t names = from->stream_map.count + from->key_map.count +
                      from->once_map.count + from->blob_map.count +
                      from->tag_map.count;
@@ -286,7 +282,6 @@ static persist_status write_table(engine *e, const memtable *from,
         return status_no_memory(error);
     }
     CHECK(from->first <= from->last);
-    *lives = f.lives || from->once_map.count > 0 || from->blob_map.count > 0;
     status = table_finish(&f.writer, from->first, from->last, error);
     *size = f.writer.footer.size;
     return status;
@@ -324,17 +319,11 @@ persist_status flush_frozen(engine *e, persist_error *error)
     const memtable *frozen = v->frozen;
     CHECK(atomic_load(&e->in_use));
     uint64_t number = e->next_table++, size = 0;
-    bool lives = false;
     CHECK(frozen != NULL && frozen->last > 0);
     persist_status status = wal_wait(&e->wal, e->latest, error);
     if (status == PERSIST_OK)
-        status = write_table(e, frozen, number, &size, &lives, error);
+        status = write_table(e, v, number, &size, error);
     table *t = NULL;
-    if (status == PERSIST_OK && !reserve_outlasts(e, v, !lives)) {
-        upkeep_delete_table(e, number);
-        return os_failed(error, -ENOSPC, "keep a table in",
-                         e->at.tables.dir->path);
-    }
     if (status == PERSIST_OK)
         status = upkeep_open_table(e, number, size, &t, error);
     if (status != PERSIST_OK)

@@ -277,28 +277,6 @@ persist_status reserve_record(engine *e, wal_claim claim, persist_error *error)
 
 /* ---- with upkeep ------------------------------------------------------ */
 
-/* What a flush has to leave. Only deletions may have of the last, and all of it
- * if so little lives that the merge which they lead to will find room. */
-static uint64_t last(engine *e, const layers *v, bool deletes)
-{
-    uint64_t size = atomic_load(&e->reserve_tables);
-    uint64_t share = size / RESERVE_FLUSH_SHARE;
-    if (deletes)
-        return dead_leaves(e, v) <= size ? RESERVE_MERGE_MIN
-                                         : RESERVE_DELETES_MIN;
-    return share < RESERVE_FLUSH_MIN ? RESERVE_FLUSH_MIN : share;
-}
-
-/* A merge lets go of more than it takes, but what a flush takes stays. */
-bool reserve_outlasts(engine *e, const layers *v, bool deletes)
-{
-    CHECK(!e->at.read_only);
-    if (!atomic_load(&e->lacks_reserve))
-        return true;
-    reserve_make(e, v);
-    return reserve_size(e) >= last(e, v, deletes);
-}
-
 void reserve_begin(engine *e, const layers *v)
 {
     if (!e->upkeep.has_reserved)

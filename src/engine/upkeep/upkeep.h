@@ -88,8 +88,6 @@ void dead_estimate(engine *);
  * upkeep.step, with nothing frozen. */
 persist_status dead_step(engine *, const layers *, bool *did, persist_error *);
 
-/* So many bytes of the tables would live if all that is dead were gone. */
-uint64_t dead_leaves(engine *, const layers *);
 /* A step found no space: gives some back; false if there is none to give. Under
  * upkeep.step. */
 bool dead_make_room(engine *, const layers *);
@@ -131,9 +129,6 @@ persist_status flush_frozen(engine *, persist_error *);
 /* Something that a full disk needs to be less full found no space: gives the
  * reserve back; false if there is none. */
 bool reserve_give(engine *);
-/* A flush has made a table, maybe of deletions only: tells whether the disk has
- * enough left for what comes next. */
-bool reserve_outlasts(engine *, const layers *, bool deletes);
 /* Makes the reserve, as big as it should be for these layers, or can. */
 void reserve_make(engine *, const layers *);
 /* The same in the first step of an opening: a store that was never closed has
