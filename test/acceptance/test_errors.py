@@ -164,10 +164,10 @@ class Language(Case):
 class Disk(Case):
     """What a disk may do, by the system's own means."""
 
-    def small_disk(self):
+    def small_disk(self, size="24m"):
         os.mkdir(self.store)
-        if os.system("mount -t tmpfs -o size=24m none %s 2>/dev/null"
-                     % self.store):
+        if os.system("mount -t tmpfs -o size=%s none %s 2>/dev/null"
+                     % (size, self.store)):
             raise unittest.SkipTest("needs the right to mount a tmpfs")
         self.addCleanup(os.system, "umount -l %s" % self.store)
 
@@ -240,6 +240,49 @@ class Disk(Case):
             self.end(s)
             shutil.rmtree(place)
             os.unlink(other)
+
+    def fill_with_events(self, s, last, least):
+        """Appends until there is no space, and so many at the least: what was
+        freed comes back in the background. Returns the last number."""
+        many, first, end = 100, last, time.monotonic() + 60
+        while True:
+            s.send("\n".join("(eval %s)" % quote("(do %s nil)" % append(
+                "s", last + i, quote(os.urandom(300).hex())))
+                for i in range(1, many + 1)))
+            replies = [s.reply() for _ in range(many)]
+            stored = [i for i in range(many) if replies[i].kind == "value"]
+            last += max(stored, default=-1) + 1
+            if len(stored) == many:
+                continue
+            for reply in replies:
+                self.assertIn("no-space" if reply.kind == "error" else "nil",
+                              reply.text)
+            if last - first >= least:
+                return last
+            self.assertLess(time.monotonic(), end, last - first)
+            time.sleep(0.02)
+
+    def test_a_way_out_of_a_full_disk(self):
+        """Most is truncated, and what that frees is free for as much again,
+        also after a restart or a kill on the full disk."""
+        self.small_disk("6m")
+        place = os.path.join(self.store, "in")
+        for way in ("go on", "restart", "kill"):
+            s = self.serve(store=place, flags=["--memtable", "256K"])
+            last = self.fill_with_events(s, 0, 1)
+            half = last // 2
+            for _ in range(3):
+                if way == "kill":
+                    s.kill()
+                elif way == "restart":
+                    self.end(s)
+                if way != "go on":
+                    s = self.serve(store=place, flags=["--memtable", "256K"])
+                s.perform("persist/truncate", '"s"', str(last - 100))
+                self.gives(s, perform("persist/last-seq", '"s"'), str(last))
+                last = self.fill_with_events(s, last, half)
+            s.kill()
+            shutil.rmtree(place)
 
     def make_room(self, s, way):
         if way == "delete":
