@@ -21,11 +21,13 @@ struct os_watch {
     bool lost; /* the program has closed the descriptor */
 };
 
-/* By its number: a path may lead elsewhere by now. */
+/* By its number: a path may lead elsewhere by now. That a file is written to is
+ * heard once it is closed: those that a store writes stay open. */
 static int add(const os_watch *w, int fd)
 {
     char path[PROC_PATH_SIZE];
-    const uint32_t mask = IN_ONLYDIR | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
+    const uint32_t mask =
+        IN_ONLYDIR | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     return inotify_add_watch(w->held.fd, path, mask) < 0 ? -errno : 0;
 }

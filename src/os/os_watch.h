@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether somebody has taken names out of directories, or put others there. */
+/* Whether somebody has taken names out of directories, put others there, or
+ * written to their files. */
 #ifndef OS_OS_WATCH_H
 #define OS_OS_WATCH_H
 
@@ -14,8 +15,9 @@ typedef struct os_watch os_watch;
 int os_watch_open(const int *fds, size_t count, os_watch **out);
 
 /* True: this system has taken no name away or put another in its place since
- * the last call, whoever asked it to. Of what is done elsewhere, to a network's
- * file system, it knows nothing. */
+ * the last call, and closed no file that was open to be written to, whoever
+ * asked it to. Of what is done elsewhere, to a network's file system, it knows
+ * nothing. */
 bool os_watch_is_quiet(const os *, os_watch *);
 
 /* Ends it; a descriptor that is not ours any more stays as it is. */

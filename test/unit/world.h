@@ -98,6 +98,17 @@ static inline bool has(persist_store *s, const char *key)
            PERSIST_OK;
 }
 
+/* What was begun after the world has moved is an error that tells of it. */
+static inline void assert_noticed(persist_store *s, const char *what)
+{
+    assert_int_equal(put(s, "after"), PERSIST_READ_ONLY);
+    if (strstr(error.message, what) == NULL)
+        fail_msg("no word of \"%s\": %s", what, error.message);
+    assert_int_equal(put(s, "again"), PERSIST_READ_ONLY);
+    assert_true(has(s, "before"));
+    assert_false(has(s, "after"));
+}
+
 /* ---- processes -------------------------------------------------------- */
 
 /* Runs a function in a child; it returns 0, or the line that failed. */

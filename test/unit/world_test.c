@@ -8,17 +8,6 @@
 
 enum { NOBODY = 65534 };
 
-/* What was begun after the world has moved is an error that tells of it. */
-static void assert_noticed(persist_store *s, const char *what)
-{
-    assert_int_equal(put(s, "after"), PERSIST_READ_ONLY);
-    if (strstr(error.message, what) == NULL)
-        fail_msg("no word of \"%s\": %s", what, error.message);
-    assert_int_equal(put(s, "again"), PERSIST_READ_ONLY);
-    assert_true(has(s, "before"));
-    assert_false(has(s, "after"));
-}
-
 /* ---- the directory ---------------------------------------------------- */
 
 static void another_directory_is_never_written(void **state)

@@ -62,12 +62,13 @@ static persist_status check_name(const pack_writer *w, persist_error *error)
     os_stat held;
     if (w->file == NULL)
         return PERSIST_OK;
+    uint64_t size = atomic_load(&w->whole); /* it only grows */
     int code = pack_path(w->dir, w->number, path);
     CHECK(code == 0);
     code = w->sys->file_stat(w->sys, w->file, &held);
-    return code == 0
-               ? layout_check_name(w->sys, w->dir, os_name(path), &held, error)
-               : os_failed(error, code, "look at", path);
+    return code == 0 ? layout_check_name(w->sys, w->dir, os_name(path), &held,
+                                         size, error)
+                     : os_failed(error, code, "look at", path);
 }
 
 persist_status pack_check_name(pack_writer *w, persist_error *error)
@@ -120,6 +121,7 @@ static int turn_over(pack_writer *w, bool *unsynced)
         w->file = file;
         w->number = number;
         w->end = w->before = 0;
+        atomic_store(&w->whole, 0);
     }
     pthread_mutex_unlock(&w->sync);
     return code;
@@ -131,6 +133,14 @@ static uint64_t next_offset(const pack_writer *w)
     return (w->end + PACK_ALIGN - 1) / PACK_ALIGN * PACK_ALIGN;
 }
 
+/* What was cut would grow again, and look whole, by being written to. */
+static int check_whole(const pack_writer *w)
+{
+    uint64_t size = 0;
+    int code = w->sys->file_size(w->sys, w->file, &size);
+    return code == 0 && size < atomic_load(&w->whole) ? -EIO : code;
+}
+
 int pack_add(pack_writer *w, slice bytes, uint64_t *number, uint64_t *offset,
              bool *unsynced)
 {
@@ -140,6 +150,9 @@ int pack_add(pack_writer *w, slice bytes, uint64_t *number, uint64_t *offset,
         code = turn_over(w, unsynced);
     if (code != 0)
         return code;
+    code = check_whole(w);
+    if (code != 0)
+        return code;
     uint64_t at = next_offset(w);
     w->before = w->end;
     code = os_write_all(w->sys, w->file, bytes.data, bytes.size, at);
@@ -147,6 +160,10 @@ int pack_add(pack_writer *w, slice bytes, uint64_t *number, uint64_t *offset,
         return code;
     w->sys->file_start_write(w->sys, w->file, at, bytes.size);
     w->end = at + bytes.size;
+    /* nothing, at a place of its own, makes the file no longer; and what is
+     * taken back stays in it */
+    if (bytes.size > 0 && w->end > atomic_load(&w->whole))
+        atomic_store(&w->whole, w->end);
     atomic_store(&w->unsynced, true);
     *number = w->number;
     *offset = at;

@@ -29,7 +29,8 @@ typedef struct pack_writer {
     pthread_mutex_t sync; /* held while syncing, and to change the file */
     os_file *file;        /* of the pack in hand; NULL: none yet */
     atomic_bool unsynced;
-    int failure; /* what a sync failed with, for good; 0: none has */
+    _Atomic uint64_t whole; /* bytes that the pack in hand has, at least */
+    int failure;            /* what a sync failed with, for good; 0: none has */
 } pack_writer;
 
 /* Sets up; the directory lives as long. Nothing is written before pack_add. */
@@ -56,8 +57,8 @@ void pack_take_back(pack_writer *);
 int pack_restore(pack_writer *, uint64_t number, uint64_t offset, slice bytes,
                  bool *unsynced);
 
-/* Looks whether the name of the pack in hand leads to it; says what has
- * happened if not. */
+/* Looks whether the name of the pack in hand leads to it, and it is whole; says
+ * what has happened if not. */
 persist_status pack_check_name(pack_writer *, persist_error *);
 
 /* Makes durable what was added. Returns 0 or a negative errno, from then on the

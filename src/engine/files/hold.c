@@ -159,15 +159,16 @@ static bool leads_nowhere(int code)
     return code == -ENOENT || code == -ENOTDIR || code == -ELOOP;
 }
 
-/* The name of a file or a folder leads to what is held. */
+/* The name of a file or a folder leads to what is held, and all of it. */
 persist_status layout_check_name(const os *sys, const os_dir *dir,
                                  const char *name, const os_stat *held,
-                                 persist_error *error)
+                                 uint64_t size, persist_error *error)
 {
     char path[PERSIST_PATH_MAX];
     os_stat named;
     int code = sys->stat(sys, dir, name, &named);
-    if (code == 0 && (held == NULL || os_same(&named, held)))
+    bool found = code == 0 && (held == NULL || os_same(&named, held));
+    if (found && named.size >= size)
         return PERSIST_OK;
     int joined = os_join(path, sizeof path, dir->path, name);
     CHECK(joined == 0);
@@ -177,6 +178,8 @@ persist_status layout_check_name(const os *sys, const os_dir *dir,
     const char *what = is_dir ? "the folder" : "the file";
     if (code != 0)
         return lost(error, what, path, "was moved or deleted");
+    if (found)
+        return lost(error, what, path, "was cut short");
     return lost(error, what, path,
                 is_dir ? "was moved, and another is in its place,"
                        : "was replaced");
@@ -194,7 +197,7 @@ static persist_status check_lock_held(const os *sys, const layout *l,
         return lost(error, "the descriptor of the lock in", l->root->path,
                     "was closed by this program");
     return code == 0 ? layout_check_name(sys, l->root, LAYOUT_LOCK, &l->lock_is,
-                                         error)
+                                         0, error)
                      : os_failed(error, code, "look at", l->root->path);
 }
 
@@ -212,7 +215,7 @@ static persist_status check_folders(const os *sys, const layout *l,
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (status == PERSIST_OK && all[i].folder->opened != NULL)
             status = layout_check_name(sys, l->root, all[i].name,
-                                       &all[i].folder->is, error);
+                                       &all[i].folder->is, 0, error);
     return status;
 }
 
@@ -224,9 +227,10 @@ static persist_status check_manifest(const os *sys, const layout *l,
     if (file == NULL)
         return PERSIST_OK;
     int code = sys->file_stat(sys, file, &held);
-    return code == 0 ? layout_check_name(sys, l->root, manifest_name(number),
-                                         &held, error)
-                     : os_failed(error, code, "look at", l->root->path);
+    return code == 0
+               ? layout_check_name(sys, l->root, manifest_name(number), &held,
+                                   l->manifests.size[number], error)
+               : os_failed(error, code, "look at", l->root->path);
 }
 
 /* Nobody stores one meanwhile. */

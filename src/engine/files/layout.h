@@ -79,9 +79,11 @@ persist_status layout_check(const os *, const os_dir *, bool create,
 persist_status layout_lock(const os *, layout *, bool make, persist_error *);
 
 /* Looks whether a name in a directory of the store leads to what is held, or,
- * if that is NULL, to any file; says what has happened if not. */
+ * if that is NULL, to any file, and whether that has so many bytes at the
+ * least, as it was made with; says what has happened if not. */
 persist_status layout_check_name(const os *, const os_dir *, const char *name,
-                                 const os_stat *held, persist_error *);
+                                 const os_stat *held, uint64_t size,
+                                 persist_error *);
 
 /* The same for the path of the store; and for that, the lock, the folders and
  * the manifests. */

@@ -104,6 +104,7 @@ persist_status manifest_load_one(const os *, const os_dir *, unsigned number,
 typedef struct manifest_files {
     pthread_mutex_t lock; /* held while one is exchanged */
     os_file *held[2];     /* NULL: not known */
+    uint64_t size[2];     /* bytes, of what is held */
 } manifest_files;
 
 /* Opens them, when these are loaded, in the place of what a creation holds: 0

@@ -193,17 +193,6 @@ static int rename_to(const os *sys, const os_dir *dir, const char *slot,
     return code;
 }
 
-static int hold(const os *sys, const os_dir *dir, manifest_files *files,
-                unsigned number)
-{
-    CHECK(files->held[number] == NULL);
-    int code =
-        sys->file_open(sys, dir, slots[number], OS_READ, &files->held[number]);
-    if (code != 0)
-        files->held[number] = NULL;
-    return code;
-}
-
 static void let_go(const os *sys, manifest_files *files, unsigned number)
 {
     if (files->held[number] != NULL)
@@ -211,12 +200,29 @@ static void let_go(const os *sys, manifest_files *files, unsigned number)
     files->held[number] = NULL;
 }
 
+static int hold(const os *sys, const os_dir *dir, manifest_files *files,
+                unsigned number)
+{
+    CHECK(files->held[number] == NULL);
+    int code =
+        sys->file_open(sys, dir, slots[number], OS_READ, &files->held[number]);
+    if (code != 0) {
+        files->held[number] = NULL;
+        return code;
+    }
+    code = sys->file_size(sys, files->held[number], &files->size[number]);
+    if (code != 0)
+        let_go(sys, files, number);
+    return code;
+}
+
 /* The file in the making becomes one of the two, if its name still is its own:
  * another one would take the place of a manifest that is good. The one that it
  * replaces is let go before: of what is open, file systems that have no such
  * thing as a file without a name keep it by another one, in two steps. */
 static int exchange(const os *sys, const os_dir *dir, manifest_files *files,
-                    unsigned number, os_file *file, bool *renamed)
+                    unsigned number, os_file *file, uint64_t size,
+                    bool *renamed)
 {
     bool ours;
     int code = leads_to(sys, dir, temporary, file, &ours);
@@ -227,10 +233,12 @@ static int exchange(const os *sys, const os_dir *dir, manifest_files *files,
     pthread_mutex_lock(&files->lock);
     let_go(sys, files, number);
     code = rename_to(sys, dir, slots[number], file, renamed);
-    if (code == 0)
+    if (code == 0) {
         files->held[number] = file;
-    else
+        files->size[number] = size;
+    } else {
         (void)hold(sys, dir, files, number); /* there is none, the first time */
+    }
     pthread_mutex_unlock(&files->lock);
     return code;
 }
@@ -266,7 +274,7 @@ static persist_status replace(const os *sys, const os_dir *dir,
     code = write_temporary(sys, dir, bytes, &file);
     if (code != 0)
         return os_failed(error, code, "write", from);
-    code = exchange(sys, dir, files, number, file, renamed);
+    code = exchange(sys, dir, files, number, file, bytes.size, renamed);
     if (code != 0) {
         sys->file_close(sys, file);
         return os_failed(error, code, "replace", to);

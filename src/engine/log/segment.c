@@ -174,16 +174,18 @@ persist_status segment_open(const segment_place *place, uint64_t number,
 }
 
 persist_status segment_check_name(const segment_place *place, uint64_t number,
-                                  os_file *file, persist_error *error)
+                                  os_file *file, uint64_t size,
+                                  persist_error *error)
 {
     char path[PERSIST_PATH_MAX];
     os_stat held;
     int code = segment_path(place, number, path);
     if (code == 0 && file != NULL)
         code = place->sys->file_stat(place->sys, file, &held);
-    return code == 0 ? layout_check_name(place->sys, place->dir, os_name(path),
-                                         file == NULL ? NULL : &held, error)
-                     : os_failed(error, code, "look at", place->dir->path);
+    return code == 0
+               ? layout_check_name(place->sys, place->dir, os_name(path),
+                                   file == NULL ? NULL : &held, size, error)
+               : os_failed(error, code, "look at", place->dir->path);
 }
 
 /* Copying takes a fifth of the time of an opening: it is for files that cannot

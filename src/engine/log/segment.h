@@ -34,9 +34,10 @@ persist_status segment_open(const segment_place *, uint64_t number,
                             os_file **out, persist_error *);
 
 /* Looks whether the name of a segment leads to the file that is open, or, if
- * that is NULL, to any; says what has happened if not. */
+ * that is NULL, to any, and whether that has so many bytes; says what has
+ * happened if not. */
 persist_status segment_check_name(const segment_place *, uint64_t number,
-                                  os_file *, persist_error *);
+                                  os_file *, uint64_t size, persist_error *);
 
 /* Makes durable what can be read of a segment. */
 persist_status segment_sync(const segment_place *, uint64_t number,

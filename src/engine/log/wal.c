@@ -162,33 +162,37 @@ static wal_segment *begin_turn(wal *w, bool sync, wal_point *last)
     return mark_written(w);
 }
 
-/* The first sealed segment behind that number; 0: there is none. */
-static uint64_t sealed_after(wal *w, uint64_t number)
+/* The first sealed segment behind that number; its own is 0: there is none. */
+static segment_entry sealed_after(wal *w, uint64_t number)
 {
-    uint64_t found = 0;
+    segment_entry found = {0};
     pthread_mutex_lock(&w->lock);
-    for (size_t i = 0; i < w->sealed.segment_count && found == 0; i++)
+    for (size_t i = 0; i < w->sealed.segment_count && found.number == 0; i++)
         if (w->sealed.segments[i].number > number)
-            found = w->sealed.segments[i].number;
+            found = w->sealed.segments[i];
     pthread_mutex_unlock(&w->lock);
     return found;
 }
 
-/* A file that is not there counts while it is still needed. */
+/* A file that is not there, or not whole, counts while it is still needed. */
 static persist_status check_sealed(wal *w, persist_error *error)
 {
     persist_status status = PERSIST_OK;
-    uint64_t number = 0;
-    while (status == PERSIST_OK && (number = sealed_after(w, number)) != 0) {
-        status = segment_check_name(&w->place, number, NULL, error);
-        if (status != PERSIST_OK && sealed_after(w, number - 1) != number)
+    segment_entry e = sealed_after(w, 0);
+    for (; status == PERSIST_OK && e.number != 0;
+         e = sealed_after(w, e.number)) {
+        status = segment_check_name(&w->place, e.number, NULL, e.size, error);
+        if (status != PERSIST_OK &&
+            sealed_after(w, e.number - 1).number != e.number)
             status = PERSIST_OK;
     }
     return status;
 }
 
-/* Each once since the last look at all names: that one has heard of what was
- * done to a segment before anything was written to it. */
+/* A segment has its size before anything is written to it, and keeps it: one
+ * that was cut is short also when it was written to again. Each once since the
+ * last look at all names: that one has heard of what was done to a segment
+ * before anything was written to it. */
 static persist_status check_written(wal *w, wal_segment *written,
                                     persist_error *error)
 {
@@ -199,7 +203,7 @@ static persist_status check_written(wal *w, wal_segment *written,
         if (written->looked == looks)
             continue;
         status = segment_check_name(&w->place, written->number, written->file,
-                                    error);
+                                    written->size, error);
         if (status == PERSIST_OK)
             written->looked = looks;
     }

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* Files of an open store that somebody empties or cuts where they are, as who
+ * rotates logs does it with whatever is called *.log; and what a store does
+ * with its own files, which must never be taken for that. */
+#include "world.h"
+
+static persist_status put_blob(persist_store *s, slice bytes)
+{
+    persist_cid cid;
+    error = (persist_error){0};
+    return persist_blob_put(s, bytes, cid, &error);
+}
+
+static void assert_kept(persist_store *s, const char *key)
+{
+    if (put(s, key) != PERSIST_OK)
+        fail_msg("%s: %s", key, error.message);
+}
+
+/* ---- what others do --------------------------------------------------- */
+
+static void a_file_that_is_cut_is_noticed(void **state)
+{
+    (void)state;
+    static const char *const files[] = {
+        "wal/$(ls data/wal | tail -1)", "wal/$(ls data/wal | head -1)",
+        "manifest.0", "manifest.1", "blobs/$(ls data/blobs | grep pak)"};
+    static const char *const words[] = {
+        ".log was cut short", "1.log was cut short", "manifest.0 was cut short",
+        "manifest.1 was cut short", ".pak was cut short"};
+    static const char *const ways[] = {": >", "truncate -s -1"};
+    persist_options options = {PERSIST_OPTIONS, .path = data, .create = true,
+                               .segment_size = 4096};
+    for (size_t i = 0; i < 2 * (sizeof files / sizeof *files); i++) {
+        persist_store *s;
+        assert_int_equal(persist_open(&options, &s, &error), PERSIST_OK);
+        assert_kept(s, "before");
+        assert_int_equal(put_blob(s, slice_str("one")), PERSIST_OK);
+        for (int k = 0; k < 60; k++)
+            assert_kept(s, "k");
+        assert_int_equal(run("test $(ls data/wal | wc -l) -gt 1"), 0);
+        assert_int_equal(run("%s data/%s", ways[i % 2], files[i / 2]), 0);
+        if (put(s, "after") == PERSIST_OK)
+            fail_msg("%s %s: said", ways[i % 2], files[i / 2]);
+        assert_noticed(s, words[i / 2]);
+        (void)persist_close(s, NULL);
+        assert_int_equal(run("rm -rf data"), 0);
+    }
+}
+
+/* A blob that is added would make it as long as it was. */
+static void a_pack_that_is_cut_does_not_grow_again(void **state)
+{
+    (void)state;
+    persist_store *s = open_at(data);
+    assert_kept(s, "before");
+    assert_int_equal(put_blob(s, slice_str("one")), PERSIST_OK);
+    assert_int_equal(run("truncate -s 0 data/blobs/*.pak"), 0);
+    assert_int_not_equal(put_blob(s, slice_str("two")), PERSIST_OK);
+    assert_non_null(strstr(error.message, ".pak was cut short"));
+    assert_noticed(s, ".pak was cut short");
+    assert_int_equal(persist_close(s, NULL), PERSIST_READ_ONLY);
+}
+
+/* ---- what is no cut --------------------------------------------------- */
+
+/* Something that a watch hears, so that the next commit looks at all names. */
+static void make_noise(void)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/noise", data);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(rmdir(path), 0);
+}
+
+/* It has a place of its own in a pack, behind the last byte of the file. */
+static void an_empty_blob_is_no_cut(void **state)
+{
+    (void)state;
+    static const char *const blobs[] = {"", "one", "", "two", ""};
+    for (size_t first = 0; first < 3; first++) {
+        persist_store *s = open_at(data);
+        for (size_t i = first; i < sizeof blobs / sizeof *blobs; i++) {
+            assert_int_equal(put_blob(s, slice_str(blobs[i])), PERSIST_OK);
+            make_noise();
+            assert_kept(s, "k");
+        }
+        assert_int_equal(persist_close(s, &error), PERSIST_OK);
+        assert_int_equal(run("rm -rf data"), 0);
+    }
+}
+
+/* Segments that are made ready, used again and deleted, manifests that are
+ * replaced, packs that are full, blobs of all sizes. */
+static void a_busy_store_is_not_taken_for_cut(void **state)
+{
+    (void)state;
+    enum { OPENED = 3, MANY = 250, EACH = 5, BLOB_MAX = 6000 };
+    static char bytes[BLOB_MAX];
+    persist_options options = {PERSIST_OPTIONS,      .path = data,
+                               .create = true,       .background = true,
+                               .segment_size = 4096, .memtable_size = 16384,
+                               .packed_max = 4096};
+    unsigned number = 1;
+    for (int opened = 0; opened < OPENED; opened++) {
+        persist_store *s;
+        assert_int_equal(persist_open(&options, &s, &error), PERSIST_OK);
+        for (int i = 0; i < MANY; i++) {
+            char key[16];
+            snprintf(key, sizeof key, "%u", number);
+            number = number * 1664525 + 1013904223;
+            memcpy(bytes, &number, sizeof number);
+            size_t size = number >> 8 & 1 ? (number >> 9) % BLOB_MAX : 0;
+            make_noise();
+            assert_kept(s, key);
+            if (i % EACH == 0 &&
+                put_blob(s, slice_of(bytes, size)) != PERSIST_OK)
+                fail_msg("a blob of %zu: %s", size, error.message);
+        }
+        assert_int_equal(persist_close(s, &error), PERSIST_OK);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORLD(a_file_that_is_cut_is_noticed),
+        WORLD(a_pack_that_is_cut_does_not_grow_again),
+        WORLD(an_empty_blob_is_no_cut),
+        WORLD(a_busy_store_is_not_taken_for_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
