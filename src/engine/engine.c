@@ -253,7 +253,10 @@ static persist_status recover(engine *e, uint64_t segment_size,
 static int sync_packs(void *context)
 {
     engine *e = context;
-    return pack_sync(&e->blobs.packs);
+    int code = pack_sync(&e->blobs.packs);
+    if (code != 0)
+        e->looked_us = e->at.looked_us = 0; /* the next look is at all names */
+    return code;
 }
 
 static persist_status open_blobs(engine *e, uint32_t packed_max,

@@ -184,6 +184,8 @@ static const struct advice {
     {-EMEDIUMTYPE, PERSIST_IO, "it is not a regular file",
      "put what belongs there in its place"},
     {-EISDIR, PERSIST_IO, NULL, "put what belongs there in its place"},
+    {-ERANGE, PERSIST_IO, "somebody has cut it short while it was open",
+     "keep others away from the files of an open store"},
     {-ENOENT, PERSIST_IO, NULL,
      "check the path, and whether it was moved or deleted"},
     {-ENOTDIR, PERSIST_IO, NULL, "check the path: a part of it is a file"},

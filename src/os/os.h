@@ -86,6 +86,8 @@ struct os {
     ssize_t (*file_write)(const os *, os_file *, const void *, size_t,
                           uint64_t at);
     /* -ENOENT if no name of the file is left: its bytes go with the handle.
+     * -ERANGE if it is shorter than it was when it was opened, or than what
+     * this handle has written to it: not all that was written is there.
      * -EBADF if the program has closed the handle's descriptor, and made
      * another file of it; dir_sync too. */
     int (*file_sync)(const os *, os_file *);

@@ -35,6 +35,7 @@ enum {
 struct os_file {
     os_held held;
     os_identity is;
+    _Atomic uint64_t whole; /* bytes that it had, or was given through this */
     bool locked;
 };
 
@@ -146,6 +147,7 @@ static int check_regular(os_file *file)
     if (code != 0)
         return code;
     file->is = os_identity_of(&info);
+    atomic_init(&file->whole, (uint64_t)info.st_size);
     return S_ISREG(info.st_mode)   ? 0
            : S_ISDIR(info.st_mode) ? -EISDIR
                                    : -EMEDIUMTYPE;
@@ -206,19 +208,28 @@ static ssize_t file_write(const os *sys, os_file *file, const void *data,
 {
     (void)sys;
     ssize_t n = pwrite(file->held.fd, data, size, (off_t)at);
-    return n < 0 ? -errno : n;
+    if (n < 0)
+        return -errno;
+    if (n > 0 && at + (uint64_t)n > atomic_load(&file->whole))
+        atomic_store(&file->whole, at + (uint64_t)n);
+    return n;
 }
 
 /* Where it is not ours any more, what was written went elsewhere: nothing
- * counts as durable. */
+ * counts as durable. One look tells that, and whether anything is gone. */
 static int file_sync(const os *sys, os_file *file)
 {
     (void)sys;
     struct stat now;
+    uint64_t whole = atomic_load(&file->whole); /* others may write on */
     int code = result(fdatasync(file->held.fd));
     if (code == 0)
         code = os_look_again(file->held.fd, &file->is, &now);
-    return code == 0 && now.st_nlink == 0 ? -ENOENT : code;
+    if (code != 0)
+        return code;
+    return now.st_nlink == 0               ? -ENOENT
+           : (uint64_t)now.st_size < whole ? -ERANGE
+                                           : 0;
 }
 
 static void file_start_write(const os *sys, os_file *file, uint64_t at,
@@ -270,6 +281,8 @@ static int file_truncate(const os *sys, os_file *file, uint64_t size)
     do {
         code = result(ftruncate(file->held.fd, (off_t)size));
     } while (os_again(code, &again));
+    if (code == 0)
+        atomic_store(&file->whole, size);
     return code;
 }
 

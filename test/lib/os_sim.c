@@ -194,7 +194,8 @@ static int file_open(const os *o, const os_dir *from, const char *path,
     if (rc != 0)
         return rc;
     os_file *file = sim_alloc(sizeof *file);
-    *file = (os_file){.inode = inode, .flags = flags};
+    *file = (os_file){
+        .inode = inode, .flags = flags, .whole = s->inodes[inode].now->size};
     s->inodes[inode].opens++;
     s->open_files++;
     *out = file;
@@ -265,6 +266,12 @@ static uint64_t size_allowed(const os_sim *s, unsigned inode)
     return used >= s->space ? taken : taken + (s->space - used);
 }
 
+static void grow(os_file *file, uint64_t size)
+{
+    if (size > file->whole)
+        file->whole = size;
+}
+
 static ssize_t file_write(const os *o, os_file *file, const void *bytes,
                           size_t size, uint64_t at)
 {
@@ -289,6 +296,7 @@ static ssize_t file_write(const os *o, os_file *file, const void *bytes,
         size = (size_t)(allowed - at);
     if (size > 0)
         sim_disk_write(s, file->inode, bytes, size, at);
+    grow(file, size > 0 ? at + size : 0);
     return rc != 0 ? rc : (ssize_t)size;
 }
 
@@ -302,7 +310,8 @@ static int file_sync(const os *o, os_file *file)
         return rc;
     }
     sim_disk_sync(s, file->inode);
-    return s->inodes[file->inode].links == 0 ? -ENOENT : 0;
+    const sim_inode *is = &s->inodes[file->inode];
+    return is->links == 0 ? -ENOENT : is->now->size < file->whole ? -ERANGE : 0;
 }
 
 static int file_allocate(const os *o, os_file *file, uint64_t size)
@@ -317,6 +326,7 @@ static int file_allocate(const os *o, os_file *file, uint64_t size)
     if (size > size_allowed(s, file->inode))
         return -ENOSPC;
     sim_disk_resize(s, file->inode, size);
+    grow(file, size);
     return 0;
 }
 
@@ -330,6 +340,7 @@ static int file_truncate(const os *o, os_file *file, uint64_t size)
     if (size > size_allowed(s, file->inode))
         return -ENOSPC;
     sim_disk_resize(s, file->inode, size);
+    file->whole = size;
     return 0;
 }
 

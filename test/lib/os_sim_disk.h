@@ -107,7 +107,8 @@ struct os_sim {
 struct os_file {
     unsigned inode;
     int flags;
-    bool shares; /* its lock */
+    bool shares;    /* its lock */
+    uint64_t whole; /* bytes that it had, or was given through this */
 };
 
 static inline os_sim *sim_of(const os *o)

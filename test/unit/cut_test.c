@@ -62,6 +62,38 @@ static void a_pack_that_is_cut_does_not_grow_again(void **state)
     assert_int_equal(persist_close(s, NULL), PERSIST_READ_ONLY);
 }
 
+/* truncate(2) opens nothing, and closes nothing: no watch hears it. */
+static void cut_unheard(const char *name)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/%s", data, name);
+    assert_int_equal(truncate(path, 0), 0);
+}
+
+/* A sync that is over asks whether the descriptor still is ours, and is told
+ * how long the file is. The look at all names, ten times a second, might see it
+ * first: so it is tried more than once. */
+static void a_cut_that_nobody_hears_of_is_met_by_the_sync(void **state)
+{
+    (void)state;
+    enum { TIMES = 10 };
+    for (int i = 0; i < TIMES; i++) {
+        bool pack = i % 2 == 1;
+        persist_cid cid;
+        slice one = slice_str("one");
+        persist_store *s = open_at(data);
+        assert_kept(s, "before");
+        if (pack)
+            assert_int_equal(persist_blob_add(s, one, cid, NULL, &error),
+                             PERSIST_OK);
+        cut_unheard(pack ? "blobs/0000000100000001.pak"
+                         : "wal/0000000000000001.log");
+        assert_noticed(s, pack ? ".pak was cut short" : ".log was cut short");
+        assert_int_equal(persist_close(s, NULL), PERSIST_READ_ONLY);
+        assert_int_equal(run("rm -rf data"), 0);
+    }
+}
+
 /* ---- what is no cut --------------------------------------------------- */
 
 /* Something that a watch hears, so that the next commit looks at all names. */
@@ -126,6 +158,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WORLD(a_file_that_is_cut_is_noticed),
         WORLD(a_pack_that_is_cut_does_not_grow_again),
+        WORLD(a_cut_that_nobody_hears_of_is_met_by_the_sync),
         WORLD(an_empty_blob_is_no_cut),
         WORLD(a_busy_store_is_not_taken_for_cut),
     };

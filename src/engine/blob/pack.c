@@ -138,7 +138,7 @@ static int check_whole(const pack_writer *w)
 {
     uint64_t size = 0;
     int code = w->sys->file_size(w->sys, w->file, &size);
-    return code == 0 && size < atomic_load(&w->whole) ? -EIO : code;
+    return code == 0 && size < atomic_load(&w->whole) ? -ERANGE : code;
 }
 
 int pack_add(pack_writer *w, slice bytes, uint64_t *number, uint64_t *offset,

@@ -233,8 +233,21 @@ static void tell(const wal *w, int code, bool sync, persist_error *why)
         status_set(why, PERSIST_IO,
                    "a file of %.300s was deleted while the store was open",
                    path);
+    else if (code == -ERANGE)
+        status_set(why, PERSIST_IO,
+                   "a file of %.300s was cut short while the store was open",
+                   path);
     else
         os_failed(why, code, sync ? "write and sync" : "write", path);
+}
+
+/* A sync has met a file that is gone, or is not whole: a look can name it. */
+static bool names_it(wal *w, int code, wal_segment *list, persist_error *why)
+{
+    if (code != -ENOENT && code != -ERANGE)
+        return false;
+    atomic_fetch_add(&w->looks, 1);
+    return !is_held(w, list, why);
 }
 
 /* The leader, without the lock: writes what is there, and syncs if told to.
@@ -249,7 +262,8 @@ static bool write_out(wal *w, bool sync, wal_segment *list, persist_error *why)
     if (code == 0 && sync)
         code = sync_segments(w, list);
     if (code != 0) {
-        tell(w, code, sync, why);
+        if (!names_it(w, code, list, why))
+            tell(w, code, sync, why);
         return false;
     }
     return !sync || is_held(w, list, why);
