@@ -334,11 +334,27 @@ static void a_proof_that_fails_ends_writing(void **state)
 
 /* ---- the thread -------------------------------------------------------- */
 
-static uint64_t syncs_of(persist_store *store)
+static os_dir *dir;
+static persist_store *store;
+
+static uint64_t syncs(void)
 {
     persist_stats stats = {PERSIST_STATS};
     persist_get_stats(store, &stats, NULL);
     return stats.syncs;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    dir = folder_make("proof");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return folder_end(dir, store);
 }
 
 /* A moment after a commit there is one more sync, and no other after that. */
@@ -347,8 +363,6 @@ static void the_thread_proves_a_quiet_log(void **state)
     (void)state;
     enum { NAP_NS = 5 * 1000 * 1000, NAPS = 4000 };
     const struct timespec nap = {.tv_nsec = NAP_NS};
-    const os_dir *dir = folder_make("proof");
-    persist_store *store = NULL;
     persist_error error;
     persist_outcome out;
     const persist_options options = {PERSIST_OPTIONS, .path = dir->path,
@@ -364,14 +378,13 @@ static void the_thread_proves_a_quiet_log(void **state)
         assert_int_equal(persist_wait_durable(store, out.lsn, &error),
                          PERSIST_OK);
         persist_outcome_release(&out);
-        for (int n = 0; n < NAPS && syncs_of(store) < 2 * i; n++)
+        for (int n = 0; n < NAPS && syncs() < 2 * i; n++)
             nanosleep(&nap, NULL);
-        assert_int_equal(syncs_of(store), 2 * i);
+        assert_int_equal(syncs(), 2 * i);
     }
     for (int n = 0; n < 40; n++)
         nanosleep(&nap, NULL);
-    assert_int_equal(syncs_of(store), 6);
-    assert_int_equal(folder_end(dir, store), 0);
+    assert_int_equal(syncs(), 6);
 }
 
 int main(void)
@@ -384,7 +397,8 @@ int main(void)
         cmocka_unit_test(a_proven_log_is_closed_and_written_on),
         cmocka_unit_test(a_full_segment_gets_no_proof),
         cmocka_unit_test(a_proof_that_fails_ends_writing),
-        cmocka_unit_test(the_thread_proves_a_quiet_log),
+        cmocka_unit_test_setup_teardown(the_thread_proves_a_quiet_log, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
