@@ -201,6 +201,73 @@ static void a_missing_listed_segment_is_named(void **state)
     fixture_end(&f);
 }
 
+static const char *segment_name(unsigned number, char out[64])
+{
+    snprintf(out, 64, "store/wal/%016x.log", number);
+    return out;
+}
+
+static bool holds_records(unsigned number)
+{
+    const os *sys = os_sim_os(f.sim);
+    char path[64];
+    os_stat stat;
+    buf bytes = {0};
+    if (sys->stat(sys, sys->cwd, segment_name(number, path), &stat) != 0)
+        return false;
+    fixture_load(&f, path, &bytes);
+    bool holds =
+        bytes.size > SEGMENT_HEADER_SIZE &&
+        record_look(buf_slice(&bytes), SEGMENT_HEADER_SIZE) < bytes.size;
+    buf_release(&bytes);
+    return holds;
+}
+
+/* The names of two segments are exchanged; or the second has another one. */
+static bool rename_segments(unsigned first, unsigned second, bool exchange)
+{
+    const os *sys = os_sim_os(f.sim);
+    char one[64], two[64];
+    (void)segment_name(first, one);
+    (void)segment_name(second, two);
+    if (!holds_records(second))
+        return false;
+    const char *to = exchange ? "x" : "store/wal/00000000000000a0.log";
+    assert_int_equal(sys->rename(sys, sys->cwd, two, sys->cwd, to), 0);
+    if (exchange) {
+        assert_int_equal(sys->rename(sys, sys->cwd, one, sys->cwd, two), 0);
+        assert_int_equal(sys->rename(sys, sys->cwd, to, sys->cwd, one), 0);
+    }
+    assert_int_equal(os_sync_in(sys, sys->cwd, "store/wal"), 0);
+    return true;
+}
+
+/* Of a store that was killed, too: what the last segments hold is listed
+ * nowhere, but each of them says which one it is. */
+static void segments_under_other_names_are_refused(void **state)
+{
+    (void)state;
+    unsigned last = 0;
+    for (unsigned way = 0; way < 4; way++) {
+        for (unsigned second = 2;; second++) {
+            fixture_begin(&f, TINY);
+            fixture_append_many(&f, "s", "some longer event data", 100);
+            if (way % 2 == 1)
+                fixture_close(&f);
+            else
+                fixture_kill(&f);
+            bool renamed = rename_segments(second - 1, second, way < 2);
+            if (renamed)
+                expect_corrupt(NULL, 0);
+            fixture_end(&f);
+            if (!renamed)
+                break;
+            last = second;
+        }
+        assert_true(last > 2);
+    }
+}
+
 static void a_segment_of_another_store_is_not_ours(void **state)
 {
     (void)state;
@@ -512,6 +579,7 @@ int main(void)
         cmocka_unit_test(a_missing_segment_is_refused),
         cmocka_unit_test(a_missing_first_segment_is_named),
         cmocka_unit_test(a_missing_listed_segment_is_named),
+        cmocka_unit_test(segments_under_other_names_are_refused),
         cmocka_unit_test(a_segment_of_another_store_is_not_ours),
         cmocka_unit_test(bytes_of_the_log_inside_an_event_mean_nothing),
         cmocka_unit_test(an_older_manifest_is_found_out),

@@ -307,6 +307,17 @@ persist_status segment_read_header(const segment_place *place, uint64_t number,
     return ours ? PERSIST_OK : PERSIST_NONE;
 }
 
+bool segment_is_misnamed(const segment_place *place, uint64_t number,
+                         uint64_t unlisted, slice bytes)
+{
+    segment_header h;
+    record_header record;
+    return segment_header_decode(bytes, &h) && h.identity == place->identity &&
+           h.number != number && h.number >= unlisted &&
+           record_read(bytes, SEGMENT_HEADER_SIZE, h.identity, h.number,
+                       &record, NULL);
+}
+
 persist_status segment_is_blank(const segment_place *place, uint64_t number,
                                 bool *blank, persist_error *error)
 {

@@ -53,6 +53,12 @@ persist_status segment_write(const segment_place *, uint64_t number, buf *,
 persist_status segment_read_header(const segment_place *, uint64_t number,
                                    segment_header *out, persist_error *);
 
+/* Tells whether a file holds records of a segment that no manifest lists yet
+ * (from a number on), and has the name of another one. Files that are used
+ * again have other names for a moment; such a one had been listed before. */
+bool segment_is_misnamed(const segment_place *, uint64_t number,
+                         uint64_t unlisted, slice bytes);
+
 /* Tells whether a segment file begins with zeros only: nothing was ever written
  * to it, since records follow the header without a gap. */
 persist_status segment_is_blank(const segment_place *, uint64_t number,
