@@ -113,9 +113,8 @@ persist_status persist_blob_write(persist_blob_writer *writer,
     persist_status status = check_whole(writer, error);
     if (status == PERSIST_OK)
         status = args_slice(bytes, SIZE_MAX, "blob", error);
-    if (status != PERSIST_OK)
-        return status;
-    status = writer->backend->blob_write(writer, bytes, error);
+    if (status == PERSIST_OK)
+        status = writer->backend->blob_write(writer, bytes, error);
     writer->failed = status;
     return status;
 }

@@ -473,6 +473,24 @@ static void a_lost_name_of_a_folder_ends_writing(void **state)
     fixture_end(&f);
 }
 
+/* Nor is a piece that was refused as none. */
+static void a_piece_that_was_refused_ends_the_blob(void **state)
+{
+    (void)state;
+    persist_blob_writer *w;
+    persist_cid cid;
+    begin(OWN_FILE);
+    assert_int_equal(persist_blob_create(f.store, &w, NULL), PERSIST_OK);
+    assert_int_equal(persist_blob_write(w, slice_str("first "), NULL),
+                     PERSIST_OK);
+    assert_int_equal(persist_blob_write(w, slice_of(NULL, 5), NULL),
+                     PERSIST_BAD_REQUEST);
+    assert_int_equal(persist_blob_write(w, slice_str("third"), NULL),
+                     PERSIST_BAD_REQUEST);
+    assert_int_equal(persist_blob_finish(w, cid, NULL), PERSIST_BAD_REQUEST);
+    fixture_end(&f);
+}
+
 /* A piece that had no room would be missing in the middle. */
 static void a_write_that_failed_ends_the_blob(void **state)
 {
@@ -520,6 +538,7 @@ int main(void)
         cmocka_unit_test(absent_and_malformed_differ),
         cmocka_unit_test(a_full_disk_leaves_nothing_behind),
         cmocka_unit_test(a_lost_name_of_a_folder_ends_writing),
+        cmocka_unit_test(a_piece_that_was_refused_ends_the_blob),
         cmocka_unit_test(a_write_that_failed_ends_the_blob),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
