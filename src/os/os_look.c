@@ -2,11 +2,16 @@
 /* What a file is, without asking for its times. */
 #include "os/os_look.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/sysmacros.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
 
 /* File systems count in the kernel's ticks, 10 ms at the most. */
 #define TICKS_NS UINT64_C(20000000)
@@ -70,4 +75,40 @@ uint64_t os_look_changed(int fd, bool *settled)
     uint64_t now_ns = (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
     *settled = changed_ns + TICKS_NS < now_ns;
     return changed_ns;
+}
+
+/* The place in a listing is one of a descriptor: it has a copy, which a child
+ * of a fork may keep, for there is no lock on it. */
+static int open_listing(int dir, DIR **out)
+{
+    int fd = fcntl(dir, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    *out = fd < 0 ? NULL : fdopendir(fd);
+    int code = *out == NULL ? -errno : 0;
+    if (code != 0 && fd >= 0)
+        close(fd);
+    return code;
+}
+
+int os_look_through(int dir, int (*each)(void *context, const char *name),
+                    void *context)
+{
+    DIR *listing;
+    int code = open_listing(dir, &listing);
+    if (code != 0)
+        return code;
+    CHECK(listing != NULL);
+    while (code == 0) {
+        errno = 0;
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else has it */
+        const struct dirent *entry = readdir(listing);
+        if (entry == NULL) {
+            code = -errno;
+            break;
+        }
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
+            code = each(context, name);
+    }
+    closedir(listing);
+    return code;
 }

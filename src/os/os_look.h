@@ -27,6 +27,11 @@ os_identity os_identity_of(const struct stat *);
  * any other error: that could not be seen. */
 int os_look_again(int fd, const os_identity *, struct stat *now);
 
+/* Calls a function for each name in a directory, until it gives another code
+ * than 0. */
+int os_look_through(int dir, int (*each)(void *context, const char *name),
+                    void *context);
+
 /* Takes blocks for a file up to a size; *from: where the new ones begin.
  * Returns 0 or a negative errno, -EOPNOTSUPP where they can only be written to.
  */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The os table over POSIX and Linux calls. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,6 +18,7 @@
 #include "os/os_fork.h"
 #include "os/os_look.h"
 #include "os/os_map.h"
+#include "os/os_owner.h"
 #include "os/os_sleep.h"
 #include "os/os_thread.h"
 #include "os/os_watch.h"
@@ -78,6 +78,19 @@ static int open_held(const os *sys, const os_dir *dir, const char *name,
         flags |= O_NOFOLLOW;
     return os_held_open(out, fd_of(dir), name, flags,
                         sys->group ? GROUP_FILE_MODE : FILE_MODE);
+}
+
+/* Makes a file if it is missing. Only what was made here is given away: another
+ * name of a file of root's may have been put there. */
+static int open_made(const os *sys, const os_dir *dir, const char *name,
+                     int flags, os_held *out)
+{
+    int code = open_held(sys, dir, name, flags | O_CREAT | O_EXCL, out);
+    if (code == 0)
+        os_give_to_owner(out->fd, fd_of(dir));
+    return code == -EEXIST && (flags & O_EXCL) == 0
+               ? open_held(sys, dir, name, flags, out)
+               : code;
 }
 
 /* What somebody else has opened by now is not closed; what cannot be looked at
@@ -160,8 +173,6 @@ static int file_open(const os *sys, const os_dir *dir, const char *name,
     int mode = (flags & OS_WRITE) == 0  ? O_RDONLY
                : (flags & OS_READ) == 0 ? O_WRONLY
                                         : O_RDWR;
-    if (flags & OS_CREATE)
-        mode |= O_CREAT;
     if (flags & OS_EXCLUSIVE)
         mode |= O_EXCL;
     if (dir->gone)
@@ -169,7 +180,8 @@ static int file_open(const os *sys, const os_dir *dir, const char *name,
     os_file *file = mem_alloc(sizeof *file);
     if (file == NULL)
         return -ENOMEM;
-    int code = open_held(sys, dir, name, mode, &file->held);
+    int code = flags & OS_CREATE ? open_made(sys, dir, name, mode, &file->held)
+                                 : open_held(sys, dir, name, mode, &file->held);
     if (code == 0) {
         code = check_regular(file);
         if (code != 0)
@@ -399,8 +411,11 @@ static int dir_make(const os *sys, const os_dir *dir, const char *name)
 {
     if (dir->gone)
         return -ENOENT;
-    return result(
+    int code = result(
         mkdirat(fd_of(dir), name, sys->group ? GROUP_DIR_MODE : DIR_MODE));
+    if (code == 0)
+        os_give_folder(fd_of(dir), name);
+    return code;
 }
 
 static int dir_protect(const os *sys, const os_dir *dir)
@@ -458,47 +473,17 @@ static int dir_sync(const os *sys, const os_dir *dir)
                      : code;
 }
 
-/* The listing has a descriptor of its own, for it has a place in it; a copy of
- * it, which a child of a fork may keep: there is no lock on it. */
-static int open_listing(const os *sys, const os_dir *at, DIR **out)
-{
-    os_held held;
-    int code = open_held(sys, at, ".", O_RDONLY | O_DIRECTORY, &held);
-    if (code != 0)
-        return code;
-    int fd = fcntl(held.fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    *out = fd < 0 ? NULL : fdopendir(fd);
-    code = *out == NULL ? -errno : 0;
-    if (code != 0 && fd >= 0)
-        close(fd);
-    os_held_close(&held, true);
-    return code;
-}
-
 static int dir_list(const os *sys, const os_dir *at, os_list_fn each,
                     void *context)
 {
+    os_held held;
     if (at->gone)
         return 0;
-    DIR *dir;
-    int opened = open_listing(sys, at, &dir);
-    if (opened != 0)
-        return opened;
-    CHECK(dir != NULL);
-    int code = 0;
-    while (code == 0) {
-        errno = 0;
-        /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody else has it */
-        const struct dirent *entry = readdir(dir);
-        if (entry == NULL) {
-            code = -errno;
-            break;
-        }
-        const char *name = entry->d_name;
-        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
-            code = each(context, name);
-    }
-    closedir(dir);
+    int code = open_held(sys, at, ".", O_RDONLY | O_DIRECTORY, &held);
+    if (code != 0)
+        return code;
+    code = os_look_through(held.fd, each, context);
+    os_held_close(&held, true);
     return code;
 }
 
