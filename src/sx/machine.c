@@ -293,8 +293,10 @@ sx_state sx_load(sx *m, persist_slice text)
     if (!copy_text(m, text)) {
         machine_collect(m, NULL, 0);
         if (!copy_text(m, text)) {
-            fail(m, PERSIST_LIMIT, "a text of %zu bytes is over the limit",
-                 text.size);
+            fail(m, PERSIST_LIMIT,
+                 "no memory for a text of %zu bytes: %zu of %zu bytes are in "
+                 "use",
+                 text.size, m->heap.used, m->heap.max);
             deliver_error(m);
             return m->state;
         }

@@ -382,6 +382,17 @@ class Prepared(Case):
         self.assertIn(b"a folder is in the place of a file", verify.stdout)
         self.fails("io", self.serve(), put("new"))
 
+    def test_pipes_in_the_place_of_folders(self):
+        """They are not missing: something else is there."""
+        for path in ("wal", "tables", "blobs", "tmp"):
+            self.make()
+            shutil.rmtree(os.path.join(self.store, path))
+            os.mkfifo(os.path.join(self.store, path))
+            said = self.fails("corrupt", self.serve(), get("new"))
+            self.assertIn("/%s is no folder; put the folder that belongs there "
+                          "in its place" % path, said)
+            shutil.rmtree(self.store)
+
     def test_links_in_the_place_of_folders(self):
         """One answer of verify for all: what is behind it is not looked at."""
         self.make()

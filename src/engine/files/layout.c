@@ -316,7 +316,10 @@ persist_status layout_open_folder(const os *sys, const layout *l,
         return os_failed(error, code, "open", f->path);
     return status_of_path(
         error, PERSIST_CORRUPT, f->path,
-        "the folder %.200s is missing; restore the store from a backup",
+        code == -ENOENT
+            ? "the folder %.200s is missing; restore the store from a backup"
+            : "%.200s is no folder; put the folder that belongs there in its "
+              "place, or restore the store from a backup",
         f->path);
 }
 
