@@ -68,6 +68,15 @@ static persist_status no_room(const wal *w, persist_error *error)
     return os_failed(error, -ENOSPC, "make a segment in", w->place.dir->path);
 }
 
+/* Nobody would ask for it again: where this fails, the next opening deletes it.
+ */
+static void delete_file(const wal *w, uint64_t number)
+{
+    char path[PERSIST_PATH_MAX];
+    if (segment_path(&w->place, number, path) == 0)
+        w->place.sys->unlink(w->place.sys, w->place.dir, os_name(path));
+}
+
 /* Makes the file, of what is kept where that is more than it need be. */
 static persist_status make_file(const wal *w, wal_size takes, wal_claim claim,
                                 uint64_t recycled, wal_segment *s,
@@ -75,9 +84,8 @@ static persist_status make_file(const wal *w, wal_size takes, wal_claim claim,
 {
     int code = wal_keep(w, takes, s->size, claim);
     if (code != 0) {
-        char path[PERSIST_PATH_MAX];
-        if (recycled != 0 && segment_path(&w->place, recycled, path) == 0)
-            w->place.sys->unlink(w->place.sys, w->place.dir, os_name(path));
+        if (recycled != 0)
+            delete_file(w, recycled);
         return os_failed(error, code, "make a segment in", w->place.dir->path);
     }
     persist_status status = segment_prepare(&w->place, s->number, s->size,
@@ -521,14 +529,12 @@ static uint64_t take_unwanted(wal *w, size_t kept)
 void wal_drop_free(wal *w, size_t kept)
 {
     for (;;) {
-        char path[PERSIST_PATH_MAX];
         pthread_mutex_lock(&w->lock);
         uint64_t number = take_unwanted(w, kept);
         pthread_mutex_unlock(&w->lock);
         if (number == 0)
             return;
-        if (segment_path(&w->place, number, path) == 0)
-            w->place.sys->unlink(w->place.sys, w->place.dir, os_name(path));
+        delete_file(w, number);
     }
 }
 
