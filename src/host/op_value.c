@@ -46,10 +46,10 @@ persist_status call_prefix(op_call *call, const char *what)
 /* A name may be any bytes, and long: the front of it, in one line. */
 static const char *shown(slice name, char out[SHOWN_SIZE])
 {
-    size_t n = name.size < SHOWN_MAX ? name.size : SHOWN_MAX;
     const unsigned char *bytes = name.data;
-    for (size_t i = 0; i < n; i++)
-        out[i] = bytes[i] > ' ' && bytes[i] < 0x7f ? (char)bytes[i] : '?';
+    size_t n = 0;
+    for (; n < name.size && n < SHOWN_MAX; n++)
+        out[n] = bytes[n] > ' ' && bytes[n] < 0x7f ? (char)bytes[n] : '?';
     snprintf(out + n, SHOWN_SIZE - n, "%s", n < name.size ? "..." : "");
     return out;
 }
