@@ -162,11 +162,13 @@ static persist_status check_headless(recovery *r, uint64_t number,
                                      persist_error *error)
 {
     tail_segment t = {.number = number};
-    if (segment_is_misnamed(&r->place, number, r->old->next_segment,
-                            r->image.bytes))
+    persist_status status = segment_check_own(
+        &r->place, number, r->old->next_segment, r->image.bytes, error);
+    if (status == PERSIST_NONE)
         return damage(r, number, 0, "a log segment has another one's name",
                       error);
-    persist_status status = scan(r, &t, SEGMENT_HEADER_SIZE, error);
+    if (status == PERSIST_OK)
+        status = scan(r, &t, SEGMENT_HEADER_SIZE, error);
     if (status == PERSIST_OK && t.newest > 0)
         status =
             damage(r, number, 0, "a log segment has a damaged header", error);

@@ -307,15 +307,19 @@ persist_status segment_read_header(const segment_place *place, uint64_t number,
     return ours ? PERSIST_OK : PERSIST_NONE;
 }
 
-bool segment_is_misnamed(const segment_place *place, uint64_t number,
-                         uint64_t unlisted, slice bytes)
+persist_status segment_check_own(const segment_place *place, uint64_t number,
+                                 uint64_t unlisted, slice bytes,
+                                 persist_error *error)
 {
     segment_header h;
     record_header record;
-    return segment_header_decode(bytes, &h) && h.identity == place->identity &&
-           h.number != number && h.number >= unlisted &&
-           record_read(bytes, SEGMENT_HEADER_SIZE, h.identity, h.number,
-                       &record, NULL);
+    CHECK(number >= unlisted);
+    if (!segment_header_decode(bytes, &h) || h.identity != place->identity ||
+        h.number < unlisted || h.number == number ||
+        !record_read(bytes, SEGMENT_HEADER_SIZE, h.identity, h.number, &record,
+                     NULL))
+        return PERSIST_OK;
+    return segment_read_header(place, h.number, &h, error);
 }
 
 persist_status segment_is_blank(const segment_place *place, uint64_t number,

@@ -53,11 +53,13 @@ persist_status segment_write(const segment_place *, uint64_t number, buf *,
 persist_status segment_read_header(const segment_place *, uint64_t number,
                                    segment_header *out, persist_error *);
 
-/* Tells whether a file holds records of a segment that no manifest lists yet
- * (from a number on), and has the name of another one. Files that are used
- * again have other names for a moment; such a one had been listed before. */
-bool segment_is_misnamed(const segment_place *, uint64_t number,
-                         uint64_t unlisted, slice bytes);
+/* Looks at the bytes of a file that is not the segment of its name.
+ * PERSIST_NONE: they are records of one that no manifest lists yet (from a
+ * number on), and nothing else is. A file that is used again has another name
+ * for a moment, or both; such a one had been listed before. */
+persist_status segment_check_own(const segment_place *, uint64_t number,
+                                 uint64_t unlisted, slice bytes,
+                                 persist_error *);
 
 /* Tells whether a segment file begins with zeros only: nothing was ever written
  * to it, since records follow the header without a gap. */
