@@ -124,7 +124,7 @@ static void deleting_nothing_takes_nothing(void **state)
     begin();
     uint64_t count = fill();
     for (int i = 0; i < MANY; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "never-%d", i);
         assert_int_equal(fixture_try(&f, PERSIST_DELETE, name, "", 0),
                          PERSIST_OK);
