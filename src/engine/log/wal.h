@@ -150,6 +150,7 @@ typedef struct wal {
     atomic_bool failed;
     persist_error failure; /* what failed first */
     persist_lsn told;      /* what is on disk tells that so much is durable */
+    persist_lsn seen;      /* the newest, as the worker saw it last */
     bool rests;            /* the worker has nothing to do until a sync */
     bool shut;             /* it was the opening, for want of space */
     uint64_t syncs, bytes_logged;

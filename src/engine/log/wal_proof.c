@@ -43,12 +43,16 @@ static void write_proof(wal *w)
         w->told = newest;
 }
 
-/* While commits come this wakes up now and then, and writes nothing; while none
- * do, it sleeps. */
+/* While commits come this wakes up now and then, and writes nothing: to be
+ * woken by each sync would take time from those who commit. While none do, it
+ * sleeps.
+ */
 void wal_rest(wal *w)
 {
     persist_lsn newest = w->appended.lsn;
-    if (!wants_proof(w)) {
+    bool comes = newest != w->seen;
+    w->seen = newest;
+    if (!comes && !wants_proof(w)) {
         w->rests = true;
         pthread_cond_wait(&w->worker.work, &w->lock);
         w->rests = false;
