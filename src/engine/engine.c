@@ -436,6 +436,18 @@ static persist_status open_once(const persist_options *options,
     return status;
 }
 
+/* Commits have a time, and looks at what is held are told apart by the clock.
+ */
+static persist_status check_clock(persist_error *error)
+{
+    int code = os_clock_check();
+    return code == 0 ? PERSIST_OK
+                     : status_set(error, PERSIST_IO,
+                                  "cannot read the clock: %s; let the sandbox "
+                                  "of this program allow clock_gettime",
+                                  os_reason(code));
+}
+
 /* Who finds no room to write the end of the log again tries once more, with
  * what the log had ahead; if that is not enough, what is there is opened to be
  * read. */
@@ -446,6 +458,8 @@ persist_status engine_open(const persist_options *options, engine **out,
     bool no_room = false;
     persist_error why;
     persist_status status = engine_check(options, error);
+    if (status == PERSIST_OK && options->os == NULL)
+        status = check_clock(error);
     if (status != PERSIST_OK)
         return status;
     status = open_once(options, NULL, out, &no_room, &why);

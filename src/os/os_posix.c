@@ -501,7 +501,7 @@ static int watch_open(const os *sys, const os_dir *const *dirs, size_t count,
 static uint64_t clock_us(const os *sys)
 {
     (void)sys;
-    return os_read_clock(CLOCK_MONOTONIC);
+    return os_clock_us();
 }
 
 static void sleep_while(const os *sys, const _Atomic uint32_t *word,
@@ -514,7 +514,7 @@ static void sleep_while(const os *sys, const _Atomic uint32_t *word,
 static uint64_t wall_us(const os *sys)
 {
     (void)sys;
-    return os_read_clock(CLOCK_REALTIME);
+    return os_wall_us();
 }
 
 static int random_bytes(const os *sys, void *data, size_t size)

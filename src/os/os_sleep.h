@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <time.h>
 
 /* Sleeps until somebody wakes the sleepers of a word; returns at once if the
  * word is not `value` any more, and now and then for no reason. It takes no
@@ -20,8 +19,13 @@ void os_sleep_for(const _Atomic uint32_t *word, uint32_t value, uint64_t us);
 void os_wake_one(const _Atomic uint32_t *word);
 void os_wake_all(const _Atomic uint32_t *word);
 
-/* What a clock of the system shows, in microseconds. */
-uint64_t os_read_clock(clockid_t);
+/* The clocks of the system, in microseconds, and whether they can be read: 0 or
+ * a negative errno. Where that is forbidden later, the one that never goes back
+ * goes on by an hour with each look, so that whoever waits for it is done with
+ * it, and the one on the wall shows 0, which is no time. */
+int os_clock_check(void);
+uint64_t os_clock_us(void);
+uint64_t os_wall_us(void);
 
 /* Sets up a lock that is held for moments only: who finds it taken looks again
  * a few times before sleeping. */

@@ -20,12 +20,13 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/visible.h"
+#include "os/os.h"
 #include "os/os_again.h"
+#include "os/os_sleep.h"
 #include "os/os_thread.h"
 
 enum {
@@ -35,6 +36,7 @@ enum {
 };
 
 static sigset_t held;          /* the signals to end, once they are blocked */
+static int unheld;             /* a negative errno: they could not be */
 static int signals = -1;       /* readable when one to end has come */
 static int roused = -1;        /* an eventfd: readable after os_stream_rouse */
 static _Atomic int64_t end_ms; /* when the end was seen; 0: not yet */
@@ -47,10 +49,12 @@ void os_stream_hold(void)
     sigemptyset(&held);
     sigaddset(&held, SIGTERM);
     sigaddset(&held, SIGINT);
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+    if (sigaction(SIGHUP, NULL, &hangup) != 0)
+        unheld = -errno;
+    else if (hangup.sa_handler != SIG_IGN)
         sigaddset(&held, SIGHUP);
-    int code = pthread_sigmask(SIG_BLOCK, &held, NULL);
-    CHECK(code == 0);
+    if (unheld == 0)
+        unheld = -pthread_sigmask(SIG_BLOCK, &held, NULL);
 }
 
 /* Standard output opens for reading, so that writing is an error. */
@@ -90,16 +94,21 @@ bool os_stream_begin(const char *program)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     for (int stream = OS_STDIN; stream <= OS_STDERR; stream++)
         fill(stream);
-    int bad = sigaction(SIGPIPE, &ignore, NULL);
-    bad |= sigaction(SIGXFSZ, &ignore, NULL);
-    CHECK(bad == 0);
-    if (stack_suffices())
+    char text[160];
+    bool ignored = sigaction(SIGPIPE, &ignore, NULL) == 0 &&
+                   sigaction(SIGXFSZ, &ignore, NULL) == 0;
+    if (!ignored)
+        snprintf(text, sizeof text,
+                 "%s: cannot ignore signals: %s; let its sandbox allow "
+                 "rt_sigaction",
+                 program, os_reason(-errno));
+    else if (stack_suffices())
         return true;
-    char text[128];
-    snprintf(text, sizeof text,
-             "%s: the stack may not grow by 128 KiB; raise the limit: "
-             "ulimit -s 8192",
-             program);
+    else
+        snprintf(text, sizeof text,
+                 "%s: the stack may not grow by 128 KiB; raise the limit: "
+                 "ulimit -s 8192",
+                 program);
     os_stream_say(text);
     return false;
 }
@@ -107,6 +116,8 @@ bool os_stream_begin(const char *program)
 int os_stream_catch(void)
 {
     CHECK(signals < 0 && sigismember(&held, SIGTERM) == 1);
+    if (unheld != 0)
+        return unheld;
     roused = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (roused < 0)
         return -errno;
@@ -118,9 +129,7 @@ int os_stream_catch(void)
 
 static int64_t now_ms(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)(os_clock_us() / 1000);
 }
 
 /* What was interrupted all the time is no end that somebody chose. */

@@ -17,15 +17,16 @@
 enum { OS_STDIN = 0, OS_STDOUT = 1, OS_STDERR = 2 };
 
 /* From now on SIGTERM, SIGINT and, unless the program was started to ignore
- * it, SIGHUP wait for os_stream_catch. The first call of a program that catches
- * them: what comes before main ends it, as the system does that. */
+ * it, SIGHUP wait for os_stream_catch, which also tells if that could not be.
+ * The first call of a program that catches them: what comes before main ends
+ * it, as the system does that. */
 void os_stream_hold(void);
 
 /* The first call of a program but for that, by its name. A standard stream that
  * is closed gets a place that nothing comes from and nothing goes to, so that
  * no file ever gets its number. A closed standard output and a limit on file
  * sizes (SIGPIPE, SIGXFSZ) become errors of the write. A limit on the stack is
- * raised if it is too low; false, after saying so, if it cannot be.
+ * raised if it is too low; false, after saying so, if one of these cannot be.
  * Then the program is to end with OS_CANNOT_RUN, which for no command of ours
  * means anything else. */
 enum { OS_CANNOT_RUN = 2 };

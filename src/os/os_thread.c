@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "os/os_sleep.h"
 
 /* Merging and flushing need less than 64 KiB; sanitizers several times that. */
 enum { STACK_SIZE = 1 << 20 };
@@ -19,12 +20,14 @@ int os_thread_start(pthread_t *out, void *(*run)(void *), void *context)
     if (code != 0)
         return -code;
     code = pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    CHECK(code == 0);
     /* A thread begins with the mask of the one that makes it. */
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    code = pthread_create(out, &attributes, run, context);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (code == 0)
+        code = pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (code == 0) {
+        code = pthread_create(out, &attributes, run, context);
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
     pthread_attr_destroy(&attributes);
     return -code;
 }
@@ -72,12 +75,10 @@ void os_worker_stop(os_worker *w, pthread_mutex_t *lock)
 
 bool os_worker_rest(os_worker *w, pthread_mutex_t *lock, uint64_t us)
 {
-    enum { SECOND_US = 1000000, SECOND_NS = 1000000000 };
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + us % SECOND_US * 1000;
-    until.tv_sec += (time_t)(us / SECOND_US + ns / SECOND_NS);
-    until.tv_nsec = (long)(ns % SECOND_NS);
+    enum { SECOND_US = 1000000 };
+    us += os_clock_us();
+    struct timespec until = {.tv_sec = (time_t)(us / SECOND_US),
+                             .tv_nsec = (long)(us % SECOND_US) * 1000};
     return pthread_cond_timedwait(&w->work, lock, &until) == ETIMEDOUT;
 }
 

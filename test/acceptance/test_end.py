@@ -390,6 +390,24 @@ class End(Case):
              self.store], stdout=subprocess.PIPE, text=True, timeout=60)
         self.assertEqual((run.returncode, run.stdout), (2, ""))
 
+    def test_signals_that_cannot_be_ignored_or_held(self):
+        """In a sandbox that is too strict: it says so, and is not aborted."""
+        for call, program, code, what in (
+                ("rt_sigaction", SERVER, 2, "cannot ignore signals"),
+                ("rt_sigaction", TOOL, 2, "cannot ignore signals"),
+                ("rt_sigprocmask", SERVER, 1, "cannot catch signals")):
+            command = [SERVER, "--store", self.store] \
+                if program == SERVER else [TOOL, "version"]
+            run = subprocess.run(
+                ["strace", "-D", "-o", "/dev/null", "-e", "trace=" + call,
+                 "-e", "inject=%s:error=EPERM" % call, *command],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=60)
+            self.assertEqual((run.returncode, run.stdout), (code, ""),
+                             run.stderr)
+            self.assertIn("%s: %s: Operation not permitted"
+                          % (os.path.basename(program), what), run.stderr)
+
     def test_a_held_store_with_a_closed_error_output(self):
         holder = self.serve(wrap=["sh", "-c", 'exec "$@" 2>&-', "sh"])
         holder.eval('(do %s (println "nonsense"))' % append("s", 1))
