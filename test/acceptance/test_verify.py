@@ -4,6 +4,7 @@
 import glob
 import json
 import os
+import shutil
 import subprocess
 
 from client import append, main, perform, quote
@@ -183,6 +184,79 @@ class Verify(Tool):
         found, = self.findings(code=0)
         self.assertEqual((found["finding"], found["path"]),
                          ("remark", self.store + "/notes.txt"))
+
+    def in_place_of(self, path, make):
+        """What is found of a path, and all, with something else there."""
+        shutil.rmtree(self.whole, ignore_errors=True)
+        os.rename(self.store, self.whole)
+        shutil.copytree(self.whole, self.store)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.exists(path):
+            os.remove(path)
+        make(path)
+        run = subprocess.run([PERSIST, "verify", self.store, "--json",
+                              "--quiet"], capture_output=True, timeout=60,
+                             text=True)
+        found = [json.loads(line) for line in run.stdout.splitlines()]
+        damage = any(f["finding"] == "damage" for f in found)
+        self.assertEqual((run.returncode, run.stderr), (int(damage), ""))
+        shutil.rmtree(self.store)
+        os.rename(self.whole, self.store)
+        return [f for f in found if f["path"] == path], found
+
+    def test_something_else_in_the_place_of_a_file(self):
+        """It is told of once, and not as what the disk does not give."""
+        self.whole = self.store + ".whole"
+        s = self.serve()  # what it has written is in no table
+        s.perform("persist/kv-put", '"k/2"', '"%s"' % ("v" * 9000))
+        s.kill()
+        files = glob.glob(os.path.join(self.store, "*", "*"))
+        segments = glob.glob(os.path.join(self.store, "wal", "*"))
+        files += [os.path.join(self.store, "manifest.%d" % i) for i in (0, 1)]
+        files += ["%s/%016d.log" % (os.path.dirname(segments[0]), number)
+                  for number in (1000, 1001)]
+        told = set()
+        for path in files:
+            for make in os.mkdir, os.mkfifo:
+                if os.path.isdir(path):
+                    continue
+                there, found = self.in_place_of(path, make)
+                if found == []:  # an older segment, which nothing needs
+                    self.assertIn(path, segments)
+                    continue
+                self.assertEqual(len(there), 1, there)
+                self.assertNotIn("disk", there[0]["advice"])
+                told.add(os.path.dirname(path))
+        self.assertEqual(len(told), 4)  # blobs in a pack or in a folder: one
+
+    def test_a_file_in_the_place_of_a_folder(self):
+        self.whole = self.store + ".whole"
+        def make(path):
+            with open(path, "w"):
+                pass
+        for name in "wal", "tables", "tmp", "blobs":
+            there, _ = self.in_place_of(os.path.join(self.store, name), make)
+            self.assertEqual(len(there), 1, there)
+            self.assertEqual(there[0]["what"],
+                             "a file is in the place of a folder")
+        # of blobs that might be there: nothing is damaged
+        ab = os.path.join(self.store, "blobs", "ab")
+        for other in make, os.mkfifo:
+            there, found = self.in_place_of(ab, other)
+            self.assertEqual(found, there)
+            self.assertEqual([f["finding"] for f in found], ["remark"])
+            self.assertIn("move it away", found[0]["advice"])
+        # of blobs that are, each in a file for its size: each of them
+        s = self.serve()
+        cid = s.perform("blob/put", '(join "" (map str (range 0 200000 1)))',
+                        "nil").strip('"')
+        self.end(s)
+        folder, = glob.glob(os.path.join(self.store, "blobs", "??"))
+        there, found = self.in_place_of(folder, make)
+        self.assertEqual([f["finding"] for f in there], ["remark"])
+        self.assertEqual([f["cid"] for f in found if "cid" in f], [cid])
+        self.assertEqual(len(found), 2)
 
     def test_what_the_store_removes(self):
         """It is said of that, and not of what is left alone."""

@@ -64,14 +64,21 @@ static bool verify_manifests(verifier *v)
 
 /* ---- folders ---------------------------------------------------------- */
 
-static bool missing(verifier *v, const layout_folder *f)
+static bool missing(verifier *v, const layout_folder *f, bool replaced)
 {
-    return verify_found(
-        v, &(persist_finding){.damage = true,
-                              .what = "a folder of the store is missing",
-                              .advice = VERIFY_RESTORE,
-                              .path = f->path,
-                              .offset = STATUS_NO_OFFSET});
+    persist_finding finding = {.damage = true,
+                               .what = "a folder of the store is missing",
+                               .advice = VERIFY_RESTORE,
+                               .path = f->path,
+                               .offset = STATUS_NO_OFFSET};
+    CHECK(f->opened == NULL && f->path[0] != '\0');
+    if (replaced) {
+        finding.what = "a file is in the place of a folder";
+        finding.advice = "put the folder that belongs there in its place, or "
+                         "restore the store from a backup";
+    }
+    v->blobs_told = v->blobs_told || f == &v->blobs;
+    return verify_found(v, &finding);
 }
 
 /* Copies may lack one in which nothing was. */
@@ -83,7 +90,7 @@ static bool open_folder(verifier *v, const char *name, bool needed,
     if (code == 0 || (code == -ENOENT && !needed))
         return true;
     if (code == -ENOENT || code == -ENOTDIR)
-        return missing(v, f);
+        return missing(v, f, code == -ENOTDIR);
     os_failed(&error, code, "open", f->path);
     return verify_failed(v, &error, (persist_finding){0});
 }
@@ -125,8 +132,8 @@ static persist_status verify_parts(verifier *v)
     if (go_on && m->generation > 0)
         go_on = verify_tables(v) && verify_log(v);
     if (go_on && v->blobs.opened == NULL && v->newest_known &&
-        v->progress->blobs > 0)
-        go_on = missing(v, &v->blobs);
+        v->progress->blobs > 0 && !v->blobs_told)
+        go_on = missing(v, &v->blobs, false);
     if (go_on)
         go_on = verify_blob_files(v);
     CHECK(go_on == (v->status == PERSIST_OK));

@@ -137,6 +137,18 @@ static int visit(void *context, const char *name)
     return code;
 }
 
+/* Nothing of the store is in it, but blobs would be. */
+static int remark_on_place(const blob_walk *w, const char *path)
+{
+    const persist_finding f = {.what = "a file in the place of a folder",
+                               .advice = "move it away, or blobs whose folder "
+                                         "that is cannot be put",
+                               .path = path,
+                               .offset = STATUS_NO_OFFSET};
+    CHECK(w->folder == NULL);
+    return w->counting || verify_found(w->verifier, &f) ? 0 : -ECANCELED;
+}
+
 /* A folder that cannot be listed is reported and passed by. */
 static int end_list(const blob_walk *w, int code, const char *path,
                     const char *folder)
@@ -168,6 +180,8 @@ static int list_below(blob_walk *w, const char *path, const char *folder)
     const os *sys = w->verifier->sys;
     os_dir *dir;
     int code = sys->dir_open(sys, w->dir, folder, &dir);
+    if (code == -ENOTDIR)
+        return remark_on_place(w, path);
     if (code != 0)
         return end_list(w, code, path, folder);
     code = list(w, dir, folder);

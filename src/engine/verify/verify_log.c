@@ -21,6 +21,7 @@ typedef struct log_check {
     persist_lsn watermark;
     persist_error error; /* of recovery; told: the walk has named its place */
     bool refused, told;
+    bool again; /* what is loaded now has been before */
 } log_check;
 
 /* ---- what recovery says ----------------------------------------------- */
@@ -141,19 +142,29 @@ static bool walk(log_check *c, uint64_t number, uint64_t from, uint64_t until,
     return true;
 }
 
+/* A segment is loaded for several reasons, and told of once. */
+static void tell_unread(log_check *c, const persist_error *error)
+{
+    CHECK(error->status > PERSIST_NONE);
+    if ((c->error.has & error->has & PERSIST_HAS_PATH) != 0 &&
+        strcmp(c->error.path, error->path) == 0)
+        c->told = true;
+    if (!c->again || error->status == PERSIST_LIMIT)
+        verify_failed(c->verifier, error, (persist_finding){.advice = stops});
+}
+
 /* PERSIST_NONE: there is no such segment; PERSIST_CORRUPT: it is there, but for
  * its header; PERSIST_IO: it cannot be read, which has been reported. */
 static persist_status load(log_check *c, uint64_t number)
 {
     persist_error error;
-    verifier *v = c->verifier;
     segment_header header;
     persist_status status = segment_load(&c->place, number, SEGMENT_SIZE_MAX,
                                          &c->recovery.image, &error);
     if (status == PERSIST_NONE)
         return status;
     if (status != PERSIST_OK) {
-        verify_failed(v, &error, (persist_finding){.advice = stops});
+        tell_unread(c, &error);
         return PERSIST_IO;
     }
     return segment_header_decode(c->recovery.image.bytes, &header) &&
@@ -249,8 +260,10 @@ static bool find_watermark(log_check *c)
     const recovery *r = &c->recovery;
     bool headless;
     c->watermark = m->watermark;
+    c->again = true;
     if (m->segment_count > 0 && load(c, c->number) != PERSIST_NONE)
         find_proof(c, c->number, c->offset);
+    c->again = false;
     for (size_t i = 0; i < r->number_count; i++)
         if (r->numbers[i] >= m->next_segment &&
             load_unlisted(c, r->numbers[i], &headless))
@@ -279,6 +292,7 @@ static bool walk_tail(log_check *c)
     const recovery *r = &c->recovery;
     if (!find_watermark(c))
         return false;
+    c->again = true;
     bool go_on = true;
     if (m->segment_count > 0 && load(c, c->number) != PERSIST_NONE)
         go_on = walk(c, c->number, c->offset, UINT64_MAX, c->watermark);

@@ -26,6 +26,7 @@ struct verifier {
     const char *dir; /* the path of the store */
     os_dir *root;
     layout_folder log, tables, blobs, temporary;
+    bool blobs_told;           /* the folder is missing, which is told */
     manifest newest, previous; /* newest: generation 0 when none is readable */
     bool newest_known;         /* both manifests are whole */
     uint64_t blob_bytes;       /* of all files of blobs, still to be read */

@@ -76,9 +76,12 @@ bool verify_failed(verifier *v, const persist_error *error,
     finding.damage = true;
     if (finding.what == NULL)
         finding.what = verify_short(error, text);
-    if (error->status == PERSIST_IO)
+    size_t fault = status_fault_size(error->message);
+    if (error->status == PERSIST_IO && v->unread.status != PERSIST_OK)
         finding.advice = "the disk does not give it; see what the system's log "
                          "says, and restore the store from a backup";
+    else if (error->status == PERSIST_IO && error->message[fault] == ';')
+        finding.advice = error->message + fault + strlen("; ");
     else if (finding.advice == NULL)
         finding.advice = VERIFY_RESTORE;
     if (finding.path == NULL) {
