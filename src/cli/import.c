@@ -550,12 +550,9 @@ static void report(cli *c, const import *im)
  */
 static int fail(import *im)
 {
-    persist_error *error = &im->error;
-    size_t size = status_fault_size(error->message);
-    if (error->status == PERSIST_NO_SPACE)
-        snprintf(error->message + size, sizeof error->message - size,
-                 "; free some space and import again");
-    return cli_fail(error);
+    if (im->error.status == PERSIST_NO_SPACE)
+        os_advise_space(&im->error, "import again");
+    return cli_fail(&im->error);
 }
 
 int cli_import(cli *c)

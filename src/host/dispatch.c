@@ -94,16 +94,6 @@ static persist_status unpack(op_call *call, sx_value args)
     return PERSIST_OK;
 }
 
-/* The host opens the store anew each time, so that nobody else need do it. */
-static persist_status still_full(persist_error *error)
-{
-    char message[PERSIST_MESSAGE_MAX];
-    memcpy(message, error->message, sizeof message);
-    return status_set(error, PERSIST_NO_SPACE,
-                      "%.*s; free some space and try again",
-                      (int)status_fault_size(message), message);
-}
-
 static persist_status run(op_call *call, sx_value args)
 {
     CHECK(call->row != NULL && call->given == 0);
@@ -114,14 +104,14 @@ static persist_status run(op_call *call, sx_value args)
     if (status != PERSIST_OK)
         return status;
     status = host_serve(call);
-    /* There may be space by now. */
+    /* There may be space by now, and nobody else need open it anew. */
     if (status == PERSIST_NO_SPACE && store_is_shut(call->store)) {
         status = host_open_anew(h, &call->store, &call->error);
         if (status != PERSIST_OK)
             return status;
         status = host_serve(call);
         if (status == PERSIST_NO_SPACE && store_is_shut(call->store))
-            return still_full(&call->error);
+            os_advise_space(&call->error, "try again");
     }
     if (status != PERSIST_LIMIT)
         return status;

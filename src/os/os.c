@@ -164,8 +164,7 @@ static const struct advice {
      "free some space, and writing goes on by itself"},
     {-EDQUOT, PERSIST_NO_SPACE, NULL,
      "free some space, and writing goes on by itself"},
-    {-EFBIG, PERSIST_NO_SPACE, NULL,
-     "raise the limit on file sizes (ulimit -f) and start again"},
+    {-EFBIG, PERSIST_NO_SPACE, NULL, OS_RAISE_LIMIT},
     {-EINTR, PERSIST_IO, NULL, "see what sends so many signals, and try again"},
     {-ENOMEM, PERSIST_LIMIT, NULL, "free some memory and try again"},
     {-EMFILE, PERSIST_IO, NULL, "raise the limit of open files (ulimit -n)"},
@@ -208,6 +207,22 @@ persist_status os_failed(persist_error *error, int code, const char *what,
     return status_of_path(
         error, told.status, path, "cannot %s %s: %s; %s", what, path,
         told.reason != NULL ? told.reason : os_reason(code), told.hint);
+}
+
+bool os_is_size_limit(const persist_error *error)
+{
+    CHECK(error->status == PERSIST_NO_SPACE);
+    size_t size = status_fault_size(error->message);
+    return strcmp(error->message + size, "; " OS_RAISE_LIMIT) == 0;
+}
+
+void os_advise_space(persist_error *error, const char *then)
+{
+    CHECK(error->status == PERSIST_NO_SPACE);
+    size_t size = status_fault_size(error->message);
+    if (!os_is_size_limit(error))
+        snprintf(error->message + size, sizeof error->message - size,
+                 "; free some space and %s", then);
 }
 
 persist_status os_no_thread(persist_error *error, int code, const char *path)

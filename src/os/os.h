@@ -215,6 +215,17 @@ const char *os_reason(int code);
 persist_status os_failed(persist_error *, int code, const char *what,
                          const char *path);
 
+/* Tells of an error of os_failed that is PERSIST_NO_SPACE, or of one that ends
+ * with the same advice, whether a limit on the sizes of files was in the way:
+ * then no space that is freed helps. */
+#define OS_RAISE_LIMIT                                                         \
+    "raise the limit on file sizes (ulimit -f) and start again"
+bool os_is_size_limit(const persist_error *);
+
+/* Puts other advice behind a PERSIST_NO_SPACE: to free some space, and then to
+ * do something; a limit keeps its own. */
+void os_advise_space(persist_error *, const char *then);
+
 /* The error of a thread that the system did not start: PERSIST_LIMIT. */
 persist_status os_no_thread(persist_error *, int code, const char *path);
 

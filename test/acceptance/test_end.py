@@ -346,6 +346,26 @@ class End(Case):
         s = self.serve()
         self.gives(s, perform("persist/kv-keys"), '("after" "before")')
 
+    def test_a_limit_on_file_sizes_at_the_opening(self):
+        """It is told as what it is, and not as a full disk."""
+        s = self.serve()
+        s.perform("persist/kv-put", '"k"', "1")
+        s.kill()
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                                           (2 << 10, 2 << 10))
+        s = self.serve(preexec=limit)
+        self.gives(s, perform("persist/kv-get", '"k"'), "1")
+        for _ in range(2):
+            message = self.fails("no-space", s,
+                                 perform("persist/kv-put", '"k"', "2"))
+            self.assertIn("limit on file sizes was too low", message)
+            self.assertIn("; raise the limit on file sizes (ulimit -f)",
+                          message)
+            self.assertNotIn("free some", message)
+        self.end(s)
+        s = self.serve()
+        self.gives(s, perform("persist/kv-put", '"k"', "2"), "2")
+
     # ---- descriptors
 
     def test_closed_descriptors(self):

@@ -469,6 +469,14 @@ class Whole(Legacy):
             self.assertFalse(os.path.exists(self.store))
             self.judge()
 
+    def test_a_limit_on_file_sizes(self):
+        run = self.inject("fallocate", "error=EFBIG", "1+")
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"; raise the limit on file sizes (ulimit -f)",
+                      run.stderr)
+        self.assertNotIn(b"free some", run.stderr)
+        self.judge()
+
     def test_the_signal_to_end(self):
         for number in ("SIGTERM", "SIGINT", "SIGHUP"):
             run = self.inject("mkdirat", "signal=" + number, 2)

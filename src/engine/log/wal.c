@@ -486,6 +486,11 @@ void wal_shut(wal *w, const persist_error *why)
 persist_status wal_read_only(wal *w, persist_error *error)
 {
     CHECK(wal_failed(w));
+    if (w->shut && os_is_size_limit(&w->failure))
+        return status_set(error, PERSIST_NO_SPACE,
+                          "the limit on file sizes was too low when the store "
+                          "was opened, which can only be read "
+                          "since; " OS_RAISE_LIMIT);
     if (w->shut)
         return status_set(error, PERSIST_NO_SPACE,
                           "the disk was full when the store was opened, which "
