@@ -62,7 +62,7 @@ typedef int persist_status;
     X(CLOSED, 14, "closed", "the handle is closed")                            \
     X(LOST, 15, "lost",                                                        \
       "it was taken back, or may be; ask again with its command id")           \
-    X(LIMIT, 16, "limit", "a memory or depth limit is reached")
+    X(LIMIT, 16, "limit", "a memory or depth limit is reached; keep less")
 
 enum {
     PERSIST_OK = 0,

@@ -117,6 +117,10 @@ sx_value sx_failure(const sx *);
 /* Answers a suspended perform: it returns the value, or raises it. */
 void sx_resume(sx *, sx_value answer);
 void sx_raise(sx *, sx_value error);
+/* Raises the error of a status of persist_base.h (another one is raised as
+ * PERSIST_LIMIT), with its hint as message: for when there is no memory for
+ * more, since this needs none. */
+void sx_raise_status(sx *, persist_status);
 
 /* Drops what is loaded or suspended; globals stay. */
 void sx_reset(sx *);

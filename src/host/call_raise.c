@@ -74,18 +74,19 @@ static bool make_error(op_call *call, sx_value *out)
            put_context(call, *out) && put_names(call, *out);
 }
 
-/* An error that does not fit in the heap any more is raised as its code
- * alone, which costs nothing. */
+/* An error that does not fit in the heap any more is raised with the words that
+ * its code has for everybody, which cost nothing. */
 void call_raise(op_call *call)
 {
     CHECK(call->error.status > PERSIST_NONE);
     sx_value error;
-    if (!make_error(call, &error)) {
+    bool made = make_error(call, &error);
+    if (!made) {
         sx_collect(call->machine, NULL, 0);
-        if (!make_error(call, &error) &&
-            !sx_make_error(call->machine, call->error.status, slice_str(""),
-                           &error))
-            error = sx_nil();
+        made = make_error(call, &error);
     }
-    sx_raise(call->machine, error);
+    if (made)
+        sx_raise(call->machine, error);
+    else
+        sx_raise_status(call->machine, call->error.status);
 }

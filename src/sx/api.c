@@ -68,18 +68,34 @@ static void set_item_sizes(sx *m)
 
 static void set_registers(sx *m)
 {
-    m->raised = m->last_resort = VALUE_NIL;
+    for (size_t i = 0; i < LAST_RESORTS; i++)
+        m->last_resorts[i] = VALUE_NIL;
+    m->raised = VALUE_NIL;
     m->request = m->result = m->failure = VALUE_NIL;
     m->globals = m->forms = VALUE_NIL;
     m->state = SX_IDLE;
+}
+
+/* What can be raised without memory. */
+static bool add_last_resorts(sx *m)
+{
+#define STATUS(name, number, code, hint) number,
+    static const persist_status all[] = {PERSIST_STATUS_LIST(STATUS)};
+#undef STATUS
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        CHECK(all[i] < LAST_RESORTS);
+        if (!machine_error(m, all[i], persist_status_hint(all[i]),
+                           &m->last_resorts[all[i]]))
+            return false;
+    }
+    return true;
 }
 
 static bool fill(sx *m)
 {
     if (!compiler_open(m) || !stack_reserve(m, STACK_SLACK) ||
         !dict_new(m, 0, &m->globals) || !dict_new(m, 0, &m->forms) ||
-        !add_primitives(m) || !add_forms(m) ||
-        !machine_error(m, PERSIST_LIMIT, "memory is out", &m->last_resort))
+        !add_primitives(m) || !add_forms(m) || !add_last_resorts(m))
         return false;
     machine_collect(m, NULL, 0);
     return true;

@@ -174,7 +174,8 @@ static void mark_roots(sx *m)
     heap_mark(m, m->result);
     heap_mark(m, m->failure);
     heap_mark(m, m->raised);
-    heap_mark(m, m->last_resort);
+    for (size_t i = 0; i < LAST_RESORTS; i++)
+        heap_mark(m, m->last_resorts[i]);
     compiler_mark(m);
 }
 

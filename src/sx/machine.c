@@ -83,7 +83,7 @@ static void deliver_error(sx *m)
         !machine_error(m, m->error.status, m->error.message, &v)) {
         machine_collect(m, NULL, 0);
         if (!machine_error(m, m->error.status, m->error.message, &v))
-            v = m->last_resort;
+            v = m->last_resorts[PERSIST_LIMIT];
     }
     m->has_raised = false;
     m->raised = VALUE_NIL;
@@ -328,4 +328,11 @@ void sx_raise(sx *m, sx_value error)
     m->state = SX_READY;
     raise_value(m, error);
     deliver_error(m);
+}
+
+void sx_raise_status(sx *m, persist_status status)
+{
+    CHECK(status > PERSIST_NONE);
+    sx_raise(m,
+             m->last_resorts[status < LAST_RESORTS ? status : PERSIST_LIMIT]);
 }

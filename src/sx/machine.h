@@ -78,6 +78,9 @@ struct compiler;
 /* Sizes of what printer.c and reader.c keep on their stacks. */
 enum { PRINT_LEVEL_SIZE = 24, READ_OPENING_SIZE = 32 };
 
+/* The statuses of persist_base.h are below. */
+enum { LAST_RESORTS = PERSIST_LIMIT + 1 };
+
 struct sx {
     heap heap; /* first: heap_of relies on it */
 
@@ -98,7 +101,8 @@ struct sx {
     bool has_raised;
     value raised;
     persist_error error;
-    value last_resort; /* raised when not even the dict can be made */
+    /* by status: raised when not even the dict of an error can be made */
+    value last_resorts[LAST_RESORTS];
 
     const prim *prim;         /* the primitive that runs, for messages */
     const instr *prim_return; /* and where it returns to, for call/cc */

@@ -457,10 +457,39 @@ static void the_highest_position_has_none_behind_it(void **state)
                         "\"bad-request\"");
 }
 
+/* Where not even the dict of an error fits, it has its code and words. */
+static void an_error_without_memory_has_words(void **state)
+{
+    world *w = *state;
+    reopen(w, HOST_UNKNOWN_ERROR, 512 << 10);
+    assert_string_equal(
+        eval(w, "(define keep nil)"
+                "(define wrong {:op \"persist/append\" :args (list \"s\" "
+                "{:stream \"s\" :seq 0 :type \"t\" :at 0 :data 1})})"
+                "(define unknown {:op \"nonsense\" :args (list)}) 1"),
+        "1");
+    unsigned brief = 0;
+    for (int i = 0; i < 4; i++) {
+        (void)eval(w, "(guard (e (true nil)) (let loop () (begin "
+                      "(set! keep (list keep)) (loop))))");
+        const char *text = eval(w, "(perform wrong)");
+        brief += strcmp(text, "seq-conflict: the number is taken; read and "
+                              "try again") == 0;
+        assert_true(begins(text, "seq-conflict: the number "));
+        text = eval(w, "(perform unknown)");
+        brief +=
+            strcmp(text, "unknown-op: no such operation in this host") == 0;
+        assert_true(begins(text, "unknown-op: this host ") ||
+                    begins(text, "unknown-op: no such "));
+    }
+    assert_true(brief > 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(an_error_without_memory_has_words),
         TEST(a_failed_sync_takes_back_what_was_shown),
         TEST(a_full_disk_refuses_and_heals),
         TEST(a_store_that_cannot_be_opened_is_tried_again),
