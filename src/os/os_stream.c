@@ -38,6 +38,7 @@ enum {
 static sigset_t held;          /* the signals to end, once they are blocked */
 static int unheld;             /* a negative errno: they could not be */
 static int signals = -1;       /* readable when one to end has come */
+static bool output_was_closed; /* when the program began */
 static int roused = -1;        /* an eventfd: readable after os_stream_rouse */
 static _Atomic int64_t end_ms; /* when the end was seen; 0: not yet */
 
@@ -62,6 +63,8 @@ static void fill(int stream)
 {
     if (fcntl(stream, F_GETFD) >= 0 || errno != EBADF)
         return;
+    if (stream == OS_STDOUT)
+        output_was_closed = true;
     int mode = stream == OS_STDERR ? O_WRONLY : O_RDONLY;
     int got = open("/dev/null", mode);
     if (got < 0)
@@ -317,11 +320,14 @@ void os_stream_say(const char *line)
     (void)os_stream_write(OS_STDERR, text, size);
 }
 
-/* EBADF: it was closed when the program began; EIO: its terminal is gone. */
+/* EBADF: it was closed when the program began, or else, given to the program
+ * for reading; EIO: its terminal is gone. */
 bool os_stream_is_closed(int code)
 {
-    return code == -EPIPE || code == -ECONNRESET || code == -EBADF ||
-           code == -EIO || code == -EINTR;
+    CHECK(code <= 0);
+    return code == -EPIPE || code == -ECONNRESET ||
+           (code == -EBADF && output_was_closed) || code == -EIO ||
+           code == -EINTR;
 }
 
 bool os_stream_is_terminal(int stream)

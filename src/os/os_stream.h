@@ -76,7 +76,8 @@ int os_stream_write(int stream, const void *bytes, size_t size);
 void os_stream_say(const char *line);
 
 /* Tells whether a negative errno of os_stream_write means that nobody reads
- * the stream, or that the end has come; else the write failed. */
+ * standard output, or that the end has come; else the write failed, as it does
+ * where the program was given one that can only be read. */
 bool os_stream_is_closed(int code);
 
 /* Tells whether a stream is a terminal. */

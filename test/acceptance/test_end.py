@@ -314,6 +314,21 @@ class End(Case):
                 self.assertEqual(run.returncode, 1, command)
                 self.assertIn(why, run.stderr)
 
+    def test_an_output_that_can_only_be_read(self):
+        """Replies that could not be written are no success; a closed one is
+        the starter's choice."""
+        with open("/dev/null") as null, open(__file__) as file:
+            for out in null, file:
+                for command in ([SERVER, "--store", self.store],
+                                [SERVER, "--help"], [TOOL, "help"],
+                                [TOOL, "version"]):
+                    run = subprocess.run(command, input="(ping)\n", stdout=out,
+                                         stderr=subprocess.PIPE, text=True,
+                                         timeout=60)
+                    self.assertEqual(run.returncode, 1, command)
+                    self.assertIn("output", run.stderr)
+                    self.assertIn("Bad file descriptor", run.stderr)
+
     def test_a_full_output_loses_nothing(self):
         s = self.serve()
         s.eval(append("s", 1))
