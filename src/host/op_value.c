@@ -59,15 +59,16 @@ static persist_status not_sx(op_call *call, slice name, uint64_t seq,
                              const char *why)
 {
     char where[SHOWN_SIZE + 32], text[SHOWN_SIZE];
+    size_t fault = status_fault_size(why); /* what to do is another thing */
     if (seq == 0)
         snprintf(where, sizeof where, "the value of %s", shown(name, text));
     else
         snprintf(where, sizeof where, "event %llu of %s",
                  (unsigned long long)seq, shown(name, text));
     status_set(&call->error, PERSIST_NOT_STORABLE,
-               "%s: %s is no SX value (%s): a C program stored it; read it "
+               "%s: %s is no SX value (%.*s): a C program stored it; read it "
                "there, or with the tool persist",
-               (const char *)call->row->name.data, where, why);
+               (const char *)call->row->name.data, where, (int)fault, why);
     if (seq != 0) {
         status_of_stream(&call->error, name);
         call->error.seq = seq;

@@ -19,6 +19,7 @@ enum {
     TIMES_MAX = 64,
     LOOK_MS_MAX = 5,
     BACKLOG_SIZE_MAX = 64 << 20,
+    FAULT_SHOWN = 300, /* bytes of what is wrong with a line */
 };
 
 /* ---- replies ---------------------------------------------------------- */
@@ -269,6 +270,28 @@ static void do_eval(session *s, sx_value command)
         start(s, false);
 }
 
+static void tell_unloaded(const session *s, int why, const char *path,
+                          persist_error *error)
+{
+    CHECK(why < 0);
+    if (why == -ENOMEM)
+        status_set(error, PERSIST_LIMIT,
+                   "out of memory for %s; free some and try again", path);
+    else if (why == -EFBIG)
+        status_set(error, PERSIST_TOO_LARGE,
+                   "cannot load %s: what is loaded at once may have %zu bytes, "
+                   "as many as the machine's heap; raise --heap-max, or load "
+                   "it in parts",
+                   path, sx_heap_max(host_machine(s->host)));
+    else if (why == -ENOENT || why == -ENOTDIR)
+        status_set(error, PERSIST_IO,
+                   "cannot load %s: %s; the path is relative to the directory "
+                   "that the server was started in",
+                   path, os_reason(why));
+    else
+        (void)os_failed(error, why, "load", path);
+}
+
 static void do_load(session *s, sx_value command)
 {
     char path[PERSIST_PATH_MAX], failed[PERSIST_PATH_MAX];
@@ -290,14 +313,7 @@ static void do_load(session *s, sx_value command)
         start(s, true);
         return;
     }
-    if (result == -ENOMEM)
-        status_set(&error, PERSIST_LIMIT,
-                   "out of memory for %s; free some and try again", failed);
-    else
-        status_set(&error, PERSIST_IO,
-                   "cannot load %s: %s; the path is relative to the directory "
-                   "that the server was started in",
-                   failed, os_reason(result));
+    tell_unloaded(s, result, failed, &error);
     reply_status(s, s->epoch, &error, 0);
 }
 
@@ -422,10 +438,11 @@ int64_t session_epoch(const session *s)
 static void bad_syntax(session *s, const persist_error *fault)
 {
     persist_error error;
+    size_t size = status_fault_size(fault->message);
     status_set(&error, SX_SYNTAX,
-               "%.300s; a command is one line: inside its strings write \\n "
+               "%.*s; a command is one line: inside its strings write \\n "
                "for a newline, \\\" for \" and \\\\ for \\",
-               fault->message);
+               (int)(size < FAULT_SHOWN ? size : FAULT_SHOWN), fault->message);
     bad_line(s, &error);
 }
 

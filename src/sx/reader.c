@@ -207,8 +207,10 @@ static read_status read_form(reader *r, value *out)
             return READ_END;
         if (r->at == r->end)
             return reader_fail(r, o->at, SX_SYNTAX,
-                               o->closer == 0 ? "nothing follows this prefix"
-                                              : "this bracket is never closed");
+                               o->closer == 0
+                                   ? "nothing follows this prefix; add what it "
+                                     "is for, or the rest of the text"
+                                   : "this bracket is never closed" READ_REST);
         bool made, drop = false;
         value v;
         read_status status = read_item(r, &v, &made);

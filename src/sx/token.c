@@ -221,7 +221,7 @@ read_status token_string(reader *r, value *out)
         }
         if (at >= r->end)
             return reader_fail(r, r->at, SX_SYNTAX,
-                               "this string is never closed");
+                               "this string is never closed" READ_REST);
     }
     slice bytes = slice_of(first, (size_t)(at - first));
     r->at = at + 1;
@@ -241,7 +241,7 @@ read_status token_raw_string(reader *r, value *out)
     const char *bar = memchr(first, '|', (size_t)(r->end - first));
     if (bar == NULL)
         return reader_fail(r, r->at, SX_SYNTAX,
-                           "this raw string is never closed");
+                           "this raw string is never closed" READ_REST);
     r->at = bar + 1;
     slice bytes = slice_of(first, (size_t)(bar - first));
     return make_string(r->m, bytes, out) ? READ_VALUE : READ_MEMORY;

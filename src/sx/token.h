@@ -16,6 +16,9 @@ read_status reader_fail(reader *, const char *at, persist_status,
                         const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* What to do where a text ends within what was begun. */
+#define READ_REST "; add what closes it, or the rest of the text"
+
 /* Each reads the token at r->at and moves behind it. */
 read_status token_word(reader *, value *out); /* symbol, keyword, number */
 read_status token_string(reader *, value *out);

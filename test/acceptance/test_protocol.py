@@ -237,6 +237,33 @@ class Load(Case):
             s.load("a\x00b")
         self.alive(s)
 
+    def test_what_cannot_be_loaded_is_told_what_to_do(self):
+        self.write("large.sx", " " * (3 << 20))
+        self.write("open.sx", '1\n(define a\n  (list "a"')
+        self.write("text.sx", '(print "a)\n')
+        self.write("raw.sx", "#|a")
+        self.write("quote.sx", "1 '")
+        os.mkdir(os.path.join(self.dir, "big"))
+        self.write("big/load-order", "a.sx\nb.sx\n")
+        self.write("big/a.sx", " " * (2 << 20))
+        self.write("big/b.sx", " " * (2 << 20))
+        s = self.serve(flags=["--heap-max", "2M"], cwd=self.dir)
+        rest = "never closed; add what closes it, or the rest of the text"
+        for path, code, says in (
+                ("large.sx", "too-large", "raise --heap-max"),
+                ("big", "too-large", "raise --heap-max"),
+                ("open.sx", "syntax", "line 3, column 3: this bracket is "
+                 + rest),
+                ("text.sx", "syntax", rest), ("raw.sx", "syntax", rest),
+                ("quote.sx", "syntax", "; add what it is for"),
+                ("d/e.sx", "io", "the path is relative"),
+                ("open.sx/x", "io", "the path is relative"),
+                ("x" * 300, "io", "take shorter names")):
+            with self.assertRaises(Failed) as failed:
+                s.load(path)
+            self.assertEqual(failed.exception.code, code)
+            self.assertIn(says, failed.exception.message)
+
     def fails_to_load(self, path, code, *says):
         s = self.serve(cwd=self.dir)
         with self.assertRaises(Failed) as caught:

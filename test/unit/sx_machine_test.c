@@ -95,9 +95,9 @@ static void a_text_runs_form_by_form(void **state)
     assert_string_equal(eval(w, "1 2 ; three\n"), "2");
     assert_string_equal(eval(w, "(define a 1) (define a (+ a 1)) a"), "2");
     /* What came before a syntax error has run. */
-    assert_string_equal(
-        eval(w, "(define b 5)\n(define c"),
-        "syntax: line 2, column 1: this bracket is never closed");
+    assert_string_equal(eval(w, "(define b 5)\n(define c"),
+                        "syntax: line 2, column 1: this bracket is never "
+                        "closed; add what closes it, or the rest of the text");
     assert_string_equal(eval(w, "b"), "5");
     assert_string_equal(eval(w, "(print \"x\") (println 1 :k)"), "nil");
     assert_int_equal(strncmp(w->written, "x1", 2), 0);

@@ -281,14 +281,18 @@ static void errors_name_their_place(void **state)
     sx *m = *state;
     sx_value v;
     assert_int_equal(sx_read(m, text_of(" ; note\n"), &v, NULL), PERSIST_NONE);
-    refuses(m, "(1\n 2", "line 1, column 1: this bracket is never closed");
+    refuses(m, "(1\n 2",
+            "line 1, column 1: this bracket is never closed; add what closes "
+            "it, or the rest of the text");
     refuses(m, "1\n  )", "line 2, column 3: ) closes nothing");
     refuses(m, "(1]", "line 1, column 3: ] where ) is expected");
     refuses(m, "{:a}", "line 1, column 1: a dict needs a value for each key");
     refuses(m, "(1 {2 3})",
             "line 1, column 4: a dict key must be a keyword, string or "
             "symbol, not 2");
-    refuses(m, "\n\"abc", "line 2, column 1: this string is never closed");
+    refuses(m, "\n\"abc",
+            "line 2, column 1: this string is never closed; add what closes "
+            "it, or the rest of the text");
     refuses(m, "\"a\\q\"", "line 1, column 3: unknown escape in a string");
     refuses(m, "\"\\ud800\"",
             "line 1, column 2: \\u needs four hex digits of a character");
@@ -298,13 +302,17 @@ static void errors_name_their_place(void **state)
     refuses(m, "1e999", "line 1, column 1: the number 1e999 is out of range");
     refuses(m, "12ab", "line 1, column 1: 12ab is no number");
     refuses(m, "1 2", "line 1, column 3: more than one value");
-    refuses(m, "'", "line 1, column 1: nothing follows this prefix");
+    refuses(m, "'",
+            "line 1, column 1: nothing follows this prefix; add what it is "
+            "for, or the rest of the text");
     refuses(m, "(')", "line 1, column 2: nothing follows quote");
     refuses(m, "(1 #;)", "line 1, column 4: nothing follows #;");
     refuses(m, "#<lambda f>", "line 1, column 1: # must be followed by ; or |");
     refuses(m, "a\x01", "line 1, column 2: unexpected byte 0x01");
     refuses(m, ":", "line 1, column 1: : without a name");
-    refuses(m, "#|raw", "line 1, column 1: this raw string is never closed");
+    refuses(m, "#|raw",
+            "line 1, column 1: this raw string is never closed; add what "
+            "closes it, or the rest of the text");
 }
 
 static void what_does_not_read_back_is_not_storable(void **state)
