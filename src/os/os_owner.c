@@ -24,7 +24,7 @@ void os_give_to_owner(int made, int dir)
         !owner_of(made, &now) || now.stx_uid != 0)
         return;
     if (fchown(made, wanted.stx_uid, wanted.stx_gid) != 0)
-        return; /* as root's it serves root */
+        return; /* as root's it serves root; its owner is told of it later */
 }
 
 void os_give_folder(int dir, const char *name)
