@@ -47,13 +47,26 @@ static persist_status mark_clean(engine *e, persist_error *error)
     return status;
 }
 
+/* What was taken away since the last sync is told, too. Where the directory and
+ * the manifests still are ours, the last one says all the same what must be
+ * there, so the next opening tells what is missing. */
 persist_status engine_end_log(engine *e, persist_error *error)
 {
     upkeep_close(e);
     wal_stop(&e->wal);
     if (wal_failed(&e->wal))
         return wal_read_only(&e->wal, error);
-    persist_status status = mark_clean(e, error);
+    persist_error why;
+    persist_status status = PERSIST_OK;
+    persist_status held = layout_check_hold(e->sys, &e->at, &why);
+    if (held == PERSIST_OK) {
+        held = engine_check_files(e, &why);
+        status = mark_clean(e, error);
+    }
+    if (held != PERSIST_OK) {
+        wal_fail(&e->wal, &why);
+        status = wal_read_only(&e->wal, error);
+    }
     if (status == PERSIST_OK)
         (void)upkeep_sweep(e);
     reserve_close(e);

@@ -327,7 +327,9 @@ static void print(void *s, slice text)
     session_print(s, text);
 }
 
-/* A standard output that is closed is the end that a client chose. */
+/* A standard output that is closed is the end that a client chose. When closing
+ * fails, all was synced before; but whether it is still there is not known: its
+ * files may be what is gone. */
 static int serve_session(session *s)
 {
     persist_error error, closing;
@@ -343,8 +345,7 @@ static int serve_session(session *s)
         code = cannot("read standard input", s->unread);
     os_stream_leave(code);
     if (host_close(s->host, &closing) != PERSIST_OK && code == 0)
-        code =
-            ended_with("all is durable, but the store is not closed", &closing);
+        code = ended_with("the store could not be closed", &closing);
     return code;
 }
 

@@ -121,6 +121,25 @@ class Moved(Case):
             shutil.rmtree(self.store)
             shutil.rmtree(self.dir + "/" + folder, ignore_errors=True)
 
+    def test_what_is_gone_is_not_called_durable(self):
+        """Nothing is committed after it."""
+        def each(folder, strike):
+            for name in os.listdir(folder):
+                strike(os.path.join(folder, name))
+
+        for strike in (
+                shutil.rmtree,
+                lambda f: each(f + "/wal", os.remove),
+                lambda f: each(f + "/wal", lambda p: os.truncate(p, 0)),
+                lambda f: os.rename(f, self.dir + "/aside")):
+            s = self.begin()
+            strike(self.store)
+            self.assertEqual(s.close(), 1)
+            self.assertNotIn("durable", s.stderr())
+            self.assertIn("the store could not be closed: read-only: ",
+                          s.stderr())
+            shutil.rmtree(self.store, ignore_errors=True)
+
     # ways to take a name away, or to put something else in its place
     def aside(self, path):
         os.rename(path, self.dir + "/aside")

@@ -94,6 +94,26 @@ static void a_cut_that_nobody_hears_of_is_met_by_the_sync(void **state)
     }
 }
 
+/* What goes behind the last sync is told by the close, and by each opening
+ * after it. */
+static void the_close_looks_once_more(void **state)
+{
+    (void)state;
+    static const char *const strikes[] = {
+        "rm data/wal/*", "truncate -s 0 data/wal/*", "rm data/blobs/*.pak"};
+    for (size_t i = 0; i < sizeof strikes / sizeof *strikes; i++) {
+        persist_store *s = open_at(data);
+        assert_kept(s, "before");
+        assert_int_equal(put_blob(s, slice_str("one")), PERSIST_OK);
+        assert_int_equal(run("%s", strikes[i]), 0);
+        assert_int_equal(persist_close(s, &error), PERSIST_READ_ONLY);
+        assert_non_null(strstr(error.message, " while the store was open"));
+        if (i < 2)
+            assert_int_equal(try_open(data, &s), PERSIST_CORRUPT);
+        assert_int_equal(run("rm -rf data"), 0);
+    }
+}
+
 /* ---- what is no cut --------------------------------------------------- */
 
 /* Something that a watch hears, so that the next commit looks at all names. */
@@ -159,6 +179,7 @@ int main(void)
         WORLD(a_file_that_is_cut_is_noticed),
         WORLD(a_pack_that_is_cut_does_not_grow_again),
         WORLD(a_cut_that_nobody_hears_of_is_met_by_the_sync),
+        WORLD(the_close_looks_once_more),
         WORLD(an_empty_blob_is_no_cut),
         WORLD(a_busy_store_is_not_taken_for_cut),
     };

@@ -105,14 +105,27 @@ persist_status engine_become_another(engine *e,
 
 /* ---- who holds the directory ------------------------------------------- */
 
+static persist_status look_at_files(engine *e, wal_segment *written,
+                                    persist_error *why)
+{
+    persist_status status = wal_check_names(&e->wal, written, why);
+    return status == PERSIST_OK ? pack_check_name(&e->blobs.packs, why)
+                                : status;
+}
+
 /* Each name by which an opening would find what this one writes. */
 static persist_status look(engine *e, wal_segment *written, persist_error *why)
 {
     persist_status status = layout_check_hold(e->sys, &e->at, why);
-    if (status == PERSIST_OK)
-        status = wal_check_names(&e->wal, written, why);
-    return status == PERSIST_OK ? pack_check_name(&e->blobs.packs, why)
-                                : status;
+    return status == PERSIST_OK ? look_at_files(e, written, why) : status;
+}
+
+/* Nobody writes any more, so no list of a leader leads on. */
+persist_status engine_check_files(engine *e, persist_error *why)
+{
+    if (e->wal.active != NULL)
+        e->wal.active->sync_next = NULL;
+    return look_at_files(e, e->wal.active, why);
 }
 
 /* Nobody outside moves a directory and has an answer within LOOK_AGAIN_US; and

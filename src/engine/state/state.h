@@ -147,6 +147,10 @@ persist_status engine_become_another(engine *,
 persist_status engine_check_hold(void *context, wal_segment *written,
                                  persist_error *why);
 
+/* When all is written: whether the files of log and blobs still are there, and
+ * as long as they were made. */
+persist_status engine_check_files(engine *, persist_error *why);
+
 /* After a call has failed: if it did because the directory or a part of it was
  * taken away, that is the error, and ends writing. Returns the status. */
 persist_status engine_explain(engine *, persist_status, persist_error *);
