@@ -9,6 +9,7 @@ enum {
     EVERY_COMMIT = 1, /* a table of each */
     TABLES = 6,
     WIDTH = 64,    /* so nothing but reading leads to a merge */
+    SOME = 50,
     ENOUGH = 2000, /* reads that pay for a merge of all */
     BIG = 20000,
     MUCH = 10 * ENOUGH
@@ -118,6 +119,50 @@ static void each_kind_of_read_pays(void **state)
         check_all();
         end();
     }
+}
+
+/* Reads the events with a tag, so many times. */
+static void query(const char *tag, int times)
+{
+    slice tags[] = {slice_str(tag)};
+    const persist_query_item item = {.tags = tags, .tag_count = 1};
+    for (int i = 0; i < times; i++) {
+        persist_cursor *cursor;
+        const persist_event *e;
+        assert_int_equal(persist_query(f.store, &item, 1, 0, PERSIST_NO_LIMIT,
+                                       PERSIST_LATEST, &cursor, &f.error),
+                         PERSIST_OK);
+        while (persist_next_event(cursor, &e, &f.error) == PERSIST_OK)
+            ;
+        assert_int_equal(f.error.status, PERSIST_OK);
+        persist_cursor_close(cursor);
+    }
+}
+
+/* A tag is sought in each table that has it: that pays much sooner than asking
+ * each whether it has. */
+static void a_query_pays_for_each_table_it_enters(void **state)
+{
+    (void)state;
+    slice tags[] = {slice_str("tag")};
+    const persist_edit tagged = {.kind = PERSIST_APPEND,
+                                 .name = slice_str("s"),
+                                 .data = slice_str("tagged"),
+                                 .tags = tags,
+                                 .tag_count = 1};
+    begin();
+    for (int i = 0; i < TABLES; i++)
+        assert_int_equal(
+            persist_commit(f.store, &tagged, 1, NULL, NULL, &f.error),
+            PERSIST_OK);
+    work();
+    assert_int_equal(tables(), 4 * TABLES);
+    query("absent", SOME);
+    assert_false(work());
+    query("tag", SOME);
+    assert_true(work());
+    assert_int_equal(tables(), 1);
+    end();
 }
 
 /* What was paid is used up, and one table costs nothing more. */
@@ -257,6 +302,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_of_read_pays),
+        cmocka_unit_test(a_query_pays_for_each_table_it_enters),
         cmocka_unit_test(credit_is_spent),
         cmocka_unit_test(a_commit_takes_it_up),
         cmocka_unit_test(who_only_reads_merges_nothing),

@@ -49,6 +49,42 @@ static void damage_stays_local(void **state)
     fixture_end(&f);
 }
 
+/* The events of a tag are looked up together: those in front of the one that
+ * cannot be read come before it is told. */
+static void a_query_gives_what_is_in_front(void **state)
+{
+    (void)state;
+    slice tags[] = {slice_str("tag")};
+    persist_edit edit = {.kind = PERSIST_APPEND,
+                         .data = slice_of(long_data, sizeof long_data),
+                         .tags = tags,
+                         .tag_count = 1};
+    const persist_query_item item = {.tags = tags, .tag_count = 1};
+    const char *names[] = {"b", "a", "c"}; /* a's block is the first */
+    fixture_begin_tables(&f, 4096, 64);
+    for (int i = 0; fixture_stats(&f).tables == 0; i++) {
+        edit.name = slice_str(names[i % 3]);
+        assert_int_equal(
+            persist_commit(f.store, &edit, 1, NULL, NULL, &f.error),
+            PERSIST_OK);
+    }
+    fixture_close(&f);
+    fixture_flip(&f, first_table, TABLE_HEADER_SIZE + 40);
+    fixture_reopen(&f);
+    persist_cursor *cursor;
+    const persist_event *seen;
+    assert_int_equal(persist_query(f.store, &item, 1, 0, PERSIST_NO_LIMIT,
+                                   PERSIST_LATEST, &cursor, NULL),
+                     PERSIST_OK);
+    assert_int_equal(persist_next_event(cursor, &seen, &f.error), PERSIST_OK);
+    assert_int_equal(seen->position, 1);
+    for (int i = 0; i < 2; i++) /* and it goes on saying so */
+        assert_int_equal(persist_next_event(cursor, &seen, &f.error),
+                         PERSIST_CORRUPT);
+    persist_cursor_close(cursor);
+    fixture_end(&f);
+}
+
 /* Names so long that the states of two streams lie in two blocks. */
 static const char name_a[] =
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -292,6 +328,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damage_stays_local),
+        cmocka_unit_test(a_query_gives_what_is_in_front),
         cmocka_unit_test(replay_reads_no_table),
         cmocka_unit_test(truncations_are_replayed_without_tables),
         cmocka_unit_test(a_floor_that_contradicts_its_stream),

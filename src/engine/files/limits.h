@@ -159,6 +159,10 @@ static inline bool format_is_known(uint64_t version)
 #define CURSOR_BATCH 128u
 /* Events that a cursor over a stream decodes at a time. */
 #define CURSOR_EVENTS 32u
+/* Matches of a query that are looked up together, and streams whose place it
+ * remembers meanwhile. */
+#define QUERY_AHEAD 16u
+#define QUERY_STREAMS 16u
 /* Bytes of a stream's name that need no memory of their own in a cursor. */
 #define CURSOR_SHORT_NAME 64u
 
@@ -237,10 +241,12 @@ static inline bool format_is_known(uint64_t version)
 /* What reading wastes when tables are many, in bytes of merging that take as
  * long. A byte takes 1.5 ns; a look into one more table 30 ns (their filters
  * are asked for all at once), a tournament between tables 60 an entry, a seek
- * for more events of a stream 300. */
+ * for more events of a stream 300, one for a tag, which leads to events all over
+ * the table, 1,500. */
 #define LOOK_WORTH 20u
 #define ENTRY_WORTH 40u
 #define SEEK_WORTH 200u
+#define TAG_WORTH 1000u
 /* A reader hands in what it has wasted once it is worth this part of a
  * memtable. */
 #define CREDIT_SHARE 64u

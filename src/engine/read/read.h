@@ -57,11 +57,11 @@ typedef struct engine_cursor engine_cursor;
 /* How the events are found that a reader by position reads: all, or those of a
  * query. */
 typedef struct order_ways {
-    /* Begin to read in a table, from the reader's position on; go to the first
-     * event there (move: the next one); end. PERSIST_NONE: there is none. */
+    /* Begin to read in a table, from the reader's position on; put the first
+     * event there in hand, and maybe more (move: the next ones); end.
+     * PERSIST_NONE: there is none. */
     persist_status (*enter)(engine_cursor *, table *, persist_error *);
-    persist_status (*next)(engine_cursor *, bool move, persist_event *,
-                           persist_error *);
+    persist_status (*next)(engine_cursor *, bool move, persist_error *);
     void (*leave)(engine_cursor *);
     /* Fills the next batch from a memtable, with any number of events, or says
      * that there are no more. The caller looks. */
@@ -102,22 +102,41 @@ typedef struct query_part {
 
 /* What is to be known of a stream in a table. */
 typedef struct query_stream {
-    bool known;
+    const table *of; /* NULL: nothing of the rest is valid */
     uint8_t name[CURSOR_SHORT_NAME];
     size_t name_size;
     uint64_t ordinal;
     uint64_t through; /* truncated up to here */
 } query_stream;
 
+/* A match in a table, whose event is looked up with those of others. */
+typedef struct query_look {
+    tag_entry entry;
+    table_step from; /* the tag's leaf, which keeps it in memory */
+    table_spot spot;
+} query_look;
+
+/* What a query needs in a table: matches that are looked up together; what came
+ * after the last of them, if that is to be told later; and for each tag where
+ * it stands. */
+typedef struct query_looks {
+    size_t count;
+    query_look looks[QUERY_AHEAD];
+    persist_status then;
+    persist_error error;
+    table_iter iters[];
+} query_looks;
+
 typedef struct query_reader {
     order_reader order; /* the first: it is the cursor's u.order, too */
     void *copy;         /* owned: the query */
     query_part *parts;  /* in the copy */
     size_t count;
-    table_iter *iters; /* owned; NULL: in no table yet */
-    size_t tag_count;  /* of all items */
-    table_iter events; /* in a table: at the event in hand */
-    query_stream last; /* whose event was read last there */
+    query_looks *ahead; /* owned; NULL: in no table yet */
+    size_t tag_count;   /* of all items */
+    bool sought;        /* in a table before this one */
+    table_iter events;  /* in a table: to look them up */
+    query_stream streams[QUERY_STREAMS]; /* by hash of the name */
 } query_reader;
 
 /* Names of one layer, merged with those of the others. */

@@ -63,8 +63,7 @@ static void fill(engine_cursor *c, const memtable *t)
     r->ended = true;
 }
 
-static persist_status next_in_memtable(engine_cursor *c, const memtable *t,
-                                       persist_event *out)
+static persist_status next_in_memtable(engine_cursor *c, const memtable *t)
 {
     order_reader *r = &c->u.order;
     while (r->at == r->count && !r->ended) {
@@ -77,9 +76,10 @@ static persist_status next_in_memtable(engine_cursor *c, const memtable *t,
         return PERSIST_NONE;
     const ordered_event *item = &r->batch[r->at++];
     const event *e = item->event;
-    *out = (persist_event){item->name, slice_of(e->data, e->size),
-                           e->seq,     e->position,
-                           item->time, event_tagged(e)};
+    c->ready[0] = (persist_event){item->name, slice_of(e->data, e->size),
+                                  e->seq,     e->position,
+                                  item->time, event_tagged(e)};
+    c->ready_count = 1;
     return PERSIST_OK;
 }
 
@@ -205,9 +205,10 @@ static persist_status show(engine_cursor *c, const table_iter *from, slice name,
 }
 
 static persist_status next_in_table(engine_cursor *c, bool move,
-                                    persist_event *out, persist_error *error)
+                                    persist_error *error)
 {
     order_reader *r = &c->u.order;
+    persist_event *out = &c->ready[0];
     for (;; move = true) {
         uint64_t position, seq;
         slice name;
@@ -221,7 +222,8 @@ static persist_status next_in_table(engine_cursor *c, bool move,
         if (status != PERSIST_OK)
             return status;
         r->position = position + 1;
-        if (out->seq != 0)
+        c->ready_count = out->seq != 0;
+        if (c->ready_count > 0)
             return PERSIST_OK;
     }
 }
@@ -268,18 +270,15 @@ static persist_status enter_layer(engine_cursor *c, persist_error *error)
 persist_status order_reader_next(engine_cursor *c, persist_error *error)
 {
     order_reader *r = &c->u.order;
-    persist_event *out = &c->ready[0];
     const layers *v = c->snapshot.layers;
     while (r->layer < v->table_count + 2) {
         bool entered = !r->in_layer;
         persist_status status = entered ? enter_layer(c, error) : PERSIST_OK;
         if (status == PERSIST_OK)
             status = r->layer < v->table_count
-                         ? r->ways->next(c, !entered, out, error)
+                         ? r->ways->next(c, !entered, error)
                          : next_in_memtable(
-                               c, memtable_of(&c->snapshot, r->layer), out);
-        if (status == PERSIST_OK)
-            c->ready_count = 1;
+                               c, memtable_of(&c->snapshot, r->layer));
         if (status != PERSIST_NONE)
             return status;
         r->ways->leave(c);

@@ -6,6 +6,7 @@
  * goes on to that, until all stand at the same (T. Veldhuizen, "Leapfrog
  * Triejoin", 2014). So the shortest list says how often anybody moves. Of the
  * items the lowest position comes next. */
+#include "base/hash.h"
 #include "base/mem.h"
 #include "engine/read/read.h"
 
@@ -273,7 +274,7 @@ static persist_status seek_table(const engine_cursor *c, query_part *p,
                                  persist_error *error)
 {
     query_tag *t = &p->tags[tag];
-    CHECK(c->u.query.iters != NULL);
+    CHECK(c->u.query.ahead != NULL);
     persist_status status = find_in_table(t, &p->iters[tag], position, error);
     if (status == PERSIST_OK && t->position < position)
         return table_bad_entry(&p->iters[tag], error);
@@ -321,11 +322,14 @@ static persist_status enter(engine_cursor *c, table *t, persist_error *error)
     persist_status status = ask_filters(r, t, error);
     if (status != PERSIST_OK)
         return status;
-    if (r->iters == NULL)
-        r->iters = mem_alloc(r->tag_count * sizeof *r->iters);
-    if (r->iters == NULL)
+    if (r->ahead == NULL)
+        r->ahead =
+            mem_alloc(sizeof *r->ahead + r->tag_count * sizeof(table_iter));
+    if (r->ahead == NULL)
         return status_no_memory(error);
-    table_iter *iter = r->iters;
+    r->ahead->count = 0;
+    r->ahead->then = PERSIST_OK;
+    table_iter *iter = r->ahead->iters;
     for (size_t i = 0; i < r->count; i++) {
         r->parts[i].iters = iter;
         for (size_t k = 0; k < r->parts[i].item->tag_count; k++, iter++) {
@@ -333,101 +337,179 @@ static persist_status enter(engine_cursor *c, table *t, persist_error *error)
             table_iter_within(iter, r->parts[i].tags[k].prefix);
         }
     }
+    if (r->sought)
+        credit_note(&c->snapshot, r->tag_count * TAG_WORTH);
+    r->sought = true;
     CHECK(!table_iter_valid(&r->events));
     table_iter_init(&r->events, t, TABLE_EVENTS, false);
-    r->last.known = false;
     times_open(&r->order.times, t, false);
     return PERSIST_OK;
 }
 
-/* Learns what is to be known of a stream, unless it is the last one's. */
+/* Learns what is to be known of a stream, in a place that others with such a
+ * hash take, too. */
 static persist_status find_stream(engine_cursor *c, slice name,
+                                  const query_stream **out,
                                   persist_error *error)
 {
     query_reader *r = &c->u.query;
-    query_stream *last = &r->last;
+    table *t = r->events.table;
     stream_state state;
     stream_entry entry;
-    CHECK(r->events.table != NULL);
-    if (last->known && slice_equal(name, slice_of(last->name, last->name_size)))
+    CHECK(t != NULL);
+    query_stream *s = &r->streams[hash_xxh3(name) % QUERY_STREAMS];
+    *out = s;
+    if (s->of == t && slice_equal(name, slice_of(s->name, s->name_size)))
         return PERSIST_OK;
-    last->known = false;
+    s->of = NULL;
     persist_status status =
         snapshot_state(c->engine, &c->snapshot, name, &state, error);
     if (status == PERSIST_OK)
-        status = layers_stream_in_table(r->events.table, name, &entry, error);
+        status = layers_stream_in_table(t, name, &entry, error);
     if (status != PERSIST_OK)
         return status;
-    last->ordinal = entry.ordinal;
-    last->through = state.floor.through;
-    last->known = name.size <= sizeof last->name;
-    last->name_size = name.size;
-    if (last->known && name.size > 0)
-        memcpy(last->name, name.data, name.size);
+    s->ordinal = entry.ordinal;
+    s->through = state.floor.through;
+    if (name.size > sizeof s->name)
+        return PERSIST_OK;
+    s->of = t;
+    s->name_size = name.size;
+    if (name.size > 0)
+        memcpy(s->name, name.data, name.size);
     return PERSIST_OK;
 }
 
-/* Reads the event that an entry names; out->seq is 0 if it is truncated. */
-static persist_status show(engine_cursor *c, const table_iter *from,
-                           const tag_entry *e, persist_event *out,
-                           persist_error *error)
+/* Looks for the event of a match, together with those before it, unless it is
+ * truncated. */
+static persist_status aim(engine_cursor *c, const query_part *p,
+                          const tag_entry *e, persist_error *error)
 {
     query_reader *r = &c->u.query;
     uint8_t place[ENTRY_EVENT_KEY_MAX];
-    event_entry found;
-    out->seq = 0;
-    persist_status status = find_stream(c, e->stream, error);
-    if (status == PERSIST_OK && e->seq <= r->last.through)
+    const query_stream *s;
+    CHECK(r->ahead->count < QUERY_AHEAD);
+    persist_status status = find_stream(c, e->stream, &s, error);
+    if (status == PERSIST_OK && e->seq <= s->through)
         return PERSIST_OK;
+    query_look *look = &r->ahead->looks[r->ahead->count];
     if (status == PERSIST_OK)
-        status = table_find(
-            &r->events, entry_event_key(r->last.ordinal, e->seq, place), error);
-    if (status == PERSIST_OK)
-        status = table_get_event(&r->events, &found, error);
-    if (status == PERSIST_NONE ||
-        (status == PERSIST_OK && found.position != e->position))
-        return table_bad_entry(from, error);
+        status =
+            table_aim(&r->events, entry_event_key(s->ordinal, e->seq, place),
+                      &look->spot, error);
+    if (status == PERSIST_NONE)
+        return table_bad_entry(&p->iters[0], error);
     if (status != PERSIST_OK)
         return status;
+    look->entry = *e;
+    look->from = *table_leaf(&p->iters[0]);
+    if (look->from.held != NULL)
+        (void)block_ref(look->from.held);
+    r->ahead->count++;
+    return PERSIST_OK;
+}
+
+/* Finds the next match, and looks for its event. */
+static persist_status aim_next(engine_cursor *c, persist_error *error)
+{
+    query_reader *r = &c->u.query;
+    persist_status status = PERSIST_OK;
+    for (size_t i = 0; i < r->count && status == PERSIST_OK; i++)
+        status = match(c, &r->parts[i], seek_table, type_in_table,
+                       r->order.position, error);
+    if (status != PERSIST_OK)
+        return status;
+    const query_part *p = lowest(r);
+    if (p == NULL)
+        return PERSIST_NONE;
+    tag_entry e = entry_of(p);
+    status = aim(c, p, &e, error);
+    r->order.position = e.position + 1;
+    return status;
+}
+
+/* Reads the event of a match that is near. */
+static persist_status read_match(query_reader *r, query_look *look,
+                                 persist_event *out, persist_error *error)
+{
+    const tag_entry *e = &look->entry;
+    table_spot *spot = &look->spot;
+    event_entry found;
+    persist_status status = table_land(&r->events, spot, error);
+    if (status == PERSIST_NONE)
+        return table_bad_step(&r->events, &look->from, error);
+    if (status != PERSIST_OK)
+        return status;
+    if (!entry_get_event(slice_of(spot->key, spot->key_size), spot->entry.value,
+                         &found))
+        return table_bad_step(&r->events, &spot->step, error);
+    if (found.position != e->position)
+        return table_bad_step(&r->events, &look->from, error);
     *out = (persist_event){e->stream,   found.data, e->seq,
                            e->position, 0,          found.tagged.data};
     return times_at(&r->order.times, e->position, &out->time, error);
 }
 
-static persist_status next(engine_cursor *c, bool move, persist_event *out,
-                           persist_error *error)
+/* Those in front of one that cannot be read come before the error. */
+static void read_matches(engine_cursor *c)
 {
     query_reader *r = &c->u.query;
-    order_reader *o = &r->order;
-    (void)move; /* the position tells */
-    for (;;) {
-        persist_status status = PERSIST_OK;
-        for (size_t i = 0; i < r->count && status == PERSIST_OK; i++)
-            status = match(c, &r->parts[i], seek_table, type_in_table,
-                           o->position, error);
-        if (status != PERSIST_OK)
-            return status;
-        const query_part *p = lowest(r);
-        if (p == NULL)
-            return PERSIST_NONE;
-        tag_entry e = entry_of(p);
-        status = show(c, &p->iters[0], &e, out, error);
-        if (status != PERSIST_OK)
-            return status;
-        o->position = e.position + 1;
-        if (out->seq != 0)
-            return PERSIST_OK;
+    query_looks *a = r->ahead;
+    persist_status status = PERSIST_OK;
+    size_t near = 0;
+    while (near < a->count && status == PERSIST_OK) {
+        status = table_near(&r->events, &a->looks[near].spot, &a->error);
+        near += status == PERSIST_OK;
     }
+    for (size_t i = 0; i < near; i++) {
+        persist_status read =
+            read_match(r, &a->looks[i], &c->ready[i], &a->error);
+        if (read != PERSIST_OK) {
+            status = read;
+            break;
+        }
+        c->ready_count++;
+    }
+    if (status != PERSIST_OK)
+        a->then = status;
+}
+
+static void release_looks(query_reader *r)
+{
+    for (size_t i = 0; r->ahead != NULL && i < r->ahead->count; i++) {
+        table_spot_release(&r->ahead->looks[i].spot);
+        block_unref(r->ahead->looks[i].from.held);
+    }
+    if (r->ahead != NULL)
+        r->ahead->count = 0;
+}
+
+static persist_status next(engine_cursor *c, bool move, persist_error *error)
+{
+    query_reader *r = &c->u.query;
+    query_looks *a = r->ahead;
+    (void)move; /* the position tells */
+    release_looks(r);
+    while (a->then == PERSIST_OK && a->count < QUERY_AHEAD &&
+           a->count < c->left)
+        a->then = aim_next(c, &a->error);
+    read_matches(c);
+    if (c->ready_count > 0)
+        return PERSIST_OK;
+    CHECK(a->then != PERSIST_OK);
+    if (error != NULL && a->then != PERSIST_NONE)
+        *error = a->error;
+    return a->then;
 }
 
 static void release_iters(query_reader *r)
 {
-    for (size_t i = 0; r->iters != NULL && i < r->tag_count; i++)
-        table_iter_release(&r->iters[i]);
+    for (size_t i = 0; r->ahead != NULL && i < r->tag_count; i++)
+        table_iter_release(&r->ahead->iters[i]);
 }
 
 static void leave(engine_cursor *c)
 {
+    release_looks(&c->u.query);
     release_iters(&c->u.query);
     table_iter_release(&c->u.query.events);
     times_close(&c->u.order.times);
@@ -454,7 +536,10 @@ persist_status query_reader_open(engine_cursor *c,
     query_reader *r = &c->u.query;
     CHECK(c->kind == ENGINE_QUERY);
     r->copy = NULL;
-    r->iters = NULL;
+    r->ahead = NULL;
+    for (size_t i = 0; i < QUERY_STREAMS; i++)
+        r->streams[i].of = NULL;
+    r->sought = false;
     r->tag_count = r->count = 0;
     table_iter_init(&r->events, NULL, TABLE_EVENTS, false);
     persist_status status =
@@ -469,9 +554,10 @@ persist_status query_reader_open(engine_cursor *c,
 void query_reader_close(engine_cursor *c)
 {
     query_reader *r = &c->u.query;
+    release_looks(r);
     release_iters(r);
     table_iter_release(&r->events);
-    mem_free(r->iters);
+    mem_free(r->ahead);
     mem_free(r->copy);
     order_reader_close(c);
 }

@@ -24,6 +24,8 @@ enum {
     ZSTD_LEVEL = 1,
     /* Compression pays when it saves an eighth. */
     PAYS = 8,
+    CACHE_LINE = 64,
+    ENTRY_FETCHED = 5 * CACHE_LINE,
     NARROW_MAX = UINT16_MAX, /* raw bytes of a block with ends of two bytes */
 };
 
@@ -403,24 +405,47 @@ static uint32_t search_rests(const block_view *v, uint32_t low, uint32_t head,
     return low;
 }
 
+/* The first bytes of what a key has behind the prefix. */
+static uint32_t head_of(slice rest)
+{
+    uint8_t padded[BLOCK_HEAD_SIZE] = {0};
+    if (rest.size >= BLOCK_HEAD_SIZE)
+        return big_u32(rest.data);
+    if (rest.size > 0)
+        memcpy(padded, rest.data, rest.size);
+    return big_u32(padded);
+}
+
+static slice rest_of(const block_view *v, slice key)
+{
+    CHECK(key.size >= v->prefix_size);
+    if (key.size == 0)
+        key.data = "";
+    return slice_of((const uint8_t *)key.data + v->prefix_size,
+                    key.size - v->prefix_size);
+}
+
 uint32_t block_search(const block_view *v, slice key, bool beyond)
 {
     slice prefix = slice_of(v->prefix, v->prefix_size);
     if (!slice_starts_with(key, prefix))
         return slice_compare(prefix, key) < 0 ? v->count : 0;
-    if (key.size == 0)
-        key.data = "";
-    const uint8_t *data = (const uint8_t *)key.data + prefix.size;
-    slice rest = slice_of(data, key.size - prefix.size);
-    uint8_t padded[BLOCK_HEAD_SIZE] = {0};
-    if (rest.size < BLOCK_HEAD_SIZE) {
-        memcpy(padded, data, rest.size);
-        data = padded;
-    }
-    uint32_t head = big_u32(data), low = search_heads(v, head);
+    slice rest = rest_of(v, key);
+    uint32_t head = head_of(rest), low = search_heads(v, head);
     return low < v->count && head_at(v, low) == head
                ? search_rests(v, low, head, rest, beyond)
                : low;
+}
+
+void block_fetch(const block_view *v, slice key)
+{
+    if (!slice_starts_with(key, slice_of(v->prefix, v->prefix_size)))
+        return;
+    uint32_t index = search_heads(v, head_of(rest_of(v, key)));
+    uint32_t from = index == 0 ? 0 : block_end(v, index - 1);
+    for (uint32_t at = 0; from < v->size && at < ENTRY_FETCHED;
+         at += CACHE_LINE)
+        __builtin_prefetch(v->entries + from + at);
 }
 
 /* ---- in memory -------------------------------------------------------- */

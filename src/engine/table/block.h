@@ -149,6 +149,9 @@ static inline void block_put_rest(const block_entry *e, uint8_t *out)
  * `beyond`, greater) than key; count if there is none. */
 uint32_t block_search(const block_view *, slice key, bool beyond);
 
+/* Lets the processor fetch the entry with a key, or what is in its place. */
+void block_fetch(const block_view *, slice key);
+
 /* ---- in memory -------------------------------------------------------- */
 
 /* Bytes of a block in memory, immutable once filled, shared. */

@@ -34,6 +34,8 @@ enum { TABLE_SECTIONS_2 = TABLE_TAGS };
 
 /* Bytes of a key that need no memory of their own in an iterator. */
 #define TABLE_SHORT_KEY 48u
+/* That can be looked up together with others: of events. */
+#define TABLE_SPOT_KEY 24u
 
 /* Where the tables of a store are, and whose they are. */
 typedef struct table_place {
@@ -228,6 +230,9 @@ persist_status table_load_child(table *, table_section, unsigned level,
                                 const table_child *, bool passing,
                                 table_step *out, persist_error *);
 
+/* For table_iter.c: lets the processor fetch the front of a named leaf, if that
+ * is in the mapping. */
+void table_fetch_leaf(const table *, const table_child *leaf);
 /* For table_iter.c: tells whether a named leaf was read before, and is at hand;
  * begins to read the bytes [from, end) of the file, or the first AHEAD_MAX of
  * them, and returns up to where. The latter is only a hint. */
@@ -286,6 +291,29 @@ persist_status table_find(table_iter *, slice key, persist_error *);
 persist_status table_find_hashed(table_iter *, slice key, uint64_t hash,
                                  persist_error *);
 
+/* Several entries that are looked up together, so that what each of them has
+ * to wait for comes at once: aim at all, get near to all, then land. */
+typedef struct table_spot {
+    table_child leaf;
+    table_step step; /* in the leaf, at the entry, once landed */
+    block_entry entry;
+    size_t key_size;
+    uint8_t key[TABLE_SPOT_KEY];
+} table_spot;
+
+/* Finds the leaf where an entry with exactly this key belongs, and lets the
+ * processor fetch its front. The iterator is for this alone, and at no entry;
+ * it keeps the blocks above the leaf. PERSIST_NONE: the section is empty. */
+persist_status table_aim(table_iter *above, slice key, table_spot *,
+                         persist_error *);
+/* Goes to the leaf, and lets the processor fetch the entry. */
+persist_status table_near(table_iter *above, table_spot *, persist_error *);
+/* Finds the entry. PERSIST_NONE: it is not there. */
+persist_status table_land(const table_iter *above, table_spot *,
+                          persist_error *);
+/* Gives back what it holds. Safe on one that was aimed, whatever came. */
+void table_spot_release(table_spot *);
+
 /* Begins to read the leaves with the keys from `first` to `last`, AHEAD_MAX
  * bytes of them, the last ones if a reader begins there, and does not wait: a
  * hint, for an iterator that is at no entry yet. */
@@ -330,7 +358,10 @@ static inline slice table_value(const table_iter *i)
     return i->entry.value;
 }
 
-/* Fills the error for an entry that is not well-formed. */
+/* Fills the error for an entry that is not well-formed, or for one in a block
+ * of the iterator's table. */
 persist_status table_bad_entry(const table_iter *, persist_error *);
+persist_status table_bad_step(const table_iter *, const table_step *,
+                              persist_error *);
 
 #endif

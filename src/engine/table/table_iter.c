@@ -49,8 +49,8 @@ static table_step *leaf_of(table_iter *i)
     return &i->path[i->height - 1];
 }
 
-static persist_status bad_entry(const table_iter *i, const table_step *s,
-                                persist_error *error)
+persist_status table_bad_step(const table_iter *i, const table_step *s,
+                              persist_error *error)
 {
     return table_corrupt(i->table, s->offset, "an entry of a block is damaged",
                          error);
@@ -59,7 +59,7 @@ static persist_status bad_entry(const table_iter *i, const table_step *s,
 persist_status table_bad_entry(const table_iter *i, persist_error *error)
 {
     CHECK(table_iter_valid(i));
-    return bad_entry(i, &i->path[i->height - 1], error);
+    return table_bad_step(i, &i->path[i->height - 1], error);
 }
 
 /* Puts a key that is not short together. */
@@ -107,7 +107,7 @@ static persist_status enter(table_iter *i, unsigned level, persist_error *error)
     table_child child;
     if (!block_get(&above->view, above->at, &e) ||
         !table_get_child(e.value, &child))
-        return bad_entry(i, above, error);
+        return table_bad_step(i, above, error);
     if (step->view.count > 0 && step->offset == child.offset)
         return PERSIST_OK;
     leave(step);
@@ -387,4 +387,71 @@ void table_expect(table_iter *i, slice first, slice last, bool back)
     if (go_down(i, height - 1, first, true, &ignored) == PERSIST_OK)
         expect_leaves(i, &i->path[height - 2], last, back);
     table_iter_release(i);
+}
+
+/* ---- several at once ---------------------------------------------------- */
+
+persist_status table_aim(table_iter *above, slice key, table_spot *out,
+                         persist_error *error)
+{
+    unsigned height = above->table->footer.roots[above->section].height;
+    CHECK(key.size <= TABLE_SPOT_KEY && !table_iter_valid(above));
+    out->step = (table_step){0};
+    out->key_size = key.size;
+    memcpy(out->key, key.data, key.size);
+    if (height < 2)
+        return height == 0 ? PERSIST_NONE : PERSIST_OK;
+    persist_status status = go_down(above, height - 1, key, true, error);
+    if (status != PERSIST_OK)
+        return status;
+    const table_step *s = &above->path[height - 2];
+    if (!child_at(s, s->at, &out->leaf))
+        return table_bad_step(above, s, error);
+    table_fetch_leaf(above->table, &out->leaf);
+    return PERSIST_OK;
+}
+
+/* Tells whether a spot's entry has its key. */
+static bool is_there(const table_spot *s)
+{
+    uint8_t key[TABLE_SPOT_KEY + BLOCK_HEAD_SIZE];
+    const block_view *v = &s->step.view;
+    if (block_key_size(v, &s->entry) != s->key_size)
+        return false;
+    memcpy(key, v->prefix, v->prefix_size);
+    block_put_rest(&s->entry, key + v->prefix_size);
+    return memcmp(key, s->key, s->key_size) == 0;
+}
+
+persist_status table_near(table_iter *above, table_spot *s,
+                          persist_error *error)
+{
+    table *t = above->table;
+    table_section section = above->section;
+    persist_status status =
+        t->footer.roots[section].height == 1
+            ? table_load_root(t, section, above->passing, &s->step, error)
+            : table_load_child(t, section, 0, &s->leaf, above->passing,
+                               &s->step, error);
+    if (status == PERSIST_OK)
+        block_fetch(&s->step.view, slice_of(s->key, s->key_size));
+    return status;
+}
+
+persist_status table_land(const table_iter *above, table_spot *s,
+                          persist_error *error)
+{
+    table_step *step = &s->step;
+    slice key = slice_of(s->key, s->key_size);
+    step->at = block_search(&step->view, key, false);
+    if (step->at == step->view.count)
+        return PERSIST_NONE;
+    if (!block_get(&step->view, step->at, &s->entry))
+        return table_bad_step(above, step, error);
+    return is_there(s) ? PERSIST_OK : PERSIST_NONE;
+}
+
+void table_spot_release(table_spot *s)
+{
+    leave(&s->step);
 }

@@ -394,6 +394,14 @@ persist_status table_load_child(table *t, table_section section, unsigned level,
     return load(t, &place, passing, out, error);
 }
 
+void table_fetch_leaf(const table *t, const table_child *leaf)
+{
+    uint64_t end = t->footer.size;
+    if (t->map.data != NULL && leaf->offset < end &&
+        end - leaf->offset >= FRONT_SIZE)
+        fetch_front(t->map.data + leaf->offset);
+}
+
 bool table_was_read(table *t, const table_child *leaf)
 {
     table_step step = {0};
