@@ -8,7 +8,7 @@
 enum {
     EVERY_COMMIT = 1, /* a table of each */
     TABLES = 6,
-    WIDTH = 64,    /* so nothing but reading leads to a merge */
+    WIDTH = 64, /* so nothing but reading leads to a merge */
     SOME = 50,
     ENOUGH = 2000, /* reads that pay for a merge of all */
     BIG = 20000,

@@ -241,8 +241,8 @@ static inline bool format_is_known(uint64_t version)
 /* What reading wastes when tables are many, in bytes of merging that take as
  * long. A byte takes 1.5 ns; a look into one more table 30 ns (their filters
  * are asked for all at once), a tournament between tables 60 an entry, a seek
- * for more events of a stream 300, one for a tag, which leads to events all over
- * the table, 1,500. */
+ * for more events of a stream 300, one for a tag, which leads to events all
+ * over the table, 1,500. */
 #define LOOK_WORTH 20u
 #define ENTRY_WORTH 40u
 #define SEEK_WORTH 200u

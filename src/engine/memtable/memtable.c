@@ -268,6 +268,8 @@ static void count_tags(memtable *t, const event *e, bool back)
     CHECK(!back || (t->edits >= edits && t->memory >= memory));
     t->edits += back ? 0 - edits : edits;
     t->memory += back ? 0 - memory : memory;
+    t->tag_count += back ? 0 - count : count;
+    t->tagged_count += back ? (size_t)-1 : 1;
 }
 
 static bool add_tags(memtable *t, const stream *s, const event *e)

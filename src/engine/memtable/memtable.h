@@ -22,6 +22,7 @@
 #include "engine/files/files.h"
 #include "engine/memtable/order.h"
 #include "engine/memtable/stream.h"
+#include "engine/memtable/tag_sort.h"
 #include "engine/memtable/tags.h"
 
 /* The value a key had from an lsn on. */
@@ -68,7 +69,8 @@ typedef struct memtable {
     uint64_t edits;          /* in them */
     uint64_t dead;           /* bytes of older layers that they make dead */
     hashmap stream_map, key_map, once_map, blob_map;
-    hashmap tag_map; /* of tag_list */
+    hashmap tag_map;                /* of tag_list */
+    size_t tag_count, tagged_count; /* of all events, and those that have any */
     btree stream_tree, key_tree, once_tree;
     order order;
     arena arena;             /* streams and events, keys and versions, tags */

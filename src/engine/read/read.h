@@ -132,10 +132,10 @@ typedef struct query_reader {
     void *copy;         /* owned: the query */
     query_part *parts;  /* in the copy */
     size_t count;
-    query_looks *ahead; /* owned; NULL: in no table yet */
-    size_t tag_count;   /* of all items */
-    bool sought;        /* in a table before this one */
-    table_iter events;  /* in a table: to look them up */
+    query_looks *ahead;                  /* owned; NULL: in no table yet */
+    size_t tag_count;                    /* of all items */
+    bool sought;                         /* in a table before this one */
+    table_iter events;                   /* in a table: to look them up */
     query_stream streams[QUERY_STREAMS]; /* by hash of the name */
 } query_reader;
 

@@ -275,10 +275,10 @@ persist_status order_reader_next(engine_cursor *c, persist_error *error)
         bool entered = !r->in_layer;
         persist_status status = entered ? enter_layer(c, error) : PERSIST_OK;
         if (status == PERSIST_OK)
-            status = r->layer < v->table_count
-                         ? r->ways->next(c, !entered, error)
-                         : next_in_memtable(
-                               c, memtable_of(&c->snapshot, r->layer));
+            status =
+                r->layer < v->table_count
+                    ? r->ways->next(c, !entered, error)
+                    : next_in_memtable(c, memtable_of(&c->snapshot, r->layer));
         if (status != PERSIST_NONE)
             return status;
         r->ways->leave(c);

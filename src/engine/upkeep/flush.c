@@ -196,62 +196,23 @@ static void flush_order(flush *f)
     times_end(&f->times, &f->writer);
 }
 
-/* A tag to be sorted: the front of its key, which mostly decides, is at hand.
- * The tags themselves are all over memory. */
-typedef struct sorted_tag {
-    uint64_t front[2];
-    const tag_list *list;
-} sorted_tag;
-
-static sorted_tag sorted_tag_of(const tag_list *l)
-{
-    uint8_t bytes[16] = {(uint8_t)l->name.size};
-    size_t size = l->name.size;
-    memcpy(bytes + 1, l->name.data,
-           size < sizeof bytes - 1 ? size : sizeof bytes - 1);
-    return (sorted_tag){{big_u64(bytes), big_u64(bytes + 8)}, l};
-}
-
-static int compare_tags(const void *a, const void *b)
-{
-    const sorted_tag *x = a, *y = b;
-    for (int i = 0; i < 2; i++)
-        if (x->front[i] != y->front[i])
-            return x->front[i] < y->front[i] ? -1 : 1;
-    return slice_compare(x->list->name, y->list->name);
-}
-
-static void flush_tag(flush *f, const tag_list *l)
-{
-    uint8_t place[ENTRY_TAG_KEY_MAX];
-    for (size_t i = 0; i < l->count && !f->failed; i++) {
-        const order_item *item = &l->room->items[i];
-        const event *e = item->event;
-        if (is_gone(item))
-            continue;
-        buf_clear(&f->value);
-        entry_put_tag(&f->value, e->seq, tagged_of(event_tagged(e)).type,
-                      item->stream->name);
-        add(f, TABLE_TAGS, entry_tag_key(l->name, e->position, place));
-    }
-}
-
-/* In the order of their keys, which begin with the size. */
 static void flush_tags(flush *f)
 {
-    size_t count = f->from->tag_map.count, at = 0, n = 0;
-    sorted_tag *sorted = count == 0 ? NULL : mem_alloc(count * sizeof *sorted);
-    if (sorted == NULL) {
-        f->failed = f->failed || count > 0;
+    uint8_t room[PERSIST_TAG_SIZE_MAX + TAG_FRONT], place[ENTRY_TAG_KEY_MAX];
+    tag_sort sorted;
+    if (!tag_sort_make(&sorted, &f->from->order, f->from->tagged_count,
+                       f->from->tag_count)) {
+        f->failed = true;
         return;
     }
-    for (const tag_list *l; (l = hashmap_next(&f->from->tag_map, &at)) != NULL;)
-        sorted[n++] = sorted_tag_of(l);
-    CHECK(n == count);
-    qsort(sorted, count, sizeof *sorted, compare_tags);
-    for (size_t i = 0; i < count; i++)
-        flush_tag(f, sorted[i].list);
-    mem_free(sorted);
+    for (size_t i = 0; i < sorted.count && !f->failed; i++) {
+        const tagged_event *e;
+        slice tag = tag_sort_get(&sorted, i, room, &e);
+        buf_clear(&f->value);
+        entry_put_tag(&f->value, e->seq, e->type, e->stream);
+        add(f, TABLE_TAGS, entry_tag_key(tag, e->position, place));
+    }
+    tag_sort_release(&sorted);
 }
 
 static persist_status write_table(engine *e, const layers *v, uint64_t number,

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The tags of all events of a memtable, in the order of the keys that they have
+ * in a table: by size, then by bytes, then by position. */
+#ifndef ENGINE_MEMTABLE_TAG_SORT_H
+#define ENGINE_MEMTABLE_TAG_SORT_H
+
+#include "engine/memtable/order.h"
+
+enum { TAG_FRONT = 3 * sizeof(uint64_t) };
+
+/* What the entries of an event say, side by side with others': events
+ * themselves are all over memory. */
+typedef struct tagged_event {
+    uint64_t seq, position;
+    slice type, stream;
+} tagged_event;
+
+/* A tag to be sorted. Its size and first bytes, which mostly decide, are at
+ * hand, the highest first. */
+typedef struct sorted_tag {
+    uint64_t front[TAG_FRONT / sizeof(uint64_t)];
+    const uint8_t *tag; /* its size, a byte, and it */
+    uint32_t event;     /* whose; they grow with the position */
+} sorted_tag;
+
+typedef struct tag_sort {
+    sorted_tag *tags; /* owned */
+    size_t count;
+    tagged_event *events; /* owned */
+    size_t event_count;
+} tag_sort;
+
+/* Sorts the tags of those events that are not gone by what their streams say:
+ * of so many events at the most, which have so many tags. False when memory is
+ * out, and there is nothing to release. It is good until an event or a stream
+ * goes. */
+bool tag_sort_make(tag_sort *, const order *, size_t events, size_t tags);
+void tag_sort_release(tag_sort *);
+
+/* Copies a tag, and tells whose it is. */
+slice tag_sort_get(const tag_sort *, size_t index,
+                   uint8_t out[PERSIST_TAG_SIZE_MAX + TAG_FRONT],
+                   const tagged_event **whose);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* Sorting the tags of a memtable: against sorting their keys. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "engine/memtable/memtable.h"
+#include "engine/table/entry.h"
+
+enum { EVENTS = 3000, TAGS = 3, KEYS = EVENTS * TAGS };
+
+/* ---- tags of many shapes ------------------------------------------------ */
+
+/* D. Knuth's, "MMIX"; its high bits. */
+static uint64_t random_next(uint64_t *chance)
+{
+    *chance = *chance * 6364136223846793005u + 1442695040888963407u;
+    return *chance >> 33;
+}
+
+typedef struct shape {
+    const char *what;
+    size_t common; /* bytes that all tags begin with */
+    unsigned size; /* of the number behind them, at most */
+    unsigned of;   /* so many different numbers */
+} shape;
+
+static const shape shapes[] = {{"short ones", 1, 2, 60000},
+                               {"few", 9, 4, 5},
+                               {"all different", 9, 4, ~0u},
+                               {"that differ behind the front", 40, 4, 7000},
+                               {"that differ at its end", 22, 2, 60000},
+                               {"all alike", 255, 0, 1}};
+
+static slice make_tag(const shape *s, unsigned kind, uint64_t *chance,
+                      uint8_t *out)
+{
+    memset(out, 'a' + (int)kind, s->common);
+    uint64_t number = random_next(chance) % s->of;
+    size_t size = s->size == 0 ? 0 : 1 + random_next(chance) % s->size;
+    for (size_t i = 0; i < size; i++)
+        out[s->common + i] = (uint8_t)(number >> (8 * i));
+    return slice_of(out, s->common + size);
+}
+
+typedef struct made {
+    arena_pool pool;
+    memtable *table;
+    stream *stream;
+} made;
+
+static void append(made *m, const slice *tags, size_t count, uint64_t seq)
+{
+    persist_edit edit = {.kind = PERSIST_APPEND,
+                         .name = m->stream->name,
+                         .data = slice_str("data"),
+                         .tags = tags,
+                         .tag_count = count};
+    memtable_edit e = {.edit = &edit, .target = m->stream, .seq = seq};
+    assert_true(memtable_apply(m->table, &e, seq, 1));
+}
+
+static void fill(made *m, const shape *s, uint64_t *chance)
+{
+    static uint8_t room[TAGS][PERSIST_TAG_SIZE_MAX];
+    store_counts counts = {.next_position = 1};
+    m->table = memtable_new(&m->pool, 0, 1, &counts);
+    assert_non_null(m->table);
+    m->stream = memtable_make_stream(m->table, slice_str("stream"), NULL);
+    assert_non_null(m->stream);
+    for (uint64_t i = 1; i <= EVENTS; i++) {
+        slice tags[TAGS];
+        size_t count = random_next(chance) % (TAGS + 1);
+        for (size_t k = 0; k < count; k++)
+            tags[k] = make_tag(s, (unsigned)k, chance, room[k]);
+        append(m, tags, count, i);
+    }
+}
+
+/* ---- the same, sorted as keys ------------------------------------------- */
+
+typedef struct plain {
+    uint8_t bytes[ENTRY_TAG_KEY_MAX];
+    size_t size;
+} plain;
+
+static plain keys[KEYS];
+
+static int compare(const void *a, const void *b)
+{
+    const plain *x = a, *y = b;
+    return slice_compare(slice_of(x->bytes, x->size),
+                         slice_of(y->bytes, y->size));
+}
+
+static size_t sort_plainly(const made *m, uint64_t gone)
+{
+    size_t count = 0;
+    const order *all = &m->table->order;
+    for (size_t i = 0; i < all->count; i++)
+        for (uint32_t k = 0; k < all->blocks[i]->count; k++) {
+            const event *e = all->blocks[i]->items[k].event;
+            if (e->tagged_size == 0 || e->seq <= gone)
+                continue;
+            tag_set set = tagged_of(event_tagged(e));
+            for (slice tag; tagged_next(&set, &tag); count++)
+                keys[count].size =
+                    entry_tag_key(tag, e->position, keys[count].bytes).size;
+        }
+    qsort(keys, count, sizeof *keys, compare);
+    return count;
+}
+
+static void check(const made *m, uint64_t gone)
+{
+    uint8_t room[PERSIST_TAG_SIZE_MAX + TAG_FRONT], place[ENTRY_TAG_KEY_MAX];
+    tag_sort sorted;
+    m->stream->gone = gone;
+    size_t count = sort_plainly(m, gone);
+    assert_true(tag_sort_make(&sorted, &m->table->order, m->table->tagged_count,
+                              m->table->tag_count));
+    assert_int_equal(sorted.count, count);
+    for (size_t i = 0; i < count; i++) {
+        const tagged_event *e;
+        slice tag = tag_sort_get(&sorted, i, room, &e);
+        slice mine = entry_tag_key(tag, e->position, place);
+        assert_true(slice_equal(mine, slice_of(keys[i].bytes, keys[i].size)));
+        assert_int_equal(e->seq, e->position);
+        assert_true(slice_equal(e->stream, m->stream->name));
+    }
+    tag_sort_release(&sorted);
+}
+
+static void tags_come_in_the_order_of_their_keys(void **state)
+{
+    (void)state;
+    uint64_t chance = 1;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        made m = {0};
+        arena_pool_init(&m.pool, 0, NULL);
+        fill(&m, &shapes[i], &chance);
+        print_message("%s: %zu\n", shapes[i].what, m.table->tag_count);
+        check(&m, 0);
+        check(&m, EVENTS / 2);
+        check(&m, EVENTS);
+        memtable_unref(m.table);
+        arena_pool_release(&m.pool);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tags_come_in_the_order_of_their_keys)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
