@@ -12,7 +12,9 @@ enum {
     SOME = 50,
     ENOUGH = 2000, /* reads that pay for a merge of all */
     BIG = 20000,
-    MUCH = 10 * ENOUGH
+    MUCH = 10 * ENOUGH,
+    JOBS = 1000,
+    PEEKS = FLUSH_WORTH / ENTRY_WORTH / JOBS /* that pay for a flush */
 };
 
 static fixture f;
@@ -165,6 +167,125 @@ static void a_query_pays_for_each_table_it_enters(void **state)
     end();
 }
 
+/* ---- what is gone ------------------------------------------------------- */
+
+/* The first one that is there, as who takes from a queue does. */
+static void peek_key(void)
+{
+    persist_cursor *cursor;
+    slice name, value;
+    assert_int_equal(
+        persist_scan(f.store, NULL, 1, PERSIST_LATEST, &cursor, &f.error),
+        PERSIST_OK);
+    assert_int_equal(persist_next_key(cursor, &name, &value, &f.error),
+                     PERSIST_OK);
+    persist_cursor_close(cursor);
+}
+
+static void peek_event(void)
+{
+    persist_cursor *cursor;
+    const persist_event *e;
+    assert_int_equal(
+        persist_read_all(f.store, 0, 1, PERSIST_LATEST, &cursor, &f.error),
+        PERSIST_OK);
+    assert_int_equal(persist_next_event(cursor, &e, &f.error), PERSIST_OK);
+    persist_cursor_close(cursor);
+}
+
+static void peek_tagged(void)
+{
+    slice tags[] = {slice_str("tag")};
+    const persist_query_item item = {.tags = tags, .tag_count = 1};
+    persist_cursor *cursor;
+    const persist_event *e;
+    assert_int_equal(persist_query(f.store, &item, 1, 0, 1, PERSIST_LATEST,
+                                   &cursor, &f.error),
+                     PERSIST_OK);
+    assert_int_equal(persist_next_event(cursor, &e, &f.error), PERSIST_OK);
+    persist_cursor_close(cursor);
+}
+
+static void (*const peeks[])(void) = {peek_key, peek_event, peek_tagged};
+
+/* Jobs, as keys and as events with a tag, of which all but the last are done:
+ * a table has them, or the memtable still does. */
+static void begin_queue(uint32_t memtable_size)
+{
+    slice tags[] = {slice_str("tag")};
+    char name[16];
+    fixture_begin_tables(&f, memtable_size, WIDTH);
+    for (int i = 0; i < JOBS; i++) {
+        snprintf(name, sizeof name, "job%04d", i);
+        const persist_edit edits[] = {{.kind = PERSIST_APPEND,
+                                       .name = slice_str("jobs"),
+                                       .data = slice_str(name),
+                                       .tags = tags,
+                                       .tag_count = 1},
+                                      {.kind = PERSIST_PUT,
+                                       .name = slice_str(name),
+                                       .data = slice_str(name)}};
+        assert_int_equal(
+            persist_commit(f.store, edits, 2, NULL, NULL, &f.error),
+            PERSIST_OK);
+    }
+    for (int i = 0; i < JOBS - 1; i++) {
+        snprintf(name, sizeof name, "job%04d", i);
+        fixture_do(&f, PERSIST_DELETE, name, "", 0);
+    }
+    fixture_do(&f, PERSIST_TRUNCATE, "jobs", "", JOBS - 1);
+    work();
+}
+
+/* A memtable with much that readers pass over is written before it is full. */
+static void what_is_gone_is_flushed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof peeks / sizeof *peeks; i++) {
+        begin_queue(1 << 20);
+        fixture_do(&f, PERSIST_PUT, "key", "value", 0);
+        assert_int_equal(tables(), 0);
+        for (int n = 0; n < PEEKS / 2; n++)
+            peeks[i]();
+        fixture_do(&f, PERSIST_PUT, "key", "value", 0);
+        assert_int_equal(tables(), 0);
+        for (int n = 0; n < PEEKS; n++)
+            peeks[i]();
+        fixture_do(&f, PERSIST_PUT, "key", "value", 0);
+        work();
+        assert_int_equal(tables(), 1);
+        peeks[i]();
+        end();
+    }
+}
+
+static uint64_t table_bytes(void)
+{
+    persist_stats stats = {PERSIST_STATS};
+    persist_get_stats(f.store, &stats, NULL);
+    return stats.table_bytes;
+}
+
+/* What a table has and is done with goes by itself: first what says so is
+ * flushed, then they are merged. */
+static void what_is_gone_is_merged_away(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof peeks / sizeof *peeks; i++) {
+        begin_queue(1 << 18);
+        assert_int_equal(tables(), 1);
+        uint64_t before = table_bytes();
+        for (int n = 0; table_bytes() > before / 4; n++) {
+            assert_true(n < 2 * PEEKS);
+            peeks[i]();
+            fixture_do(&f, PERSIST_PUT, "key", "value", 0);
+            (void)work();
+        }
+        assert_int_equal(tables(), 1);
+        end();
+    }
+}
+
 /* What was paid is used up, and one table costs nothing more. */
 static void credit_is_spent(void **state)
 {
@@ -303,6 +424,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_of_read_pays),
         cmocka_unit_test(a_query_pays_for_each_table_it_enters),
+        cmocka_unit_test(what_is_gone_is_flushed),
+        cmocka_unit_test(what_is_gone_is_merged_away),
         cmocka_unit_test(credit_is_spent),
         cmocka_unit_test(a_commit_takes_it_up),
         cmocka_unit_test(who_only_reads_merges_nothing),

@@ -12,6 +12,7 @@ memtable *memtable_new(arena_pool *pool, uint64_t seed, persist_lsn first,
     if (t == NULL)
         return NULL;
     atomic_init(&t->references, 1);
+    atomic_init(&t->passed, 0);
     t->first = first;
     t->counts = *counts;
     t->first_position = counts->next_position;

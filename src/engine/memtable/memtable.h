@@ -77,6 +77,9 @@ typedef struct memtable {
     uint64_t first_position; /* older layers have lower ones */
     store_counts counts;
     uint64_t memory; /* bytes, roughly */
+    /* How much readers have passed over that is gone, here or by what is here.
+     */
+    _Atomic uint64_t passed;
 } memtable;
 
 /* Makes an empty memtable with one reference, for commits from `first` on;

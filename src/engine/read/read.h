@@ -76,7 +76,8 @@ typedef struct order_reader {
     stream_place *places; /* owned; by hash of the name; NULL: of a query */
     ordered_event *batch; /* owned */
     size_t at, count;
-    bool ended; /* no further batch in this layer */
+    uint64_t passed; /* events that are truncated, for that batch */
+    bool ended;      /* no further batch in this layer */
     table_iter iter;
     times_reader times;
 } order_reader;

@@ -27,6 +27,8 @@ bool order_take(engine_cursor *c, const order_item *item, uint64_t time)
         stream_floor_at(newer == NULL ? s : newer, c->snapshot.lsn)->through;
     if (e->seq > through)
         r->batch[r->count++] = (ordered_event){s->name, e, time};
+    else
+        r->passed++;
     return true;
 }
 
@@ -63,7 +65,7 @@ static void fill(engine_cursor *c, const memtable *t)
     r->ended = true;
 }
 
-static persist_status next_in_memtable(engine_cursor *c, const memtable *t)
+static persist_status next_in_memtable(engine_cursor *c, memtable *t)
 {
     order_reader *r = &c->u.order;
     while (r->at == r->count && !r->ended) {
@@ -71,6 +73,8 @@ static persist_status next_in_memtable(engine_cursor *c, const memtable *t)
         readers_look(&c->engine->readers, c->snapshot.place);
         r->ways->fill(c, t);
         readers_look_end(&c->engine->readers, c->snapshot.place);
+        credit_note_passed(t, r->passed);
+        r->passed = 0;
     }
     if (r->at == r->count)
         return PERSIST_NONE;
@@ -225,6 +229,7 @@ static persist_status next_in_table(engine_cursor *c, bool move,
         c->ready_count = out->seq != 0;
         if (c->ready_count > 0)
             return PERSIST_OK;
+        credit_note_gone(&c->snapshot);
     }
 }
 
@@ -247,7 +252,7 @@ static void leave_table(engine_cursor *c)
 
 /* ---- layers ----------------------------------------------------------- */
 
-static const memtable *memtable_of(const snapshot *s, size_t layer)
+static memtable *memtable_of(const snapshot *s, size_t layer)
 {
     if (layer == s->layers->table_count)
         return s->layers->frozen;

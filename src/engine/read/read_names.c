@@ -127,6 +127,7 @@ static const btree *tree_of(const name_reader *r, const memtable *t)
 static void fill(engine_cursor *c, name_source *s)
 {
     name_reader *r = &c->u.names;
+    uint64_t passed = 0;
     readers_look(&c->engine->readers, c->snapshot.place);
     btree_at at = first_place(r, tree_of(r, s->from), s);
     s->at = s->count = 0;
@@ -135,10 +136,11 @@ static void fill(engine_cursor *c, name_source *s)
         if (item == NULL || is_past(r, *(const slice *)item))
             break;
         if (take_item(c, item, &s->batch[s->count]))
-            s->count++;
+            passed += s->batch[s->count++].deleted;
     }
     s->last_batch = s->count < CURSOR_BATCH;
     readers_look_end(&c->engine->readers, c->snapshot.place);
+    credit_note_passed(s->from, passed);
 }
 
 static void next_in_memtable(engine_cursor *c, name_source *s)

@@ -389,8 +389,10 @@ static persist_status aim(engine_cursor *c, const query_part *p,
     const query_stream *s;
     CHECK(r->ahead->count < QUERY_AHEAD);
     persist_status status = find_stream(c, e->stream, &s, error);
-    if (status == PERSIST_OK && e->seq <= s->through)
+    if (status == PERSIST_OK && e->seq <= s->through) {
+        credit_note_gone(&c->snapshot);
         return PERSIST_OK;
+    }
     query_look *look = &r->ahead->looks[r->ahead->count];
     if (status == PERSIST_OK)
         status =

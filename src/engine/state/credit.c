@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Merging that reading pays for: what reads waste, since the tables are many,
- * is added up, and when it has cost about as much as merging them would, they
- * are merged. So nobody pays more than about twice what would have been best
- * (the ski rental of A. Karlin et al., "Competitive snoopy caching", 1988), and
- * a store that is seldom read is not written more.
+/* Merging that reading pays for: what reads waste, since the tables are many or
+ * since they hold what is gone, is added up, and when it has cost about as much
+ * as merging them would, they are merged. So nobody pays more than about twice
+ * what would have been best (the ski rental of A. Karlin et al., "Competitive
+ * snoopy caching", 1988), and a store that is seldom read is not written more.
  *
  * What is wasted is counted in bytes of merging that take as long. What commits
  * look up is not counted: their own writing shall not lead to more of it. */
@@ -30,6 +30,26 @@ void credit_note_looks(const snapshot *s, table_section section,
     }
     if (looks > 1)
         credit_note(s, (looks - 1) * LOOK_WORTH);
+}
+
+void credit_note_passed(memtable *t, uint64_t count)
+{
+    if (count > 0)
+        atomic_fetch_add_explicit(&t->passed, count, memory_order_relaxed);
+}
+
+void credit_note_gone(const snapshot *s)
+{
+    credit_note(s, GONE_WORTH);
+    if (s->with_active)
+        credit_note_passed(s->layers->active, 1);
+}
+
+bool credit_covers_flush(const engine *e)
+{
+    memtable *t = e->layers->active;
+    uint64_t passed = atomic_load_explicit(&t->passed, memory_order_relaxed);
+    return passed * ENTRY_WORTH * e->credit_factor >= t->memory + FLUSH_WORTH;
 }
 
 /* Finds the newest tables whose merging gains most for what it costs. */

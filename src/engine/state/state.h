@@ -228,13 +228,21 @@ persist_status snapshot_find(engine *, const snapshot *, slice name,
 persist_status snapshot_state(engine *, const snapshot *, slice name,
                               stream_state *, persist_error *);
 
-/* ---- credit.c: merging that reading pays for --------------------------- */
+/* ---- credit.c: merging and flushing that reading pays for --------------- */
 
 /* Notes what a reader wastes, in bytes of merging that take as long. */
 void credit_note(const snapshot *, uint64_t bytes);
 /* The same for a look-up in the tables, of which the last it looked into is
  * that, or the oldest if it is NULL. */
 void credit_note_looks(const snapshot *, table_section, const table *last);
+/* The same for an event in a table that is truncated: a merge drops it, once a
+ * table says that it is. */
+void credit_note_gone(const snapshot *);
+/* Notes that a reader has passed over so many things that are gone, in a
+ * memtable or by what that says; tells whether that has cost as much by now as
+ * it takes to write the active one, which leaves them out. */
+void credit_note_passed(memtable *, uint64_t count);
+bool credit_covers_flush(const engine *);
 /* Hands in what was noted. */
 void credit_hand_in(engine *, const snapshot *);
 /* Tells whether what was handed in covers the merge that gains most for what

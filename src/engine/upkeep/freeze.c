@@ -13,7 +13,9 @@ bool upkeep_is_full(const engine *e)
 persist_status upkeep_freeze(engine *e, bool *did, persist_error *error)
 {
     *did = false;
-    return upkeep_is_full(e) ? upkeep_freeze_all(e, did, error) : PERSIST_OK;
+    return upkeep_is_full(e) || credit_covers_flush(e)
+               ? upkeep_freeze_all(e, did, error)
+               : PERSIST_OK;
 }
 
 persist_status upkeep_freeze_all(engine *e, bool *did, persist_error *error)
