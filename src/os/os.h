@@ -61,7 +61,7 @@ typedef struct os_map {
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table, which an opening checks. */
-enum { OS_VERSION = 12 };
+enum { OS_VERSION = 13 };
 
 struct os {
     int version;
@@ -144,6 +144,9 @@ struct os {
     int (*dir_remove)(const os *, const os_dir *, const char *name);
     int (*dir_sync)(const os *, const os_dir *);
     int (*dir_list)(const os *, const os_dir *, os_list_fn, void *);
+    /* Bytes that the disk has left for this user; UINT64_MAX if that cannot be
+     * seen. */
+    uint64_t (*dir_room)(const os *, const os_dir *);
 
     /* Watches up to OS_WATCHED directories for names that are taken out of
      * them, or take the place of others. Any error: this is not to be had here,

@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -473,6 +474,16 @@ static int dir_sync(const os *sys, const os_dir *dir)
                      : code;
 }
 
+/* What has no blocks at all does not tell. */
+static uint64_t dir_room(const os *sys, const os_dir *dir)
+{
+    struct statvfs disk;
+    (void)sys;
+    if (dir->gone || fstatvfs(fd_of(dir), &disk) < 0 || disk.f_blocks == 0)
+        return UINT64_MAX;
+    return (uint64_t)disk.f_bavail * disk.f_frsize;
+}
+
 static int dir_list(const os *sys, const os_dir *at, os_list_fn each,
                     void *context)
 {
@@ -566,6 +577,7 @@ const os *os_posix(void)
         .dir_lock = dir_lock,
         .dir_remove = dir_remove,
         .dir_sync = dir_sync,
+        .dir_room = dir_room,
         .dir_list = dir_list,
         .watch_open = watch_open,
         .watch_is_quiet = os_watch_is_quiet,

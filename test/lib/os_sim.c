@@ -426,6 +426,14 @@ static int dir_sync(const os *o, const os_dir *dir)
     return 0;
 }
 
+static uint64_t dir_room(const os *o, const os_dir *dir)
+{
+    const os_sim *s = sim_of(o);
+    (void)dir;
+    uint64_t used = s->space == UINT64_MAX ? 0 : os_sim_space_used(s);
+    return used >= s->space ? 0 : s->space - used;
+}
+
 static int dir_list(const os *o, const os_dir *dir, os_list_fn each,
                     void *context)
 {
@@ -516,6 +524,7 @@ os_sim *os_sim_new(uint64_t seed)
         .dir_lock = sim_dir_lock,
         .dir_remove = sim_dir_remove,
         .dir_sync = dir_sync,
+        .dir_room = dir_room,
         .dir_list = dir_list,
         .watch_open = watch_open,
         .clock_us = clock_us,

@@ -185,29 +185,6 @@ static void the_filter_tells_most_absent_names(void **state)
 }
 
 /* The cache keeps to its bound, and what is held stays. */
-static void a_filter_is_bounded(void **state)
-{
-    (void)state;
-    const uint64_t counts[] = {0,       1,       100,       1 << 20,
-                               7 << 20, 1 << 28, UINT64_MAX};
-    size_t before = 0;
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        filter f = {0};
-        assert_true(filter_init(&f, counts[i]));
-        assert_true(f.size >= before && f.size <= FILTER_SIZE_MAX);
-        assert_true(f.part_size <= FILTER_PART_SIZE);
-        filter_add(&f, filter_hash(0, slice_str("name")));
-        filter_end(&f);
-        uint64_t hash = filter_hash(0, slice_str("name"));
-        uint64_t part = filter_part(hash, f.size / f.part_size);
-        assert_true(filter_test(
-            slice_of(f.bits + part * f.part_size, f.part_size), hash));
-        before = f.size;
-        filter_release(&f);
-    }
-    assert_int_equal(before, FILTER_SIZE_MAX);
-}
-
 static void the_cache_is_bounded(void **state)
 {
     (void)state;
@@ -574,7 +551,6 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_filter_tells_most_absent_names,
                                         set_up, tear_down),
-        cmocka_unit_test(a_filter_is_bounded),
         cmocka_unit_test_setup_teardown(the_cache_is_bounded, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(no_lost_bit_goes_unseen, set_up,

@@ -61,13 +61,19 @@ static inline bool format_is_known(uint64_t version)
 /* The reserve: what is kept on the disk for the way out when it is full. */
 /* For the table of a memtable: as much as its log, and this part of that. */
 #define RESERVE_TABLE_SHARE 8u
-/* For what is in tables already: so much at the least; and for each key, or
- * twice for each stream, what the note takes that deletes it, but no more than
- * this part of the tables, and this. */
+/* For what is in tables already: so much at the least; and what the notes take
+ * that delete all of it, for a stream twice so much, as for a key where no
+ * table tells better. That is kept always up to this part of the tables, and
+ * this; all of it where the disk has no room for twice as much, and so many
+ * memtables.
+ */
 #define RESERVE_MIN (64u << 10)
 #define RESERVE_NOTE 32u
 #define RESERVE_NOTES_SHARE 16u
 #define RESERVE_NOTES_MAX (16u << 20)
+#define RESERVE_MEMTABLES 4u
+/* This part of the notes more, for a round in its log and for merging them. */
+#define RESERVE_NOTES_MORE 3u
 /* Of that, so much is not for segments of what deletes: a table, and manifests.
  * The last is for those alone, whatever else finds no room. */
 #define RESERVE_UPKEEP_MIN (24u << 10)

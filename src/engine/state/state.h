@@ -98,8 +98,11 @@ typedef struct engine {
     bool full;          /* the disk, which could be read only, at opening */
     bool no_room;       /* to write the end of the log again, at opening */
     atomic_bool lacks_reserve; /* it was given, and not made again in full */
-    _Atomic uint64_t reserve_tables; /* bytes of it that are not for the log */
-    _Atomic uint64_t unflushed;      /* bytes of records that are in no table */
+    _Atomic uint64_t reserve_tables; /* bytes of it that are not for the log; */
+    _Atomic uint64_t reserve_notes;  /* and that come to it on a scarce disk */
+    atomic_bool is_scarce;
+    uint64_t note_size, note_of; /* of a key, as that table tells; under step */
+    _Atomic uint64_t unflushed;  /* bytes of records that are in no table */
     bool covers_tail; /* it was grown for what the log had ahead when opened */
     pthread_mutex_t reserve; /* held while it is given or made; the last */
 

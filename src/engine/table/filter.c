@@ -2,6 +2,8 @@
 /* A Bloom filter in parts. */
 #include "engine/table/filter.h"
 
+#include <string.h>
+
 #include "base/hash.h"
 #include "base/mem.h"
 #include "engine/files/files.h"
@@ -16,7 +18,15 @@ CHECK_STATIC(FILTER_PART_SIZE % FILTER_LINE_SIZE == 0,
              "parts have whole lines");
 CHECK_STATIC(LINE_BITS *PROBES <= 64, "one number gives all probes");
 
-bool filter_init(filter *f, uint64_t names)
+/* Lines of one part, or whole parts. */
+static void set_size(filter *f, size_t size)
+{
+    f->size = size;
+    f->part_size = size < FILTER_PART_SIZE ? size : FILTER_PART_SIZE;
+    CHECK(f->size > 0 && f->size % f->part_size == 0);
+}
+
+static size_t size_for(uint64_t names)
 {
     uint64_t size = FILTER_SIZE_MAX;
     if (names < FILTER_SIZE_MAX)
@@ -24,11 +34,14 @@ bool filter_init(filter *f, uint64_t names)
     if (size > FILTER_SIZE_MAX)
         size = FILTER_SIZE_MAX;
     size_t unit = size < FILTER_PART_SIZE ? FILTER_LINE_SIZE : FILTER_PART_SIZE;
-    f->size = (size_t)((size + unit - 1) / unit * unit);
-    f->part_size = f->size < FILTER_PART_SIZE ? f->size : FILTER_PART_SIZE;
+    return (size_t)((size + unit - 1) / unit * unit);
+}
+
+bool filter_init(filter *f, uint64_t names)
+{
+    *f = (filter){0};
+    set_size(f, size_for(names));
     f->bits = mem_alloc_zero(f->size);
-    f->waits = false;
-    CHECK(f->size % f->part_size == 0);
     return f->bits != NULL;
 }
 
@@ -89,16 +102,40 @@ void filter_add(filter *f, uint64_t hash)
 {
     CHECK(f->bits != NULL);
     __builtin_prefetch(line_of(f, hash), 1);
-    filter_end(f);
+    if (f->names > 0)
+        put(f, f->waiting);
     f->waiting = hash;
-    f->waits = true;
+    f->names++;
+}
+
+/* Of many units of so many bytes come few, but no fewer than `least`; returns
+ * how many. Hashes are scaled to units: those of a new one were in old ones
+ * side by side, of which the first and the last may have some of its
+ * neighbours, too. What a new one is written over, no later one needs. */
+static size_t fold(uint8_t *bits, size_t unit, size_t from, size_t least)
+{
+    CHECK(least > 0 && from > 0);
+    size_t many = from / least, to = many < 2 ? from : (from - 1) / many + 1;
+    for (size_t n = 0; n < to && to < from; n++) {
+        size_t first = n * from / to, last = ((n + 1) * from - 1) / to;
+        memmove(bits + n * unit, bits + first * unit, unit);
+        for (size_t i = first + 1; i <= last; i++)
+            for (size_t at = 0; at < unit; at++)
+                bits[n * unit + at] |= bits[i * unit + at];
+    }
+    return to;
 }
 
 void filter_end(filter *f)
 {
-    if (f->waits)
+    size_t unit = f->part_size, least = size_for(f->names);
+    if (f->names > 0)
         put(f, f->waiting);
-    f->waits = false;
+    set_size(f, unit * fold(f->bits, unit, f->size / unit,
+                            (least + unit - 1) / unit));
+    unit = FILTER_LINE_SIZE;
+    if (f->size == f->part_size)
+        set_size(f, unit * fold(f->bits, unit, f->size / unit, least / unit));
 }
 
 void filter_fetch(slice part, uint64_t hash)

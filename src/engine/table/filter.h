@@ -17,19 +17,22 @@ typedef struct filter {
     uint8_t *bits; /* owned */
     size_t size;   /* bytes, all parts together */
     size_t part_size;
-    bool waits; /* a hash whose line is on its way to the processor: */
-    uint64_t waiting;
+    uint64_t names;   /* that were added; the line of the last one's hash is */
+    uint64_t waiting; /* on its way to the processor */
 } filter;
 
-/* Sets up an empty filter for about so many names; false when memory is out. */
+/* Sets up an empty filter for up to so many names; false when memory is out. */
 bool filter_init(filter *, uint64_t names);
 void filter_release(filter *);
 
 /* Returns the hash of a name of a section. */
 uint64_t filter_hash(unsigned section, slice name);
 
-/* Adds the hash of a name, by the next call of one of the two. */
+/* Adds the hash of a name. */
 void filter_add(filter *, uint64_t hash);
+
+/* Ends it: of far fewer names it becomes as small as if it was made for them.
+ */
 void filter_end(filter *);
 
 /* Tells which of so many parts a hash belongs to. */

@@ -37,30 +37,96 @@ static uint64_t for_log(const engine *e, wal_size log)
     return in_pages(size + size / RESERVE_TABLE_SHARE);
 }
 
-/* A note is kept of each key that is deleted until all is merged. */
-static uint64_t for_tables(const engine *e, const layers *v)
+/* Adds up the sizes of a block's names, and of what they stand for. */
+static void add_up(const block_view *v, uint64_t *names, uint64_t *values)
 {
-    const manifest *m = &e->manifest;
-    uint64_t notes = RESERVE_NOTE * (m->keys + 2 * m->streams);
-    uint64_t most = v->table_bytes / RESERVE_NOTES_SHARE;
-    if (most > RESERVE_NOTES_MAX)
-        most = RESERVE_NOTES_MAX;
-    return in_pages(RESERVE_MIN + (notes < most ? notes : most));
+    block_entry entry;
+    for (uint32_t n = 0; n < v->count; n++)
+        if (block_get(v, n, &entry)) {
+            *names += block_key_size(v, &entry);
+            *values += entry.value.size;
+        }
 }
 
+/* What a key takes of a table without its value, about: its part of the first
+ * leaf, and of the blocks above, of which each names two blocks at the least.
+ * Names that are longer elsewhere show in the topmost block. */
+static uint64_t size_without_value(const block_view *top,
+                                   const block_view *leaf)
+{
+    uint64_t names = 0, values = 0, all = 0, ignored = 0;
+    CHECK(top->count > 0 && leaf->count > 0);
+    add_up(leaf, &names, &values);
+    add_up(top, &all, &ignored);
+    uint64_t name = names / leaf->count, elsewhere = all / top->count;
+    uint64_t ends =
+        leaf->count * (uint64_t)(BLOCK_HEAD_SIZE + sizeof(uint16_t));
+    uint64_t size = BLOCK_HEADER_SIZE + leaf->prefix_size + ends + leaf->size +
+                    2 * (elsewhere + BLOCK_HEADER_SIZE);
+    return (size - values) / leaf->count + FILTER_BITS / 8 + 1 +
+           (elsewhere > name ? elsewhere - name : 0);
+}
+
+static uint64_t look_at_names(table *t)
+{
+    table_iter i;
+    persist_error ignored;
+    uint64_t size = RESERVE_NOTE;
+    table_iter_init(&i, t, TABLE_KEYS, true);
+    if (table_seek(&i, slice_of(NULL, 0), &ignored) == PERSIST_OK)
+        size = size_without_value(&i.path[0].view, &i.path[i.height - 1].view);
+    table_iter_release(&i);
+    return size;
+}
+
+/* Of a key, by the table that has most of them. */
+static uint64_t note_size(engine *e, const layers *v)
+{
+    table *most = NULL;
+    uint64_t keys = 0;
+    for (size_t i = 0; i < v->table_count; i++)
+        if (v->tables[i]->footer.roots[TABLE_KEYS].entries > keys) {
+            most = v->tables[i];
+            keys = most->footer.roots[TABLE_KEYS].entries;
+        }
+    if (most != NULL && e->note_of != most->footer.number) {
+        e->note_of = most->footer.number;
+        e->note_size = look_at_names(most);
+    }
+    return e->note_size;
+}
+
+/* A note is kept of each key that is deleted until all is merged. There is room
+ * for a part of them always, and for all where the disk has not much more. */
 void reserve_measure(engine *e, const layers *v)
 {
-    atomic_store(&e->reserve_tables, for_tables(e, v));
+    const manifest *m = &e->manifest;
+    uint64_t notes = note_size(e, v) * m->keys + m->streams * RESERVE_NOTE * 2;
+    uint64_t all = notes + notes / RESERVE_NOTES_MORE;
+    uint64_t always = v->table_bytes / RESERVE_NOTES_SHARE;
+    if (always > RESERVE_NOTES_MAX)
+        always = RESERVE_NOTES_MAX;
+    if (always > all)
+        always = all;
+    atomic_store(&e->reserve_tables, in_pages(RESERVE_MIN + always));
+    atomic_store(&e->reserve_notes, in_pages(all - always));
+}
+
+static uint64_t for_tables(const engine *e)
+{
+    uint64_t notes =
+        atomic_load(&e->is_scarce) ? atomic_load(&e->reserve_notes) : 0;
+    return atomic_load(&e->reserve_tables) + notes;
 }
 
 static uint64_t wanted(const engine *e, wal_size log)
 {
-    return atomic_load(&e->reserve_tables) + for_log(e, log);
+    return for_tables(e) + for_log(e, log);
 }
 
 uint64_t reserve_round(const engine *e)
 {
-    return atomic_load(&e->reserve_tables) / RESERVE_ROUND_SHARE;
+    return for_tables(e) / RESERVE_ROUND_SHARE;
 }
 
 /* ---- the file --------------------------------------------------------- */
@@ -81,6 +147,18 @@ uint64_t reserve_size(const engine *e)
         return found.size;
     e->sys->unlink(e->sys, e->at.root, LAYOUT_RESERVE);
     return 0;
+}
+
+/* Looks whether the disk has room for all notes, and as much again. */
+static void look_around(engine *e, wal_size log)
+{
+    uint64_t notes = atomic_load(&e->reserve_notes);
+    uint64_t size = atomic_load(&e->reserve_tables) + for_log(e, log) + notes;
+    uint64_t room =
+        notes == 0 ? UINT64_MAX : e->sys->dir_room(e->sys, e->at.root);
+    uint64_t enough = 2 * size + RESERVE_MEMTABLES * e->memtable_size;
+    bool is = room < enough && room + reserve_size(e) < enough;
+    atomic_store(&e->is_scarce, is);
 }
 
 static bool give(engine *e)
@@ -143,10 +221,11 @@ static uint64_t grow(const engine *e, uint64_t from, uint64_t size, bool all,
  * way. */
 static void make(engine *e, wal_size log)
 {
-    uint64_t size = wanted(e, log);
     os_stat found = {0};
     int ignored;
     CHECK(!e->at.read_only);
+    look_around(e, log);
+    uint64_t size = wanted(e, log);
     if (find(e, &found) && !found.is_file)
         return;
     found.size = reserve_size(e);
@@ -186,6 +265,8 @@ int reserve_keep(void *context, wal_size log, wal_claim claim)
     if (claim == WAL_FREES_LAST)
         return 0;
     pthread_mutex_lock(&e->reserve);
+    if (claim == WAL_ADDS)
+        look_around(e, log);
     uint64_t size = leaves(e, log, claim), has = reserve_size(e);
     if (has < size)
         has = grow(e, has, size, true, &code);
