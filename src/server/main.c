@@ -19,38 +19,52 @@ typedef struct row {
     int letter;
     const char *value; /* what follows it, or NULL */
     const char *what;
+    size_t least, most; /* of a number */
 } row;
+
+/* With less there is no room for what the language itself brings. */
+enum { HEAP_LEAST = 512 * 1024 };
+
+/* What host_check takes, so that each option has one range. */
+enum { SEGMENT_LEAST = 4096, SEGMENT_MOST = 1 << 30, WIDTH_MOST = 64 };
 
 static const row rows[] = {
     {"store", 's', "DIR",
      "where the data is kept; made when the first op needs it. Default: "
      "$SX_PERSIST_DIR if that is not empty, else persist-data in this "
-     "directory"},
+     "directory",
+     0, 0},
     {"unknown-op", 'u', "WHAT",
      "an op that this host does not own:\n"
      "error   raises unknown-op (the default)\n"
      "nil     returns nil: the write is lost silently\n"
      "bridge  asks you: prints (io-request N \"op\" args)\n"
-     "        and waits for (io-response N value)"},
+     "        and waits for (io-response N value)",
+     0, 0},
     {"heap-max", 'm', "SIZE",
-     "memory for values, such as 512M or 2G; default 1G"},
-    {"depth-max", 'd', "N",
-     "frames, or levels of nested data; default 1000000"},
+     "memory for values, such as 512M or 2G; default 1G", HEAP_LEAST, SIZE_MAX},
+    {"depth-max", 'd', "N", "frames, or levels of nested data; default 1000000",
+     1, SIZE_MAX},
     {"memtable", 'M', "SIZE",
      "commits kept in memory before they become a table, and as much log to "
      "replay after a crash; default 8M. Less than 64K is for tests: with 1 "
-     "each commit is written as a table, and waits for it"},
-    {"cache", 'C', "SIZE", "blocks of tables kept in memory; default 8M"},
-    {"segment", 'S', "SIZE", "a log file; default 4M"},
+     "each commit is written as a table, and waits for it",
+     1, UINT32_MAX},
+    {"cache", 'C', "SIZE", "blocks of tables kept in memory; default 8M", 1,
+     UINT32_MAX},
+    {"segment", 'S', "SIZE", "a log file; default 4M", SEGMENT_LEAST,
+     SEGMENT_MOST},
     {"merge-width", 'W', "N",
      "tables of one size that become one; default 8, or 32 where names have "
-     "blocks of their own"},
-    {"compress", 'z', NULL, "compress tables (zstd)"},
+     "blocks of their own",
+     2, WIDTH_MOST},
+    {"compress", 'z', NULL, "compress tables (zstd)", 0, 0},
     {"group", 'g', NULL,
      "your group may use the files that are made, as far as the umask lets "
-     "it; default: you alone"},
-    {"help", 'h', NULL, "this text; -h too"},
-    {"version", 'v', NULL, "the version"},
+     "it; default: you alone",
+     0, 0},
+    {"help", 'h', NULL, "this text; -h too", 0, 0},
+    {"version", 'v', NULL, "the version", 0, 0},
 };
 
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -87,9 +101,6 @@ static const char behind_options[] =
 /* What is left of the 100 ms within which the end ends the server is for the
  * sync of what was accepted. */
 enum { END_MS = 40 };
-
-/* With less there is no room for what the language itself brings. */
-enum { HEAP_LEAST = 512 * 1024 };
 
 static int usage_error(const char *what, const char *value)
 {
@@ -184,36 +195,24 @@ static bool parse_size(const char *text, size_t *out)
 
 /* The options that are sizes, or counts; false if the text is none that they
  * can have. */
-static bool take_size(host_options *options, int c, const char *text)
+static bool take_size(host_options *options, const row *r, const char *text)
 {
     size_t size;
-    uint32_t *small = NULL;
-    if (!parse_size(text, &size))
+    if (!parse_size(text, &size) || size < r->least || size > r->most)
         return false;
-    switch (c) {
-    case 'm':
+    if (r->letter == 'm')
         options->machine.heap_max = size;
-        return size >= HEAP_LEAST;
-    case 'd':
+    else if (r->letter == 'd')
         options->machine.depth_max = size;
-        return true;
-    case 'M':
-        small = &options->store.memtable_size;
-        break;
-    case 'C':
-        small = &options->store.cache_size;
-        break;
-    case 'S':
-        small = &options->store.segment_size;
-        break;
-    case 'W':
-        small = &options->store.merge_width;
-        break;
-    default:
-        return false;
-    }
-    *small = (uint32_t)size;
-    return size <= UINT32_MAX;
+    else if (r->letter == 'M')
+        options->store.memtable_size = (uint32_t)size;
+    else if (r->letter == 'C')
+        options->store.cache_size = (uint32_t)size;
+    else if (r->letter == 'S')
+        options->store.segment_size = (uint32_t)size;
+    else
+        options->store.merge_width = (uint32_t)size;
+    return true;
 }
 
 static void fill_table(struct option table[ROWS + 1])
@@ -226,28 +225,63 @@ static void fill_table(struct option table[ROWS + 1])
     table[ROWS] = (struct option){0};
 }
 
-static int bad_size(const char *option, int c, const char *text)
+typedef char size_words[32];
+
+/* As it can be typed. */
+static const char *put_size(size_t size, size_words out)
+{
+    static const char *const units[] = {"", "K", "M", "G"};
+    size_t unit = 0;
+    while (unit < 3 && size >= 1024 && size % 1024 == 0) {
+        size /= 1024;
+        unit++;
+    }
+    snprintf(out, sizeof(size_words), "%zu%s", size, units[unit]);
+    return out;
+}
+
+static int bad_size(const row *r, const char *text)
 {
     char line[256];
-    bool large = c == 'm' || c == 'd';
-    snprintf(line, sizeof line,
-             "--%s wants a number from %s to %s, which K, M or G may follow, "
-             "not ",
-             option, c == 'm' ? "512K" : "1",
-             large ? "all that memory has" : "4294967295");
+    size_words least, most;
+    snprintf(line, sizeof line, "--%s wants a number from %s to %s%s, not ",
+             r->name, put_size(r->least, least),
+             r->most == SIZE_MAX ? "all that memory has"
+                                 : put_size(r->most, most),
+             r->most < 1024 ? "" : ", which K, M or G may follow");
     return usage_error(line, text);
 }
 
 /* getopt takes any beginning that only one name has, and each new option would
  * change what those mean. */
-static bool is_whole(char *const *argv, const char *name)
+static bool is_whole(const char *word, const char *name)
 {
-    const char *word = argv[optind - 1];
     size_t size = strlen(name);
-    if (word == optarg)
-        word = argv[optind - 2];
     return strncmp(word, "--", 2) == 0 && strncmp(word + 2, name, size) == 0 &&
            (word[2 + size] == '\0' || word[2 + size] == '=');
+}
+
+static int part_of_name(const char *name)
+{
+    return usage_error("write the whole name of the option: --", name);
+}
+
+/* What getopt has no place for; optopt: the option, where it is known. */
+static int bad_option(const char *word, bool wants_value)
+{
+    char line[128];
+    const row *r = rows;
+    while (r < rows + ROWS && r->letter != optopt)
+        r++;
+    if (r == rows + ROWS || strncmp(word, "--", 2) != 0) {
+        snprintf(line, sizeof line, "%.100s is no option", word);
+        return usage_error(line, "");
+    }
+    if (!is_whole(word, r->name))
+        return part_of_name(r->name);
+    snprintf(line, sizeof line, "--%s %s", r->name,
+             wants_value ? "wants a value" : "takes no value");
+    return usage_error(line, "");
 }
 
 /* Returns -1 to go on, else the exit code. */
@@ -257,19 +291,25 @@ static int parse_options(int argc, char **argv, host_options *options)
     bool given[ROWS] = {false};
     struct option table[ROWS + 1];
     fill_table(table);
-    int at = -1;
-    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no thread yet */
-    for (int c; (c = getopt_long(argc, argv, "h", table, &at)) != -1; at = -1) {
-        if (at >= 0 && c != '?' && !is_whole(argv, table[at].name))
-            return usage_error("write the whole name of the option: --",
-                               table[at].name);
-        if (at >= 0 && c != '?' && given[at])
+    int c, at = -1;
+    for (;; at = -1) {
+        const char *word = argv[optind];
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is no thread yet */
+        c = getopt_long(argc, argv, "+:h", table, &at);
+        if (c == -1)
+            break;
+        if (c == '?' || c == ':')
+            return bad_option(word, c == ':');
+        if (at >= 0 && !is_whole(word, table[at].name))
+            return part_of_name(table[at].name);
+        if (at >= 0 && given[at])
             return usage_error("given twice: --", table[at].name);
         if (at >= 0)
             given[at] = true;
         if (c == 's') {
             if (*optarg == '\0')
-                return usage_error("--store wants a directory", "");
+                return usage_error("--store wants a path, not an empty one",
+                                   "");
             options->store.path = optarg;
         } else if (c == 'u') {
             if (!parse_unknown(optarg, &options->unknown))
@@ -282,11 +322,8 @@ static int parse_options(int argc, char **argv, host_options *options)
             options->store.group = true;
         } else if (c == 'h' || c == 'v') {
             return show(c == 'h');
-        } else if (c == '?') {
-            return usage_error("unknown or incomplete option ",
-                               argv[optind - 1]);
-        } else if (!take_size(options, c, optarg)) {
-            return bad_size(table[at].name, c, optarg);
+        } else if (!take_size(options, &rows[at], optarg)) {
+            return bad_size(&rows[at], optarg);
         }
     }
     if (optind < argc)
