@@ -17,9 +17,10 @@ typedef struct cli {
     int (*topic)(struct cli *); /* --help, --version; NULL: neither */
     char **args;                /* what is left, without options */
     int arg_count;
-    buf out;     /* standard output that is not written yet */
-    bool closed; /* it takes no more, and that has been said; */
-    bool unread; /* or is not: who read it went away, as head does */
+    buf out;       /* standard output that is not written yet */
+    bool closed;   /* it takes no more, and that has been said; */
+    bool unread;   /* or is not: who read it went away, as head does */
+    bool terminal; /* it goes to one */
 } cli;
 
 /* Each returns an exit code: 0 done, 1 failed, 2 wrong usage; cli_verify: 1

@@ -249,6 +249,7 @@ int main(int argc, char **argv)
     cli c = {
         .store = place != NULL && *place != '\0' ? place : "persist-data",
         .limit = PERSIST_NO_LIMIT,
+        .terminal = os_stream_is_terminal(OS_STDOUT),
     };
     bool given[OPTIONS] = {false};
     if (!parse_options(argc, argv, &c, given))

@@ -53,7 +53,7 @@ int cli_fail(const persist_error *error)
 
 void cli_put_data(cli *c, slice s)
 {
-    if (os_stream_is_terminal(OS_STDOUT))
+    if (c->terminal)
         visible_put(&c->out, s);
     else
         buf_put_slice(&c->out, s);

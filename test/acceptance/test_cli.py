@@ -51,6 +51,18 @@ class Looking(Tool):
         self.assertRegex(text, "(?m)^parent +none$")
         self.assertEqual(told, json.loads(self.on_store("stat", "--json")))
 
+    def test_the_terminal_is_asked_for_once(self):
+        """Not for each line that is printed."""
+        told = self.dir + "/told"
+        run = subprocess.run(
+            ["strace", "-o", told, "-e", "trace=ioctl", PERSIST, "log",
+             "--store", self.store], stdin=subprocess.DEVNULL,
+            capture_output=True, timeout=60,
+            env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        self.assertEqual(run.stdout.count(b"\n"), 3)
+        with open(told) as f:
+            self.assertEqual(f.read().count("ioctl(1,"), 1)
+
     def test_where_no_store_is(self):
         os.mkdir(self.dir + "/empty")
         for name, then in (
