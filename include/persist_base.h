@@ -44,22 +44,27 @@ typedef int persist_status;
  * what SX programs and users see; the hint says what it means and what to do.
  */
 #define PERSIST_STATUS_LIST(X)                                                 \
-    X(BAD_REQUEST, 2, "bad-request", "wrong number or types of arguments")     \
+    X(BAD_REQUEST, 2, "bad-request",                                           \
+      "wrong arguments, or a call that cannot be made now")                    \
     X(UNKNOWN_OP, 3, "unknown-op", "no such operation in this host")           \
     X(SEQ_CONFLICT, 4, "seq-conflict",                                         \
-      "the number is taken; read and try again")                               \
+      "the number is taken, or passed; read and try again")                    \
     X(NOT_STORABLE, 5, "not-storable", "the value has no stored form")         \
-    X(TOO_LARGE, 6, "too-large", "over a size limit; split the value")         \
-    X(NO_SPACE, 7, "no-space", "the disk is full; free space and try again")   \
+    X(TOO_LARGE, 6, "too-large", "over a size limit; split it")                \
+    X(NO_SPACE, 7, "no-space",                                                 \
+      "no room: a full disk, a quota, a limit on files; make some and try "    \
+      "again")                                                                 \
     X(IO, 8, "io", "the system refused a file operation")                      \
     X(CORRUPT, 9, "corrupt",                                                   \
       "stored bytes are damaged; restore from a backup")                       \
-    X(READ_ONLY, 10, "read-only", "a sync failed earlier; reopen the store")   \
-    X(LOCKED, 11, "locked", "another process holds the store")                 \
+    X(READ_ONLY, 10, "read-only",                                              \
+      "nothing can be written; mend what the message names and reopen the "    \
+      "store")                                                                 \
+    X(LOCKED, 11, "locked", "the store is open already; close it there first") \
     X(BAD_STORE, 12, "bad-store",                                              \
       "no store of this version is there; check the path")                     \
     X(BAD_CID, 13, "bad-cid", "not a CIDv1 of raw bytes in base32")            \
-    X(CLOSED, 14, "closed", "the handle is closed")                            \
+    X(CLOSED, 14, "closed", "the handle is closed, or of a parent process")    \
     X(LOST, 15, "lost",                                                        \
       "it was taken back, or may be; ask again with its command id")           \
     X(LIMIT, 16, "limit", "a memory or depth limit is reached; keep less")

@@ -142,6 +142,16 @@ static void every_status_has_its_own_words(void **state)
     }
 }
 
+/* A hint is not told which of several causes it was. */
+static void a_hint_is_true_for_each_cause(void **state)
+{
+    (void)state;
+    assert_null(strstr(persist_status_hint(PERSIST_READ_ONLY), "sync"));
+    assert_null(strstr(persist_status_hint(PERSIST_LOCKED), "process"));
+    assert_non_null(strstr(persist_status_hint(PERSIST_NO_SPACE), "quota"));
+    assert_non_null(strstr(persist_status_hint(PERSIST_CLOSED), "parent"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +160,7 @@ int main(void)
         cmocka_unit_test(slices_have_the_order_of_their_bytes),
         cmocka_unit_test(a_buffer_without_room_has_failed),
         cmocka_unit_test(every_status_has_its_own_words),
+        cmocka_unit_test(a_hint_is_true_for_each_cause),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
