@@ -96,6 +96,41 @@ static void edits_have_a_limit(void **state)
     free(edits);
 }
 
+/* The figures of persist_edit.h. */
+static void a_limit_is_what_is_said(void **state)
+{
+    (void)state;
+    static const char data[100], key[9];
+    static const struct {
+        slice name, data;
+        size_t fit;
+        bool other; /* the names differ */
+    } all[] = {{{"one", 3}, {data, 1}, 986892, false},
+               {{"one", 3}, {data, 100}, 401848, false},
+               {{key, 9}, {data, 3}, 250406, true}};
+    for (size_t a = 0; a < sizeof all / sizeof *all; a++) {
+        size_t count = all[a].fit + 1, size = all[a].name.size + 1;
+        persist_edit *edits = calloc(count, sizeof *edits);
+        char *names = calloc(count, size);
+        for (size_t i = 0; i < count; i++) {
+            edits[i].kind = all[a].other ? PERSIST_PUT : PERSIST_APPEND;
+            edits[i].name = all[a].name;
+            edits[i].data = all[a].data;
+            if (!all[a].other)
+                continue;
+            snprintf(names + i * size, size, "%09zu", i % 1000000000);
+            edits[i].name.data = names + i * size;
+        }
+        assert_int_equal(persist_commit(store, edits, count, NULL, NULL, NULL),
+                         PERSIST_TOO_LARGE);
+        assert_int_equal(
+            persist_commit(store, edits, count - 1, NULL, NULL, NULL),
+            PERSIST_OK);
+        free(edits);
+        free(names);
+    }
+}
+
 static void numbers_have_a_limit(void **state)
 {
     (void)state;
@@ -397,6 +432,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(sizes_have_limits, open_store,
                                         close_store),
         cmocka_unit_test_setup_teardown(edits_have_a_limit, open_store,
+                                        close_store),
+        cmocka_unit_test_setup_teardown(a_limit_is_what_is_said, open_store,
                                         close_store),
         cmocka_unit_test_setup_teardown(numbers_have_a_limit, open_store,
                                         close_store),
