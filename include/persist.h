@@ -48,7 +48,10 @@
  *
  * Structs: those that a caller makes and that may grow begin with their size,
  * which a macro fills in: `persist_options options = {PERSIST_OPTIONS, .path =
- * "data"}`. So a program goes on with a library that is older or newer than
+ * "data"}`. In C++, where that is an extension before C++20 and may warn, make
+ * all of it 0 and fill in what you need: `persist_options options = {};
+ * options.size = sizeof options; options.path = "data";`, and so for each
+ * struct here. So a program goes on with a library that is older or newer than
  * its header: fields that it does not know are 0 for it, and must be. A size
  * that is 0 or too small, and a field that the library does not know and that
  * is not 0, are PERSIST_BAD_REQUEST. Structs that do not begin with their size

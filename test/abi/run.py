@@ -220,22 +220,25 @@ def check_symbols(check, build):
 
 def check_cplusplus(check, build, work):
     """Programs in C++ too; where there is no such compiler, none."""
-    program = os.path.join(work, "use")
-    command = ["g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-pedantic",
-               "-Wno-missing-field-initializers",
-               "-I" + os.path.join(ROOT, "include"), "-o", program,
-               os.path.join(ROOT, "test", "abi", "use.cc"),
-               os.path.join(ROOT, build, "libpersist.a"),
-               os.path.join(ROOT, build, "libsx.a"),
-               "-lcrypto", "-lzstd", "-lm", "-pthread"]
-    try:
-        made = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        print("no g++: nothing is known of C++")
-        return
-    check(made.returncode == 0, "use.cc: " + made.stderr)
-    if made.returncode == 0:
-        check(subprocess.run([program]).returncode == 0, "use.cc does not run")
+    for source, *flags in (
+            ("use.cc", "-std=c++20", "-Wno-missing-field-initializers"),
+            ("use11.cc", "-std=c++11"), ("use11.cc", "-std=c++20")):
+        program = os.path.join(work, "use")
+        command = ["g++", *flags, "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                   "-I" + os.path.join(ROOT, "include"), "-o", program,
+                   os.path.join(ROOT, "test", "abi", source),
+                   os.path.join(ROOT, build, "libpersist.a"),
+                   os.path.join(ROOT, build, "libsx.a"),
+                   "-lcrypto", "-lzstd", "-lm", "-pthread"]
+        try:
+            made = subprocess.run(command, capture_output=True, text=True)
+        except FileNotFoundError:
+            print("no g++: nothing is known of C++")
+            return
+        check(made.returncode == 0, "%s: %s" % (source, made.stderr))
+        if made.returncode == 0:
+            check(subprocess.run([program]).returncode == 0,
+                  "%s does not run" % source)
 
 
 def check_dialects(check, work):
