@@ -132,7 +132,16 @@ static persist_status step_merge(engine *e, const layers *v, bool *did,
 
 /* ---- steps ------------------------------------------------------------ */
 
-/* Once the new layers stand, a commit may put others in their place. */
+/* Once the new layers stand, a commit may put others in their place: they are
+ * used as readers use them. */
+static void renew_reserve(engine *e)
+{
+    layers *now;
+    read_place own, *place = readers_enter(&e->readers, &own, &now);
+    reserve_renew(e, now);
+    readers_leave(&e->readers, place);
+}
+
 static persist_status flush_step(engine *e, const layers *v, bool *did,
                                  persist_error *error)
 {
@@ -142,10 +151,7 @@ static persist_status flush_step(engine *e, const layers *v, bool *did,
     if (*did) {
         atomic_fetch_add(&e->upkeep.dead, dead);
         atomic_store(&e->upkeep.flushed, true);
-        pthread_mutex_lock(&e->writer);
-        const layers *now = e->layers;
-        pthread_mutex_unlock(&e->writer);
-        reserve_renew(e, now);
+        renew_reserve(e);
     }
     return status;
 }
