@@ -114,7 +114,7 @@ static bool log_waits(engine *e, const layers *v)
 
 /* What found no space, nor enough of the reserve, gets the room of tables that
  * are replaced, and of the log that tables stand for by now; then what the log
- * has ahead; then what a merge has written. */
+ * has ahead. */
 bool dead_make_room(engine *e, const layers *v)
 {
     persist_error ignored;
@@ -124,7 +124,7 @@ bool dead_make_room(engine *e, const layers *v)
     did = did || wal_make_room(&e->wal);
     if (did)
         e->upkeep.is_stuck = false;
-    return did || upkeep_give_up_merge(e);
+    return did;
 }
 
 persist_status dead_step(engine *e, const layers *v, bool *did,

@@ -10,6 +10,14 @@
 #include "engine/upkeep/upkeep.h"
 #include "os/os_thread.h"
 
+/* Deletes the table in the making of a merge. */
+static void give_up_merge(upkeep *u)
+{
+    if (u->merging)
+        merge_abort(&u->merge);
+    u->merging = false;
+}
+
 /* ---- setting up ------------------------------------------------------- */
 
 void upkeep_init(engine *e)
@@ -25,7 +33,7 @@ void upkeep_release(engine *e)
 {
     upkeep *u = &e->upkeep;
     upkeep_stop(e);
-    (void)upkeep_give_up_merge(e);
+    give_up_merge(u);
     for (size_t i = 0; i < u->dropped_count; i++)
         table_unref(u->dropped[i].table);
     mem_free(u->dropped);
@@ -95,16 +103,6 @@ static persist_status end_merge(engine *e, const layers *v,
     return status;
 }
 
-bool upkeep_give_up_merge(engine *e)
-{
-    upkeep *u = &e->upkeep;
-    if (!u->merging)
-        return false;
-    merge_abort(&u->merge);
-    u->merging = false;
-    return true;
-}
-
 static persist_status step_merge(engine *e, const layers *v, bool *did,
                                  persist_error *error)
 {
@@ -123,7 +121,7 @@ static persist_status step_merge(engine *e, const layers *v, bool *did,
     if (status == PERSIST_NO_SPACE && whole)
         policy_note_stuck(e, v);
     if (status != PERSIST_OK)
-        (void)upkeep_give_up_merge(e);
+        give_up_merge(u);
     if (status == PERSIST_CORRUPT)
         u->given_up = atomic_load(&u->dead);
     *did = status == PERSIST_OK;
@@ -340,9 +338,7 @@ static void delete_unfinished(engine *e)
 {
     upkeep *u = &e->upkeep;
     CHECK(!u->worker.runs);
-    if (u->merging)
-        merge_abort(&u->merge);
-    u->merging = false;
+    give_up_merge(u);
     while (!wal_failed(&e->wal) && leftovers_step(e)) {
     }
 }

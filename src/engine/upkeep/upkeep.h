@@ -33,9 +33,6 @@ bool upkeep_is_called(engine *);
 
 /* Makes one step of what is due; *did tells whether there was any. */
 persist_status upkeep_step(engine *, bool *did, persist_error *);
-/* Under upkeep.step: deletes the table in the making of a merge; false if there
- * is none. */
-bool upkeep_give_up_merge(engine *);
 /* Writes what the log holds into a table if that makes opening fast. */
 void upkeep_close(engine *);
 /* Deletes the files of tables that nobody needs any more; tells whether there
