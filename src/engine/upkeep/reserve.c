@@ -409,6 +409,6 @@ persist_status reserve_use(engine *e, persist_error *error)
     if (status != PERSIST_NO_SPACE || wal_failed(&e->wal) || !reserve_give(e))
         return status;
     status = engine_use(e, error);
-    reserve_make(e, e->layers);
+    reserve_refill(e); /* a step may be measuring */
     return status;
 }
