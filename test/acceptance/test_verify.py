@@ -51,6 +51,38 @@ class Verify(Tool):
                              code=code).splitlines()
         return [json.loads(line) for line in lines]
 
+    def test_one_manifest_of_two(self):
+        """What is said of it is what docs/OPERATING.md says."""
+        words = "put this one away in a copy of the store"
+        both = [self.store + "/manifest.%d" % i for i in (0, 1)]
+        kept = self.dir + "/kept"
+        shutil.copytree(self.store, kept)
+
+        def told(spare):
+            verified = self.findings()[0]["advice"]
+            self.persist("stat", "--store", self.store, code=1)
+            for text in (verified, self.errors):
+                self.assertEqual(words in text, spare, text)
+                self.assertIn("restore the store from a backup", text)
+
+        for one, other in (both, both[::-1]):
+            self.flip(one)
+            told(True)
+            os.rename(one, self.dir + "/away")
+            self.assertEqual(self.persist("verify", self.store, "--quiet"), "")
+            text = self.persist("read", "orders", "--store", self.store)
+            self.assertEqual(text.count("\n"), 5)
+            shutil.rmtree(self.store)
+            shutil.copytree(kept, self.store)
+            self.flip(one)
+            os.remove(other)
+            told(False)
+            shutil.rmtree(self.store)
+            shutil.copytree(kept, self.store)
+        for path in both:
+            self.flip(path)
+        told(False)
+
     def test_a_whole_store(self):
         before = snapshot(self.store)
         text = self.persist("verify", self.store)

@@ -87,6 +87,16 @@ persist_status manifest_decode(slice bytes, manifest *out, persist_error *);
 /* Says what is wrong with the bytes of one; returns PERSIST_CORRUPT. */
 persist_status manifest_damaged(persist_error *, const char *what);
 
+/* What is said of a damaged one where the other is whole: by that the store
+ * opens, or the log tells that there was a newer one. */
+#define MANIFEST_SPARE_ADVICE                                                  \
+    "the other manifest is whole: put this one away in a copy of the store, "  \
+    "which then opens by the other or tells that it is too old, or restore "   \
+    "the store from a backup"
+
+/* Whether that is so, from what loading both gave. */
+bool manifest_is_spare(persist_status one, persist_status other);
+
 /* Reads the newest manifest of a store, and the one before (generation 0: there
  * is none). PERSIST_NONE: the directory has no manifest. PERSIST_CORRUPT: one
  * is damaged or missing, so nobody knows which is the newest. Release both in

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The manifest: the two files that take turns. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/files/manifest.h"
@@ -116,17 +117,38 @@ static persist_status check_pair(const char *dir, const manifest *newest,
         dir);
 }
 
+bool manifest_is_spare(persist_status one, persist_status other)
+{
+    return one == PERSIST_CORRUPT && other == PERSIST_OK;
+}
+
+/* Gives that advice where it is true. */
+static persist_status refuse(persist_status one, persist_status other,
+                             persist_error *error)
+{
+    if (error != NULL && manifest_is_spare(one, other)) {
+        size_t size = status_fault_size(error->message);
+        snprintf(error->message + size, sizeof error->message - size,
+                 "; " MANIFEST_SPARE_ADVICE);
+    }
+    return one;
+}
+
 persist_status manifest_load(const os *sys, const os_dir *dir, manifest *newest,
                              manifest *previous, persist_error *error)
 {
-    *previous = (manifest){0};
     persist_status status[2];
-    status[0] = manifest_load_one(sys, dir, 0, newest, error);
-    if (status[0] > PERSIST_NONE)
-        return status[0];
-    status[1] = manifest_load_one(sys, dir, 1, previous, error);
-    if (status[1] > PERSIST_NONE)
-        return status[1];
+    persist_error why;
+    status[0] = manifest_load_one(sys, dir, 0, newest, &why);
+    status[1] = manifest_load_one(sys, dir, 1, previous,
+                                  status[0] > PERSIST_NONE ? NULL : &why);
+    for (unsigned i = 0; i < 2; i++) {
+        if (status[i] <= PERSIST_NONE)
+            continue;
+        if (error != NULL)
+            *error = why;
+        return refuse(status[i], status[1 - i], error);
+    }
     if (status[0] == PERSIST_NONE && status[1] == PERSIST_NONE)
         return PERSIST_NONE;
     if (newest->generation < previous->generation) {

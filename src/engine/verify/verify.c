@@ -11,13 +11,14 @@
 /* ---- manifests -------------------------------------------------------- */
 
 /* A manifest of another version is no damage: the store is another program's.
- */
-static bool manifest_failed(verifier *v, persist_status status,
+ * spare: the other one is whole. */
+static bool manifest_failed(verifier *v, persist_status status, bool spare,
                             const persist_error *error)
 {
     CHECK(status > PERSIST_NONE);
+    const char *advice = spare ? MANIFEST_SPARE_ADVICE : NULL;
     if (status != PERSIST_BAD_STORE)
-        return verify_failed(v, error, (persist_finding){0});
+        return verify_failed(v, error, (persist_finding){.advice = advice});
     v->status = status;
     if (v->error != NULL)
         *v->error = *error;
@@ -40,20 +41,23 @@ static bool verify_pair(verifier *v)
 /* Takes the newest that can be read for the truth. */
 static bool verify_manifests(verifier *v)
 {
-    persist_error error;
+    persist_error error[2];
+    persist_status status[2];
     manifest m[2];
     bool go_on = true;
     unsigned damaged = 0;
     for (unsigned i = 0; i < 2; i++) {
-        persist_status status =
-            manifest_load_one(v->sys, v->root, i, &m[i], &error);
-        v->progress->files += status != PERSIST_NONE;
-        if (status <= PERSIST_NONE)
+        status[i] = manifest_load_one(v->sys, v->root, i, &m[i], &error[i]);
+        v->progress->files += status[i] != PERSIST_NONE;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        if (status[i] <= PERSIST_NONE)
             continue;
         manifest_release(&m[i]);
         damaged++;
+        bool spare = manifest_is_spare(status[i], status[1 - i]);
         if (go_on)
-            go_on = manifest_failed(v, status, &error);
+            go_on = manifest_failed(v, status[i], spare, &error[i]);
     }
     unsigned newest = m[1].generation > m[0].generation;
     v->newest = m[newest];
