@@ -4,12 +4,24 @@
 import datetime
 import json
 import os
+import shutil
 import subprocess
 
 from client import (SERVER, WORDS_OF_C, Case, append, main, perform,
                     quote)
 
 PERSIST = os.path.join(os.path.dirname(SERVER), "persist")
+
+
+def contents(store):
+    """What is in each file; who has it open stands in the lock."""
+    found = {}
+    for folder, _, names in os.walk(store):
+        for name in names:
+            if name != "lock":
+                with open(os.path.join(folder, name), "rb") as f:
+                    found[os.path.join(folder, name)] = f.read()
+    return found
 
 
 class Tool(Case):
@@ -62,6 +74,26 @@ class Looking(Tool):
         self.assertEqual(run.stdout.count(b"\n"), 3)
         with open(told) as f:
             self.assertEqual(f.read().count("ioctl(1,"), 1)
+
+    def test_what_looking_writes(self):
+        """Of a killed store something, of a closed one nothing, and verify
+        never."""
+        killed = self.dir + "/killed"
+        s = self.serve(killed)
+        s.eval(append("orders", 1))
+        s.kill()
+        help_text = " ".join(self.persist("help").split())
+        self.assertIn("verify never writes", help_text)
+        for words in (["stat"], ["streams"], ["read", "orders"], ["log"],
+                      ["kv", "keys"], ["verify"]):
+            for store in (killed, self.store):
+                copy = self.dir + "/copy"
+                shutil.copytree(store, copy)
+                before = contents(copy)
+                self.persist(*words, "--store", copy)
+                self.assertEqual(contents(copy) != before, store == killed and
+                                 words != ["verify"], (words, store))
+                shutil.rmtree(copy)
 
     def test_where_no_store_is(self):
         os.mkdir(self.dir + "/empty")
