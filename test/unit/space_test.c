@@ -30,6 +30,7 @@ enum {
     SMALL = 20,
     VALUE = 8000,
     KEYS = 150,
+    FEW = 60,
     WAIT = 15, /* seconds until something counts as never */
 };
 
@@ -157,14 +158,19 @@ static void truncate_all(const char *kind, int streams)
                               .seq = PERSIST_SEQ_MAX});
 }
 
-static void put_all(size_t size)
+static void put_some(int count, size_t size)
 {
-    static uint8_t bytes[VALUE];
+    static uint8_t bytes[4 * VALUE];
     char name[24];
-    for (int i = 0; i < KEYS; i++)
+    for (int i = 0; i < count; i++)
         commit((persist_edit){.kind = PERSIST_PUT,
                               .name = name_of("key", i, name),
                               .data = slice_of(bytes, size)});
+}
+
+static void put_all(size_t size)
+{
+    put_some(KEYS, size);
 }
 
 static void delete_all(void)
@@ -224,6 +230,27 @@ static void what_is_deleted_goes(void **state)
     assert_true(size_of("tables") > 4 * LEAST);
     delete_all();
     idle_until_below(LEAST);
+}
+
+/* Also when it is large and little in number, and what comes in its place is
+ * small: no put but a few is looked after in other stores. */
+static void what_is_overwritten_goes(void **state)
+{
+    (void)state;
+    put_some(FEW, VALUE);
+    work(1000000);
+    assert_true(size_of("tables") > 2 * LEAST);
+    put_some(FEW, SMALL);
+    idle_until_below(3 * LEAST / 2);
+}
+
+/* Large values over large ones: each leaves one behind. */
+static void what_is_replaced_goes(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        put_some(4, 4 * VALUE);
+    idle_until_below(4 * 4 * VALUE * 5 / 4 + LEAST);
 }
 
 /* What an opening finds dead goes too, as soon as it writes. */
@@ -310,6 +337,8 @@ int main(void)
         BOTH(what_is_truncated_goes),
         BOTH(what_is_truncated_is_counted_in_bytes),
         BOTH(what_is_deleted_goes),
+        BOTH(what_is_overwritten_goes),
+        BOTH(what_is_replaced_goes),
         BOTH(what_was_dead_goes),
         BOTH(what_is_read_goes_with_its_reader),
         BOTH(what_is_kept_goes_with_its_snapshot),

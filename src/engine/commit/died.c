@@ -21,20 +21,31 @@ void dead_note_floor(commit *c, const stream *s, const stream_floor *before,
     c->dead += was > is ? was - is : 0;
 }
 
+/* How many puts or deletions one look stands for. A large value is looked for
+ * each time, be it the new one or what is mostly there: of these a few are
+ * much, and writing them takes longer than a look. */
+static unsigned stands_for(const engine *e, const persist_edit *edit)
+{
+    const layers *v = e->layers;
+    bool large = edit->data.size >= LARGE_VALUE ||
+                 v->table_bytes / LARGE_VALUE >= v->table_entries;
+    return edit->kind == PERSIST_DELETE || large ? 1 : PUTS_A_LOOK;
+}
+
 /* What cannot be read counts as nothing. */
 void dead_note_key(commit *c, const persist_edit *edit)
 {
     engine *e = c->e;
     found_value found;
     persist_error ignored;
-    unsigned stands_for = edit->kind == PERSIST_DELETE ? 1 : PUTS_A_LOOK;
+    unsigned count = stands_for(e, edit);
     bool small = e->layers->table_bytes <= e->memtable_size;
     if (c->replayed || (small && !atomic_load(&e->wal.full)) ||
-        e->keys_made++ % stands_for != 0 ||
+        (count > 1 && e->keys_made++ % count != 0) ||
         layers_tables_key(e->layers, edit->name, &found, &ignored) !=
             PERSIST_OK)
         return;
-    c->dead += (edit->name.size + found.value.size) * stands_for;
+    c->dead += (edit->name.size + found.value.size) * count;
     found_value_release(&found);
 }
 

@@ -244,6 +244,8 @@ static inline bool format_is_known(uint64_t version)
 #define EVENT_OVERHEAD 24u
 /* One of so many puts looks for what it overwrites. */
 #define PUTS_A_LOOK 256u
+/* But for values of this size, in bytes. */
+#define LARGE_VALUE 4096u
 /* What reading wastes when tables are many, in bytes of merging that take as
  * long. A byte takes 1.5 ns; a look into one more table 30 ns (their filters
  * are asked for all at once), a tournament between tables 60 an entry, a seek

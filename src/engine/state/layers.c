@@ -19,6 +19,8 @@ layers *layers_new(memtable *active, memtable *frozen, table *const *tables,
     for (size_t i = 0; i < table_count; i++) {
         v->tables[i] = table_ref(tables[i]);
         v->table_bytes += tables[i]->footer.size;
+        v->table_entries += tables[i]->footer.roots[TABLE_EVENTS].entries +
+                            tables[i]->footer.roots[TABLE_KEYS].entries;
     }
     return v;
 }

@@ -17,6 +17,8 @@ typedef struct layers {
     struct layers **retired_link, *retired_next;
     size_t users;
     uint64_t table_bytes; /* of all their files */
+    uint64_t
+        table_entries; /* events and keys in them, also those that are gone */
     size_t table_count;
     table *tables[]; /* oldest first */
 } layers;

@@ -13,22 +13,12 @@ static unsigned rank_of(const engine *e, const table *t)
     return rank;
 }
 
-/* Events and keys in tables, also those that are gone. */
-static uint64_t entries_held(const layers *v)
-{
-    uint64_t held = 0;
-    for (size_t i = 0; i < v->table_count; i++)
-        held += v->tables[i]->footer.roots[TABLE_EVENTS].entries +
-                v->tables[i]->footer.roots[TABLE_KEYS].entries;
-    return held;
-}
-
 /* Tells whether most of what the tables hold is truncated, overwritten or
  * deleted. */
 static bool is_mostly_garbage(const engine *e, const layers *v)
 {
     uint64_t live = e->manifest.events + e->manifest.keys;
-    return v->table_count > 1 && entries_held(v) / GARBAGE_RATIO > live;
+    return v->table_count > 1 && v->table_entries / GARBAGE_RATIO > live;
 }
 
 /* Tables of one rank, side by side. */
@@ -78,7 +68,7 @@ static bool find_run(const engine *e, const layers *v, size_t *from)
 
 static living lives(const engine *e, const layers *v)
 {
-    uint64_t dead = atomic_load(&e->upkeep.dead), held = entries_held(v);
+    uint64_t dead = atomic_load(&e->upkeep.dead), held = v->table_entries;
     double part = (double)(e->manifest.events + e->manifest.keys) /
                   (double)(held > 0 ? held : 1);
     return (living){dead < v->table_bytes ? v->table_bytes - dead : 0,
