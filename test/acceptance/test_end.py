@@ -195,7 +195,7 @@ class End(Case):
             self.ends(s, stop)
         s = self.serve(flags=["--heap-max", "20M"])
         self.assertRegex(s.command('(load "/dev/zero")').text,
-                         "^io: .*too large")
+                         "^too-large: cannot load /dev/zero: ")
         self.end(s)
 
     def test_orphans_end(self):
