@@ -237,6 +237,17 @@ class Verify(Tool):
         os.rename(self.whole, self.store)
         return [f for f in found if f["path"] == path], found
 
+    def test_a_folder_that_is_not_ours(self):
+        self.whole = self.store + ".whole"
+        self.serve().close()
+        for name in "notes", "tables/x", "wal/x", "tmp/x":
+            there, _ = self.in_place_of(os.path.join(self.store, name),
+                                        os.mkdir)
+            self.assertEqual([(f["finding"], f["what"], f["advice"])
+                              for f in there],
+                             [("remark", "a folder that is no part of the "
+                               "store", "it is left alone")])
+
     def test_something_else_in_the_place_of_a_file(self):
         """It is told of once, and not as what the disk does not give."""
         self.whole = self.store + ".whole"

@@ -15,7 +15,8 @@ typedef struct folder_check {
     const char *(*judge)(const verifier *, const char *name);
 } folder_check;
 
-static const char foreign[] = "a file that is no part of the store";
+static const char foreign[] = "a file that is no part of the store",
+                  foreign_folder[] = "a folder that is no part of the store";
 static const char unfinished[] = "an unfinished file, as a crash leaves it";
 
 static const char *judge_store(const verifier *v, const char *name)
@@ -78,10 +79,10 @@ static persist_finding describe(const folder_check *c, const char *name,
     if (f.damage)
         f.what = "a folder is in the place of a file";
     else if (folder)
-        f.what = foreign;
-    f.advice = f.damage            ? "move it away"
-               : f.what == foreign ? "it is left alone"
-                                   : "the store removes it";
+        f.what = foreign_folder;
+    f.advice = f.damage                      ? "move it away"
+               : folder || f.what == foreign ? "it is left alone"
+                                             : "the store removes it";
     return f;
 }
 
