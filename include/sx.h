@@ -12,7 +12,9 @@
  *
  * Limits: memory of the heap is counted before it is taken. A function that
  * makes a value returns false when the limit is reached: sx_collect with the
- * values still needed, try once more, and then raise PERSIST_LIMIT.
+ * values still needed, try once more, and then raise PERSIST_LIMIT. The end of
+ * the heap is kept back, so that a program can still be loaded that drops what
+ * has filled it: sx_define, sx_list_push and sx_dict_set say no before that.
  *
  * Threads: a machine is used from one thread at a time; machines share
  * nothing. */

@@ -446,12 +446,64 @@ static void bad_syntax(session *s, const persist_error *fault)
     bad_line(s, &error);
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+static slice without_space(slice text)
+{
+    const char *at = text.size == 0 ? "" : text.data;
+    size_t from = 0, to = text.size;
+    while (from < to && is_space(at[from]))
+        from++;
+    while (to > from && is_space(at[to - 1]))
+        to--;
+    CHECK(from <= to);
+    return slice_of(at + from, to - from);
+}
+
+/* Whether the text is (epoch N) as clients write it. */
+static bool is_epoch(slice text, int64_t *epoch)
+{
+    const slice head = slice_str("(epoch ");
+    const char *at = text.data;
+    if (!slice_starts_with(text, head) || text.size < head.size + 2 ||
+        at[text.size - 1] != ')')
+        return false;
+    *epoch = 0;
+    for (size_t i = head.size; i + 1 < text.size; i++) {
+        int digit = at[i] - '0';
+        if (digit < 0 || digit > 9 || *epoch > (INT64_MAX - digit) / 10)
+            return false;
+        *epoch = *epoch * 10 + digit;
+    }
+    return true;
+}
+
+/* What asks for no evaluation is done without memory, too; else a client would
+ * take the reply to its epoch for that to its command. */
+static bool done_without_memory(session *s, slice line)
+{
+    slice text = without_space(line);
+    int64_t epoch;
+    if (is_epoch(text, &epoch))
+        *(s->bridging ? &s->kept_epoch : &s->epoch) = epoch;
+    else if (slice_equal(text, slice_str("(ping)")) && !s->bridging)
+        replies_ok(&s->replies, s->epoch, 0);
+    else
+        return false;
+    return !s->bridging;
+}
+
 /* A line that cannot be read. What there was no memory for may be read when
  * the request is answered. */
 static bool unreadable_line(session *s, slice text, persist_status status,
                             const persist_error *error)
 {
     bool limit = status == PERSIST_LIMIT;
+    if (limit && done_without_memory(s, text))
+        return true;
     if (limit && s->bridging && seems_response(text))
         refuse_request(s, PERSIST_LIMIT, error->message);
     else if (limit && s->bridging)

@@ -8,6 +8,7 @@
 #include "sx/compiler.h"
 #include "sx/machine.h"
 #include "sx/reader.h"
+#include "sx/reserve.h"
 
 enum { DEPTH_MAX_DEFAULT = 1000000 };
 static const size_t heap_max_default = (size_t)1 << 30;
@@ -121,11 +122,11 @@ persist_status sx_open(const sx_options *given, sx **out, persist_error *error)
     m->options = options;
     if (m->options.depth_max == 0)
         m->options.depth_max = DEPTH_MAX_DEFAULT;
-    m->heap.max =
-        m->options.heap_max == 0 ? heap_max_default : m->options.heap_max;
-    m->heap.trigger = SIZE_MAX;
     set_item_sizes(m);
     set_registers(m);
+    m->heap.trigger = SIZE_MAX;
+    heap_open(m, m->options.heap_max == 0 ? heap_max_default
+                                          : m->options.heap_max);
     if (fill(m)) {
         *out = m;
         return PERSIST_OK;
@@ -153,6 +154,7 @@ void sx_close(sx *m)
     walk_release(m, &m->read_openings);
     sx_out_release(&m->scratch);
     heap_release(m);
+    heap_close(m);
     CHECK(m->heap.used == 0);
     mem_free(m);
 }
@@ -200,13 +202,16 @@ size_t sx_heap_max(const sx *m)
 
 bool sx_define(sx *m, persist_slice name, sx_value v)
 {
-    string *s = intern(m, name);
+    string *s = heap_idle_full(m) ? NULL : intern(m, name);
     if (s == NULL)
         return false;
     entry *e = dict_entry(dict_of(m->globals), s);
     if (e != NULL) {
-        CHECK(is_kind(e->value, KIND_BOX));
-        ((box *)object_of(e->value))->value = v;
+        box *b = (box *)object_of(e->value);
+        CHECK(b->head.kind == KIND_BOX);
+        if (!heap_may_hold(m, &b->head, v))
+            return false;
+        b->value = v;
         return true;
     }
     value cell;
@@ -361,7 +366,7 @@ bool sx_list_push(sx *m, sx_value v, sx_value element)
 {
     CHECK(!value_same(element, VALUE_UNBOUND));
     CHECK(is_list(v));
-    return list_push(m, list_of(v), element);
+    return !heap_idle_full(m) && list_push(m, list_of(v), element);
 }
 
 bool sx_make_dict(sx *m, sx_value *out)
@@ -372,7 +377,7 @@ bool sx_make_dict(sx *m, sx_value *out)
 bool sx_dict_set(sx *m, sx_value v, persist_slice key, sx_value element)
 {
     CHECK(is_dict(v));
-    string *name = intern(m, key);
+    string *name = heap_idle_full(m) ? NULL : intern(m, key);
     return name != NULL && dict_set(m, dict_of(v), name, element);
 }
 
@@ -403,10 +408,7 @@ persist_status sx_read(sx *m, persist_slice text, sx_value *out,
     case READ_FAILED:
         return error->status;
     default:
-        return status_set(
-            error, PERSIST_LIMIT,
-            "memory is out: %zu of %zu bytes are in use; keep less, or "
-            "raise the limit",
-            m->heap.used, m->heap.max);
+        heap_why(m, error);
+        return PERSIST_LIMIT;
     }
 }

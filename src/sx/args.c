@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "sx/machine.h"
 #include "sx/reader.h"
+#include "sx/reserve.h"
 
 /* ---- failing ---------------------------------------------------------- */
 
@@ -18,6 +19,13 @@ prim_status fail(sx *m, persist_status status, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     status_set(&m->error, status, "%s", text);
+    m->has_raised = false;
+    return PRIM_FAILED;
+}
+
+prim_status fail_memory(sx *m)
+{
+    heap_why(m, &m->error);
     m->has_raised = false;
     return PRIM_FAILED;
 }

@@ -68,6 +68,8 @@ void heap_sweep_blocks(sx *);
 void heap_sweep_large(sx *);
 /* After marking: forgets names that were not reached. */
 void names_sweep(sx *);
+/* Then makes the table of names smaller, if few are left. */
+void names_fit(sx *);
 /* Whether an object was reached, after marking. */
 bool heap_is_marked(object *);
 

@@ -10,6 +10,7 @@
 enum {
     STACK_FIRST = 4096, /* words */
     STACK_KEEP = 1 << 16,
+    KEEP_PART = 512,    /* of the ceiling's bytes: so many words */
     FRAME_WORDS = 2,    /* saved fp and pc */
     CALLBACK_WORDS = 4, /* what a step function may push */
 };
@@ -43,8 +44,10 @@ void stack_shrink(sx *m)
     stack *s = &m->stack;
     size_t used = (size_t)(m->sp - s->base);
     CHECK(used <= s->capacity);
-    size_t want = s->capacity / 4;
-    if (want < STACK_KEEP || used + m->stack_max + STACK_SLACK > want / 2)
+    size_t want = s->capacity / 4, keep = m->heap.max / KEEP_PART;
+    if (keep > STACK_KEEP)
+        keep = STACK_KEEP;
+    if (want < keep || used + m->stack_max + STACK_SLACK > want / 2)
         return;
     size_t fp = (size_t)(m->fp - s->base);
     value *base = mem_realloc(s->base, want * sizeof *base);

@@ -9,6 +9,7 @@
 #include "sx/block.h"
 #include "sx/compiler.h"
 #include "sx/machine.h"
+#include "sx/reserve.h"
 
 enum {
     TRIGGER_MIN = 4 << 20, /* bytes handed out between two collections */
@@ -63,6 +64,8 @@ bool heap_is_marked(object *o)
 /* Marks one object; false if it was marked. */
 static bool set_mark(heap *h, object *o)
 {
+    if (UNLIKELY(h->ageing))
+        o->flags |= FLAG_OLD;
     if ((o->flags & FLAG_LARGE) != 0) {
         large *l = large_of(o);
         if (l->marked)
@@ -196,6 +199,9 @@ void heap_collect(sx *m, const value *keep, size_t count)
     h->trigger = seen > TRIGGER_MIN ? seen : TRIGGER_MIN;
     heap_trim(m, h->trigger / BLOCK_SIZE);
     h->since = 0;
+    h->settled = false;
+    names_fit(m);
+    heap_review(m);
 #ifdef SX_GC_STRESS
     h->due = true;
 #else

@@ -8,7 +8,7 @@
 #include "sx/forms.h"
 #include "sx/machine.h"
 
-enum { TASKS_A_STEP = 32, ARGUMENTS_MAX = 1 << 20 };
+enum { STACK_KEEP = 1024, TASKS_A_STEP = 32, ARGUMENTS_MAX = 1 << 20 };
 
 bool syntax_failed(sx *m, const char *format, ...)
 {
@@ -312,6 +312,22 @@ bool compiler_open(sx *m)
     return true;
 }
 
+static void release_stacks(sx *m, size_t keep)
+{
+    compiler *c = m->compiler;
+    walk_stack *all[] = {&c->tasks, &c->units, &c->variables, &c->references,
+                         &c->roots};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (all[i]->count == 0 && all[i]->capacity > keep)
+            walk_release(m, all[i]);
+    }
+}
+
+void compiler_trim(sx *m)
+{
+    release_stacks(m, 0);
+}
+
 void compiler_reset(sx *m)
 {
     compiler *c = m->compiler;
@@ -327,13 +343,9 @@ void compiler_reset(sx *m)
             variables[i].name->head.flags &=
                 (uint8_t) ~(FLAG_VARIABLE | FLAG_HERE);
     }
-    walk_stack *all[] = {&c->tasks, &c->units, &c->variables, &c->references,
-                         &c->roots};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        all[i]->count = 0;
-        if (all[i]->capacity > 1024)
-            walk_release(m, all[i]);
-    }
+    c->tasks.count = c->units.count = c->variables.count = 0;
+    c->references.count = c->roots.count = 0;
+    release_stacks(m, STACK_KEEP);
     c->unit = c->resolving = 0;
     c->resolved = 0;
     c->scope = c->body = NOTHING;
@@ -347,13 +359,8 @@ void compiler_close(sx *m)
     if (m->compiler == NULL)
         return;
     compiler_reset(m);
-    compiler *c = m->compiler;
-    walk_release(m, &c->tasks);
-    walk_release(m, &c->units);
-    walk_release(m, &c->variables);
-    walk_release(m, &c->references);
-    walk_release(m, &c->roots);
-    mem_free(c);
+    compiler_trim(m);
+    mem_free(m->compiler);
     m->compiler = NULL;
 }
 

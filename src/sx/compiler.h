@@ -159,6 +159,8 @@ bool compiler_open(sx *);
 void compiler_close(sx *);
 /* Drops what is being compiled. */
 void compiler_reset(sx *);
+/* Gives back what it keeps for the next form. */
+void compiler_trim(sx *);
 /* Begins with a form: false when memory is out. */
 bool compiler_begin(sx *, value v);
 /* Marks what is being compiled, for the collector. */

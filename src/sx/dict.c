@@ -148,9 +148,13 @@ bool dict_set(sx *m, dict *d, string *name, value v)
 {
     entry *old = dict_entry(d, name);
     if (old != NULL) {
+        if (!heap_may_hold(m, &d->head, v))
+            return false;
         old->value = v;
         return true;
     }
+    if (!heap_may_add(m, &d->head))
+        return false;
     size_t size = dict_size(d);
     CHECK(d->table == NULL || d->table->used == size);
     if (d->table == NULL || size == d->table->head.aux) {

@@ -234,7 +234,7 @@ static bool run_thread(sx *m, const task *t)
     if (!thread_one(m, *now, step, now)) {
         heap_collect(m, NULL, 0);
         if (!thread_one(m, *now, step, now)) {
-            fail(m, PERSIST_LIMIT, "memory for compiling is out");
+            fail_memory(m);
             return false;
         }
     }

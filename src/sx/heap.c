@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "sx/block.h"
 #include "sx/machine.h"
+#include "sx/reserve.h"
 
 CHECK_STATIC(offsetof(sx, heap) == 0, "heap_of relies on it");
 CHECK_STATIC(GRANULE % 8 == 0, "three low bits of an object are its tag");
@@ -14,7 +15,8 @@ CHECK_STATIC(offsetof(large, object) % GRANULE == 0, "the same of a large one");
 CHECK_STATIC((BLOCK_SIZE & (BLOCK_SIZE - 1)) == 0, "block_of masks");
 
 enum {
-    FULL_PART = 64, /* full: less than this part of the ceiling is free */
+    SCARCE = 8,       /* blocks that are not many */
+    SHARED_FIRST = 8, /* granules of the smallest cells that sizes share */
     /* A little less than the alignment, so that malloc's own head fits
      * between two blocks. */
     BLOCK_BYTES = BLOCK_SIZE - 64,
@@ -80,10 +82,10 @@ bool heap_charge(sx *m, size_t bytes)
     CHECK(h->used <= h->max);
     if (is_refused(h))
         return false;
-    if (bytes > h->max || h->used > h->max - bytes)
+    if (bytes > h->limit || h->used > h->limit - bytes)
         heap_trim(m, 0);
     /* cppcheck-suppress duplicateCondition ; less is in use now */
-    if (bytes > h->max || h->used > h->max - bytes)
+    if (bytes > h->limit || h->used > h->limit - bytes)
         return false;
     h->used += bytes;
     return true;
@@ -100,7 +102,7 @@ bool heap_full(const sx *m)
     const heap *h = &m->heap;
     CHECK(h->object_bytes <= h->used && h->used <= h->max);
     size_t others = h->used - h->object_bytes;
-    return h->live + others > h->max - h->max / FULL_PART;
+    return h->live + others + h->spare > h->limit;
 }
 
 void *heap_realloc(sx *m, void *old, size_t old_bytes, size_t new_bytes)
@@ -109,8 +111,10 @@ void *heap_realloc(sx *m, void *old, size_t old_bytes, size_t new_bytes)
     if (!heap_charge(m, new_bytes - old_bytes))
         return NULL;
     void *memory = mem_realloc(old, new_bytes);
-    if (memory == NULL)
+    if (memory == NULL) {
         heap_refund(m, new_bytes - old_bytes);
+        heap_starve(m);
+    }
     return memory;
 }
 
@@ -142,8 +146,10 @@ static block *take_block(sx *m)
     if (!charge_object(m, BLOCK_SIZE))
         return NULL;
     b = mem_alloc_aligned(BLOCK_SIZE, BLOCK_BYTES);
-    if (b == NULL)
+    if (b == NULL) {
         refund_object(m, BLOCK_SIZE);
+        heap_starve(m);
+    }
     return b;
 }
 
@@ -185,13 +191,11 @@ static bool find_run(cell_run *r, block *b, char *at)
     return true;
 }
 
-bool heap_refill(sx *m, size_t class)
+/* Finds free cells in the blocks of a size. */
+static bool next_run(sx *m, size_t class)
 {
-    CHECK(class > 0 && class < SMALL_CLASSES);
     cell_run *r = &m->heap.runs[class];
     CHECK(r->at == r->end);
-    if (UNLIKELY(m->heap.refuse > 0))
-        return !is_refused(&m->heap) && add_block(m, class);
     block *b = r->block;
     char *at = b == NULL ? NULL : r->end == NULL ? block_first(b) : r->end;
     while (b != NULL) {
@@ -202,7 +206,50 @@ bool heap_refill(sx *m, size_t class)
         b = b->next;
         at = b == NULL ? NULL : block_first(b);
     }
-    return add_block(m, class);
+    r->block = NULL;
+    return false;
+}
+
+/* Takes a larger cell. */
+static bool borrow_cell(sx *m, size_t class)
+{
+    CHECK(m->heap.runs[class].at == m->heap.runs[class].end);
+    for (size_t wider = class + 1; wider < SMALL_CLASSES; wider++) {
+        cell_run *from = &m->heap.runs[wider];
+        if (from->at == from->end && !next_run(m, wider))
+            continue;
+        m->heap.runs[class] =
+            (cell_run){from->at, from->at + class * GRANULE, NULL};
+        from->at += wider * GRANULE;
+        return true;
+    }
+    return false;
+}
+
+/* A block of larger cells, for several sizes. */
+static bool share_block(sx *m, size_t class)
+{
+    size_t wider = SHARED_FIRST;
+    CHECK(class > 0 && class < SMALL_CLASSES);
+    while (wider < class)
+        wider *= 4;
+    return wider < SMALL_CLASSES && wider > class && add_block(m, wider) &&
+           borrow_cell(m, class);
+}
+
+/* With few blocks left, sizes share them: a small evaluation makes few objects,
+ * but of many sizes. */
+bool heap_refill(sx *m, size_t class)
+{
+    CHECK(class > 0 && class < SMALL_CLASSES);
+    if (UNLIKELY(m->heap.refuse > 0))
+        return !is_refused(&m->heap) && add_block(m, class);
+    if (LIKELY(next_run(m, class)))
+        return true;
+    if (LIKELY(m->heap.used + (size_t)SCARCE * BLOCK_SIZE <= m->heap.limit))
+        return add_block(m, class);
+    return borrow_cell(m, class) || share_block(m, class) ||
+           add_block(m, class);
 }
 
 void heap_sweep_blocks(sx *m)
@@ -237,6 +284,7 @@ object *heap_large(sx *m, enum kind kind, size_t bytes)
     large *l = mem_alloc(bytes + sizeof(large));
     if (l == NULL) {
         refund_object(m, bytes + sizeof(large));
+        heap_starve(m);
         return NULL;
     }
     *l = (large){.next = m->heap.large, .size = bytes};

@@ -36,6 +36,9 @@ enum {
     GRANULE = 16,          /* objects are multiples of it */
     SMALL_MAX = 1024,      /* bytes; larger objects stand alone */
     SMALL_CLASSES = SMALL_MAX / GRANULE + 1,
+    BALLAST_PIECES = 16,
+    NAMES_PARTS = 16, /* of the table of names so many parts may be full, */
+    NAMES_FREE = 12,  /* and one more at each level */
 };
 
 typedef struct block block;
@@ -54,7 +57,21 @@ typedef struct heap {
     size_t free_count;
     large *large;
     size_t used, max;      /* bytes charged, and the ceiling */
-    size_t object_bytes;   /* of used: blocks and large objects */
+    size_t most;           /* the ceiling, or what the system gave */
+    size_t limit;          /* what the evaluation may charge; see reserve.h */
+    size_t spare;          /* less than this below it is next to nothing */
+    unsigned level;        /* of the evaluation: an enum heap_level */
+    bool saving;           /* nothing new is to hang on what is old */
+    bool refused, emptied; /* what it wanted so; perhaps it made room */
+    bool ageing;           /* what is marked becomes old */
+    bool starved;          /* the system gave no memory */
+    bool settled;          /* found is what the last collection left, */
+    bool saved;            /* and nothing new was kept since it began */
+    size_t found, found_others; /* taken when an evaluation began, and of it
+                                   what no object has */
+    void
+        *ballast[BALLAST_PIECES]; /* given back when the system has no memory */
+    size_t object_bytes;          /* of used: blocks and large objects */
     size_t since, trigger; /* bytes handed out since the last collection, and
                               how many make the next one due */
     bool due;              /* collect before the next step */
@@ -65,7 +82,7 @@ typedef struct heap {
     size_t name_count, name_capacity;
 } heap;
 
-/* Counts bytes against the ceiling before they are taken; false: over it. */
+/* Counts bytes against the limit before they are taken; false: over it. */
 bool heap_charge(sx *, size_t bytes);
 void heap_refund(sx *, size_t bytes);
 
@@ -105,6 +122,24 @@ static inline void *heap_object(sx *m, enum kind kind, size_t bytes)
     HEAP_UNPOISON(o, class * GRANULE);
     *o = (object){.kind = (uint8_t)kind};
     return o;
+}
+
+/* Whether an object may get one more part, or refer to v; false: memory is
+ * out. Whoever changes what programs can see asks; who would rather copy it
+ * asks whether it is closed. */
+bool heap_saving_adds(sx *, const object *holder);
+bool heap_saving_holds(sx *, object *holder, value);
+static inline bool heap_closed(sx *m, const object *holder)
+{
+    return UNLIKELY(heap_of(m)->saving) && (holder->flags & FLAG_OLD) != 0;
+}
+static inline bool heap_may_add(sx *m, const object *holder)
+{
+    return LIKELY(!heap_of(m)->saving) || heap_saving_adds(m, holder);
+}
+static inline bool heap_may_hold(sx *m, object *holder, value v)
+{
+    return LIKELY(!heap_of(m)->saving) || heap_saving_holds(m, holder, v);
 }
 
 /* Frees everything. */

@@ -95,9 +95,10 @@ static vec *copy_left(sx *m, const list *l, size_t capacity)
 }
 
 /* Whether count elements can be added where the list ends. */
-static bool room_behind(const list *l, size_t count)
+static bool room_behind(sx *m, const list *l, size_t count)
 {
-    return l->vec != NULL && l->start + list_size(l) == l->vec->hi &&
+    return l->vec != NULL && !heap_closed(m, &l->vec->head) &&
+           l->start + list_size(l) == l->vec->hi &&
            l->vec->head.aux - l->vec->hi >= count;
 }
 
@@ -109,7 +110,7 @@ bool list_concat(sx *m, const list *l, const value *items, size_t count,
         return false;
     vec *v = l->vec;
     size_t start = l->start;
-    if (!room_behind(l, count)) {
+    if (!room_behind(m, l, count)) {
         v = copy_left(m, l, grown(size + count));
         start = 0;
     }
@@ -132,7 +133,7 @@ bool list_cons(sx *m, value element, const list *l, value *out)
     size_t size = list_size(l);
     vec *v = l->vec;
     size_t start = l->start;
-    if (v == NULL || start != v->lo || start == 0) {
+    if (v == NULL || start != v->lo || start == 0 || heap_closed(m, &v->head)) {
         size_t capacity = grown(size + 1);
         v = vec_new(m, capacity);
         if (v == NULL)
@@ -153,7 +154,9 @@ bool list_cons(sx *m, value element, const list *l, value *out)
 
 bool list_push(sx *m, list *l, value element)
 {
-    if (!room_behind(l, 1)) {
+    if (!heap_may_add(m, &l->head))
+        return false;
+    if (!room_behind(m, l, 1)) {
         vec *v = copy_left(m, l, grown(list_size(l) + 1));
         if (v == NULL)
             return false;

@@ -7,24 +7,26 @@
 #include "sx/compiler.h"
 #include "sx/ops.h"
 #include "sx/reader.h"
+#include "sx/reserve.h"
 
 /* ---- errors ----------------------------------------------------------- */
 
-static bool put_text(sx *m, dict *d, const char *key, const char *text)
+static bool put(sx *m, dict *d, const char *key, value v)
 {
-    value v;
     string *name = intern(m, slice_str(key));
-    return name != NULL && make_string(m, slice_str(text), &v) &&
-           dict_set(m, d, name, v);
+    return name != NULL && dict_set(m, d, name, v);
 }
 
+/* The message first: where there is little memory, what is smaller may take
+ * its place beside it (borrow_cell). */
 bool machine_error(sx *m, persist_status status, const char *message,
                    value *out)
 {
-    value v;
-    if (!dict_new(m, 2, &v) ||
-        !put_text(m, dict_of(v), "error", persist_status_code(status)) ||
-        !put_text(m, dict_of(v), "message", message))
+    value v, word, text;
+    if (!make_string(m, slice_str(message), &text) ||
+        !make_string(m, slice_str(persist_status_code(status)), &word) ||
+        !dict_new(m, 2, &v) || !put(m, dict_of(v), "error", word) ||
+        !put(m, dict_of(v), "message", text))
         return false;
     *out = v;
     return true;
@@ -63,6 +65,7 @@ static void finish(sx *m, sx_state state)
     drop_text(m);
     compiler_reset(m);
     m->state = state;
+    heap_idle(m);
 }
 
 void machine_collect(sx *m, const value *keep, size_t count)
@@ -78,6 +81,11 @@ static void deliver_error(sx *m)
 {
     bool guarded = m->guard != 0;
     unwind(m);
+    if (!guarded)
+        heap_idle(m);
+    else if (m->out_of_memory)
+        heap_begin(m);
+    m->out_of_memory = false;
     value v = m->raised;
     if (!m->has_raised &&
         !machine_error(m, m->error.status, m->error.message, &v)) {
@@ -189,8 +197,10 @@ static void handle_signal(sx *m);
  * became free that would only lead to a collection for each small step. */
 static void make_memory(sx *m)
 {
-    machine_collect(m, NULL, 0);
-    if (!heap_full(m)) {
+    bool refused = heap_was_refused(m);
+    if (!refused)
+        machine_collect(m, NULL, 0);
+    if (!refused && !heap_full(m)) {
         const instr *next = m->pc->run(m, m->pc);
         if (next != NULL) {
             m->pc = next;
@@ -201,10 +211,8 @@ static void make_memory(sx *m)
             return;
         }
     }
-    fail(m, PERSIST_LIMIT,
-         "memory is out: %zu of %zu bytes are in use; keep less, or "
-         "raise the limit",
-         m->heap.used, m->heap.max);
+    fail_memory(m);
+    m->out_of_memory = true;
     deliver_error(m);
 }
 
@@ -290,13 +298,11 @@ static bool copy_text(sx *m, slice text)
 sx_state sx_load(sx *m, persist_slice text)
 {
     sx_reset(m);
+    heap_begin(m);
     if (!copy_text(m, text)) {
         machine_collect(m, NULL, 0);
         if (!copy_text(m, text)) {
-            fail(m, PERSIST_LIMIT,
-                 "no memory for a text of %zu bytes: %zu of %zu bytes are in "
-                 "use",
-                 text.size, m->heap.used, m->heap.max);
+            fail_memory(m);
             deliver_error(m);
             return m->state;
         }

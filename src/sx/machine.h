@@ -98,7 +98,7 @@ struct sx {
 
     /* an error on its way: a value, or status and message until the dict is
      * made */
-    bool has_raised;
+    bool has_raised, out_of_memory;
     value raised;
     persist_error error;
     /* by status: raised when not even the dict of an error can be made */

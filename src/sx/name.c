@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "sx/block.h"
 #include "sx/machine.h"
+#include "sx/reserve.h"
 
 enum { NAMES_FIRST = 1024 };
 
@@ -120,12 +121,10 @@ static string **find_place(const heap *h, slice bytes, uint32_t hash)
     }
 }
 
-static bool grow_names(sx *m)
+static bool resize_names(sx *m, size_t capacity)
 {
     heap *h = &m->heap;
-    CHECK(h->name_count >= h->name_capacity / 2);
-    size_t capacity =
-        h->name_capacity == 0 ? NAMES_FIRST : h->name_capacity * 2;
+    CHECK(h->name_count <= capacity / 2);
     string **names = heap_realloc(m, NULL, 0, capacity * sizeof *names);
     if (names == NULL)
         return false;
@@ -142,9 +141,25 @@ static bool grow_names(sx *m)
     return true;
 }
 
-static bool names_full(const heap *h)
+/* Half full it grows, which takes much at once: when that is not there, it is
+ * filled further, up to what the evaluation may. False: memory is out. */
+static bool has_place(sx *m)
 {
-    return h->name_count >= h->name_capacity / 2;
+    const heap *h = &m->heap;
+    size_t more = h->name_capacity == 0 ? NAMES_FIRST : h->name_capacity * 2;
+    if (LIKELY(h->name_count < h->name_capacity / 2))
+        return true;
+    if (heap_may_grow(m, more * sizeof *h->names) && resize_names(m, more))
+        return true;
+    return h->name_count <
+           h->name_capacity / NAMES_PARTS * (NAMES_FREE + h->level);
+}
+
+void names_fit(sx *m)
+{
+    const heap *h = &m->heap;
+    if (h->name_capacity > NAMES_FIRST && h->name_count < h->name_capacity / 16)
+        (void)resize_names(m, h->name_capacity / 4);
 }
 
 static string *add_name(heap *h, string **place, string *s)
@@ -159,19 +174,13 @@ static string *add_name(heap *h, string **place, string *s)
 string *intern(sx *m, slice bytes)
 {
     heap *h = &m->heap;
-    if (names_full(h) && !grow_names(m))
+    string *s = intern_find(m, bytes);
+    if (s != NULL)
+        return s;
+    if (!has_place(m) || (s = string_new(m, bytes)) == NULL)
         return NULL;
-    if (bytes.size == 0)
-        bytes.data = "";
-    uint32_t hash = hash_bytes(m, bytes.data, bytes.size);
-    string **place = find_place(h, bytes, hash);
-    if (*place != NULL)
-        return *place;
-    string *s = string_new(m, bytes);
-    if (s == NULL)
-        return NULL;
-    s->head.aux = hash;
-    return add_name(h, place, s);
+    uint32_t hash = string_hash(m, s);
+    return add_name(h, find_place(h, bytes, hash), s);
 }
 
 string *intern_string(sx *m, string *s)
@@ -179,10 +188,15 @@ string *intern_string(sx *m, string *s)
     heap *h = &m->heap;
     if ((s->head.flags & FLAG_INTERNED) != 0)
         return s;
-    if (names_full(h) && !grow_names(m))
+    string **place = NULL;
+    if (h->name_capacity > 0)
+        place = find_place(h, string_slice(s), string_hash(m, s));
+    if (place != NULL && *place != NULL)
+        return *place;
+    if (!has_place(m))
         return NULL;
-    string **place = find_place(h, string_slice(s), string_hash(m, s));
-    return *place != NULL ? *place : add_name(h, place, s);
+    place = find_place(h, string_slice(s), string_hash(m, s));
+    return add_name(h, place, s);
 }
 
 string *intern_find(sx *m, slice bytes)

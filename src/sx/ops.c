@@ -164,13 +164,20 @@ const instr *op_set_local(sx *m, const instr *i)
     return i + 1;
 }
 
-static const instr *set_box(sx *m, box *b, const instr *i)
+static const instr *define_box(sx *m, box *b, const instr *i)
 {
     CHECK(b->head.kind == KIND_BOX);
-    if (UNLIKELY(value_same(b->value, VALUE_UNBOUND)))
-        return unbound(m, b->name);
+    if (!heap_may_hold(m, &b->head, m->sp[-1]))
+        return stop(m, SIGNAL_MEMORY);
     b->value = m->sp[-1];
     return i + 1;
+}
+
+static const instr *set_box(sx *m, box *b, const instr *i)
+{
+    if (UNLIKELY(value_same(b->value, VALUE_UNBOUND)))
+        return unbound(m, b->name);
+    return define_box(m, b, i);
 }
 
 const instr *op_set_local_box(sx *m, const instr *i)
@@ -186,8 +193,7 @@ const instr *op_set_captured_box(sx *m, const instr *i)
 const instr *op_define_local_box(sx *m, const instr *i)
 {
     CHECK(is_kind(m->fp[i->a], KIND_BOX));
-    ((box *)object_of(m->fp[i->a]))->value = m->sp[-1];
-    return i + 1;
+    return define_box(m, (box *)object_of(m->fp[i->a]), i);
 }
 
 static const instr *put_in_box(sx *m, value v, const instr *i)
@@ -225,8 +231,7 @@ const instr *op_set_global(sx *m, const instr *i)
 
 const instr *op_define_global(sx *m, const instr *i)
 {
-    i->cell->value = m->sp[-1];
-    return i + 1;
+    return define_box(m, i->cell, i);
 }
 
 /* lambda -> macro */
@@ -234,7 +239,7 @@ const instr *op_define_macro(sx *m, const instr *i)
 {
     CHECK(is_kind(m->sp[-1], KIND_LAMBDA));
     macro *made = heap_object(m, KIND_MACRO, sizeof *made);
-    if (made == NULL)
+    if (made == NULL || !heap_may_hold(m, &i->cell->head, value_object(made)))
         return stop(m, SIGNAL_MEMORY);
     made->expander = (lambda *)object_of(m->sp[-1]);
     i->cell->value = value_object(made);

@@ -107,6 +107,8 @@ extern const size_t prim_group_count;
 /* ---- failing ---------------------------------------------------------- */
 
 /* Raises the dict {:error code :message text}; one line, cut at 511 bytes. */
+/* The same for memory that is out, after a collection. */
+prim_status fail_memory(sx *);
 prim_status fail(sx *, persist_status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Raises any value. */

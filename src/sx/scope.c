@@ -19,7 +19,7 @@ bool compiler_grow(sx *m, walk_stack *w)
     heap_collect(m, NULL, 0);
     if (walk_grow(m, w))
         return true;
-    fail(m, PERSIST_LIMIT, "memory for compiling is out");
+    fail_memory(m);
     return false;
 }
 
@@ -107,7 +107,7 @@ bool add_global(sx *m, string *name, uint32_t *out)
     if (!make_global(m, name, &made)) {
         heap_collect(m, NULL, 0);
         if (!make_global(m, name, &made)) {
-            fail(m, PERSIST_LIMIT, "memory for compiling is out");
+            fail_memory(m);
             return false;
         }
     }

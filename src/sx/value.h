@@ -56,6 +56,8 @@ enum {
     FLAG_AS_SYMBOL = 16,
     FLAG_VARIABLE = 32, /* the form being compiled binds it somewhere, */
     FLAG_HERE = 64,     /* among the parameters or in the body at work */
+    /* of all: was there when some evaluation began; see reserve.h */
+    FLAG_OLD = 128,
 };
 
 /* Bytes, immutable. head.aux: its hash, 0 when not yet computed. */

@@ -23,7 +23,8 @@ TRIES = 40  # about so many of each program and mode, if EVERY is not given
 PRELOAD = os.path.join(ROOT, os.path.dirname(SERVER), "memory", "preload.so")
 REPLY = re.compile(rb"\((ok|ok-len|error|io-request) \d+(?: (.*))?\)\Z", re.S)
 NO_MEMORY = re.compile(
-    rb"(limit: |sx_server: out of memory;|sx_server: cannot start a thread:|"
+    rb"(limit: |sx_server: out of memory;|"
+    rb"cannot start a thread for sx_server: |"
     rb"persist: the output is not whole: out of memory)")
 FLAGS = ["--compress", "--memtable", "8K", "--segment", "8K", "--cache", "1",
          "--unknown-op=bridge"]
@@ -177,6 +178,27 @@ class Server(Memory):
         for run in runs:
             self.check(run, clean)
         self.assertGreater(self.runs, TRIES)
+
+
+    def test_epochs_need_no_memory(self):
+        lines = ["(epoch 1)", evaluate("(len (range 30000))"), "(epoch 2)",
+                 "(ping)", " (epoch 9223372036854775807) ", evaluate("1"),
+                 "(ping)"]
+        wanted = [(b"1", None), (b"2", b"ok"),
+                  (b"9223372036854775807", None),
+                  (b"9223372036854775807", b"ok")]
+        found = re.compile(rb"^\((ok|ok-len|error) (\d+)", re.M)
+        command = [SERVER, "--store", self.store]
+        for run in self.each_failure(command, "\n".join(lines) + "\n"):
+            self.ended_well(run)
+            if not run.stdout:
+                continue
+            replies = found.findall(run.stdout)
+            self.assertEqual(len(replies), len(wanted), self.said)
+            for (kind, epoch), (number, only) in zip(replies, wanted):
+                self.assertEqual(epoch, number, self.said)
+                self.assertIn(kind, (only or kind,), self.said)
+        self.assertGreater(self.runs, TRIES // 2)
 
 
 @unittest.skipIf(SANITIZED, "the sanitizers have their own malloc")
