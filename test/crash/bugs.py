@@ -30,6 +30,7 @@ SOURCES = ["Makefile", "include", "src", "test/lib", "test/crash",
 OBJECTS = ["src", "test/lib", "test/crash", "test/unit", "internal"]
 FIND_SECONDS = 60  # at most, for a crash program
 SILENT_SECONDS = 3
+HANG_SECONDS = 240  # at most, for any
 FOUND = re.compile(
     r"^(VIOLATION|ended in|stuck in)|^\d+ passed, [1-9]\d* failed$"
     r"|^\[  FAILED  \] |FAILED TEST\(S\)|check failed", re.M)
@@ -198,10 +199,13 @@ def finds(finder, build, seconds):
     environment = dict(os.environ, MALLOC_PERTURB_="165", TEST_WAIT="3",
                        CMOCKA_TEST_ABORT="1",
                        SX_SERVER=os.path.abspath(program))
-    run = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        errors="backslashreplace", text=True)
+    try:
+        run = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            errors="backslashreplace", text=True, timeout=HANG_SECONDS)
+    except subprocess.TimeoutExpired:
+        return True  # it does not end, which is a failure
     return run.returncode < 0 or bool(FOUND.search(run.stdout))
 
 
