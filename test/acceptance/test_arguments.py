@@ -164,8 +164,9 @@ class Right(Tool):
         options = re.findall(r"(?m)^  (--[a-z-]+)( [A-Z]+)?", text)
         self.assertEqual(len(options), 12)
         for option, value in options:
+            number = "8" if option == "--merge-width" else "1M"
             arguments = {"": [], " DIR": ["x"], " WHAT": ["nil"]}.get(
-                value, ["1M"])
+                value, [number])
             run = subprocess.run([SERVER, option, *arguments, "--version"],
                                  cwd=self.dir, capture_output=True, timeout=60)
             self.assertEqual((run.returncode, run.stderr), (0, b""), option)
