@@ -87,6 +87,7 @@ persist_status engine_first_match(engine *e, const persist_query_item *items,
         open_query(e, &c, items, count, from, 1, VIEW_LATEST, error);
     if (status != PERSIST_OK)
         return status;
+    c.snapshot.is_free = true; /* a commit asks */
     status = engine_next_events(&c, &first, &got, error);
     CHECK(status != PERSIST_OK || first != NULL);
     if (status == PERSIST_OK)

@@ -73,7 +73,7 @@ static persist_status next_in_memtable(engine_cursor *c, memtable *t)
         readers_look(&c->engine->readers, c->snapshot.place);
         r->ways->fill(c, t);
         readers_look_end(&c->engine->readers, c->snapshot.place);
-        credit_note_passed(t, r->passed);
+        credit_note_passed(&c->snapshot, t, r->passed);
         r->passed = 0;
     }
     if (r->at == r->count)

@@ -140,7 +140,7 @@ static void fill(engine_cursor *c, name_source *s)
     }
     s->last_batch = s->count < CURSOR_BATCH;
     readers_look_end(&c->engine->readers, c->snapshot.place);
-    credit_note_passed(s->from, passed);
+    credit_note_passed(&c->snapshot, s->from, passed);
 }
 
 static void next_in_memtable(engine_cursor *c, name_source *s)

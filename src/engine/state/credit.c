@@ -13,7 +13,7 @@
 void credit_note(const snapshot *s, uint64_t bytes)
 {
     CHECK(s->layers != NULL);
-    if (!s->outdated)
+    if (!s->is_free)
         s->place->wasted += bytes;
 }
 
@@ -32,9 +32,9 @@ void credit_note_looks(const snapshot *s, table_section section,
         credit_note(s, (looks - 1) * LOOK_WORTH);
 }
 
-void credit_note_passed(memtable *t, uint64_t count)
+void credit_note_passed(const snapshot *s, memtable *t, uint64_t count)
 {
-    if (count > 0)
+    if (count > 0 && !s->is_free)
         atomic_fetch_add_explicit(&t->passed, count, memory_order_relaxed);
 }
 
@@ -42,7 +42,7 @@ void credit_note_gone(const snapshot *s)
 {
     credit_note(s, GONE_WORTH);
     if (s->with_active)
-        credit_note_passed(s->layers->active, 1);
+        credit_note_passed(s, s->layers->active, 1);
 }
 
 bool credit_covers_flush(const engine *e)

@@ -75,12 +75,12 @@ void snapshot_open(engine *e, engine_view view, snapshot *s)
     if (view.kept == NULL) {
         s->place = readers_enter(&e->readers, &s->own, &s->layers);
         s->lsn = visible(e, view.durable);
-        s->outdated = false;
+        s->is_free = false;
     } else {
         s->layers = view.kept->layers;
         s->lsn = view.kept->lsn;
         s->place = readers_enter_kept(&e->readers, &s->own, s->layers);
-        s->outdated = s->layers != atomic_load(&e->readers.current);
+        s->is_free = s->layers != atomic_load(&e->readers.current);
     }
     s->with_active = layers_shows_active(s->layers, s->lsn);
     CHECK(s->lsn >= layers_tables_last(s->layers));

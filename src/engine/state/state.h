@@ -195,7 +195,7 @@ typedef struct snapshot {
     layers *layers;
     persist_lsn lsn;
     bool with_active; /* the active memtable may be looked at */
-    bool outdated;    /* other layers were current as it was taken */
+    bool is_free;     /* what it wastes is not counted, see credit.c */
     read_place *place;
     read_place own; /* where it is when all places are taken */
 } snapshot;
@@ -244,7 +244,7 @@ void credit_note_gone(const snapshot *);
 /* Notes that a reader has passed over so many things that are gone, in a
  * memtable or by what that says; tells whether that has cost as much by now as
  * it takes to write the active one, which leaves them out. */
-void credit_note_passed(memtable *, uint64_t count);
+void credit_note_passed(const snapshot *, memtable *, uint64_t count);
 bool credit_covers_flush(const engine *);
 /* Hands in what was noted. */
 void credit_hand_in(engine *, const snapshot *);
