@@ -69,8 +69,10 @@ static bool find_run(const engine *e, const layers *v, size_t *from)
 static living lives(const engine *e, const layers *v)
 {
     uint64_t dead = atomic_load(&e->upkeep.dead), held = v->table_entries;
-    double part = (double)(e->manifest.events + e->manifest.keys) /
-                  (double)(held > 0 ? held : 1);
+    uint64_t live = e->manifest.events + e->manifest.keys;
+    if (live > held) /* so a manifest says, which may say anything */
+        live = held;
+    double part = held == 0 ? 0 : (double)live / (double)held;
     return (living){dead < v->table_bytes ? v->table_bytes - dead : 0,
                     (uint64_t)((double)v->table_bytes * part)};
 }

@@ -102,6 +102,9 @@ void reserve_measure(engine *e, const layers *v)
 {
     const manifest *m = &e->manifest;
     uint64_t notes = note_size(e, v) * m->keys + m->streams * RESERVE_NOTE * 2;
+    /* no more than what they delete, whatever the manifest counts */
+    if (notes > 2 * v->table_bytes)
+        notes = 2 * v->table_bytes;
     uint64_t all = notes + notes / RESERVE_NOTES_MORE;
     uint64_t always = v->table_bytes / RESERVE_NOTES_SHARE;
     if (always > RESERVE_NOTES_MAX)
