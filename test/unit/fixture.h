@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "engine/engine.h"
 #include "persist.h"
+#include "store/store.h"
 
 typedef struct fixture {
     os_sim *sim;
@@ -152,6 +153,17 @@ static inline void fixture_append_many(fixture *f, const char *name,
         fixture_append(f, name, data);
         fixture_wait(f);
     }
+}
+
+/* So many steps of what was called for, as the threads make them; it ends with
+ * one that fails. */
+static inline void fixture_work(fixture *f, int steps)
+{
+    bool did = true;
+    persist_error ignored;
+    for (int i = 0; i < steps && did; i++)
+        if (store_disk_step_called(f->store, &did, &ignored) != PERSIST_OK)
+            return;
 }
 
 /* ---- looking ---------------------------------------------------------- */

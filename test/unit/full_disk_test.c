@@ -30,11 +30,7 @@ static void work(void)
 /* Only what was called for, as the threads do it. */
 static void work_called(void)
 {
-    bool did = true;
-    persist_error error;
-    for (int i = 0; i < 1000 && did; i++)
-        if (store_disk_step_called(f.store, &did, &error) != PERSIST_OK)
-            return;
+    fixture_work(&f, 1000);
 }
 
 static void begin(void)

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../lib/os_sim_disk.h"
 #include "fixture.h"
 #include "store/store.h"
 
@@ -34,28 +35,14 @@ static char data[200000 + 1];
 
 static uint64_t draw(uint64_t below)
 {
-    /* splitmix64 */
-    uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (z ^ (z >> 31)) % below;
-}
-
-/* So many steps of what was called for. */
-static void work(int steps)
-{
-    bool did = true;
-    persist_error ignored;
-    for (int i = 0; i < steps && did; i++)
-        if (store_disk_step_called(f.store, &did, &ignored) != PERSIST_OK)
-            return;
+    return sim_random(&random_state) % below;
 }
 
 /* The threads come to all of it, to a part, or to nothing. */
 static void let_work(void)
 {
     static const int steps[] = {0, 1, 2, STEPS};
-    work(steps[draw(sizeof steps / sizeof *steps)]);
+    fixture_work(&f, steps[draw(sizeof steps / sizeof *steps)]);
 }
 
 static persist_status try(persist_edit_kind kind, char of, unsigned n,
@@ -136,7 +123,7 @@ static void write_again(void)
     persist_status status;
     do {
         status = try(PERSIST_PUT, 'a', 0, 1, 0);
-        work(STEPS);
+        fixture_work(&f, STEPS);
     } while (status == PERSIST_NO_SPACE && ++tries < TRIES);
     must(status == PERSIST_OK, "nothing lives, and nothing can be written");
 }

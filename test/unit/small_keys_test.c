@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "../lib/os_sim_disk.h"
 #include "fixture.h"
 #include "store/store.h"
 
@@ -55,11 +56,7 @@ static char data[NAME_MAX_SIZE + 1];
 
 static uint64_t draw(uint64_t below)
 {
-    /* splitmix64 */
-    uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (z ^ (z >> 31)) % below;
+    return sim_random(&random_state) % below;
 }
 
 static void must(bool holds, const char *what)
@@ -72,23 +69,13 @@ static void must(bool holds, const char *what)
                  what, f.error.message);
 }
 
-/* So many steps of what was called for. */
-static void work(int steps)
-{
-    bool did = true;
-    persist_error ignored;
-    for (int i = 0; i < steps && did; i++)
-        if (store_disk_step_called(f.store, &did, &ignored) != PERSIST_OK)
-            return;
-}
-
 /* The threads come to all of it, to a part, or to nothing. */
 static void let_work(void)
 {
     static const int steps[] = {0, 1, 2, STEPS};
     if (draw(SYNC_EVERY) == 0)
         fixture_wait(&f);
-    work(steps[draw(sizeof steps / sizeof *steps)]);
+    fixture_work(&f, steps[draw(sizeof steps / sizeof *steps)]);
 }
 
 static void open_store(void)
@@ -132,7 +119,7 @@ static uint64_t fill(uint64_t most)
         refused = put_it ? 0 : refused + 1;
         count += put_it;
         if (!put_it)
-            work(STEPS);
+            fixture_work(&f, STEPS);
     }
     fixture_wait(&f);
     return count;
@@ -163,7 +150,7 @@ static void empty(uint64_t count)
         let_work();
     }
     fixture_wait(&f);
-    work(STEPS);
+    fixture_work(&f, STEPS);
 }
 
 static void end_and_open(void)

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "../lib/os_sim_disk.h"
 #include "fixture.h"
 #include "store/store.h"
 
@@ -65,11 +66,7 @@ static uint64_t written; /* bytes, since the last fill began */
 
 static uint64_t draw(uint64_t below)
 {
-    /* splitmix64 */
-    uint64_t z = (random_state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (z ^ (z >> 31)) % below;
+    return sim_random(&random_state) % below;
 }
 
 static void must(bool holds, const char *what)
@@ -87,21 +84,11 @@ static void must(bool holds, const char *what)
 
 /* ---- what the threads do ---------------------------------------------- */
 
-/* So many steps of what was called for. */
-static void work(int steps)
-{
-    bool did = true;
-    persist_error ignored;
-    for (int i = 0; i < steps && did; i++)
-        if (store_disk_step_called(f.store, &did, &ignored) != PERSIST_OK)
-            return;
-}
-
 /* The threads come to all of it, to a part, or to nothing. */
 static void let_work(void)
 {
     static const int steps[] = {0, 1, 2, STEPS};
-    work(steps[draw(sizeof steps / sizeof *steps)]);
+    fixture_work(&f, steps[draw(sizeof steps / sizeof *steps)]);
 }
 
 static void open_store(void)
@@ -149,7 +136,7 @@ static void fill(bool again)
     for (unsigned i = 0; i < COMMITS_MAX && refused < REFUSED; i++) {
         persist_status status = put_one(i);
         if (status == PERSIST_NO_SPACE && again) {
-            work(STEPS);
+            fixture_work(&f, STEPS);
             status = put_one(i);
         }
         refused += status != PERSIST_OK;
@@ -206,7 +193,7 @@ static void write_again(void)
     persist_status status;
     do {
         status = fixture_try(&f, PERSIST_PUT, "again", "x", 0);
-        work(STEPS);
+        fixture_work(&f, STEPS);
     } while (status == PERSIST_NO_SPACE && ++tries < TRIES);
     must(status == PERSIST_OK, "nothing lives, and nothing can be written");
 }
