@@ -334,7 +334,7 @@ static void a_commit_takes_it_up(void **state)
     end();
 }
 
-static void who_only_reads_merges_nothing(void **state)
+static void who_reads_a_little_changes_nothing(void **state)
 {
     (void)state;
     begin();
@@ -343,28 +343,95 @@ static void who_only_reads_merges_nothing(void **state)
     fixture_reopen(&f);
     uint64_t hash = os_sim_hash(f.sim);
     for (size_t i = 0; i < sizeof reads / sizeof *reads; i++)
-        reads[i](ENOUGH);
+        reads[i](5);
     assert_false(work());
     assert_int_equal(tables(), before);
     assert_true(os_sim_hash(f.sim) == hash);
     end();
 }
 
-/* An opening that adds no table begins no merge. */
-static void who_adds_no_table_merges_nothing(void **state)
+/* What an earlier opening has left is merged for who reads it a lot, though
+ * nothing is ever written any more. */
+static void who_only_reads_pays_too(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
+        begin();
+        fixture_close(&f);
+        fixture_reopen(&f);
+        reads[i](ENOUGH);
+        assert_true(work());
+        assert_int_equal(tables(), 1);
+        check_all();
+        fixture_close(&f);
+        fixture_reopen(&f);
+        assert_int_equal(tables(), 1);
+        check_all();
+        end();
+    }
+}
+
+/* A store that must not be written to is not. */
+static void a_reader_only_never_pays(void **state)
+{
+    (void)state;
+    begin();
+    uint64_t before = tables();
+    fixture_close(&f);
+    os_sim_read_only(f.sim, true);
+    fixture_reopen(&f);
+    uint64_t hash = os_sim_hash(f.sim);
+    get(MUCH);
+    assert_false(work());
+    assert_int_equal(tables(), before);
+    fixture_close(&f);
+    assert_true(os_sim_hash(f.sim) == hash);
+    os_sim_read_only(f.sim, false);
+    fixture_reopen(&f);
+    end();
+}
+
+/* An opening that cannot begin to write reads on, and tries it again when as
+ * much was paid once more. */
+static void who_cannot_begin_puts_it_off(void **state)
+{
+    (void)state;
+    begin();
+    uint64_t before = tables();
+    fixture_close(&f);
+    fixture_reopen(&f);
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(sys->unlink(sys, sys->cwd, "store/reserve.tmp"), 0);
+    os_sim_limit_space(f.sim, os_sim_space_used(f.sim));
+    get(ENOUGH);
+    assert_false(work());
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    assert_false(work()); /* it was spent */
+    check_all();
+    assert_int_equal(tables(), before);
+    get(ENOUGH);
+    assert_true(work());
+    assert_int_equal(tables(), 1);
+    check_all();
+    end();
+}
+
+/* An opening that adds no table merges none for their size alone. */
+static void who_adds_no_table_merges_what_is_paid(void **state)
 {
     (void)state;
     begin();
     uint64_t before = tables();
     fixture_close(&f);
     f.memtable_size = 1 << 20;
+    f.merge_width = 2;
     fixture_reopen(&f);
     fixture_do(&f, PERSIST_PUT, "key0", "key0", 0);
     work();
-    for (int i = 0; i < 20; i++)
-        get(ENOUGH);
-    assert_false(work());
     assert_int_equal(tables(), before);
+    get(ENOUGH);
+    assert_true(work());
+    assert_int_equal(tables(), 1);
     end();
 }
 
@@ -449,8 +516,11 @@ int main(void)
         cmocka_unit_test(what_is_gone_is_merged_away),
         cmocka_unit_test(credit_is_spent),
         cmocka_unit_test(a_commit_takes_it_up),
-        cmocka_unit_test(who_only_reads_merges_nothing),
-        cmocka_unit_test(who_adds_no_table_merges_nothing),
+        cmocka_unit_test(who_reads_a_little_changes_nothing),
+        cmocka_unit_test(who_only_reads_pays_too),
+        cmocka_unit_test(a_reader_only_never_pays),
+        cmocka_unit_test(who_cannot_begin_puts_it_off),
+        cmocka_unit_test(who_adds_no_table_merges_what_is_paid),
         cmocka_unit_test(a_close_does_not_wait),
         cmocka_unit_test(a_close_leaves_no_merged_table),
         cmocka_unit_test(a_full_disk_only_puts_it_off)};

@@ -82,14 +82,14 @@ void credit_spend(engine *e)
     atomic_store(&e->upkeep.credit, 0);
 }
 
-/* An opening that may not merge keeps no account either. */
+/* An opening that must not write keeps no account either. */
 void credit_hand_in(engine *e, const snapshot *s)
 {
     size_t from;
     uint64_t wasted = s->place->wasted * e->credit_factor;
     CHECK(s->layers != NULL);
     s->place->wasted = 0;
-    if (!engine_may_merge(e, s->layers))
+    if (e->at.read_only)
         return;
     atomic_fetch_add(&e->upkeep.credit, wasted);
     if (credit_covers(e, s->layers, &from))

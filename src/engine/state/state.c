@@ -173,8 +173,8 @@ bool engine_wake(engine *e)
     return runs;
 }
 
-/* An opening that adds no table begins no merge: it would hardly live long
- * enough to end it. */
+/* An opening that adds no table merges only what its reads have paid for: it
+ * would hardly live long enough to end more. */
 bool engine_may_merge(const engine *e, const layers *v)
 {
     return atomic_load(&e->in_use) &&

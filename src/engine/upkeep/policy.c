@@ -133,9 +133,9 @@ bool policy_find_work(engine *e, const layers *v, size_t *from)
     *from = 0;
     if (policy_dead_shall_go(e, v))
         return true;
-    if (is_stuck(e, v) || !engine_may_merge(e, v))
+    if (is_stuck(e, v))
         return false;
-    if (find_run(e, v, from))
+    if (engine_may_merge(e, v) && find_run(e, v, from))
         return true;
     e->upkeep.paid = credit_covers(e, v, from);
     if (e->upkeep.paid)

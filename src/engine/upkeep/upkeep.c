@@ -154,6 +154,23 @@ static persist_status flush_step(engine *e, const layers *v, bool *did,
     return status;
 }
 
+/* An opening that has only read so far begins to write when its reads have paid
+ * for a merge; where it cannot, they pay for the next try. */
+static persist_status begin_use(engine *e, const layers *v,
+                                persist_error *error)
+{
+    size_t from;
+    CHECK(v->frozen == NULL && !e->at.read_only);
+    if (!credit_covers(e, v, &from))
+        return PERSIST_OK;
+    pthread_mutex_lock(&e->writer);
+    persist_status status = engine_use(e, error);
+    pthread_mutex_unlock(&e->writer);
+    if (status != PERSIST_OK)
+        credit_spend(e);
+    return status;
+}
+
 /* What is due, the most important first. */
 static persist_status work(engine *e, const layers *v, bool *did,
                            persist_error *error)
@@ -162,8 +179,9 @@ static persist_status work(engine *e, const layers *v, bool *did,
     if (wal_failed(&e->wal))
         return wal_read_only(&e->wal, error);
     if (!atomic_load(&e->in_use)) {
-        CHECK(v->frozen == NULL);
-        return PERSIST_OK;
+        status = begin_use(e, v, error);
+        if (status != PERSIST_OK || !atomic_load(&e->in_use))
+            return status;
     }
     reserve_begin(e, v);
     bool full = atomic_load(&e->wal.full);
