@@ -190,7 +190,8 @@ bool sx_make_keyword(sx *, persist_slice, sx_value *out);
 bool sx_make_list(sx *, size_t capacity, sx_value *out);
 bool sx_list_push(sx *, sx_value list, sx_value element);
 bool sx_make_dict(sx *, sx_value *out);
-/* Sets a key, at the end if it is new. */
+/* Sets a key, at the end if it is new. False too for an error of
+ * sx_raise_status, which is the machine's. */
 bool sx_dict_set(sx *, sx_value dict, persist_slice key, sx_value value);
 /* The dict {:error code :message text} that guard binds for errors of the
  * host; add more keys with sx_dict_set. */

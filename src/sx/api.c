@@ -77,7 +77,8 @@ static void set_registers(sx *m)
     m->state = SX_IDLE;
 }
 
-/* What can be raised without memory. */
+/* What can be raised without memory: the same one each time, so none may change
+ * it. */
 static bool add_last_resorts(sx *m)
 {
 #define STATUS(name, number, code, hint) number,
@@ -88,6 +89,7 @@ static bool add_last_resorts(sx *m)
         if (!machine_error(m, all[i], persist_status_hint(all[i]),
                            &m->last_resorts[all[i]]))
             return false;
+        object_of(m->last_resorts[all[i]])->flags |= FLAG_LENT;
     }
     return true;
 }
@@ -377,7 +379,8 @@ bool sx_make_dict(sx *m, sx_value *out)
 bool sx_dict_set(sx *m, sx_value v, persist_slice key, sx_value element)
 {
     CHECK(is_dict(v));
-    string *name = heap_idle_full(m) ? NULL : intern(m, key);
+    bool refused = (object_of(v)->flags & FLAG_LENT) != 0 || heap_idle_full(m);
+    string *name = refused ? NULL : intern(m, key);
     return name != NULL && dict_set(m, dict_of(v), name, element);
 }
 

@@ -184,6 +184,13 @@ bool arg_dict_mutable(sx *m, const value *args, size_t i, dict **out)
 {
     if (!is_dict(args[i]))
         return reject(m, args, i, "a dict");
+    if ((object_of(args[i])->flags & FLAG_LENT) != 0) {
+        fail(m, PERSIST_LIMIT,
+             "%s: an error that there was no memory for is the same each time, "
+             "and cannot be changed; (assoc e k v) gives one that can",
+             m->prim->name);
+        return false;
+    }
     *out = dict_of(args[i]);
     return true;
 }

@@ -56,6 +56,8 @@ enum {
     FLAG_AS_SYMBOL = 16,
     FLAG_VARIABLE = 32, /* the form being compiled binds it somewhere, */
     FLAG_HERE = 64,     /* among the parameters or in the body at work */
+    /* of dicts: is the machine's own, and is lent to programs as it is */
+    FLAG_LENT = 2,
     /* of all: was there when some evaluation began; see reserve.h */
     FLAG_OLD = 128,
 };

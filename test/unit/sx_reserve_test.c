@@ -369,6 +369,45 @@ static void a_system_without_memory(void **given)
     sx_close(m);
 }
 
+/* What is raised when there is no memory for an error: it is the machine's, and
+ * the next one that needs it finds it as it was. */
+static void nobody_changes_what_is_kept_for_later(void **given)
+{
+    (void)given;
+    static const char *const attempts[] = {
+        "(guard (e (true (dict-set! e :message \"mine\"))) (perform 1))",
+        "(guard (e (true (dict-set! e :more 1))) (perform 1))",
+        "(guard (e (true (assoc e :message \"mine\"))) (perform 1))",
+        "(guard (e (true (set! kept e))) (perform 1))",
+    };
+    sx *m = open_machine(1 << 20);
+    sx_value v;
+    char first[sizeof text];
+    eval(m, "(define kept nil)");
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+        sx_load(m, text_of(attempts[i]));
+        assert_int_equal(sx_run(m, 0), SX_SUSPENDED);
+        sx_raise_status(m, PERSIST_IO);
+        sx_state state = sx_run(m, 0);
+        if (i < 2 && !is_limit(shown(m, state)))
+            fail_msg("%s gave %s", attempts[i], text);
+        if (i >= 2)
+            assert_int_equal(state, SX_DONE);
+        sx_load(m, text_of("(guard (e (true e)) (perform 1))"));
+        assert_int_equal(sx_run(m, 0), SX_SUSPENDED);
+        sx_raise_status(m, PERSIST_IO);
+        shown(m, sx_run(m, 0));
+        if (i == 0)
+            memcpy(first, text, sizeof first);
+        assert_string_equal(text, first);
+        assert_null(strstr(text, "mine"));
+    }
+    assert_true(sx_lookup(m, text_of("kept"), &v));
+    assert_false(sx_dict_set(m, v, text_of("message"), v));
+    wants(m, "kept", "(get kept :error)", "\"io\"");
+    sx_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +417,7 @@ int main(void)
         cmocka_unit_test(what_saving_may),
         cmocka_unit_test(from_c_too),
         cmocka_unit_test(a_system_without_memory),
+        cmocka_unit_test(nobody_changes_what_is_kept_for_later),
     };
     (void)os_posix(); /* notes which bug is on, in a build that has some */
     return cmocka_run_group_tests(tests, NULL, NULL);
