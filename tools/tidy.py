@@ -168,6 +168,14 @@ def licence(tree):
             yield s.path, 2, "say the purpose in one line of comment"
 
 
+def executable(tree):
+    """What says which program runs it can be run by its name."""
+    for s in tree.sources:
+        path = os.path.join(tree.root, s.path)
+        if s.text.startswith("#!") and not os.stat(path).st_mode & 0o111:
+            yield s.path, 1, "make it executable (chmod +x)"
+
+
 def file_length(tree):
     for s in tree.sources:
         code = s.path.endswith((".c", ".h", ".py", ".sh", ".sx"))
@@ -407,11 +415,11 @@ def clang_format(tree):
             yield match[1], int(match[2]), "run make format"
 
 
-RULES = [licence, file_length, width, white_space, workplace, seeded_bug,
-         python_function, function_length, include_level, include_circle,
-         room_face, graph_drawn, doc_names, outside_effect, memory,
-         unsafe_call, comment_share, documented, declared, check_average,
-         clang_format]
+RULES = [licence, executable, file_length, width, white_space, workplace,
+         seeded_bug, python_function, function_length, include_level,
+         include_circle, room_face, graph_drawn, doc_names, outside_effect,
+         memory, unsafe_call, comment_share, documented, declared,
+         check_average, clang_format]
 WARNINGS = set()
 
 

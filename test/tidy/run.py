@@ -93,6 +93,8 @@ def swap(path, old, new):
 MANY_MORE = [line for name in "abcdefghijklmnopq" for line in
              ("", "static int %s(void)" % name, "{", "    return 1;", "}")]
 
+PLAIN = "scripts/plain"  # is never executable
+
 # (rule, (changed file, its new text)[, path that the message names])
 CANARIES = [
     ("licence", swap("src/base/sum.c", "MIT", "none")),
@@ -100,6 +102,7 @@ CANARIES = [
     ("licence", swap("lib/a.sx", "; " + LICENCE + "\n", "")),
     ("licence", swap("tools/a.py", "# " + LICENCE + "\n", "")),
     ("licence", swap("scripts/a", "# A script.\n", "")),
+    ("executable", (PLAIN, CLEAN["scripts/a"])),
     ("file_length", add("src/base/sum.h", *["#define A%d 1" % i
                                             for i in range(600)])),
     ("file_length", ("lib/a.sx", CLEAN["lib/a.sx"] + "(f)\n" * 600)),
@@ -179,6 +182,8 @@ def tidy(files):
                         exist_ok=True)
             with open(os.path.join(root, path), "w") as f:
                 f.write(text)
+                if text.startswith("#!") and path != PLAIN:
+                    os.fchmod(f.fileno(), 0o755)
         run = subprocess.run([sys.executable, TIDY, root], text=True,
                              capture_output=True)
     found = re.findall(r"^([^:\n]+):\d+: (\w+): ", run.stdout, re.M)
