@@ -3,7 +3,7 @@
  * many who decide from the same query one wins. That queries find what they
  * should is told by the model.
  *
- *     usage: tags_test [ROUNDS]   of the race; 200 */
+ *     usage: tags_test [ROUNDS]   of the races; 2,000 */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -14,7 +14,7 @@
 enum { EVERY_COMMIT = 1, RACERS = 16 };
 
 static fixture f;
-static int rounds = 200;
+static int rounds = 2000;
 
 static persist_edit tagged(const char *name, const slice *tags, size_t count,
                            const char *type)
@@ -44,7 +44,8 @@ static void must_append(const char *name, const char *tag)
     assert_int_equal(commit_one(f.store, &edit, NULL), PERSIST_OK);
 }
 
-/* How many events with a tag there are, and the position of the last one. */
+/* How many events with a tag there are behind a position, which becomes that of
+ * the last one. */
 static int count_tagged(persist_store *store, const char *tag, uint64_t *last)
 {
     slice tags[] = {slice_str(tag)}, type;
@@ -52,7 +53,7 @@ static int count_tagged(persist_store *store, const char *tag, uint64_t *last)
     persist_cursor *cursor;
     const persist_event *e;
     int count = 0;
-    assert_int_equal(persist_query(store, &item, 1, 0, PERSIST_NO_LIMIT,
+    assert_int_equal(persist_query(store, &item, 1, *last + 1, PERSIST_NO_LIMIT,
                                    PERSIST_LATEST, &cursor, NULL),
                      PERSIST_OK);
     while (persist_next_event(cursor, &e, NULL) == PERSIST_OK) {
@@ -369,66 +370,128 @@ static void a_condition_sees_every_commit(void **state)
     }
 }
 
-/* ---- the race --------------------------------------------------------- */
+/* ---- the races -------------------------------------------------------- */
 
 static persist_store *raced;
 static pthread_barrier_t line;
 static atomic_int won, failures;
 
-/* Each round everybody reads by a query, and appends on the condition that
- * nobody has done so since. */
-static void *racer(void *context)
+static void expect(bool holds)
+{
+    if (!holds)
+        atomic_fetch_add(&failures, 1);
+}
+
+/* Appends on the condition that nothing that has both tags came behind a
+ * position, which is the event's data, too. Returns true if it did. */
+static bool decide(uint64_t seen)
 {
     slice tags[] = {slice_str("race"), slice_str("round")};
     const persist_query_item item = {.tags = tags, .tag_count = 2};
+    persist_outcome out = {0};
+    persist_edit edits[] = {{.kind = PERSIST_EXPECT_NONE,
+                             .seq = seen,
+                             .query = &item,
+                             .query_count = 1},
+                            tagged("s", tags, 2, "t")};
+    edits[1].data = slice_of(&seen, sizeof seen);
+    expect(persist_commit(raced, edits, 2, NULL, &out, NULL) == PERSIST_OK);
+    bool winner = out.kind == PERSIST_COMMITTED;
+    expect(winner || out.actual_seq > seen);
+    persist_outcome_release(&out);
+    return winner;
+}
+
+/* Each round everybody reads by a query, and appends on the condition that
+ * nobody has done so since. What was there in earlier rounds is read again now
+ * and then, or the rounds would take longer and longer. */
+static void *racer(void *context)
+{
+    enum { ALL_OVER = 500 };
+    uint64_t last = 0;
     for (int round = 0; round < rounds; round++) {
-        uint64_t last = 0;
-        persist_outcome out;
-        int seen = count_tagged(raced, "race", &last);
+        bool whole = round % ALL_OVER == 0;
+        last = whole ? 0 : last;
+        expect(count_tagged(raced, "race", &last) == (whole ? round : 1));
         pthread_barrier_wait(&line); /* all have read the same */
-        persist_edit edits[] = {{.kind = PERSIST_EXPECT_NONE,
-                                 .seq = last,
-                                 .query = &item,
-                                 .query_count = 1},
-                                tagged("s", tags, 2, "t")};
-        if (persist_commit(raced, edits, 2, NULL, &out, NULL) != PERSIST_OK) {
-            atomic_fetch_add(&failures, 1);
-        } else {
-            bool winner = out.kind == PERSIST_COMMITTED;
-            atomic_fetch_add(&won, winner);
-            if (!winner && out.actual_seq <= last)
-                atomic_fetch_add(&failures, 1);
-            persist_outcome_release(&out);
-        }
-        if (seen != round)
-            atomic_fetch_add(&failures, 1);
+        atomic_fetch_add(&won, decide(last));
         pthread_barrier_wait(&line);
-        if (atomic_load(&won) != round + 1)
-            atomic_fetch_add(&failures, 1);
+        expect(atomic_load(&won) == round + 1);
         pthread_barrier_wait(&line);
     }
     return context;
 }
 
-static void of_many_who_decide_one_wins(void **state)
+/* The same with nobody waiting for the others: some read while others commit.
+ */
+static void *free_racer(void *context)
 {
-    (void)state;
+    uint64_t last = 0;
+    while (atomic_load(&won) < rounds) {
+        (void)count_tagged(raced, "race", &last);
+        atomic_fetch_add(&won, decide(last));
+    }
+    return context;
+}
+
+/* Whoever has won had seen the winner before: each event names the place of the
+ * one in front of it. */
+static void check_chain(void)
+{
+    persist_cursor *cursor;
+    const persist_event *e;
+    uint64_t last = 0;
+    int count = 0;
+    assert_int_equal(persist_read_all(raced, 0, PERSIST_NO_LIMIT,
+                                      PERSIST_LATEST, &cursor, NULL),
+                     PERSIST_OK);
+    for (; persist_next_event(cursor, &e, NULL) == PERSIST_OK; count++) {
+        uint64_t seen;
+        assert_int_equal(e->data.size, sizeof seen);
+        memcpy(&seen, e->data.data, sizeof seen);
+        assert_int_equal(seen, last);
+        last = e->position;
+    }
+    persist_cursor_close(cursor);
+    assert_int_equal(count, atomic_load(&won));
+}
+
+static void race(void *(*run)(void *))
+{
     os_dir *dir = folder_make("tags");
     const persist_options options = {PERSIST_OPTIONS, .path = dir->path,
                                      .create = true, .background = true,
                                      .memtable_size = 8192};
     pthread_t threads[RACERS];
+    atomic_store(&won, 0);
     assert_int_equal(persist_open(&options, &raced, NULL), PERSIST_OK);
     assert_int_equal(pthread_barrier_init(&line, NULL, RACERS), 0);
     for (int i = 0; i < RACERS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, racer, NULL), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, run, NULL), 0);
     for (int i = 0; i < RACERS; i++)
         pthread_join(threads[i], NULL);
     pthread_barrier_destroy(&line);
-    assert_int_equal(atomic_load(&won), rounds);
     assert_int_equal(atomic_load(&failures), 0);
+    assert_true(atomic_load(&won) >= rounds);
+    check_chain();
     assert_int_equal(persist_close(raced, NULL), PERSIST_OK);
     folder_remove(dir);
+}
+
+static void of_many_who_decide_one_wins(void **state)
+{
+    (void)state;
+    race(racer);
+    print_message("figure: %d rounds of %d threads, one won each\n",
+                  atomic_load(&won), RACERS);
+}
+
+static void who_wins_has_seen_all_before(void **state)
+{
+    (void)state;
+    race(free_racer);
+    print_message("figure: %d commits on condition of %d threads at once\n",
+                  atomic_load(&won), RACERS);
 }
 
 int main(int argc, char **argv)
@@ -444,6 +507,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(many_tags_become_a_table),
         cmocka_unit_test(a_condition_sees_every_commit),
         cmocka_unit_test(of_many_who_decide_one_wins),
+        cmocka_unit_test(who_wins_has_seen_all_before),
     };
     if (argc > 1)
         rounds = (int)strtol(argv[1], NULL, 10);
