@@ -259,18 +259,24 @@ class Verify(Tool):
         files += [os.path.join(self.store, "manifest.%d" % i) for i in (0, 1)]
         files += ["%s/%016d.log" % (os.path.dirname(segments[0]), number)
                   for number in (1000, 1001)]
-        told = set()
+        first = os.path.join(self.store, "wal", "%016d.log" % 1)
+        reserve = os.path.join(self.store, "reserve.tmp")
+        self.assertNotIn(first, segments)  # the log needs it no more
+        files += [first, reserve]
+        told, idle = set(), set()
         for path in files:
             for make in os.mkdir, os.mkfifo:
                 if os.path.isdir(path):
                     continue
                 there, found = self.in_place_of(path, make)
-                if found == []:  # an older segment, which nothing needs
-                    self.assertIn(path, segments)
-                    continue
                 self.assertEqual(len(there), 1, there)
+                if there == found and there[0]["finding"] == "remark":
+                    idle.add(path)
+                    continue
                 self.assertNotIn("disk", there[0]["advice"])
                 told.add(os.path.dirname(path))
+        self.assertLessEqual({first, reserve}, idle)
+        self.assertLessEqual(idle, {reserve, first, *segments})
         self.assertEqual(len(told), 4)  # blobs in a pack or in a folder: one
 
     def test_a_file_in_the_place_of_a_folder(self):

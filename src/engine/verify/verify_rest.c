@@ -19,23 +19,37 @@ static const char foreign[] = "a file that is no part of the store",
                   foreign_folder[] = "a folder that is no part of the store";
 static const char unfinished[] = "an unfinished file, as a crash leaves it";
 
+/* What the store makes are files; a name is nothing of itself. */
+static bool is_no_file(const verifier *v, const os_dir *dir, const char *name)
+{
+    os_stat stat;
+    return v->sys->stat(v->sys, dir, name, &stat) == 0 && !stat.is_file;
+}
+
 static const char *judge_store(const verifier *v, const char *name)
 {
     CHECK(v->dir[0] != '\0');
     if (manifest_is_temporary(name))
         return unfinished;
+    if (strcmp(name, LAYOUT_RESERVE) == 0 && is_no_file(v, v->root, name))
+        return foreign;
     return layout_has(name) ? NULL : foreign;
 }
 
+/* What the log needs, or an opening would read to its end, was looked at. */
 static const char *judge_segment(const verifier *v, const char *name)
 {
     uint64_t number;
+    const manifest *m = &v->newest;
     CHECK(v->log.dir != NULL);
     if (!segment_number(name, &number))
         return foreign;
-    bool near =
-        !v->newest_known || numbered_is_near(number, v->newest.next_segment);
-    return near ? NULL : foreign;
+    if (!v->newest_known)
+        return NULL;
+    if (!numbered_is_near(number, m->next_segment))
+        return foreign;
+    bool idle = number < m->next_segment && !manifest_lists(m, number);
+    return idle && is_no_file(v, v->log.dir, name) ? foreign : NULL;
 }
 
 static bool lists_table(const manifest *m, uint64_t number)
