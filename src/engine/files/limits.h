@@ -180,6 +180,9 @@ static inline bool format_is_known(uint64_t version)
 /* So many tags of events count as one; what one takes in memory, roughly. */
 #define TAGS_AN_EDIT 4u
 #define TAG_OVERHEAD 64u
+/* Events and tags of a memtable that are indexed at a time, 0.1 ms: commits and
+ * other readers wait. */
+#define TAGS_A_STEP 1024u
 /* Closing leaves no more log than this for the next opening to replay. */
 #define CLOSE_LOG_SHARE 32u /* a memtable's size divided by it */
 

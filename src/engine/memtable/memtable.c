@@ -21,7 +21,7 @@ memtable *memtable_new(arena_pool *pool, uint64_t seed, persist_lsn first,
     hashmap_init(&t->key_map, seed);
     hashmap_init(&t->once_map, seed);
     hashmap_init(&t->blob_map, seed);
-    hashmap_init(&t->tag_map, seed);
+    tag_index_init(&t->tags, pool, seed);
     return t;
 }
 
@@ -48,7 +48,7 @@ static void release(memtable *t)
     hashmap_release(&t->key_map);
     hashmap_release(&t->once_map);
     hashmap_release(&t->blob_map);
-    hashmap_release(&t->tag_map);
+    tag_index_release(&t->tags);
     btree_release(&t->stream_tree);
     btree_release(&t->key_tree);
     btree_release(&t->once_tree);
@@ -91,9 +91,23 @@ blob_item *memtable_blob(const memtable *t, slice digest)
     return hashmap_find(&t->blob_map, digest);
 }
 
-const tag_list *memtable_tag(const memtable *t, slice tag)
+/* Those without tags need not be looked at. */
+bool memtable_is_indexed(const memtable *t, persist_lsn lsn)
 {
-    return hashmap_find(&t->tag_map, tag);
+    CHECK(t->tags.count <= t->tagged_count);
+    return t->tags.count == t->tagged_count ||
+           tag_index_reaches(&t->tags, &t->order, lsn);
+}
+
+bool memtable_index_some(memtable *t, persist_lsn lsn)
+{
+    return tag_index_some(&t->tags, &t->order, lsn);
+}
+
+const tag_list *memtable_tag(const memtable *t, slice tag, persist_lsn lsn)
+{
+    CHECK(memtable_is_indexed(t, lsn));
+    return tag_index_find(&t->tags, tag);
 }
 
 static bool enter(hashmap *map, btree *tree, void *item)
@@ -260,7 +274,8 @@ static void create(memtable *t, stream *s, persist_lsn lsn)
     t->counts.streams++;
 }
 
-/* What tags cost: memory, and time to replay, as edits do. */
+/* What tags cost: memory, with that of the index which is perhaps made of them,
+ * and time to replay, as edits do. */
 static void count_tags(memtable *t, const event *e, bool back)
 {
     uint64_t count = tagged_of(event_tagged(e)).left;
@@ -273,20 +288,6 @@ static void count_tags(memtable *t, const event *e, bool back)
     t->tagged_count += back ? (size_t)-1 : 1;
 }
 
-static bool add_tags(memtable *t, const stream *s, const event *e)
-{
-    if (!tags_add(&t->tag_map, &t->arena, s, e))
-        return false;
-    count_tags(t, e, false);
-    return true;
-}
-
-static void pop_tags(memtable *t, const event *e)
-{
-    tags_pop(&t->tag_map, e);
-    count_tags(t, e, true);
-}
-
 static bool apply_append(memtable *t, memtable_edit *m, persist_lsn lsn,
                          uint64_t time)
 {
@@ -295,16 +296,12 @@ static bool apply_append(memtable *t, memtable_edit *m, persist_lsn lsn,
                                    t->counts.next_position, lsn);
     if (e == NULL)
         return false;
-    if (e->tagged_size > 0 && !add_tags(t, s, e)) {
-        stream_pop(s);
-        return false;
-    }
     if (!order_push(&t->order, s, e, time)) {
-        if (e->tagged_size > 0)
-            pop_tags(t, e);
         stream_pop(s);
         return false;
     }
+    if (e->tagged_size > 0)
+        count_tags(t, e, false);
     create(t, s, lsn);
     t->counts.next_position++;
     t->counts.events++;
@@ -407,8 +404,9 @@ static void undo_append(memtable *t, const memtable_edit *m)
     const stream *s = m->target;
     CHECK(t->counts.events > 0 && t->counts.next_position > 1);
     const event *e = stream_event(s, s->count - 1);
+    CHECK(e->position >= t->tags.next); /* nobody has seen it */
     if (e->tagged_size > 0)
-        pop_tags(t, e);
+        count_tags(t, e, true);
     order_pop(&t->order);
     stream_pop(m->target);
     uncreate(t, m->target);

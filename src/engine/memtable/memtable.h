@@ -11,7 +11,8 @@
  *
  * One writer at a time changes it, while nobody looks (see readers.h). A commit
  * is applied edit by edit and can be taken back. Once it is frozen nothing
- * changes any more. */
+ * changes any more, but for the index of tags: who asks for events by tag makes
+ * it, as far as he sees, while nobody else looks. */
 #ifndef ENGINE_MEMTABLE_MEMTABLE_H
 #define ENGINE_MEMTABLE_MEMTABLE_H
 
@@ -69,11 +70,11 @@ typedef struct memtable {
     uint64_t edits;          /* in them */
     uint64_t dead;           /* bytes of older layers that they make dead */
     hashmap stream_map, key_map, once_map, blob_map;
-    hashmap tag_map;                /* of tag_list */
+    tag_index tags;
     size_t tag_count, tagged_count; /* of all events, and those that have any */
     btree stream_tree, key_tree, once_tree;
     order order;
-    arena arena;             /* streams and events, keys and versions, tags */
+    arena arena;             /* streams and events, keys and versions */
     uint64_t first_position; /* older layers have lower ones */
     store_counts counts;
     uint64_t memory; /* bytes, roughly */
@@ -96,7 +97,14 @@ stream *memtable_stream(const memtable *, slice name);
 key *memtable_key(const memtable *, slice name);
 once *memtable_once(const memtable *, slice id);
 blob_item *memtable_blob(const memtable *, slice digest);
-const tag_list *memtable_tag(const memtable *, slice tag);
+
+/* Tells whether the index of tags has all events up to an lsn, which is
+ * visible: it stays so. Indexes some more; false when memory is out. */
+bool memtable_is_indexed(const memtable *, persist_lsn);
+bool memtable_index_some(memtable *, persist_lsn);
+/* The events of a tag, up to an lsn to which they are indexed, or beyond; NULL:
+ * there are none. */
+const tag_list *memtable_tag(const memtable *, slice tag, persist_lsn);
 
 /* Make one that is not here. base: the stream's state in older layers, NULL:
  * none; a new stream or key is invisible until an edit applies. NULL when

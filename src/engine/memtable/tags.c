@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The events that have a tag. Most tags have few: rooms begin small. */
+/* An index of events by tag. Most tags have few: rooms begin small. */
 #include "engine/memtable/tags.h"
 
 enum { ROOM_FIRST = 1, ROOM_SECOND = 4 };
@@ -74,23 +74,74 @@ static void pop_some(hashmap *map, const event *e, size_t count)
         pop(map, hashmap_find(map, tag));
 }
 
-bool tags_add(hashmap *map, arena *a, const stream *s, const event *e)
+static bool add_event(tag_index *x, const order_item *item)
 {
-    tag_set t = tagged_of(event_tagged(e));
+    tag_set t = tagged_of(event_tagged(item->event));
     size_t done = 0;
     for (slice tag; tagged_next(&t, &tag); done++) {
-        if (add(map, a, tag, (order_item){s, e}))
+        if (add(&x->map, &x->arena, tag, *item))
             continue;
-        pop_some(map, e, done);
+        pop_some(&x->map, item->event, done);
         return false;
     }
+    x->count++;
     return true;
 }
 
-void tags_pop(hashmap *map, const event *e)
+/* ---- the index --------------------------------------------------------- */
+
+void tag_index_init(tag_index *x, arena_pool *pool, uint64_t seed)
 {
-    CHECK(e->tagged_size > 0);
-    pop_some(map, e, PERSIST_TAGS_MAX);
+    *x = (tag_index){.arena = arena_of(pool)};
+    hashmap_init(&x->map, seed);
+}
+
+void tag_index_release(tag_index *x)
+{
+    hashmap_release(&x->map);
+    arena_release(&x->arena);
+}
+
+const tag_list *tag_index_find(const tag_index *x, slice tag)
+{
+    return hashmap_find(&x->map, tag);
+}
+
+/* The next event that is not in it; NULL: there is none up to that lsn. */
+static const order_item *next_of(const tag_index *x, const order *all,
+                                 persist_lsn lsn)
+{
+    size_t i = order_seek(all, x->next);
+    if (i == all->count)
+        return NULL;
+    const order_block *b = all->blocks[i];
+    const order_item *item =
+        &b->items[x->next > b->first ? x->next - b->first : 0];
+    return item->event->lsn <= lsn ? item : NULL;
+}
+
+bool tag_index_reaches(const tag_index *x, const order *all, persist_lsn lsn)
+{
+    return next_of(x, all, lsn) == NULL;
+}
+
+bool tag_index_some(tag_index *x, const order *all, persist_lsn lsn)
+{
+    const order_item *item;
+    for (size_t n = 0; n < TAGS_A_STEP; n++) {
+        item = next_of(x, all, lsn);
+        if (item == NULL)
+            break;
+        const event *e = item->event;
+        CHECK(e->position >= x->next);
+        if (e->tagged_size > 0) {
+            if (!add_event(x, item))
+                return false;
+            n += tagged_of(event_tagged(e)).left;
+        }
+        x->next = e->position + 1;
+    }
+    return true;
 }
 
 size_t tag_seek(const tag_list *l, uint64_t position)

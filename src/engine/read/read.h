@@ -66,6 +66,8 @@ typedef struct order_ways {
     /* Fills the next batch from a memtable, with any number of events, or says
      * that there are no more. The caller looks. */
     void (*fill)(engine_cursor *, const memtable *);
+    /* Before the first batch of a memtable; NULL: nothing is to be done. */
+    persist_status (*prepare)(engine_cursor *, memtable *, persist_error *);
 } order_ways;
 
 typedef struct order_reader {

@@ -266,10 +266,13 @@ static persist_status enter_layer(engine_cursor *c, persist_error *error)
     r->in_layer = true;
     r->ended = false;
     r->at = r->count = 0;
-    if (r->layer >= v->table_count)
-        return memtable_of(&c->snapshot, r->layer) == NULL ? PERSIST_NONE
-                                                           : PERSIST_OK;
-    return r->ways->enter(c, v->tables[r->layer], error);
+    if (r->layer < v->table_count)
+        return r->ways->enter(c, v->tables[r->layer], error);
+    memtable *t = memtable_of(&c->snapshot, r->layer);
+    if (t == NULL)
+        return PERSIST_NONE;
+    return r->ways->prepare == NULL ? PERSIST_OK
+                                    : r->ways->prepare(c, t, error);
 }
 
 persist_status order_reader_next(engine_cursor *c, persist_error *error)
@@ -294,7 +297,7 @@ persist_status order_reader_next(engine_cursor *c, persist_error *error)
 }
 
 static const order_ways all_ways = {enter_table, next_in_table, leave_table,
-                                    fill};
+                                    fill, NULL};
 
 persist_status order_reader_open(engine_cursor *c, uint64_t from,
                                  persist_error *error)

@@ -203,13 +203,32 @@ static slice type_in_list(const query_part *p)
     return tagged_of(event_tagged(item_of(p)->event)).type;
 }
 
-static void find_lists(query_reader *r, const memtable *m)
+static void find_lists(query_reader *r, const memtable *m, persist_lsn lsn)
 {
     for (size_t i = 0; i < r->count; i++)
         for (size_t k = 0; k < r->parts[i].item->tag_count; k++) {
             query_tag *t = &r->parts[i].tags[k];
-            t->list = memtable_tag(m, t->tag);
+            t->list = memtable_tag(m, t->tag, lsn);
         }
+}
+
+/* Brings the lists of a memtable up to what the snapshot sees. Then they stay
+ * there. In between the steps others look and commit. */
+static persist_status index_tags(engine_cursor *c, memtable *m,
+                                 persist_error *error)
+{
+    readers *r = &c->engine->readers;
+    bool whole = true;
+    readers_look(r, c->snapshot.place);
+    bool done = memtable_is_indexed(m, c->snapshot.lsn);
+    readers_look_end(r, c->snapshot.place);
+    while (!done && whole) {
+        readers_change(r);
+        whole = memtable_index_some(m, c->snapshot.lsn);
+        done = memtable_is_indexed(m, c->snapshot.lsn);
+        readers_change_end(r);
+    }
+    return whole ? PERSIST_OK : status_no_memory(error);
 }
 
 static bool take_match(engine_cursor *c, const order *all,
@@ -224,7 +243,7 @@ static void fill(engine_cursor *c, const memtable *m)
 {
     query_reader *r = &c->u.query;
     order_reader *o = &r->order;
-    find_lists(r, m);
+    find_lists(r, m, c->snapshot.lsn);
     while (o->count < CURSOR_BATCH && o->count < c->left && !o->ended) {
         for (size_t i = 0; i < r->count; i++)
             (void)match(c, &r->parts[i], seek_list, type_in_list, o->position,
@@ -529,7 +548,7 @@ static void fetch_filters(const engine_cursor *c)
         table_fetch_filter(v->tables[i], r->parts[0].tags[0].hash);
 }
 
-static const order_ways query_ways = {enter, next, leave, fill};
+static const order_ways query_ways = {enter, next, leave, fill, index_tags};
 
 persist_status query_reader_open(engine_cursor *c,
                                  const persist_query_item *items, size_t count,

@@ -220,9 +220,10 @@ static persist_status write_table(engine *e, const layers *v, uint64_t number,
 {
     const memtable *from = v->frozen;
     flush f = {.e = e, .from = from, .older = v};
+    /* at the most: a tag may be that of many events */
     uint64_t names = from->stream_map.count + from->key_map.count +
                      from->once_map.count + from->blob_map.count +
-                     from->tag_map.count;
+                     from->tag_count;
     persist_status status =
         table_begin(&f.writer, &e->table_place, number, e->block_size,
                     e->compress, names, error);
