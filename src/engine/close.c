@@ -47,26 +47,49 @@ static persist_status mark_clean(engine *e, persist_error *error)
     return status;
 }
 
-/* What was taken away since the last sync is told, too. Where the directory and
- * the manifests still are ours, the last one says all the same what must be
- * there, so the next opening tells what is missing. */
+static persist_status check_parts(engine *e, persist_error *why)
+{
+    persist_status status = layout_check_hold(e->sys, &e->at, why);
+    return status == PERSIST_OK ? engine_check_files(e, why) : status;
+}
+
+/* Files or folders have gone from under the store, whoever noticed it. What was
+ * durable must be there all the same, and a manifest that says so has each
+ * opening tell what is missing. It says nothing of what was not durable. Where
+ * the manifests are not ours any more, nothing is written. */
+static void note_loss(engine *e)
+{
+    const manifest *now = &e->manifest;
+    manifest m = {.generation = now->generation, .epoch = now->epoch};
+    persist_error ignored;
+    bool renamed;
+    CHECK(wal_failed(&e->wal) && !now->clean);
+    if (e->wal.shut ||
+        layout_check_root(e->sys, &e->at, &ignored) != PERSIST_OK ||
+        check_parts(e, &ignored) == PERSIST_OK)
+        return;
+    if (manifest_copy_tables(&m, now) && manifest_copy_self(&m, now) &&
+        wal_describe_durable(&e->wal, manifest_tables_last(now), &m))
+        (void)manifest_store(e->sys, e->at.root, &e->at.manifests, &m, &renamed,
+                             &ignored);
+    manifest_release(&m);
+}
+
+/* What was taken away since the last sync is told, too. */
 persist_status engine_end_log(engine *e, persist_error *error)
 {
-    upkeep_close(e);
-    wal_stop(&e->wal);
-    if (wal_failed(&e->wal))
-        return wal_read_only(&e->wal, error);
     persist_error why;
     persist_status status = PERSIST_OK;
-    persist_status held = layout_check_hold(e->sys, &e->at, &why);
-    if (held == PERSIST_OK) {
-        held = engine_check_files(e, &why);
-        status = mark_clean(e, error);
-    }
-    if (held != PERSIST_OK) {
+    if (!wal_failed(&e->wal))
+        upkeep_close(e);
+    wal_stop(&e->wal);
+    if (!wal_failed(&e->wal) && check_parts(e, &why) != PERSIST_OK)
         wal_fail(&e->wal, &why);
-        status = wal_read_only(&e->wal, error);
+    if (wal_failed(&e->wal)) {
+        note_loss(e);
+        return wal_read_only(&e->wal, error);
     }
+    status = mark_clean(e, error);
     if (status == PERSIST_OK)
         (void)upkeep_sweep(e);
     reserve_close(e);

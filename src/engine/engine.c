@@ -495,7 +495,7 @@ persist_status engine_close(engine *e, persist_error *error)
     if (status == PERSIST_OK && wal_failed(&e->wal) && !e->at.read_only)
         status = wal_read_only(&e->wal, error);
     upkeep_stop(e);
-    if (status == PERSIST_OK && atomic_load(&e->in_use))
+    if (atomic_load(&e->in_use))
         status = engine_end_log(e, error);
     wal_stop(&e->wal);
     release(e);

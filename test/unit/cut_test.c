@@ -114,6 +114,54 @@ static void the_close_looks_once_more(void **state)
     }
 }
 
+/* Whoever notices it first: each opening after it hears of it. `behind`: there
+ * are commits since the last sync, which nobody was told are durable. */
+static void noticed_before_the_close(bool background, bool behind,
+                                     const char *strike)
+{
+    enum { WAIT_MS = 300, MANY = 40 };
+    persist_options options = {PERSIST_OPTIONS,
+                               .path = data,
+                               .create = true,
+                               .segment_size = 4096,
+                               .memtable_size = 64 << 10,
+                               .background = true};
+    persist_store *s;
+    uint64_t newest;
+    options.background = background;
+    assert_int_equal(persist_open(&options, &s, &error), PERSIST_OK);
+    for (int i = 0; i < MANY; i++)
+        assert_kept(s, "before");
+    assert_int_equal(run("%s", strike), 0);
+    persist_edit edit = {.kind = PERSIST_PUT,
+                         .name = slice_str("behind"),
+                         .data = slice_str("v")};
+    for (int i = 0; i < MANY && behind; i++)
+        (void)persist_commit(s, &edit, 1, NULL, NULL, &error);
+    if (background)
+        (void)persist_wait_position(s, 1, WAIT_MS, &newest, &error);
+    else
+        assert_noticed(s, "");
+    assert_int_equal(persist_close(s, &error), PERSIST_READ_ONLY);
+    assert_non_null(strstr(error.message, " while the store was open"));
+    for (int i = 0; i < 2; i++)
+        if (try_open(data, &s) != PERSIST_CORRUPT)
+            fail_msg("%s, background %d, behind %d: opened", strike, background,
+                     behind);
+    assert_int_equal(run("rm -rf data"), 0);
+}
+
+static void each_opening_hears_of_what_was_noticed(void **state)
+{
+    (void)state;
+    static const char *const strikes[] = {
+        "rm data/wal/*", "truncate -s 0 data/wal/*",
+        "rm data/wal/$(ls data/wal | head -1)",
+        "mv data/wal data/was && cp -r data/was data/wal && rm data/wal/*"};
+    for (unsigned i = 0; i < 4 * (sizeof strikes / sizeof *strikes); i++)
+        noticed_before_the_close(i % 2 == 1, i / 2 % 2 == 1, strikes[i / 4]);
+}
+
 /* ---- what is no cut --------------------------------------------------- */
 
 /* Something that a watch hears, so that the next commit looks at all names. */
@@ -180,6 +228,7 @@ int main(void)
         WORLD(a_pack_that_is_cut_does_not_grow_again),
         WORLD(a_cut_that_nobody_hears_of_is_met_by_the_sync),
         WORLD(the_close_looks_once_more),
+        WORLD(each_opening_hears_of_what_was_noticed),
         WORLD(an_empty_blob_is_no_cut),
         WORLD(a_busy_store_is_not_taken_for_cut),
     };

@@ -261,6 +261,14 @@ persist_status layout_check_path(const os *sys, const layout *l,
                       "was moved, and another is in its place,");
 }
 
+persist_status layout_check_root(const os *sys, layout *l, persist_error *error)
+{
+    persist_status status = layout_check_path(sys, l, error);
+    if (status == PERSIST_OK)
+        status = check_lock_held(sys, l, error);
+    return status == PERSIST_OK ? check_manifests(sys, l, error) : status;
+}
+
 persist_status layout_check_hold(const os *sys, layout *l, persist_error *error)
 {
     persist_status status = layout_check_path(sys, l, error);

@@ -85,9 +85,10 @@ persist_status layout_check_name(const os *, const os_dir *, const char *name,
                                  const os_stat *held, uint64_t size,
                                  persist_error *);
 
-/* The same for the path of the store; and for that, the lock, the folders and
- * the manifests. */
+/* The same for the path of the store; for that, the lock and the manifests: it
+ * is still ours to say something there; and for all these and the folders. */
 persist_status layout_check_path(const os *, const layout *, persist_error *);
+persist_status layout_check_root(const os *, layout *, persist_error *);
 persist_status layout_check_hold(const os *, layout *, persist_error *);
 
 /* Watches the directory and its folders, which are open, from now on; where

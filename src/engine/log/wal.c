@@ -155,6 +155,11 @@ static wal_segment *begin_turn(wal *w, bool sync, wal_point *last)
     w->out = swap;
     measure_room(w);
     *last = w->appended;
+    const wal_segment *s = w->active;
+    w->turn_end = (segment_entry){0};
+    if (s != NULL && s->first != 0)
+        w->turn_end =
+            (segment_entry){s->number, s->size, s->first, s->last, s->end};
     if (sync) {
         w->generation++;
         w->syncing_last = last->lsn;
@@ -288,6 +293,7 @@ static bool end_turn(wal *w, const persist_error *why, bool sync,
     for (; list != NULL; list = list->sync_next)
         list->unsynced = false;
     w->syncs++;
+    w->synced_end = w->turn_end;
     atomic_store_explicit(&w->durable, last.lsn, memory_order_release);
     wal_reap(w);
     if (w->rests)

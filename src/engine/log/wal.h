@@ -145,6 +145,9 @@ typedef struct wal {
     uint64_t generation;      /* of syncs: in progress, or the last one */
     wal_waiters waiters[2];   /* by generation, odd and even */
     wal_point appended;       /* the newest record in a buffer */
+    segment_entry turn_end;   /* where it was when the turn began, and where */
+    segment_entry synced_end; /* that was at the last sync; number 0: there
+                                 was none, or a new segment had no record */
     _Atomic persist_lsn durable;
     os_news news; /* of the durable position, which rises just behind that */
     atomic_bool failed;
@@ -260,6 +263,11 @@ void wal_trim(wal *, const manifest *);
 
 /* The writer: a manifest lists tables, which the log need not stand for. */
 void wal_note_tables(wal *, const manifest *);
+
+/* With nobody writing any more: fills in the segments that hold what is durable
+ * beyond tables_last, and that watermark, whatever was written behind it.
+ * False: there are none, or memory is out. */
+bool wal_describe_durable(wal *, persist_lsn tables_last, manifest *out);
 
 /* The writer: tells whether a sealed segment has nothing that is not in
  * tables. */

@@ -398,6 +398,7 @@ static persist_status adopt(wal *w, const manifest *listed, bool resume,
     segment->first = e->first;
     segment->last = e->last;
     w->active = w->open = segment;
+    w->synced_end = *e;
     return PERSIST_OK;
 }
 
