@@ -7,7 +7,9 @@ Each round starts a server on the same directory, compares all that it finds
 with the model, sends commands, and kills it: in the middle of commands,
 between two, or while it opens. Op i is known to both sides, so that the state
 after a crash must be the model after some prefix of the ops, no shorter than
-the last acknowledged one and no longer than what was sent.
+the last acknowledged one and no longer than what was sent. Events have tags, by
+which queries and conditions find them; some commits have an id, and the last of
+those, sent again, changes nothing.
 """
 
 import argparse
@@ -20,13 +22,30 @@ import time
 
 from client import SANITIZED, Gone, Server, perform, quote
 
-STREAMS, KEYS, KEPT = 5, 13, 12
+STREAMS, KEYS, KEPT, TAGS = 5, 13, 12, 7
 PROGRAM = """
 (define (put k v) %s)
 (define (last s) %s)
-(define (add s i)
+(define (tags i)
+  (let ((t (str "t" (mod i %d))))
+    (if (= 0 (mod i 3)) (list t "u") (list t))))
+(define (event i tags) {:type (str "y" (mod i 2)) :at i :data i :tags tags})
+(define (add s i &rest tags)
   (let ((n (+ 1 (last s))))
     %s))
+(define (commit edits) %s)
+(define (found query) %s)
+(define (newest query)
+  (reduce (fn (p e) (get e :position)) 0 (found query)))
+(define (decide s i)
+  (let ((query {:tags (list "u")}))
+    (commit (list {:expect-none query
+                   :after (if (= 6 (mod i 32)) 0 (newest query))}
+                  {:append s :events
+                  (list (event i (list "u" (str "t" (mod (* 2 i) %d)))))}))))
+(define (once s i)
+  (commit (list {:once (str "command " i)}
+                {:append s :events (list (event i (tags i)))})))
 (define (blob text) %s)
 (define (step i)
   (let ((s (str "s" (mod i %d))) (k (str "k" (mod i %d))))
@@ -38,26 +57,53 @@ PROGRAM = """
       4 (if (= 4 (mod i 64))
           (put "blob" (list i (blob (str "blob " i))))
           (add s i))
-      :else (add s i))))
+      5 (add s i (tags i))
+      6 (decide s i)
+      7 (once s i))))
 (define (steps from to)
   (let loop ((i from))
     (if (= i to) to (begin (step i) (loop (+ i 1))))))
 (define (events s)
   (map (fn (e) (list (get e :seq) (get e :data))) %s))
 (define (log s) (list s (last s) (events s)))
+(define never 9223372036854775807)
+(define (rising? entries)
+  (< (reduce (fn (t e) (if (<= t (get e :time)) (get e :time) never)) 1 entries)
+     never))
+(define (query tags types)
+  (let ((entries (found (if types {:tags tags :types types} {:tags tags}))))
+    (if (rising? entries)
+        (map (fn (e) (get (get e :event) :data)) entries)
+        "times fall")))
 (define (state)
   (list (map log (filter (fn (s) (not (= s "all"))) %s))
         (map (fn (k) (list k %s)) %s)
-        (last "all") (len (events "all"))))
+        (cons (query (list "u") nil)
+              (cons (query (list "u") (list "y1"))
+                    (map (fn (t) (query (list "u" (str "t" t)) nil))
+                         (range 0 %d))))
+        %s (last "all") (len (events "all"))))
 """ % (
-    perform("persist/kv-put", "k", "v"), perform("persist/last-seq", "s"),
+    perform("persist/kv-put", "k", "v"), perform("persist/last-seq", "s"), TAGS,
     perform("persist/append", "s",
-            '{:stream s :seq n :type "t" :at i :data i}'),
+            '(merge {:stream s :seq n :type (str "y" (mod i 2)) :at i :data i}'
+            ' (if (empty? tags) {} {:tags (first tags)}))'),
+    perform("persist/commit", "edits"),
+    perform("persist/query", "query", "0", "nil"), TAGS,
     perform("blob/put", "text", '"text/plain"'), STREAMS, KEYS,
     perform("persist/truncate-through", "s", "(- (last s) %d)" % KEPT),
     perform("persist/kv-delete", "k"), perform("persist/read", "s"),
     perform("persist/streams"), perform("persist/kv-get", "k"),
-    perform("persist/kv-keys"))
+    perform("persist/kv-keys"), TAGS, perform("persist/position"))
+
+
+def tags_of(i):
+    """Of the event of op i."""
+    if i % 8 == 6:
+        return {"u", "t%d" % (i * 2 % TAGS)}
+    if i % 8 not in (5, 7):
+        return set()
+    return {"t%d" % (i % TAGS)} | ({"u"} if i % 3 == 0 else set())
 
 
 class Model:
@@ -66,6 +112,7 @@ class Model:
     def __init__(self):
         self.at = 0
         self.marks, self.rows, self.keys, self.all = {}, {}, {}, []
+        self.position = 0
 
     def step(self):
         self.at += 1
@@ -75,6 +122,7 @@ class Model:
             self.keys[key] = i
         elif kind == 1:
             self.all.append(i)
+            self.position += 1
         elif kind == 2:
             through = self.marks.get(stream, 0) - KEPT
             self.rows[stream] = [row for row in self.rows.get(stream, [])
@@ -83,19 +131,31 @@ class Model:
             self.keys.pop(key, None)
         elif i % 64 == 4:
             self.keys["blob"] = i
-        else:
+        elif i % 32 != 6 or not self.found({"u"}):  # else it is refused
+            self.position += 1
             self.marks[stream] = self.marks.get(stream, 0) + 1
             self.rows.setdefault(stream, []).append((self.marks[stream], i))
 
+    def found(self, tags, kind=None):
+        """What a query finds: the ops whose events are left."""
+        return sorted(i for rows in self.rows.values() for _, i in rows
+                      if tags <= tags_of(i) and kind in (None, i % 2))
+
     def state(self):
+        def listed(numbers):
+            return "(%s)" % " ".join(map(str, numbers))
+
         def rows(stream):
             return " ".join("(%d %d)" % row for row in self.rows[stream])
         logs = " ".join('("%s" %d (%s))' % (s, self.marks[s], rows(s))
                         for s in sorted(self.marks))
         keys = " ".join('("%s" %d)' % (k, self.keys[k])
                         for k in sorted(self.keys))
-        return "((%s) (%s) %d %d)" % (logs, keys, len(self.all),
-                                      len(self.all))
+        queries = [self.found({"u"}), self.found({"u"}, 1)] + [
+            self.found({"u", "t%d" % t}) for t in range(TAGS)]
+        return "((%s) (%s) (%s) %d %d %d)" % (
+            logs, keys, " ".join(map(listed, queries)), self.position,
+            len(self.all), len(self.all))
 
 
 class Killer:
@@ -125,6 +185,11 @@ class Killer:
             text = server.perform("blob/get", cid[2])
             if text != '"blob %s"' % cid[1]:
                 raise AssertionError("blob %s is %s" % (cid[1], text))
+        last = self.model.at - (self.model.at - 7) % 8
+        if last > 0:  # the last command that was done is not done again
+            server.eval('(once "s%d" %d)' % (last % STREAMS, last))
+            if blob.sub(r'("blob" \1)', server.eval("(state)")) != found:
+                raise AssertionError("command %d was done again" % last)
         self.figures["kept beyond"] += self.model.at - self.acknowledged
         self.figures["cut"] += self.sent - self.model.at
         # what was shown must stay

@@ -67,6 +67,15 @@ class Canaries(Case):
         self.do(append("ghost", 1))
         self.noticed()
 
+    def test_another_tag(self):
+        s, killer = self.started(), self.killer
+        killer.verify(s)
+        first = killer.sent + 1
+        killer.sent = killer.acknowledged = first + 23
+        s.eval('(define (tags i) (list "other"))')
+        s.eval("(steps %d %d)" % (first, first + 24))
+        self.end(s)
+        self.noticed()
 
     def test_a_server_that_does_not_start(self):
         with self.assertRaisesRegex(AssertionError, "ended by itself"):
