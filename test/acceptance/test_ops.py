@@ -3,9 +3,10 @@
 # The ops through the real server: answers, values, names, numbers, restarts.
 import os
 import random
+import re
 import struct
 
-from client import Case, Failed, append, event, main, perform, quote
+from client import ROOT, Case, Failed, append, event, main, perform, quote
 
 EMPTY = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 HELLO = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
@@ -309,6 +310,31 @@ class Blobs(Case):
         self.gives(s, "(let ((cid %s)) %s)" % (
             perform("persist/kv-get", '"ref"'), perform("blob/get", "cid")),
             '"invoice"')
+
+
+class Fuzzed(Case):
+    """What the fuzzer does not know by name it hardly ever comes to."""
+
+    def read(self, *path):
+        with open(os.path.join(ROOT, *path), encoding="latin-1") as f:
+            return f.read()
+
+    def words(self):
+        ops = re.findall(r'OP\("(.*?)"', self.read("src", "host", "ops.def"))
+        fields = re.findall(r'slice_str\("([a-z-]+)"\)|\{"([a-z-]+)", ',
+                            self.read("src", "host", "commit_build.c"))
+        self.assertGreater(len(fields), 8)
+        return ops + [":" + (a or b) for a, b in fields]
+
+    def test_each_op_and_edit_is_a_word_and_in_an_input(self):
+        folder = os.path.join("test", "fuzz", "corpus", "ops")
+        inputs = "".join(self.read(folder, name) for name in
+                         os.listdir(os.path.join(ROOT, folder)))
+        for word in self.words():
+            self.assertTrue(word in inputs, "no input has " + word)
+            for target in ("ops", "session"):
+                self.assertRegex(self.read("test", "fuzz", target + ".dict"),
+                                 re.escape(word) + r"[\" ]")
 
 
 if __name__ == "__main__":
