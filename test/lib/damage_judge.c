@@ -255,19 +255,22 @@ static bool touches(const finding *f, const probe *p)
         return true; /* a part of the filter, or blobs */
     case PERSIST_TOUCHED_EVENTS:
         return p->kind == PROBE_ALL || p->kind == PROBE_QUERY ||
+               p->kind == PROBE_TIMES ||
                (events && in_range(f, p->name, p->from, most));
     case PERSIST_TOUCHED_STREAMS:
         return p->kind == PROBE_ALL || p->kind == PROBE_QUERY ||
-               p->kind == PROBE_STREAMS ||
+               p->kind == PROBE_STREAMS || p->kind == PROBE_TIMES ||
                ((events || p->kind == PROBE_INFO) &&
                 in_range(f, p->name, 0, most));
     case PERSIST_TOUCHED_KEYS:
         return p->kind == PROBE_KEYS ||
                (p->kind == PROBE_KEY && in_range(f, p->name, 0, most));
     case PERSIST_TOUCHED_IDS:
-        return p->kind == PROBE_ID && in_range(f, p->name, 0, most);
+        return p->kind == PROBE_IDS ||
+               (p->kind == PROBE_ID && in_range(f, p->name, 0, most));
     case PERSIST_TOUCHED_POSITIONS:
-        return p->kind == PROBE_ALL || p->kind == PROBE_QUERY;
+        return p->kind == PROBE_ALL || p->kind == PROBE_QUERY ||
+               p->kind == PROBE_TIMES;
     case PERSIST_TOUCHED_TAGS: /* all of one size */
         return p->kind == PROBE_QUERY && in_range(f, p->name, p->from, most);
     case PERSIST_TOUCHED_BLOB:

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "os_sim_disk.h"
 #include "store/store.h"
+#include "wall.h"
 
 /* How a shape is made. */
 typedef struct recipe {
@@ -62,6 +63,7 @@ static const recipe recipes[SHAPES] = {
 };
 
 enum { STREAMS = 5, KEYS = 9, IDS = 8, TAGS = 7 };
+enum { TIMES_STEP = 3100, TIMES_ASKED = 8 }; /* microseconds; times */
 enum { SMALL_BLOB = 300, LARGE_BLOB = 1500, PACKED_MAX = SMALL_BLOB };
 
 /* ---- opening ---------------------------------------------------------- */
@@ -106,6 +108,7 @@ static persist_status ask_events(persist_cursor *cursor, uint64_t *digest,
     while ((status = persist_next_event(cursor, &e, error)) == PERSIST_OK) {
         add(digest, e->stream, e->seq);
         add(digest, e->data, e->position);
+        add(digest, slice_of(&e->time, sizeof e->time), 6);
         slice tags[PERSIST_TAGS_MAX], type;
         size_t count = persist_event_tags(e, tags, &type);
         for (size_t i = 0; i < count; i++)
@@ -185,6 +188,45 @@ static persist_status ask_blob(persist_store *s, slice cid, uint64_t *digest,
     return status;
 }
 
+/* Over all that the shapes' commits have, and beyond. */
+static persist_status ask_times(persist_store *s, uint64_t *digest,
+                                persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    for (uint64_t i = 0; i <= TIMES_ASKED && status == PERSIST_OK; i++) {
+        uint64_t position, time = WALL_BEGIN - TIMES_STEP / 2 + i * TIMES_STEP;
+        status =
+            persist_position_at(s, time, PERSIST_LATEST, &position, error);
+        if (status == PERSIST_OK)
+            add(digest, slice_of(&position, sizeof position), time);
+    }
+    return status;
+}
+
+static persist_status ask_ids(persist_cursor *cursor, uint64_t *digest,
+                              persist_error *error)
+{
+    const persist_command *c;
+    persist_status status;
+    while ((status = persist_next_command(cursor, &c, error)) == PERSIST_OK) {
+        add(digest, c->id, c->lsn);
+        add(digest, slice_of(c->fingerprint, sizeof c->fingerprint), 7);
+        add(digest, slice_of(c->seqs, c->seq_count * sizeof *c->seqs), 8);
+    }
+    persist_cursor_close(cursor);
+    return status;
+}
+
+static persist_status ask_cursor(const probe *p, persist_cursor *cursor,
+                                 uint64_t *digest, persist_error *error)
+{
+    if (p->kind == PROBE_IDS)
+        return ask_ids(cursor, digest, error);
+    return p->kind == PROBE_STREAMS || p->kind == PROBE_KEYS
+               ? ask_names(cursor, digest, error)
+               : ask_events(cursor, digest, error);
+}
+
 persist_status probe_ask(persist_store *s, const probe *p, uint64_t *digest,
                          persist_error *error)
 {
@@ -211,6 +253,11 @@ persist_status probe_ask(persist_store *s, const probe *p, uint64_t *digest,
     else if (p->kind == PROBE_KEYS)
         status = persist_scan(s, NULL, PERSIST_NO_LIMIT, PERSIST_LATEST,
                               &cursor, error);
+    else if (p->kind == PROBE_IDS)
+        status = persist_commands(s, name, NULL, PERSIST_NO_LIMIT,
+                                  PERSIST_LATEST, &cursor, error);
+    else if (p->kind == PROBE_TIMES)
+        status = ask_times(s, digest, error);
     else if (p->kind == PROBE_INFO)
         status = ask_info(s, name, digest, error);
     else if (p->kind == PROBE_KEY)
@@ -220,9 +267,7 @@ persist_status probe_ask(persist_store *s, const probe *p, uint64_t *digest,
     else
         status = ask_blob(s, name, digest, error);
     if (status == PERSIST_OK && cursor != NULL)
-        status = p->kind == PROBE_STREAMS || p->kind == PROBE_KEYS
-                     ? ask_names(cursor, digest, error)
-                     : ask_events(cursor, digest, error);
+        status = ask_cursor(p, cursor, digest, error);
     return status == PERSIST_NONE ? PERSIST_OK : status;
 }
 
@@ -233,7 +278,8 @@ const char *probe_text(const probe *p, char out[SHAPE_NAME_MAX * 2])
         [PROBE_INFO] = "info of",   [PROBE_KEY] = "key",
         [PROBE_ID] = "command id",  [PROBE_BLOB] = "blob",
         [PROBE_STREAMS] = "names",  [PROBE_KEYS] = "all keys",
-        [PROBE_ALL] = "all events", [PROBE_QUERY] = "events tagged"};
+        [PROBE_ALL] = "all events", [PROBE_QUERY] = "events tagged",
+        [PROBE_TIMES] = "times",    [PROBE_IDS] = "command ids"};
     snprintf(out, SHAPE_NAME_MAX * 2, "%s %s from %llu", kinds[p->kind],
              p->name, (unsigned long long)p->from);
     return out;
@@ -276,6 +322,8 @@ static void add_probes(shape *s)
     new_probe(s, PROBE_STREAMS, 0);
     new_probe(s, PROBE_KEYS, 0);
     new_probe(s, PROBE_ALL, 0);
+    new_probe(s, PROBE_TIMES, 0);
+    new_probe(s, PROBE_IDS, 0);
 }
 
 persist_lsn shape_commit(persist_lsn lsn)
@@ -318,6 +366,13 @@ static void tag(persist_edit *edit, slice tags[2], char names[2][8], unsigned n)
     edit->type = slice_str(n % 2 == 0 ? "even" : "odd");
 }
 
+/* Times of every width, also back, and the same again. */
+static void move_clock(unsigned n)
+{
+    static const unsigned steps[] = {0, 1, 90, 700, 2900, 300};
+    wall_set(wall_now(NULL) + steps[n % 6] - (n % 7 == 3 ? 500 : 0));
+}
+
 static void commit(shape *s, persist_store *store, const recipe *r, unsigned n)
 {
     char stream[SHAPE_NAME_MAX], key[SHAPE_NAME_MAX], id[SHAPE_NAME_MAX];
@@ -327,6 +382,7 @@ static void commit(shape *s, persist_store *store, const recipe *r, unsigned n)
     size_t count = 0;
     persist_outcome outcome = {0};
     persist_error error;
+    move_clock(n);
     snprintf(stream, sizeof stream, "stream-%u", n * n % STREAMS);
     snprintf(key, sizeof key, "key-%u", n % KEYS);
     snprintf(id, sizeof id, "id-%u", n / 9);
@@ -405,6 +461,7 @@ shape *shape_new(unsigned number)
     s->closed = r->closed;
     s->quiet = r->tail == 0;
     s->sim = os_sim_new(number + 1);
+    wall_set(WALL_BEGIN);
     add_probes(s);
     must(open_as(s->sim, r, &store, &error), &error);
     note_answers(s, store);

@@ -26,6 +26,8 @@ typedef enum probe_kind {
     PROBE_KEYS,    /* with values */
     PROBE_ALL,     /* all events in commit order */
     PROBE_QUERY,   /* the events with a tag, from the position `from` on */
+    PROBE_TIMES,   /* where times lead: those of the commits, and around */
+    PROBE_IDS,     /* command ids in order, with all that is known of them */
 } probe_kind;
 
 typedef struct probe {
