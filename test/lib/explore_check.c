@@ -237,10 +237,10 @@ static void check_again(state *s, os_sim *image, const char *how)
 /* Does a few ops more on a recovered store and on the model as of then. */
 static persist_lsn go_on(state *s, persist_store *store, persist_store *oracle)
 {
-    static const op ops[] = {{OP_APPEND_A, 1001},
-                             {OP_ONCE_APPEND, 1},
-                             {OP_BATCH, 1002},
-                             {OP_PUT_K, 1003}};
+    static const op ops[] = {{OP_APPEND_A, 1001}, {OP_ONCE_APPEND, 1},
+                             {OP_BATCH, 1002},    {OP_TAGGED, 1004},
+                             {OP_PUT_K, 1003},    {OP_DECIDED, 1004},
+                             {OP_MIXED, 1005}};
     persist_error error;
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         buf expected = {0}, actual = {0};

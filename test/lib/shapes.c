@@ -195,8 +195,7 @@ static persist_status ask_times(persist_store *s, uint64_t *digest,
     persist_status status = PERSIST_OK;
     for (uint64_t i = 0; i <= TIMES_ASKED && status == PERSIST_OK; i++) {
         uint64_t position, time = WALL_BEGIN - TIMES_STEP / 2 + i * TIMES_STEP;
-        status =
-            persist_position_at(s, time, PERSIST_LATEST, &position, error);
+        status = persist_position_at(s, time, PERSIST_LATEST, &position, error);
         if (status == PERSIST_OK)
             add(digest, slice_of(&position, sizeof position), time);
     }
