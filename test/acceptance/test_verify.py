@@ -119,6 +119,48 @@ class Verify(Tool):
         self.assertIn('"orders"', text)
         self.assertIn("the store is damaged", text)
 
+    def tagged(self, tags):
+        """A table of one commit, whose events have a tag each."""
+        s = self.serve(flags=TINY)
+        s.perform("persist/commit", "(list {:append \"tagged\" :events (map "
+                  "(fn (t) {:type \"t\" :at 0 :data 0 :tags (list t)}) "
+                  "(list %s))})" % " ".join(map(quote, tags)))
+        self.end(s)
+        return self.holding("tables", tags[-1].encode())
+
+    def test_damaged_tags(self):
+        """A flip in a block of them names a few tags, which queries miss."""
+        tags, met = ["tag-%04d" % i for i in range(2000)], set()
+        path = self.tagged(tags)
+        with open(path, "rb") as f:
+            raw = f.read()
+        for at in range(len(raw) // 80, len(raw), len(raw) // 40):
+            with open(path, "r+b") as f:
+                f.seek(at)
+                f.write(bytes([raw[at] ^ 4]))
+            found = [f for f in self.findings() if f.get("touched") == "tags"]
+            for f in found:
+                self.check_tags(f, path, tags)
+                met.add(f["tag"])
+            with open(path, "r+b") as f:
+                f.write(raw)
+        self.assertGreater(len(met), 3)
+
+    def check_tags(self, found, path, tags):
+        first, end = found["tag"], found.get("end_tag", "u")
+        inside = [t for t in tags if first <= t < end]
+        self.assertEqual(found["path"], path)
+        self.assertTrue(0 < len(inside) < len(tags) / 4, found)
+        s = self.serve()
+        for t in (inside[0], inside[-1], tags[0], tags[-1]):
+            asked = perform("persist/query", "{:tags (list %s)}" % quote(t),
+                            "0", "nil")
+            if t in inside:
+                self.fails("corrupt", s, asked)
+            else:
+                self.assertIn(t, s.eval(asked))
+        self.end(s)
+
     def test_every_damage_is_named(self):
         tables = sorted(glob.glob(self.store + "/tables/*"))
         blob, = glob.glob(self.store + "/blobs/*.pak")
