@@ -266,6 +266,30 @@ static void what_was_dead_goes(void **state)
     idle_until_below(LEAST);
 }
 
+static void open_again(void)
+{
+    assert_int_equal(persist_close(store, NULL), PERSIST_OK);
+    open_store();
+}
+
+/* Tables of a few large events each, of streams that have no others: neither
+ * what was dead before nor what dies now is much without the other. */
+static void what_was_dead_is_counted_in_bytes(void **state)
+{
+    (void)state;
+    enum { ALL = 30, BEFORE = 12, AFTER = 20, FILL = 300 };
+    append("s", ALL, ALL, VALUE);
+    open_again();
+    truncate_all("s", BEFORE);
+    append("small", 1, FILL, SMALL);
+    open_again();
+    assert_in_range(size_of("tables"), ALL * VALUE, 2 * ALL * VALUE);
+    truncate_all("s", AFTER);
+    idle_until_below((ALL - AFTER) * VALUE + LEAST / 2);
+    assert_int_equal(count_of("s", 0), 0);
+    assert_int_equal(count_of("s", AFTER), 1);
+}
+
 /* Tables that somebody reads stay, and go with him. */
 static void what_is_read_goes_with_its_reader(void **state)
 {
@@ -340,6 +364,7 @@ int main(void)
         BOTH(what_is_overwritten_goes),
         BOTH(what_is_replaced_goes),
         BOTH(what_was_dead_goes),
+        BOTH(what_was_dead_is_counted_in_bytes),
         BOTH(what_is_read_goes_with_its_reader),
         BOTH(what_is_kept_goes_with_its_snapshot),
         BOTH(what_lives_is_left_alone),

@@ -245,6 +245,8 @@ static inline bool format_is_known(uint64_t version)
 #define DEAD_SHARE 4u
 /* What an event takes in a table besides data and the stream's name. */
 #define EVENT_OVERHEAD 24u
+/* No more is taken to be, in a table, what is neither an event nor a key. */
+#define OTHER_ENTRY 256.0
 /* One of so many puts looks for what it overwrites. */
 #define PUTS_A_LOOK 256u
 /* But for values of this size, in bytes. */

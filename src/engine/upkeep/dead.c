@@ -47,6 +47,24 @@ void dead_call_all(engine *e, bool refused)
 
 /* ---- what was dead before --------------------------------------------- */
 
+/* What the events and keys of a table take of it, which are so many: all but
+ * its other entries, of which each is an average one, but small: a stream's is
+ * so much whatever its events are. */
+static uint64_t size_of(const table_footer *f, uint64_t count)
+{
+    uint64_t others = 0;
+    for (unsigned s = 0; s < TABLE_SECTIONS; s++)
+        if (s != TABLE_EVENTS && s != TABLE_KEYS && s != TABLE_ORDER &&
+            s != TABLE_TAGS)
+            others += f->roots[s].entries;
+    double all = (double)count + (double)others;
+    double average = (double)f->size / all;
+    if (average > OTHER_ENTRY)
+        average = OTHER_ENTRY;
+    double rest = (double)f->size - average * (double)others;
+    return rest > 0 ? (uint64_t)rest : 0;
+}
+
 /* Of the entries that tables hold too many of, the oldest are taken to be the
  * dead ones. */
 void dead_estimate(engine *e)
@@ -61,14 +79,13 @@ void dead_estimate(engine *e)
     uint64_t left = held > live ? held - live : 0;
     for (size_t i = 0; i < v->table_count; i++) {
         const table_footer *f = &v->tables[i]->footer;
-        uint64_t all = 1, some = f->roots[TABLE_EVENTS].entries +
-                                 f->roots[TABLE_KEYS].entries;
-        for (unsigned s = 0; s < TABLE_SECTIONS; s++)
-            all +=
-                s == TABLE_ORDER || s == TABLE_TAGS ? 0 : f->roots[s].entries;
-        some = some < left ? some : left;
+        uint64_t count =
+            f->roots[TABLE_EVENTS].entries + f->roots[TABLE_KEYS].entries;
+        uint64_t some = count < left ? count : left;
         left -= some;
-        dead += (uint64_t)((double)f->size * (double)some / (double)all);
+        if (some > 0)
+            dead += (uint64_t)((double)size_of(f, count) * (double)some /
+                               (double)count);
     }
     atomic_store(&e->upkeep.dead, dead);
 }
