@@ -166,7 +166,12 @@ static void put_in_manifests(size_t at, uint8_t value)
 static void what_another_program_wrote_is_refused(void **state)
 {
     (void)state;
-    enum { VERSION_AT = 8, FEATURES_AT = 112, RESERVED_AT = 184 };
+    enum {
+        VERSION_AT = 8,
+        FLAGS_AT = 12,
+        FEATURES_AT = 112,
+        RESERVED_AT = 184
+    };
     persist_store *store = must_open();
     const persist_edit put = {.kind = PERSIST_PUT, .name = slice_str("k")};
     assert_int_equal(persist_commit(store, &put, 1, NULL, NULL, NULL),
@@ -179,7 +184,13 @@ static void what_another_program_wrote_is_refused(void **state)
     put_in_manifests(VERSION_AT, FORMAT_VERSION);
     put_in_manifests(FEATURES_AT + 7, 0x80);
     refused(PERSIST_BAD_STORE, "features (8000000000000000)");
+    put_in_manifests(FLAGS_AT + 3, 1); /* with such a meaning, say */
+    put_in_manifests(RESERVED_AT, 1);
+    refused(PERSIST_BAD_STORE, "newer program");
     put_in_manifests(FEATURES_AT + 7, 0);
+    put_in_manifests(RESERVED_AT, 0);
+    refused(PERSIST_CORRUPT, "fields");
+    put_in_manifests(FLAGS_AT + 3, 0);
     put_in_manifests(RESERVED_AT, 1);
     refused(PERSIST_CORRUPT, "fields");
     put_in_manifests(RESERVED_AT, 0);

@@ -324,13 +324,14 @@ static persist_status decode_fixed(cursor *c, uint32_t version, manifest *out,
     out->keys = cursor_u64(c);
     out->events = cursor_u64(c);
     counts[2] = 0;
-    if ((flags & ~known) != 0)
-        return manifest_damaged(error, "fields");
-    if (version > 2)
-        return decode_rest(c, out, &counts[2], error);
-    /* no other was there: so it is one, also where nothing is written */
-    memcpy(out->id, &out->identity, sizeof out->identity);
-    return PERSIST_OK;
+    persist_status status = PERSIST_OK;
+    if (version > 2) /* a feature may be what gives other bits a meaning */
+        status = decode_rest(c, out, &counts[2], error);
+    else /* no other was there: so it is one, also where nothing is written */
+        memcpy(out->id, &out->identity, sizeof out->identity);
+    if (status == PERSIST_OK && (flags & ~known) != 0)
+        status = manifest_damaged(error, "fields");
+    return status;
 }
 
 persist_status manifest_decode(slice bytes, manifest *out, persist_error *error)
