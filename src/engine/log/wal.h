@@ -72,8 +72,9 @@ typedef struct wal_point {
 } wal_point;
 
 /* What of the log a flush does not give back yet: what the segment has ahead
- * that is written to; and the biggest of those that hold records which may be
- * in no table, if that is over the usual size, for one record. */
+ * that is written to; and the biggest of all there are, if that is over the
+ * usual size, for one record. Its record may be in a table by now: it is a
+ * bound of what is in none, which is counted, and does no harm. */
 typedef struct wal_size {
     uint64_t ahead, biggest; /* bytes */
 } wal_size;
@@ -123,13 +124,12 @@ typedef struct wal {
     persist_lsn first_lsn, next_lsn; /* that this opening gives */
     uint64_t ahead_max;              /* commits beyond what is durable */
 
-    pthread_mutex_t lock;    /* for all below */
-    wal_batch fill;          /* being filled */
-    _Atomic size_t room;     /* in it; only the writer makes it less */
-    wal_batch out;           /* being written, by the leader alone */
-    wal_segment *open;       /* all that have a file open, but the spares */
-    persist_lsn tables_last; /* up to there all is in tables */
-    wal_segment *spares;     /* ready, by number */
+    pthread_mutex_t lock; /* for all below */
+    wal_batch fill;       /* being filled */
+    _Atomic size_t room;  /* in it; only the writer makes it less */
+    wal_batch out;        /* being written, by the leader alone */
+    wal_segment *open;    /* all that have a file open, but the spares */
+    wal_segment *spares;  /* ready, by number */
     unsigned spare_count;
     uint64_t next_number;
     wal_free_file *free_files; /* that may be recycled */
@@ -260,9 +260,6 @@ persist_status wal_describe(wal *, persist_lsn tables_last, bool closing,
 /* The writer: forgets sealed segments that neither a manifest nor a recovery
  * from it needs; their files may be recycled from now on. */
 void wal_trim(wal *, const manifest *);
-
-/* The writer: a manifest lists tables, which the log need not stand for. */
-void wal_note_tables(wal *, const manifest *);
 
 /* With nobody writing any more: fills in the segments that hold what is durable
  * beyond tables_last, and that watermark, whatever was written behind it.

@@ -14,8 +14,7 @@ wal_size wal_size_of(const wal *w)
 {
     wal_size takes = {0};
     for (size_t i = 0; i < w->sealed.segment_count; i++)
-        if (w->sealed.segments[i].last > w->tables_last)
-            note_size(w, &takes, w->sealed.segments[i].size);
+        note_size(w, &takes, w->sealed.segments[i].size);
     if (w->active != NULL) {
         CHECK(w->active->end <= w->active->size);
         note_size(w, &takes, w->active->size);

@@ -414,7 +414,6 @@ persist_status wal_open(wal *w, const segment_place *place,
     w->told = listed->watermark;
     w->first_lsn = w->next_lsn = manifest_next_lsn(listed);
     w->ahead_max = LSN_AHEAD;
-    w->tables_last = manifest_tables_last(listed);
     atomic_init(&w->durable, listed->watermark);
     atomic_init(&w->room, SIZE_MAX);
     os_brief_lock_init(&w->lock);
@@ -482,13 +481,6 @@ bool wal_may_trim(const wal *w, persist_lsn tables_last)
 {
     const manifest *sealed = &w->sealed;
     return sealed->segment_count > 0 && sealed->segments[0].last <= tables_last;
-}
-
-void wal_note_tables(wal *w, const manifest *m)
-{
-    pthread_mutex_lock(&w->lock);
-    w->tables_last = manifest_tables_last(m);
-    pthread_mutex_unlock(&w->lock);
 }
 
 void wal_trim(wal *w, const manifest *m)

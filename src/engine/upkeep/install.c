@@ -88,7 +88,6 @@ static void swap_manifest(engine *e, manifest *m)
 {
     CHECK(m->generation > e->manifest.generation);
     wal_trim(&e->wal, &e->manifest);
-    wal_note_tables(&e->wal, m);
     manifest_release(&e->manifest);
     e->manifest = *m;
     *m = (manifest){0};
