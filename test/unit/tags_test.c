@@ -456,12 +456,12 @@ static void check_chain(void)
     assert_int_equal(count, atomic_load(&won));
 }
 
-static void race(void *(*run)(void *))
+static void race(void *(*run)(void *), bool in_memory)
 {
     os_dir *dir = folder_make("tags");
-    const persist_options options = {PERSIST_OPTIONS, .path = dir->path,
-                                     .create = true, .background = true,
-                                     .memtable_size = 8192};
+    const persist_options options = {
+        PERSIST_OPTIONS, .path = in_memory ? NULL : dir->path, .create = true,
+        .background = true, .memtable_size = 8192};
     pthread_t threads[RACERS];
     atomic_store(&won, 0);
     assert_int_equal(persist_open(&options, &raced, NULL), PERSIST_OK);
@@ -481,7 +481,8 @@ static void race(void *(*run)(void *))
 static void of_many_who_decide_one_wins(void **state)
 {
     (void)state;
-    race(racer);
+    race(racer, true);
+    race(racer, false);
     print_message("figure: %d rounds of %d threads, one won each\n",
                   atomic_load(&won), RACERS);
 }
@@ -489,7 +490,8 @@ static void of_many_who_decide_one_wins(void **state)
 static void who_wins_has_seen_all_before(void **state)
 {
     (void)state;
-    race(free_racer);
+    race(free_racer, true);
+    race(free_racer, false);
     print_message("figure: %d commits on condition of %d threads at once\n",
                   atomic_load(&won), RACERS);
 }
