@@ -111,8 +111,9 @@ typedef struct persist_options {
                                replayed after a crash. Any number serves, but
                                less than 64 KiB only tests: with 1 each commit
                                becomes a table. 0: the default, 8 MiB */
-    uint32_t cache_size;    /* bytes of table blocks kept in memory; 0: the
-                               default, 16 MiB (of sx_server 8 MiB: its
+    uint32_t cache_size;    /* bytes of table blocks kept in memory; up to half
+                               of them tell where queries have found events; 0:
+                               the default, 16 MiB (of sx_server 8 MiB: its
                                language has more use for the memory) */
     uint32_t merge_width;   /* so many tables of about one size are merged, 2
                                to 64; 0: the default, 8, or 32 where there are
@@ -491,8 +492,8 @@ typedef struct persist_stats {
     uint64_t segments, segments_spare;     /* log files in use, and ready */
     uint64_t memory;                       /* bytes of the memtables */
     uint64_t tables, table_bytes;          /* files, and their sizes */
-    uint64_t cached;                       /* bytes of blocks in memory */
-    uint64_t replayed;                     /* log bytes read at opening */
+    uint64_t cached;   /* bytes of blocks, and of places, in memory */
+    uint64_t replayed; /* log bytes read at opening */
 } persist_stats;
 
 /* Fills the figures. */

@@ -272,6 +272,9 @@ static inline bool format_is_known(uint64_t version)
  * names have no more bytes than this: 50 KiB a table at the most. */
 #define TABLE_HINTS 256u
 #define HINT_NAME_MAX 64u
+/* Places of events that queries have found in a table: no fewer, nor more. */
+#define SPOTS_MIN 64u
+#define SPOTS_MAX (1u << 20)
 /* Streams whose place a cursor over all events remembers. */
 #define CURSOR_STREAMS 128u
 

@@ -326,6 +326,7 @@ static bool apply_truncate(memtable *t, memtable_edit *m, persist_lsn lsn)
     CHECK(floor.through == through && floor.index >= old.index);
     if (!history_push(&s->truncations, lsn, floor))
         return false;
+    atomic_store(&t->truncates, true);
     m->undo = floor.index - old.index;
     if (m->undo > t->counts.events)
         m->undo = t->counts.events; /* the manifest says fewer than there are */

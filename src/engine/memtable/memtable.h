@@ -81,6 +81,7 @@ typedef struct memtable {
     /* How much readers have passed over that is gone, here or by what is here.
      */
     _Atomic uint64_t passed;
+    atomic_bool truncates; /* some stream, maybe */
 } memtable;
 
 /* Makes an empty memtable with one reference, for commits from `first` on;

@@ -92,6 +92,7 @@ typedef struct query_tag {
         *list;         /* in a memtable, while the caller looks; NULL: none */
     size_t at;         /* there: the event in hand */
     uint64_t position; /* of the one in hand; 0: none yet */
+    tag_entry entry;   /* in a table: of the one in hand */
 } query_tag;
 
 /* And all the tags of an item. */
@@ -114,9 +115,10 @@ typedef struct query_stream {
 
 /* A match in a table, whose event is looked up with those of others. */
 typedef struct query_look {
-    tag_entry entry;
+    tag_entry entry; /* but for the tag */
     table_step from; /* the tag's leaf, which keeps it in memory */
-    table_spot spot;
+    slice known;     /* the entry that may be the event's; empty: none is */
+    table_spot spot; /* else */
 } query_look;
 
 /* What a query needs in a table: matches that are looked up together; what came
@@ -138,6 +140,7 @@ typedef struct query_reader {
     query_looks *ahead;                  /* owned; NULL: in no table yet */
     size_t tag_count;                    /* of all items */
     bool sought;                         /* in a table before this one */
+    bool whole;                          /* nothing in this one is truncated */
     table_iter events;                   /* in a table: to look them up */
     query_stream streams[QUERY_STREAMS]; /* by hash of the name */
 } query_reader;
@@ -241,6 +244,12 @@ void order_reader_from(engine_cursor *, uint64_t position);
 persist_status query_reader_open(engine_cursor *, const persist_query_item *,
                                  size_t count, uint64_t from, persist_error *);
 void query_reader_close(engine_cursor *);
+/* Of the matches in hand in a table: look for their events, and leave out those
+ * that are truncated; put the events into the cursor's hand; let them all go.
+ * After an error, which is kept for later, there are those in front of it. */
+void query_looks_aim(engine_cursor *);
+void query_looks_read(engine_cursor *);
+void query_looks_drop(query_reader *);
 persist_status name_reader_open(engine_cursor *, const persist_range *,
                                 persist_error *);
 persist_status name_reader_next(engine_cursor *, slice *name, slice *value,

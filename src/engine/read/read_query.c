@@ -6,7 +6,6 @@
  * goes on to that, until all stand at the same (T. Veldhuizen, "Leapfrog
  * Triejoin", 2014). So the shortest list says how often anybody moves. Of the
  * items the lowest position comes next. */
-#include "base/hash.h"
 #include "base/mem.h"
 #include "engine/read/read.h"
 
@@ -261,12 +260,11 @@ static void fill(engine_cursor *c, const memtable *m)
 static persist_status take_entry(query_tag *t, const table_iter *i,
                                  persist_error *error)
 {
-    tag_entry e;
-    if (!entry_get_tag(table_key(i), table_value(i), &e))
+    if (!entry_get_tag(table_key(i), table_value(i), &t->entry))
         return table_bad_entry(i, error);
-    if (!slice_equal(e.tag, t->tag))
+    if (!slice_equal(t->entry.tag, t->tag))
         return PERSIST_NONE;
-    t->position = e.position;
+    t->position = t->entry.position;
     return PERSIST_OK;
 }
 
@@ -300,19 +298,9 @@ static persist_status seek_table(const engine_cursor *c, query_part *p,
     return status;
 }
 
-/* What was well-formed when it was taken. */
-static tag_entry entry_of(const query_part *p)
-{
-    tag_entry e;
-    bool whole =
-        entry_get_tag(table_key(&p->iters[0]), table_value(&p->iters[0]), &e);
-    CHECK(whole);
-    return e;
-}
-
 static slice type_in_table(const query_part *p)
 {
-    return entry_of(p).type;
+    return p->tags[0].entry.type;
 }
 
 /* Ends the items of which a table has not every tag; PERSIST_NONE: so it is
@@ -333,6 +321,17 @@ static persist_status ask_filters(query_reader *r, table *t,
         left += !p->ended;
     }
     return left > 0 ? PERSIST_OK : PERSIST_NONE;
+}
+
+/* Tells whether surely nothing that a table has is truncated: what is by
+ * commits up to its last one, it has not. */
+static bool is_whole(const snapshot *s, const table *t)
+{
+    const layers *v = s->layers;
+    CHECK(v->table_count > 0);
+    return t == v->tables[v->table_count - 1] &&
+           !(v->frozen != NULL && atomic_load(&v->frozen->truncates)) &&
+           !(s->with_active && atomic_load(&v->active->truncates));
 }
 
 static persist_status enter(engine_cursor *c, table *t, persist_error *error)
@@ -361,79 +360,17 @@ static persist_status enter(engine_cursor *c, table *t, persist_error *error)
     r->sought = true;
     CHECK(!table_iter_valid(&r->events));
     table_iter_init(&r->events, t, TABLE_EVENTS, false);
+    r->whole = is_whole(&c->snapshot, t);
     times_open(&r->order.times, t, false);
     return PERSIST_OK;
 }
 
-/* Learns what is to be known of a stream, in a place that others with such a
- * hash take, too. */
-static persist_status find_stream(engine_cursor *c, slice name,
-                                  const query_stream **out,
-                                  persist_error *error)
-{
-    query_reader *r = &c->u.query;
-    table *t = r->events.table;
-    stream_state state;
-    stream_entry entry;
-    CHECK(t != NULL);
-    query_stream *s = &r->streams[hash_xxh3(name) % QUERY_STREAMS];
-    *out = s;
-    if (s->of == t && slice_equal(name, slice_of(s->name, s->name_size)))
-        return PERSIST_OK;
-    s->of = NULL;
-    persist_status status =
-        snapshot_state(c->engine, &c->snapshot, name, &state, error);
-    if (status == PERSIST_OK)
-        status = layers_stream_in_table(t, name, &entry, error);
-    if (status != PERSIST_OK)
-        return status;
-    s->ordinal = entry.ordinal;
-    s->through = state.floor.through;
-    if (name.size > sizeof s->name)
-        return PERSIST_OK;
-    s->of = t;
-    s->name_size = name.size;
-    if (name.size > 0)
-        memcpy(s->name, name.data, name.size);
-    return PERSIST_OK;
-}
-
-/* Looks for the event of a match, together with those before it, unless it is
- * truncated. */
-static persist_status aim(engine_cursor *c, const query_part *p,
-                          const tag_entry *e, persist_error *error)
-{
-    query_reader *r = &c->u.query;
-    uint8_t place[ENTRY_EVENT_KEY_MAX];
-    const query_stream *s;
-    CHECK(r->ahead->count < QUERY_AHEAD);
-    persist_status status = find_stream(c, e->stream, &s, error);
-    if (status == PERSIST_OK && e->seq <= s->through) {
-        credit_note_gone(&c->snapshot);
-        return PERSIST_OK;
-    }
-    query_look *look = &r->ahead->looks[r->ahead->count];
-    if (status == PERSIST_OK)
-        status =
-            table_aim(&r->events, entry_event_key(s->ordinal, e->seq, place),
-                      &look->spot, error);
-    if (status == PERSIST_NONE)
-        return table_bad_entry(&p->iters[0], error);
-    if (status != PERSIST_OK)
-        return status;
-    look->entry = *e;
-    look->from = *table_leaf(&p->iters[0]);
-    if (look->from.held != NULL)
-        (void)block_ref(look->from.held);
-    r->ahead->count++;
-    return PERSIST_OK;
-}
-
-/* Finds the next match, and looks for its event. */
-static persist_status aim_next(engine_cursor *c, persist_error *error)
+/* Takes the next match in hand, whose event will be looked for with others. */
+static persist_status gather(engine_cursor *c, persist_error *error)
 {
     query_reader *r = &c->u.query;
     persist_status status = PERSIST_OK;
+    CHECK(r->ahead->count < QUERY_AHEAD);
     for (size_t i = 0; i < r->count && status == PERSIST_OK; i++)
         status = match(c, &r->parts[i], seek_table, type_in_table,
                        r->order.position, error);
@@ -442,66 +379,16 @@ static persist_status aim_next(engine_cursor *c, persist_error *error)
     const query_part *p = lowest(r);
     if (p == NULL)
         return PERSIST_NONE;
-    tag_entry e = entry_of(p);
-    status = aim(c, p, &e, error);
-    r->order.position = e.position + 1;
-    return status;
-}
-
-/* Reads the event of a match that is near. */
-static persist_status read_match(query_reader *r, query_look *look,
-                                 persist_event *out, persist_error *error)
-{
-    const tag_entry *e = &look->entry;
-    table_spot *spot = &look->spot;
-    event_entry found;
-    persist_status status = table_land(&r->events, spot, error);
-    if (status == PERSIST_NONE)
-        return table_bad_step(&r->events, &look->from, error);
-    if (status != PERSIST_OK)
-        return status;
-    if (!entry_get_event(slice_of(spot->key, spot->key_size), spot->entry.value,
-                         &found))
-        return table_bad_step(&r->events, &spot->step, error);
-    if (found.position != e->position)
-        return table_bad_step(&r->events, &look->from, error);
-    *out = (persist_event){e->stream,   found.data, e->seq,
-                           e->position, 0,          found.tagged.data};
-    return times_at(&r->order.times, e->position, &out->time, error);
-}
-
-/* Those in front of one that cannot be read come before the error. */
-static void read_matches(engine_cursor *c)
-{
-    query_reader *r = &c->u.query;
-    query_looks *a = r->ahead;
-    persist_status status = PERSIST_OK;
-    size_t near = 0;
-    while (near < a->count && status == PERSIST_OK) {
-        status = table_near(&r->events, &a->looks[near].spot, &a->error);
-        near += status == PERSIST_OK;
-    }
-    for (size_t i = 0; i < near; i++) {
-        persist_status read =
-            read_match(r, &a->looks[i], &c->ready[i], &a->error);
-        if (read != PERSIST_OK) {
-            status = read;
-            break;
-        }
-        c->ready_count++;
-    }
-    if (status != PERSIST_OK)
-        a->then = status;
-}
-
-static void release_looks(query_reader *r)
-{
-    for (size_t i = 0; r->ahead != NULL && i < r->ahead->count; i++) {
-        table_spot_release(&r->ahead->looks[i].spot);
-        block_unref(r->ahead->looks[i].from.held);
-    }
-    if (r->ahead != NULL)
-        r->ahead->count = 0;
+    query_look *look = &r->ahead->looks[r->ahead->count++];
+    look->entry = p->tags[0].entry;
+    look->from = *table_leaf(&p->iters[0]);
+    if (look->from.held != NULL)
+        (void)block_ref(look->from.held);
+    look->known = slice_of(NULL, 0);
+    look->spot.step = (table_step){0};
+    spots_fetch(r->events.table, look->entry.position);
+    r->order.position = look->entry.position + 1;
+    return PERSIST_OK;
 }
 
 static persist_status next(engine_cursor *c, bool move, persist_error *error)
@@ -509,11 +396,14 @@ static persist_status next(engine_cursor *c, bool move, persist_error *error)
     query_reader *r = &c->u.query;
     query_looks *a = r->ahead;
     (void)move; /* the position tells */
-    release_looks(r);
-    while (a->then == PERSIST_OK && a->count < QUERY_AHEAD &&
-           a->count < c->left)
-        a->then = aim_next(c, &a->error);
-    read_matches(c);
+    query_looks_drop(r);
+    do {
+        while (a->then == PERSIST_OK && a->count < QUERY_AHEAD &&
+               a->count < c->left)
+            a->then = gather(c, &a->error);
+        query_looks_aim(c);
+    } while (a->count == 0 && a->then == PERSIST_OK);
+    query_looks_read(c);
     if (c->ready_count > 0)
         return PERSIST_OK;
     CHECK(a->then != PERSIST_OK);
@@ -530,7 +420,7 @@ static void release_iters(query_reader *r)
 
 static void leave(engine_cursor *c)
 {
-    release_looks(&c->u.query);
+    query_looks_drop(&c->u.query);
     release_iters(&c->u.query);
     table_iter_release(&c->u.query.events);
     times_close(&c->u.order.times);
@@ -575,7 +465,7 @@ persist_status query_reader_open(engine_cursor *c,
 void query_reader_close(engine_cursor *c)
 {
     query_reader *r = &c->u.query;
-    release_looks(r);
+    query_looks_drop(r);
     release_iters(r);
     table_iter_release(&r->events);
     mem_free(r->ahead);

@@ -47,7 +47,7 @@ void cache_release(cache *c)
 {
     while (c->oldest != NULL)
         drop(c, c->oldest);
-    CHECK(c->size == 0);
+    CHECK(c->size == 0 && c->lent == 0);
     pthread_mutex_destroy(&c->lock);
 }
 
@@ -72,6 +72,13 @@ block *cache_find(cache *c, uint64_t table, uint64_t offset)
     return b;
 }
 
+/* The newest block may be over it. */
+static void shrink(cache *c)
+{
+    while (c->size + c->lent > c->size_max && c->oldest != c->newest)
+        drop(c, c->oldest);
+}
+
 void cache_add(cache *c, block *b)
 {
     pthread_mutex_lock(&c->lock);
@@ -81,16 +88,34 @@ void cache_add(cache *c, block *b)
         *slot = block_ref(b);
         list_in(c, b);
         c->size += b->memory;
-        while (c->size > c->size_max && c->oldest != b)
-            drop(c, c->oldest);
+        shrink(c);
     }
+    pthread_mutex_unlock(&c->lock);
+}
+
+bool cache_lend(cache *c, size_t size)
+{
+    pthread_mutex_lock(&c->lock);
+    bool can = size <= c->size_max / 2 && c->lent <= c->size_max / 2 - size;
+    if (can)
+        c->lent += size;
+    shrink(c);
+    pthread_mutex_unlock(&c->lock);
+    return can;
+}
+
+void cache_take_back(cache *c, size_t size)
+{
+    pthread_mutex_lock(&c->lock);
+    CHECK(c->lent >= size);
+    c->lent -= size;
     pthread_mutex_unlock(&c->lock);
 }
 
 size_t cache_size(cache *c)
 {
     pthread_mutex_lock(&c->lock);
-    size_t size = c->size;
+    size_t size = c->size + c->lent;
     pthread_mutex_unlock(&c->lock);
     return size;
 }

@@ -14,7 +14,8 @@ enum { CACHE_SLOTS = 4096 };
 typedef struct cache {
     pthread_mutex_t lock;
     size_t size_max; /* bytes; the newest block may be over it */
-    size_t size;
+    size_t size;     /* of blocks */
+    size_t lent;
     block *slots[CACHE_SLOTS];
     block *newest, *oldest;
 } cache;
@@ -30,7 +31,12 @@ block *cache_find(cache *, uint64_t table, uint64_t offset);
 /* Keeps a block of that place, unless there is one already. */
 void cache_add(cache *, block *);
 
-/* Returns the bytes that the blocks in it take. */
+/* Lends so many bytes of its room to who keeps something else of tables, false
+ * if it would be more than half of it in all; and takes them back. */
+bool cache_lend(cache *, size_t size);
+void cache_take_back(cache *, size_t size);
+
+/* Returns the bytes that the blocks in it take, and those that are lent. */
 size_t cache_size(cache *);
 
 #endif

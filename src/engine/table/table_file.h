@@ -188,6 +188,8 @@ typedef struct table {
     _Atomic uint64_t *verified;
     table_top tops[TABLE_SECTIONS];
     _Atomic(struct stream_hint *) hints[TABLE_HINTS]; /* see hints.h */
+    _Atomic(struct spots *) spots;                    /* see spots.h */
+    atomic_bool spotless; /* there was no memory for them */
 } table;
 
 /* Opens a table of that size; *out has one reference. PERSIST_CORRUPT if it is

@@ -12,6 +12,7 @@
 #include "base/cursor.h"
 #include "base/mem.h"
 #include "engine/table/hints.h"
+#include "engine/table/spots.h"
 
 enum {
     CACHE_LINE = 64,
@@ -165,6 +166,7 @@ void table_unref(table *t)
     t->place.sys->map_release(t->place.sys, &t->map);
     mem_free((void *)(uintptr_t)t->verified);
     hints_release(t);
+    spots_release(t);
     if (t->file != NULL)
         t->place.sys->file_close(t->place.sys, t->file);
     mem_free(t);
