@@ -547,9 +547,9 @@ void engine_stats(engine *e, persist_stats *out)
     out->commits = e->commits;
     out->streams = v->active->counts.streams;
     out->events = v->active->counts.events;
-    out->memory = v->active->memory;
+    out->memory = memtable_memory(v->active);
     if (v->frozen != NULL)
-        out->memory += v->frozen->memory;
+        out->memory += memtable_memory(v->frozen);
     out->tables = v->table_count;
     for (size_t i = 0; i < v->table_count; i++)
         out->table_bytes += v->tables[i]->footer.size;

@@ -276,6 +276,28 @@ static void each_sees_what_he_may(void **state)
     assert_int_equal(atomic_load(&failures), 0);
 }
 
+/* A memtable that nobody asks is not full of what it does not hold. */
+static void it_has_its_weight(void **state)
+{
+    (void)state;
+    for (int asks = 0; asks < 2; asks++) {
+        fixture f;
+        fixture_begin_tables(&f, 130000, 2);
+        store = f.store;
+        append("first", 1000);
+        uint64_t before = fixture_stats(&f).memory;
+        if (asks)
+            assert_int_equal(count_tagged("first", PERSIST_LATEST), 1000);
+        uint64_t more = fixture_stats(&f).memory - before;
+        assert_true(asks ? more > 64000 && more < 150000 : more == 0);
+        assert_int_equal(fixture_stats(&f).tables, 0);
+        append("second", 1);
+        assert_int_equal(fixture_stats(&f).tables, asks);
+        fixture_end(&f);
+    }
+    assert_int_equal(atomic_load(&failures), 0);
+}
+
 static void *ask(void *context)
 {
     uint64_t before = 0;
@@ -325,6 +347,7 @@ int main(void)
         cmocka_unit_test(it_grows_in_steps),
         cmocka_unit_test(it_lacks_memory),
         cmocka_unit_test(each_sees_what_he_may),
+        cmocka_unit_test(it_has_its_weight),
         cmocka_unit_test(many_ask_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,9 +177,8 @@ static inline bool format_is_known(uint64_t version)
 #define MEMTABLE_SIZE_DEFAULT (8u << 20)
 /* And edits: small ones take longer to replay than their bytes would. */
 #define MEMTABLE_EDITS_MAX (48u << 10)
-/* So many tags of events count as one; what one takes in memory, roughly. */
+/* So many tags of events count as one. */
 #define TAGS_AN_EDIT 4u
-#define TAG_OVERHEAD 64u
 /* Events and tags of a memtable that are indexed at a time, 0.1 ms: commits and
  * other readers wait. */
 #define TAGS_A_STEP 1024u

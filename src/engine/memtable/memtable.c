@@ -91,6 +91,12 @@ blob_item *memtable_blob(const memtable *t, slice digest)
     return hashmap_find(&t->blob_map, digest);
 }
 
+uint64_t memtable_memory(const memtable *t)
+{
+    return t->memory +
+           atomic_load_explicit(&t->tags.memory, memory_order_relaxed);
+}
+
 /* Those without tags need not be looked at. */
 bool memtable_is_indexed(const memtable *t, persist_lsn lsn)
 {
@@ -274,13 +280,12 @@ static void create(memtable *t, stream *s, persist_lsn lsn)
     t->counts.streams++;
 }
 
-/* What tags cost: memory, with that of the index which is perhaps made of them,
- * and time to replay, as edits do. */
+/* What tags cost: memory, and time to replay, as edits do. */
 static void count_tags(memtable *t, const event *e, bool back)
 {
     uint64_t count = tagged_of(event_tagged(e)).left;
     uint64_t edits = (count + TAGS_AN_EDIT - 1) / TAGS_AN_EDIT;
-    uint64_t memory = e->tagged_size + count * TAG_OVERHEAD;
+    uint64_t memory = e->tagged_size;
     CHECK(!back || (t->edits >= edits && t->memory >= memory));
     t->edits += back ? 0 - edits : edits;
     t->memory += back ? 0 - memory : memory;

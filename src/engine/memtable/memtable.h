@@ -77,7 +77,7 @@ typedef struct memtable {
     arena arena;             /* streams and events, keys and versions */
     uint64_t first_position; /* older layers have lower ones */
     store_counts counts;
-    uint64_t memory; /* bytes, roughly */
+    uint64_t memory; /* bytes, roughly; but for the index of tags */
     /* How much readers have passed over that is gone, here or by what is here.
      */
     _Atomic uint64_t passed;
@@ -98,6 +98,9 @@ stream *memtable_stream(const memtable *, slice name);
 key *memtable_key(const memtable *, slice name);
 once *memtable_once(const memtable *, slice id);
 blob_item *memtable_blob(const memtable *, slice digest);
+
+/* What it takes, in bytes, roughly. */
+uint64_t memtable_memory(const memtable *);
 
 /* Tells whether the index of tags has all events up to an lsn, which is
  * visible: it stays so. Indexes some more; false when memory is out. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Sorting by one byte after the other, from the first one in which not all are
- * alike (P. McIlroy, K. Bostic, M. D. McIlroy, "Engineering Radix Sort", 1993):
- * tags are many, and begin alike. Whatever is equal keeps its order. */
+/* Sorting by eight bytes, from the first one in which not all are alike, then
+ * by the next eight whatever is alike in these (P. McIlroy, K. Bostic, M. D.
+ * McIlroy, "Engineering Radix Sort", 1993): tags are many, and begin alike. By
+ * eight bytes, a byte after the other from the last on, all are sorted with
+ * nothing else in hand. Whatever is equal keeps its order. */
 #include "engine/memtable/tag_sort.h"
 
 #include <stdlib.h>
@@ -10,7 +12,8 @@
 #include "base/mem.h"
 
 enum {
-    FEW = 12, /* are sorted one by one */
+    FEW = 12,   /* are sorted one by one */
+    AHEAD = 12, /* are on their way to the processor */
     BYTE_VALUES = 256,
 };
 
@@ -50,9 +53,11 @@ static void gather(tag_sort *s, const order *all)
 
 /* ---- sorting ----------------------------------------------------------- */
 
+/* Whatever is equal was gathered in the order of positions. */
 static int compare(const void *a, const void *b)
 {
-    const sorted_tag *x = a, *y = b;
+    const sorted_tag *x = ((const tag_place *)a)->tag;
+    const sorted_tag *y = ((const tag_place *)b)->tag;
     for (size_t i = 0; i < TAG_FRONT / sizeof(uint64_t); i++)
         if (x->front[i] != y->front[i])
             return x->front[i] < y->front[i] ? -1 : 1;
@@ -60,46 +65,54 @@ static int compare(const void *a, const void *b)
     int sign = size < TAG_FRONT ? 0
                                 : memcmp(x->tag + TAG_FRONT, y->tag + TAG_FRONT,
                                          size + 1 - TAG_FRONT);
-    return sign != 0 ? sign : (x->event > y->event) - (x->event < y->event);
+    return sign != 0 ? sign : (x > y) - (x < y);
 }
 
-static void sort_few(sorted_tag *tags, size_t count)
+static void sort_few(tag_place *places, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
-        sorted_tag one = tags[i];
+        tag_place one = places[i];
         size_t at = i;
-        for (; at > 0 && compare(&tags[at - 1], &one) > 0; at--)
-            tags[at] = tags[at - 1];
-        tags[at] = one;
+        for (; at > 0 && compare(&places[at - 1], &one) > 0; at--)
+            places[at] = places[at - 1];
+        places[at] = one;
     }
 }
 
-static unsigned byte_at(const sorted_tag *t, unsigned at)
-{
-    return t->front[at / 8] >> (56 - at % 8 * 8) & 0xff;
-}
-
 /* The first byte of the fronts in which they differ; TAG_FRONT: in none. */
-static unsigned first_difference(const sorted_tag *tags, size_t count)
+static unsigned first_difference(const tag_place *places, size_t count)
 {
-    const sorted_tag *first = &tags[0];
+    const sorted_tag *first = places[0].tag;
     uint64_t differ[TAG_FRONT / sizeof(uint64_t)] = {0};
     for (size_t i = 1; i < count; i++)
         for (size_t k = 0; k < sizeof differ / sizeof *differ; k++)
-            differ[k] |= tags[i].front[k] ^ first->front[k];
+            differ[k] |= places[i].tag->front[k] ^ first->front[k];
     for (unsigned k = 0; k < sizeof differ / sizeof *differ; k++)
         if (differ[k] != 0)
             return 8 * k + (unsigned)__builtin_clzll(differ[k]) / 8;
     return TAG_FRONT;
 }
 
-/* Puts tags in the order of one byte of the fronts. */
-static void spread(sorted_tag *tags, sorted_tag *spare, size_t count,
-                   unsigned at)
+/* Eight bytes of a front; of the size alone, which tells most kinds of tags
+ * apart. */
+static uint64_t key_at(const sorted_tag *t, unsigned at)
+{
+    CHECK(at < TAG_FRONT);
+    if (at == 0)
+        return t->front[0] >> 56;
+    unsigned word = at / 8, bits = at % 8 * 8;
+    bool more = bits > 0 && word + 1 < TAG_FRONT / sizeof(uint64_t);
+    return t->front[word] << bits |
+           (more ? t->front[word + 1] >> (64 - bits) : 0);
+}
+
+/* Puts places in the order of one byte of their keys. */
+static void spread(const tag_place *from, tag_place *to, size_t count,
+                   unsigned bits)
 {
     size_t places[BYTE_VALUES] = {0}, place = 0;
     for (size_t i = 0; i < count; i++)
-        places[byte_at(&tags[i], at)]++;
+        places[from[i].key >> bits & 0xff]++;
     for (size_t i = 0; i < BYTE_VALUES; i++) {
         size_t size = places[i];
         places[i] = place;
@@ -107,29 +120,49 @@ static void spread(sorted_tag *tags, sorted_tag *spare, size_t count,
     }
     CHECK(place == count);
     for (size_t i = 0; i < count; i++)
-        spare[places[byte_at(&tags[i], at)]++] = tags[i];
-    memcpy(tags, spare, count * sizeof *tags);
+        to[places[from[i].key >> bits & 0xff]++] = from[i];
+}
+
+/* Sorts by keys: by those bytes in which they differ, the last first. */
+static void sort_keys(tag_place *places, tag_place *spare, size_t count)
+{
+    uint64_t differ = 0;
+    tag_place *now = places;
+    for (size_t i = 1; i < count; i++)
+        differ |= places[i].key ^ places[0].key;
+    for (unsigned bits = 0; bits < 64; bits += 8) {
+        if ((differ >> bits & 0xff) == 0)
+            continue;
+        tag_place *next = now == places ? spare : places;
+        spread(now, next, count, bits);
+        now = next;
+    }
+    if (now != places)
+        memcpy(places, now, count * sizeof *places);
 }
 
 /* As deep as a front has bytes. */
-static void sort(sorted_tag *tags, sorted_tag *spare, size_t count)
+static void sort(tag_place *places, tag_place *spare, size_t count)
 {
     if (count <= FEW) {
-        sort_few(tags, count);
+        sort_few(places, count);
         return;
     }
-    unsigned at = first_difference(tags, count);
+    unsigned at = first_difference(places, count);
     if (at == TAG_FRONT) {
-        qsort(tags, count, sizeof *tags, compare);
+        if (places[0].tag->tag[0] >= TAG_FRONT) /* else they are alike */
+            qsort(places, count, sizeof *places, compare);
         return;
     }
-    spread(tags, spare, count, at);
+    for (size_t i = 0; i < count; i++)
+        places[i].key = key_at(places[i].tag, at);
+    sort_keys(places, spare, count);
     for (size_t from = 0, end; from < count; from = end) {
+        uint64_t key = places[from].key; /* that of the others may change */
         end = from + 1;
-        while (end < count &&
-               byte_at(&tags[end], at) == byte_at(&tags[from], at))
+        while (end < count && places[end].key == key)
             end++;
-        sort(tags + from, spare, end - from);
+        sort(places + from, spare, end - from);
     }
 }
 
@@ -141,14 +174,18 @@ bool tag_sort_make(tag_sort *s, const order *all, size_t events, size_t tags)
     CHECK(events <= UINT32_MAX && events <= tags);
     if (events == 0)
         return true;
-    sorted_tag *spare = mem_alloc(tags * sizeof *spare);
+    tag_place *spare = mem_alloc(tags * sizeof *spare);
+    s->places = mem_alloc(tags * sizeof *s->places);
     s->tags = mem_alloc(tags * sizeof *s->tags);
     s->events = mem_alloc(events * sizeof *s->events);
-    bool whole = spare != NULL && s->tags != NULL && s->events != NULL;
+    bool whole = spare != NULL && s->places != NULL && s->tags != NULL &&
+                 s->events != NULL;
     if (whole) {
         gather(s, all);
         CHECK(s->event_count <= events && s->count <= tags);
-        sort(s->tags, spare, s->count);
+        for (size_t i = 0; i < s->count; i++)
+            s->places[i].tag = &s->tags[i];
+        sort(s->places, spare, s->count);
     } else {
         tag_sort_release(s);
     }
@@ -159,6 +196,7 @@ bool tag_sort_make(tag_sort *s, const order *all, size_t events, size_t tags)
 void tag_sort_release(tag_sort *s)
 {
     mem_free(s->tags);
+    mem_free(s->places);
     mem_free(s->events);
     *s = (tag_sort){0};
 }
@@ -168,7 +206,11 @@ slice tag_sort_get(const tag_sort *s, size_t index,
                    const tagged_event **whose)
 {
     CHECK(index < s->count);
-    const sorted_tag *t = &s->tags[index];
+    const sorted_tag *t = s->places[index].tag;
+    if (index + 2 * AHEAD < s->count)
+        __builtin_prefetch(s->places[index + 2 * AHEAD].tag);
+    if (index + AHEAD < s->count)
+        __builtin_prefetch(&s->events[s->places[index + AHEAD].tag->event]);
     *whose = &s->events[t->event];
     for (size_t i = 0; i < TAG_FRONT / sizeof(uint64_t); i++)
         put_big_u64(out + 8 * i, t->front[i]);

@@ -23,8 +23,15 @@ typedef struct sorted_tag {
     uint32_t event;     /* whose; they grow with the position */
 } sorted_tag;
 
+/* Where it comes: by eight bytes of it, while these are sorted. */
+typedef struct tag_place {
+    uint64_t key;
+    const sorted_tag *tag;
+} tag_place;
+
 typedef struct tag_sort {
-    sorted_tag *tags; /* owned */
+    sorted_tag *tags;  /* owned; as they were gathered */
+    tag_place *places; /* owned; in order */
     size_t count;
     tagged_event *events; /* owned */
     size_t event_count;

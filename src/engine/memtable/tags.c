@@ -2,29 +2,40 @@
 /* An index of events by tag. Most tags have few: rooms begin small. */
 #include "engine/memtable/tags.h"
 
-enum { ROOM_FIRST = 1, ROOM_SECOND = 4 };
+enum {
+    ROOM_FIRST = 1,
+    ROOM_SECOND = 4,
+    SLOTS = 2, /* of the map, for one that is taken, roughly */
+};
 
-static tag_list *make_list(hashmap *map, arena *a, slice name)
+static void *take(tag_index *x, size_t size)
 {
-    tag_list *l =
-        hashmap_reserve(map) ? arena_alloc(a, sizeof *l + name.size) : NULL;
+    void *memory = arena_alloc(&x->arena, size);
+    if (memory != NULL)
+        atomic_fetch_add_explicit(&x->memory, size, memory_order_relaxed);
+    return memory;
+}
+
+static tag_list *make_list(tag_index *x, slice name)
+{
+    tag_list *l = hashmap_reserve(&x->map) ? take(x, sizeof *l) : NULL;
     if (l == NULL)
         return NULL;
-    memcpy(l + 1, name.data, name.size);
-    *l = (tag_list){.name = slice_of(l + 1, name.size)};
-    hashmap_put(map, l);
+    *l = (tag_list){.name = name};
+    hashmap_put(&x->map, l);
+    atomic_fetch_add_explicit(&x->memory, SLOTS * sizeof(hashmap_slot),
+                              memory_order_relaxed);
     return l;
 }
 
-static bool make_room(tag_list *l, arena *a)
+static bool make_room(tag_index *x, tag_list *l)
 {
     tag_room *old = l->room;
     size_t capacity = ROOM_FIRST;
     if (old != NULL)
         capacity =
             old->capacity < ROOM_SECOND ? ROOM_SECOND : old->capacity * 2;
-    tag_room *room =
-        arena_alloc(a, sizeof *room + capacity * sizeof room->items[0]);
+    tag_room *room = take(x, sizeof *room + capacity * sizeof room->items[0]);
     if (room == NULL)
         return false;
     room->smaller = old;
@@ -46,18 +57,18 @@ static void pop(hashmap *map, tag_list *l)
         hashmap_remove(map, l);
 }
 
-static bool add(hashmap *map, arena *a, slice tag, order_item item)
+static bool add(tag_index *x, slice tag, order_item item)
 {
-    tag_list *l = hashmap_find(map, tag);
+    tag_list *l = hashmap_find(&x->map, tag);
     bool fresh = l == NULL;
     if (fresh)
-        l = make_list(map, a, tag);
+        l = make_list(x, tag);
     if (l == NULL)
         return false;
     bool full = l->room == NULL || l->count == l->room->capacity;
-    if (full && !make_room(l, a)) {
+    if (full && !make_room(x, l)) {
         if (fresh)
-            hashmap_remove(map, l);
+            hashmap_remove(&x->map, l);
         return false;
     }
     CHECK(l->count == 0 ||
@@ -79,7 +90,7 @@ static bool add_event(tag_index *x, const order_item *item)
     tag_set t = tagged_of(event_tagged(item->event));
     size_t done = 0;
     for (slice tag; tagged_next(&t, &tag); done++) {
-        if (add(&x->map, &x->arena, tag, *item))
+        if (add(x, tag, *item))
             continue;
         pop_some(&x->map, item->event, done);
         return false;
@@ -93,6 +104,7 @@ static bool add_event(tag_index *x, const order_item *item)
 void tag_index_init(tag_index *x, arena_pool *pool, uint64_t seed)
 {
     *x = (tag_index){.arena = arena_of(pool)};
+    atomic_init(&x->memory, 0);
     hashmap_init(&x->map, seed);
 }
 

@@ -5,6 +5,8 @@
 #ifndef ENGINE_MEMTABLE_TAGS_H
 #define ENGINE_MEMTABLE_TAGS_H
 
+#include <stdatomic.h>
+
 #include "base/hashmap.h"
 #include "engine/memtable/order.h"
 
@@ -16,7 +18,7 @@ typedef struct tag_room {
 } tag_room;
 
 typedef struct tag_list {
-    slice name; /* owned */
+    slice name; /* in its first event, which stays */
     tag_room *room;
     size_t count;
 } tag_list;
@@ -25,8 +27,9 @@ typedef struct tag_list {
 typedef struct tag_index {
     hashmap map; /* of tag_list */
     arena arena;
-    uint64_t next; /* events from this position on are not in it */
-    size_t count;  /* events in it: all before that have tags */
+    uint64_t next;           /* events from this position on are not in it */
+    size_t count;            /* events in it: all before that have tags */
+    _Atomic uint64_t memory; /* bytes, roughly: the writer reads it, too */
 } tag_index;
 
 /* Sets up an index of nothing. Gives back what it holds, not the events. */

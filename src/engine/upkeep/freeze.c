@@ -6,8 +6,8 @@ bool upkeep_is_full(const engine *e)
 {
     const memtable *t = e->layers->active;
     return t->last > 0 &&
-           (t->memory >= e->memtable_size || t->logged >= e->memtable_size ||
-            t->edits >= MEMTABLE_EDITS_MAX);
+           (memtable_memory(t) >= e->memtable_size ||
+            t->logged >= e->memtable_size || t->edits >= MEMTABLE_EDITS_MAX);
 }
 
 persist_status upkeep_freeze(engine *e, bool *did, persist_error *error)
