@@ -86,13 +86,21 @@ static void the_memory_is_bounded(void **state)
     assert_int_equal(place_of(&t[2], 7), 0);
     assert_int_equal(cache_size(&blocks), CACHE_SIZE / 2);
     spots_release(&t[0]);
-    note(&t[2], 7, 700); /* once refused, it does not ask again */
+    note(&t[2], 7, 700); /* once refused, it waits a while */
     assert_int_equal(place_of(&t[2], 7), 0);
+    for (unsigned i = 0; i < SPOTS_PATIENCE; i++)
+        note(&t[2], 7, 700);
+    assert_int_equal(place_of(&t[2], 7), 700);
     make(&t[0], EVENTS);
-    note(&t[0], 7, 700);
-    assert_int_equal(place_of(&t[0], 7), 700);
+    note(&t[0], 7, 700); /* there is none left */
+    assert_int_equal(place_of(&t[0], 7), 0);
     for (int i = 0; i < 3; i++)
         spots_release(&t[i]);
+    make(&t[0], 100 * CACHE_SIZE); /* has what there is */
+    note(&t[0], 7, 700);
+    assert_int_equal(place_of(&t[0], 7), 700);
+    assert_int_equal(cache_size(&blocks), CACHE_SIZE / 2);
+    spots_release(&t[0]);
     assert_int_equal(cache_size(&blocks), 0);
     cache_release(&blocks);
 }

@@ -274,6 +274,8 @@ static inline bool format_is_known(uint64_t version)
 /* Places of events that queries have found in a table: no fewer, nor more. */
 #define SPOTS_MIN 64u
 #define SPOTS_MAX (1u << 20)
+/* Of so many that cannot be noted one asks for memory. */
+#define SPOTS_PATIENCE 256u
 /* Streams whose place a cursor over all events remembers. */
 #define CURSOR_STREAMS 128u
 

@@ -93,10 +93,16 @@ void cache_add(cache *c, block *b)
     pthread_mutex_unlock(&c->lock);
 }
 
+size_t cache_lends(const cache *c)
+{
+    return c->size_max / 2; /* which never changes */
+}
+
 bool cache_lend(cache *c, size_t size)
 {
+    size_t most = cache_lends(c);
     pthread_mutex_lock(&c->lock);
-    bool can = size <= c->size_max / 2 && c->lent <= c->size_max / 2 - size;
+    bool can = size <= most && c->lent <= most - size;
     if (can)
         c->lent += size;
     shrink(c);

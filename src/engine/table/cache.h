@@ -34,6 +34,7 @@ void cache_add(cache *, block *);
 /* Lends so many bytes of its room to who keeps something else of tables, false
  * if it would be more than half of it in all; and takes them back. */
 bool cache_lend(cache *, size_t size);
+size_t cache_lends(const cache *); /* in all, at the most */
 void cache_take_back(cache *, size_t size);
 
 /* Returns the bytes that the blocks in it take, and those that are lent. */

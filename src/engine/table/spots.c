@@ -20,12 +20,14 @@ static size_t memory_of(uint64_t count)
     return (size_t)count * sizeof(uint64_t);
 }
 
-/* As many as there are events, in powers of two: positions lie side by side. */
+/* As many as there are events, in powers of two: positions lie side by side.
+ * Fewer if all that the cache lends is not enough. */
 static uint64_t places_of(const table *t)
 {
     CHECK_STATIC((SPOTS_MIN & (SPOTS_MIN - 1)) == 0, "a power of two");
     uint64_t count = SPOTS_MIN;
-    while (count < t->footer.roots[TABLE_ORDER].entries && count < SPOTS_MAX)
+    while (count < t->footer.roots[TABLE_ORDER].entries && count < SPOTS_MAX &&
+           memory_of(2 * count) <= cache_lends(t->cache))
         count *= 2;
     return count;
 }
@@ -60,16 +62,18 @@ slice spots_find(const table *t, uint64_t position)
     return slice_of(value, size);
 }
 
-/* One of those who come at once makes them, and the others use its. */
+/* One of those who come at once makes them, and the others use its. Where the
+ * cache lends nothing, it is asked again after a while: tables go, which have
+ * been merged into this one, say. */
 static spots *make(table *t)
 {
     uint64_t count = places_of(t);
-    if (atomic_load_explicit(&t->spotless, memory_order_relaxed))
+    if (atomic_fetch_add_explicit(&t->spots_missed, 1, memory_order_relaxed) %
+            SPOTS_PATIENCE !=
+        0)
         return NULL;
-    if (!cache_lend(t->cache, memory_of(count))) {
-        atomic_store_explicit(&t->spotless, true, memory_order_relaxed);
+    if (!cache_lend(t->cache, memory_of(count)))
         return NULL;
-    }
     spots *mine = mem_alloc_zero(sizeof *mine + memory_of(count)),
           *there = NULL;
     if (mine != NULL) {

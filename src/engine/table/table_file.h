@@ -189,7 +189,7 @@ typedef struct table {
     table_top tops[TABLE_SECTIONS];
     _Atomic(struct stream_hint *) hints[TABLE_HINTS]; /* see hints.h */
     _Atomic(struct spots *) spots;                    /* see spots.h */
-    atomic_bool spotless; /* there was no memory for them */
+    _Atomic uint32_t spots_missed; /* notes that there was no memory for */
 } table;
 
 /* Opens a table of that size; *out has one reference. PERSIST_CORRUPT if it is
