@@ -13,7 +13,7 @@
 
 enum {
     FEW = 12,   /* are sorted one by one */
-    AHEAD = 12, /* are on their way to the processor */
+    AHEAD = 12, /* so far ahead the next ones are fetched */
     BYTE_VALUES = 256,
 };
 
@@ -207,10 +207,11 @@ slice tag_sort_get(const tag_sort *s, size_t index,
 {
     CHECK(index < s->count);
     const sorted_tag *t = s->places[index].tag;
-    if (index + 2 * AHEAD < s->count)
-        __builtin_prefetch(s->places[index + 2 * AHEAD].tag);
-    if (index + AHEAD < s->count)
-        __builtin_prefetch(&s->events[s->places[index + AHEAD].tag->event]);
+    size_t next = index + AHEAD, later = next + AHEAD;
+    if (later < s->count)
+        __builtin_prefetch(s->places[later].tag);
+    if (next < s->count)
+        __builtin_prefetch(&s->events[s->places[next].tag->event]);
     *whose = &s->events[t->event];
     for (size_t i = 0; i < TAG_FRONT / sizeof(uint64_t); i++)
         put_big_u64(out + 8 * i, t->front[i]);

@@ -149,29 +149,46 @@ static void store_number(uint8_t *at, uint64_t value, size_t size)
         at[i] = (uint8_t)(value >> (8 * i));
 }
 
-/* Appends the parts to a buffer that has room for them. */
+static uint8_t *put_size(uint8_t *at, size_t size)
+{
+    for (; size >= 0x80; size >>= 7)
+        *at++ = (uint8_t)(size | 0x80);
+    *at++ = (uint8_t)size;
+    return at;
+}
+
+static uint8_t *put_bytes(uint8_t *at, const uint8_t *bytes, size_t size)
+{
+    if (size > 0)
+        memcpy(at, bytes, size);
+    return at + size;
+}
+
+/* Appends the parts to a buffer that has room for them: there are many small
+ * ones, and nothing else is asked about each. */
 static void put_raw(const block_writer *w, const shape *l, buf *out)
 {
     CHECK(!out->failed && out->capacity - out->size >= raw_size(l));
-    buf_put(out, w->keys.data, l->prefix);
-    uint8_t *heads = out->data + out->size;
+    uint8_t *heads = put_bytes(out->data + out->size, w->keys.data, l->prefix);
     uint8_t *ends = heads + (size_t)l->count * BLOCK_HEAD_SIZE;
-    memset(heads, 0, (size_t)l->count * BLOCK_HEAD_SIZE);
-    out->size += (size_t)l->count * (BLOCK_HEAD_SIZE + l->end_size);
-    size_t entries = out->size;
+    uint8_t *entries = ends + (size_t)l->count * l->end_size, *at = entries;
     for (uint32_t i = 0; i < l->count; i++) {
-        slice key = key_at(w, i);
+        slice key = key_at(w, i), value = value_at(w, i);
         const uint8_t *rest = (const uint8_t *)key.data + l->prefix;
         size_t size = key.size - l->prefix;
         size_t head = size < BLOCK_HEAD_SIZE ? size : BLOCK_HEAD_SIZE;
-        memcpy(heads + (size_t)i * BLOCK_HEAD_SIZE, rest, head);
-        buf_put_varint(out, size);
-        buf_put(out, rest + head, size - head);
-        buf_put_slice(out, value_at(w, i));
-        store_number(ends + (size_t)i * l->end_size, out->size - entries,
+        uint8_t first[BLOCK_HEAD_SIZE] = {0};
+        memcpy(heads + (size_t)i * BLOCK_HEAD_SIZE,
+               head == BLOCK_HEAD_SIZE ? rest : memcpy(first, rest, head),
+               BLOCK_HEAD_SIZE);
+        at = put_size(at, size);
+        at = put_bytes(at, rest + head, size - head);
+        at = put_bytes(at, value.data, value.size);
+        store_number(ends + (size_t)i * l->end_size, (size_t)(at - entries),
                      l->end_size);
     }
-    CHECK(out->size - entries == l->entries);
+    CHECK((size_t)(at - entries) == l->entries);
+    out->size = (size_t)(at - out->data);
 }
 
 void block_packer_release(block_packer *p)
