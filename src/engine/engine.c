@@ -17,6 +17,12 @@
 
 /* ---- folders ---------------------------------------------------------- */
 
+static void give_all(engine *e)
+{
+    while (reserve_give(e)) {
+    }
+}
+
 /* Who has no room even for a folder opens anew, too. */
 static persist_status open_folder(engine *e, const char *name, bool needed,
                                   layout_folder *f, persist_error *error)
@@ -25,7 +31,7 @@ static persist_status open_folder(engine *e, const char *name, bool needed,
         layout_open_folder(e->sys, &e->at, name, needed, f, error);
     e->no_room = status == PERSIST_NO_SPACE;
     if (e->no_room)
-        (void)reserve_give(e);
+        give_all(e);
     return status;
 }
 
@@ -167,7 +173,7 @@ static persist_status renew_log(engine *e, const manifest *old,
     e->no_room = status == PERSIST_NO_SPACE && !renamed && !e->at.read_only;
     if (e->no_room) {
         leftovers_make_room(e, old, previous, r);
-        (void)reserve_give(e);
+        give_all(e);
     }
     return status;
 }
@@ -238,6 +244,7 @@ static persist_status recover(engine *e, uint64_t segment_size,
         recovery r = {.old = &newest,
                       .replay = replay,
                       .context = e,
+                      .joins = atomic_load(&e->lacks_reserve),
                       .read_only = e->at.read_only};
         r.place = (segment_place){e->sys, e->at.log.dir, newest.identity,
                                   newest.epoch + 1};
@@ -449,8 +456,8 @@ static persist_status check_clock(persist_error *error)
 }
 
 /* Who finds no room to write the end of the log again tries once more, with
- * what the log had ahead; if that is not enough, what is there is opened to be
- * read. */
+ * what the log had ahead, and in one file; if that is not enough, what is there
+ * is opened to be read. */
 persist_status engine_open(const persist_options *options, engine **out,
                            persist_error *error)
 {

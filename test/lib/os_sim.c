@@ -110,6 +110,11 @@ uint64_t os_sim_space(const os_sim *s)
     return s->space;
 }
 
+void os_sim_limit_files(os_sim *s, uint64_t count)
+{
+    s->files = count;
+}
+
 void os_sim_watch(os_sim *s, sim_watch_fn watch, void *context)
 {
     s->watch = watch;
@@ -175,8 +180,9 @@ static int open_inode(os_sim *s, const os_dir *from, const char *path,
         return s->inodes[*inode].is_dir ? -EISDIR : 0;
     if (rc != -ENOENT || !(flags & OS_CREATE))
         return rc;
-    if (s->space == 0)
-        return -ENOSPC;
+    rc = sim_may_make(s);
+    if (rc != 0)
+        return rc;
     *inode = sim_inode_new(s, false);
     sim_disk_change(s, dir, "", name, *inode);
     return 0;
@@ -533,7 +539,7 @@ os_sim *os_sim_new(uint64_t seed)
         .random = random_bytes,
     };
     s->random = seed;
-    s->space = UINT64_MAX;
+    s->space = s->files = UINT64_MAX;
     unsigned root = sim_inode_new(s, true);
     CHECK(root == SIM_ROOT);
     s->inodes[root].links = 1;

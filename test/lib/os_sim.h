@@ -132,6 +132,11 @@ void os_sim_choose(os_sim *, sim_choose_fn);
 void os_sim_limit_space(os_sim *, uint64_t bytes);
 uint64_t os_sim_space(const os_sim *);
 
+/* Limits how many files and directories there may be: none is made when there
+ * are as many, what is renamed needs no other. UINT64_MAX: no limit. */
+void os_sim_limit_files(os_sim *, uint64_t count);
+uint64_t os_sim_files_used(const os_sim *);
+
 /* From now on files take whole blocks of so many bytes. */
 void os_sim_use_blocks(os_sim *, uint64_t bytes);
 

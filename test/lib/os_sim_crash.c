@@ -312,6 +312,7 @@ os_sim *os_sim_crash(const os_sim *s, const sim_plan *plan)
     copy_inode(&im, SIM_ROOT);
     im.to->clock_us = s->clock_us;
     im.to->space = s->space;
+    im.to->files = s->files;
     im.to->block = s->block;
     im.to->refuse_maps = s->refuse_maps;
     free(im.first_unit);
@@ -358,6 +359,7 @@ os_sim *os_sim_kill(const os_sim *s)
     to->last_write = s->last_write;
     to->clock_us = s->clock_us;
     to->space = s->space;
+    to->files = s->files;
     to->block = s->block;
     to->refuse_maps = s->refuse_maps;
     return to;

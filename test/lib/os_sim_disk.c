@@ -2,6 +2,7 @@
 /* The disk inside the simulated operating system. */
 #include "os_sim_disk.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +132,22 @@ void sim_inode_release(sim_inode *inode)
     free(inode->durable_entries.items);
     free(inode->changes);
     memset(inode, 0, sizeof *inode);
+}
+
+/* A file that nobody names any more lives while somebody has it open. */
+uint64_t os_sim_files_used(const os_sim *s)
+{
+    uint64_t used = 0;
+    for (unsigned i = 0; i < s->inode_count; i++)
+        used += s->inodes[i].links > 0 || s->inodes[i].opens > 0 ||
+                s->inodes[i].maps > 0;
+    return used;
+}
+
+int sim_may_make(const os_sim *s)
+{
+    bool full = s->files != UINT64_MAX && os_sim_files_used(s) >= s->files;
+    return s->space == 0 || full ? -ENOSPC : 0;
 }
 
 /* ---- directories ------------------------------------------------------ */

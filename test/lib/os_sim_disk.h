@@ -87,6 +87,7 @@ struct os_sim {
     unsigned inode_count;
     sim_write last_write;
     uint64_t random, clock_us, space;
+    uint64_t files;    /* so many, and directories, there may be */
     uint64_t block;    /* of the disk: files take whole ones; 0: single bytes */
     size_t open_files; /* mappings too */
     unsigned refuse_maps, maps;
@@ -119,6 +120,9 @@ static inline os_sim *sim_of(const os *o)
 
 /* Begins a call that a fault always refuses; 0 or a negative errno. */
 int sim_refuse(os_sim *, sim_call, int flags);
+
+/* Whether the disk takes one more file or directory: 0 or -ENOSPC. */
+int sim_may_make(const os_sim *);
 
 /* Lets go of the lock that a handle may have. */
 void sim_unlock(os_sim *, unsigned inode, const void *handle, bool shares);

@@ -78,8 +78,9 @@ int sim_dir_make(const os *o, const os_dir *from, const char *path)
         return rc;
     if (name[0] == '\0' || sim_entry_find(&s->inodes[dir].entries, name))
         return -EEXIST;
-    if (s->space == 0)
-        return -ENOSPC;
+    rc = sim_may_make(s);
+    if (rc != 0)
+        return rc;
     unsigned inode = sim_inode_new(s, true);
     s->inodes[inode].fresh = true;
     sim_disk_change(s, dir, "", name, inode);

@@ -18,6 +18,13 @@ typedef struct contents {
     char name[64]; /* of the first that is foreign */
 } contents;
 
+static bool is_reserve_file(const char *name)
+{
+    size_t size = strlen(LAYOUT_RESERVE_FILE);
+    return strncmp(name, LAYOUT_RESERVE_FILE, size) == 0 && name[size] > '0' &&
+           name[size] <= '0' + (int)RESERVE_FILES && name[size + 1] == '\0';
+}
+
 bool layout_has(const char *name)
 {
     static const char *const names[] = {
@@ -27,7 +34,7 @@ bool layout_has(const char *name)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    return manifest_is_name(name);
+    return manifest_is_name(name) || is_reserve_file(name);
 }
 
 static int note_store(void *context, const char *name)

@@ -4,6 +4,7 @@
  *   DIR/lock                   held while a process has the store open
  *   DIR/manifest.0, .1, .tmp   the last two manifests, one in the making
  *   DIR/reserve.tmp            room for when the disk is full
+ *   DIR/reserve.1 to .8        files for when it has no others
  *   DIR/wal/<number>.log       segments of the log
  *   DIR/tables/<number>.tbl    tables
  *   DIR/blobs/ab/<cid>         large blobs, by the first byte of the hash
@@ -20,6 +21,8 @@
 #define LAYOUT_BLOBS "blobs"
 #define LAYOUT_TEMPORARY "tmp"
 #define LAYOUT_RESERVE "reserve.tmp"
+#define LAYOUT_RESERVE_FILE "reserve." /* and a number from 1 */
+#define LAYOUT_RESERVE_NAME 16
 /* not ours: what mkfs leaves at the top of a disk of its own */
 #define LAYOUT_LOST_FOUND "lost+found"
 

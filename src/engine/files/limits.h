@@ -78,6 +78,18 @@ static inline bool format_is_known(uint64_t version)
  * The last is for those alone, whatever else finds no room. */
 #define RESERVE_UPKEEP_MIN (24u << 10)
 #define RESERVE_LAST_MIN (12u << 10)
+/* Files that are kept for when the disk has none to give. An opening after a
+ * kill makes two, a copy of the log's end and a manifest, while the files that
+ * these replace are still needed, and the next one as much again; a deletion
+ * makes one of the log, a table and a manifest; and what is replaced goes two
+ * manifests later. So commits that add leave that many, and two more where the
+ * store has no table, and one file of the log only: it comes to have them. */
+#define RESERVE_FILES 8u
+#define RESERVE_FILES_ADD 6u
+/* Of those, what segments of commits that delete leave: for a table, and for
+ * the manifests, which alone get the last. */
+#define RESERVE_FILES_UPKEEP 2u
+#define RESERVE_FILES_LAST 1u
 /* Where there is not enough for it, it grows in pieces down to this. */
 #define RESERVE_PIECE_MIN 2048u
 /* On a full disk a memtable that deletes is flushed when its log has this part

@@ -57,6 +57,15 @@ bool manifest_lists(const manifest *m, uint64_t segment)
     return false;
 }
 
+bool manifest_lists_table(const manifest *m, uint64_t number)
+{
+    CHECK(m->table_count == 0 || m->tables != NULL);
+    for (size_t i = 0; i < m->table_count; i++)
+        if (m->tables[i].number == number)
+            return true;
+    return false;
+}
+
 persist_lsn manifest_tables_last(const manifest *m)
 {
     return m->table_count == 0 ? 0 : m->tables[m->table_count - 1].last;

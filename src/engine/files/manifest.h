@@ -63,6 +63,7 @@ bool manifest_add_table(manifest *, table_file);
 
 /* Tells whether it lists a segment. */
 bool manifest_lists(const manifest *, uint64_t segment);
+bool manifest_lists_table(const manifest *, uint64_t number);
 
 /* The last commit that is in a table; 0: none. */
 persist_lsn manifest_tables_last(const manifest *);

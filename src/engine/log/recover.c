@@ -486,6 +486,7 @@ static persist_status copy_from(recovery *r, const cut *c,
 {
     persist_status status = PERSIST_OK;
     persist_lsn first = c->lsn;
+    uint64_t most = r->joins ? SEGMENT_SIZE_MAX : r->segment_size;
     CHECK(count > 0 && first >= old[0].first && first <= old[count - 1].last);
     if (!buf_reserve(&r->copy, SEGMENT_HEADER_SIZE))
         return status_no_memory(error);
@@ -493,7 +494,7 @@ static persist_status copy_from(recovery *r, const cut *c,
     for (size_t i = 0; i < count && status == PERSIST_OK; i++) {
         uint64_t from = i == 0 ? c->offset : SEGMENT_HEADER_SIZE;
         bool begun = r->copy.size > SEGMENT_HEADER_SIZE;
-        if (begun && r->copy.size + (old[i].end - from) > r->segment_size) {
+        if (begun && r->copy.size + (old[i].end - from) > most) {
             status = write_copy(r, first, old[i].first - 1, error);
             first = old[i].first;
         }

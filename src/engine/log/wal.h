@@ -77,6 +77,7 @@ typedef struct wal_point {
  * bound of what is in none, which is counted, and does no harm. */
 typedef struct wal_size {
     uint64_t ahead, biggest; /* bytes */
+    size_t segments;         /* that it consists of */
 } wal_size;
 
 /* What a record may take on a full disk: no segment; one, if as much is kept

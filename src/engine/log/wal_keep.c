@@ -12,12 +12,13 @@ static void note_size(const wal *w, wal_size *takes, uint64_t size)
 
 wal_size wal_size_of(const wal *w)
 {
-    wal_size takes = {0};
+    wal_size takes = {.segments = w->sealed.segment_count};
     for (size_t i = 0; i < w->sealed.segment_count; i++)
         note_size(w, &takes, w->sealed.segments[i].size);
     if (w->active != NULL) {
         CHECK(w->active->end <= w->active->size);
         note_size(w, &takes, w->active->size);
+        takes.segments++;
         takes.ahead = w->active->size - w->active->end;
     }
     return takes;
@@ -35,6 +36,7 @@ static wal_size size_with(const wal *w, wal_size takes, uint64_t size)
 {
     note_size(w, &takes, size);
     takes.ahead = size;
+    takes.segments++;
     return takes;
 }
 

@@ -103,7 +103,9 @@ typedef struct engine {
     atomic_bool is_scarce;
     uint64_t note_size, note_of; /* of a key, as that table tells; under step */
     _Atomic uint64_t unflushed;  /* bytes of records that are in no table */
-    bool covers_tail; /* it was grown for what the log had ahead when opened */
+    _Atomic unsigned
+        reserve_files; /* so many of the files that are kept are there */
+    bool covers_tail;  /* it was grown for what the log had ahead when opened */
     pthread_mutex_t reserve; /* held while it is given or made; the last */
 
     pthread_mutex_t writer;

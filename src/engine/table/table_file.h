@@ -42,8 +42,9 @@ typedef struct table_place {
     const os *sys;
     const os_dir *dir; /* the folder of the tables */
     uint64_t identity;
-    /* A table found no room: makes some, so many bytes if it can; false if
-     * there is none. NULL: there is none. For those who write. */
+    /* A table found no room: makes some, so many bytes if it can, or, for 0,
+     * a file; false if there is none. NULL: there is none. For those who write.
+     */
     bool (*lend)(void *context, uint64_t size);
     void *context;
 } table_place;

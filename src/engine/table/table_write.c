@@ -94,9 +94,11 @@ persist_status table_begin(table_writer *w, const table_place *place,
     }
     int code = table_path(place, number, path);
     if (code == 0)
-        code = place->sys->file_open(
-            place->sys, place->dir, os_name(path),
-            OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &w->file);
+        do
+            code = place->sys->file_open(
+                place->sys, place->dir, os_name(path),
+                OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &w->file);
+        while (finds_room(place, code, 0));
     if (code != 0) {
         release(w);
         return os_failed(error, code, "make", path);

@@ -16,15 +16,17 @@ static uint64_t least_of(const engine *e)
     return least < DEAD_SIZE_MIN ? least : DEAD_SIZE_MIN;
 }
 
-/* On a full disk it goes as soon as it is worth a table. */
+/* On a full disk it goes as soon as it is worth a table, or, where files are
+ * few, as that is no more than what lives. */
 bool dead_is_much(const engine *e, const layers *v, uint64_t dead)
 {
     uint64_t live = dead > v->table_bytes ? 0 : v->table_bytes - dead;
     bool much = dead > least_of(e) && dead > live / DEAD_SHARE;
+    uint64_t worth =
+        reserve_lacks_files(e) ? 0 : e->memtable_size / CLOSE_LOG_SHARE;
     bool full = atomic_load(&e->wal.full) &&
                 (dead > e->memtable_size / 2 ||
-                 (dead > e->memtable_size / CLOSE_LOG_SHARE &&
-                  dead > live / DEAD_SHARE));
+                 (dead > worth && dead > live / DEAD_SHARE));
     return v->table_count > 0 && (much || full);
 }
 
@@ -144,12 +146,19 @@ bool dead_make_room(engine *e, const layers *v)
     return did;
 }
 
+/* Where files are few, each of them is much. */
+static bool much_waits(engine *e, const layers *v)
+{
+    uint64_t bytes = replaced(e);
+    return dead_is_much(e, v, bytes) || log_waits(e, v) ||
+           (bytes > 0 && atomic_load(&e->wal.full) && reserve_lacks_files(e));
+}
+
 persist_status dead_step(engine *e, const layers *v, bool *did,
                          persist_error *error)
 {
     persist_status status = freeze(e, did, error);
-    if (status != PERSIST_OK || *did ||
-        (!dead_is_much(e, v, replaced(e)) && !log_waits(e, v)))
+    if (status != PERSIST_OK || *did || !much_waits(e, v))
         return status;
     status = upkeep_settle(e, error);
     *did = status == PERSIST_OK;

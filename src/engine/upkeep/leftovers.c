@@ -121,6 +121,11 @@ void leftovers_make_room(engine *e, const manifest *newest,
             !manifest_lists(previous, number))
             (void)delete_segment(&r->place, number);
     }
+    const number_list *l = &e->leftovers.tables;
+    for (size_t i = 0; i < l->count; i++)
+        if (!manifest_lists_table(previous, l->numbers[i]) &&
+            table_is_ours(&e->table_place, l->numbers[i]))
+            upkeep_delete_table(e, l->numbers[i]);
 }
 
 void leftovers_delete_segments(engine *e, const segment_place *place,

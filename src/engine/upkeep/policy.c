@@ -113,7 +113,7 @@ bool policy_dead_shall_go(engine *e, const layers *v)
 
 /* On a full disk many tables are small, of deletions mostly, and each takes
  * whole blocks: the newest of them, while they are no more than a merge surely
- * finds room for. */
+ * finds room for. Where files are few, two are many. */
 static bool find_small(const engine *e, const layers *v, size_t *from)
 {
     uint64_t room = reserve_round(e), bytes = 0;
@@ -121,6 +121,8 @@ static bool find_small(const engine *e, const layers *v, size_t *from)
     while (i > 0 && bytes + v->tables[i - 1]->footer.size <= room)
         bytes += v->tables[--i]->footer.size;
     *from = i;
+    if (reserve_lacks_files(e))
+        return v->table_count - i > 1;
     return i > 0 && v->table_count - i >= MERGE_WIDTH_SMALL;
 }
 

@@ -11,10 +11,14 @@
  * reserve, and upkeep its tables and manifests. Then it is made anew, of what
  * they have given back.
  *
+ * Files can run out before bytes do: some without contents are kept as well,
+ * and deleted where one is to be made. The same holds for them.
+ *
  * Nothing rests on it: its bytes are never read, and a store without one, a new
  * one or a copy, gets it with the first step of upkeep, or when it is closed.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "engine/upkeep/upkeep.h"
 
@@ -132,7 +136,90 @@ uint64_t reserve_round(const engine *e)
     return for_tables(e) / RESERVE_ROUND_SHARE;
 }
 
-/* ---- the file --------------------------------------------------------- */
+static bool is_full(int code)
+{
+    return code == -ENOSPC || code == -EDQUOT;
+}
+
+/* ---- its files -------------------------------------------------------- */
+
+static void name_file(char name[LAYOUT_RESERVE_NAME], unsigned n)
+{
+    CHECK(n < RESERVE_FILES);
+    snprintf(name, LAYOUT_RESERVE_NAME, LAYOUT_RESERVE_FILE "%u", n + 1);
+}
+
+/* What has a second name is another's file, as for reserve_size. */
+static int make_file(const engine *e, const char *name)
+{
+    os_stat found;
+    os_file *file;
+    CHECK(name[0] != '\0');
+    int code = e->sys->stat(e->sys, e->at.root, name, &found);
+    if (code == 0 && found.is_file && found.links > 1)
+        e->sys->unlink(e->sys, e->at.root, name);
+    else if (code == 0)
+        return 0;
+    code = e->sys->file_open(e->sys, e->at.root, name,
+                             OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &file);
+    if (code == 0)
+        e->sys->file_close(e->sys, file);
+    return code;
+}
+
+/* So many are left by what adds. A store in which all was deleted has a table,
+ * and two segments for a while: until it has them they are kept for it. */
+static unsigned files_to_add(const engine *e, wal_size log)
+{
+    return RESERVE_FILES_ADD + (e->manifest.table_count == 0) +
+           (log.segments < 2);
+}
+
+bool reserve_lacks_files(const engine *e)
+{
+    return e->reserve_files < RESERVE_FILES;
+}
+
+/* All that are missing, or as many as there are: false if the disk has no more.
+ */
+static bool make_files(engine *e)
+{
+    char name[LAYOUT_RESERVE_NAME];
+    int code = 0;
+    CHECK(!e->at.read_only && e->reserve_files <= RESERVE_FILES);
+    while (reserve_lacks_files(e) && code == 0) {
+        name_file(name, e->reserve_files);
+        code = make_file(e, name);
+        e->reserve_files += code == 0;
+    }
+    return !is_full(code);
+}
+
+/* The same; false if so few are there that what adds has to wait. */
+static bool keep_files(engine *e, wal_size log)
+{
+    CHECK_STATIC(RESERVE_FILES == RESERVE_FILES_ADD + 2, "see files_to_add");
+    return make_files(e) || e->reserve_files >= files_to_add(e, log);
+}
+
+/* One of them, also where it was not looked yet how many there are. */
+static bool give_file(engine *e)
+{
+    char name[LAYOUT_RESERVE_NAME];
+    CHECK(!e->at.read_only);
+    for (unsigned n = RESERVE_FILES; n-- > 0;) {
+        name_file(name, n);
+        if (e->sys->unlink(e->sys, e->at.root, name) != 0)
+            continue;
+        if (e->reserve_files > n)
+            e->reserve_files = n;
+        atomic_store(&e->lacks_reserve, true);
+        return true;
+    }
+    return false;
+}
+
+/* ---- the file that has room ------------------------------------------- */
 
 /* What has its name, and is no file, is not touched. */
 static bool find(const engine *e, os_stat *out)
@@ -181,7 +268,7 @@ static bool give(engine *e)
 bool reserve_give(engine *e)
 {
     pthread_mutex_lock(&e->reserve);
-    bool gave = give(e);
+    bool gave = (!e->at.read_only && give_file(e)) || give(e);
     pthread_mutex_unlock(&e->reserve);
     return gave;
 }
@@ -221,29 +308,44 @@ static uint64_t grow(const engine *e, uint64_t from, uint64_t size, bool all,
 }
 
 /* What was given is made whole again. The second name of another file gives
- * way. */
-static void make(engine *e, wal_size log)
+ * way. The one with the room comes first. False if the disk has not files
+ * enough.
+ */
+static bool make(engine *e, wal_size log)
 {
     os_stat found = {0};
     int ignored;
     CHECK(!e->at.read_only);
     look_around(e, log);
     uint64_t size = wanted(e, log);
-    if (find(e, &found) && !found.is_file)
-        return;
-    found.size = reserve_size(e);
+    bool is_file = !find(e, &found) || found.is_file;
+    found.size = is_file ? reserve_size(e) : size;
     if (found.size < size)
         found.size = grow(e, found.size, size, false, &ignored);
-    atomic_store(&e->lacks_reserve, found.size < size);
+    bool any_left = make_files(e);
+    atomic_store(&e->lacks_reserve, found.size < size || !keep_files(e, log));
+    return any_left;
+}
+
+/* Files that wait to become part of the log give way to those of the reserve.
+ */
+static void make_whole(engine *e)
+{
+    bool again;
+    CHECK(!e->at.read_only);
+    do {
+        wal_size log = wal_takes(&e->wal);
+        pthread_mutex_lock(&e->reserve);
+        again = !make(e, log);
+        pthread_mutex_unlock(&e->reserve);
+        again = again && wal_make_room(&e->wal);
+    } while (again);
 }
 
 void reserve_make(engine *e, const layers *v)
 {
-    wal_size log = wal_takes(&e->wal);
     reserve_measure(e, v);
-    pthread_mutex_lock(&e->reserve);
-    make(e, log);
-    pthread_mutex_unlock(&e->reserve);
+    make_whole(e);
 }
 
 /* ---- with the log ----------------------------------------------------- */
@@ -273,11 +375,15 @@ int reserve_keep(void *context, wal_size log, wal_claim claim)
     uint64_t size = leaves(e, log, claim), has = reserve_size(e);
     if (has < size)
         has = grow(e, has, size, true, &code);
-    bool full = has < size && (code == -ENOSPC || code == -EDQUOT);
+    bool full = has < size && is_full(code);
+    if (!full && claim == WAL_ADDS && !keep_files(e, log)) {
+        code = -ENOSPC;
+        full = true;
+    }
     if (claim == WAL_ADDS)
         atomic_store(&e->lacks_reserve, full);
     pthread_mutex_unlock(&e->reserve);
-    return full || (has < size && code == -ENOMEM) ? code : 0;
+    return full || code == -ENOMEM ? code : 0;
 }
 
 static bool shrink(engine *e, uint64_t size)
@@ -290,7 +396,16 @@ static bool shrink(engine *e, uint64_t size)
     return lent;
 }
 
-/* What it has beyond what it leaves; commits that free space are left less. */
+static unsigned leaves_files(const engine *e, wal_size log, wal_claim claim)
+{
+    CHECK(claim != WAL_NO_SEGMENT);
+    return claim == WAL_FREES_LAST ? RESERVE_FILES_LAST
+           : claim == WAL_FREES    ? RESERVE_FILES_UPKEEP
+                                   : files_to_add(e, log);
+}
+
+/* What it has beyond what it leaves; commits that free space are left less. A
+ * file is lent as well: which of both is missing is not known. */
 bool reserve_lend(void *context, wal_size log, uint64_t size, wal_claim claim)
 {
     engine *e = context;
@@ -300,6 +415,8 @@ bool reserve_lend(void *context, wal_size log, uint64_t size, wal_claim claim)
     uint64_t has = reserve_size(e);
     if (has >= size + leaves(e, log, claim))
         lent = shrink(e, has - size);
+    if (e->reserve_files > leaves_files(e, log, claim))
+        lent = give_file(e) || lent;
     if (lent && claim != WAL_ADDS)
         atomic_store(&e->lacks_reserve, true);
     pthread_mutex_unlock(&e->reserve);
@@ -311,12 +428,14 @@ bool reserve_lend(void *context, wal_size log, uint64_t size, wal_claim claim)
 bool reserve_lend_table(void *context, uint64_t size)
 {
     engine *e = context;
-    CHECK(size > 0 && !e->at.read_only);
+    CHECK(!e->at.read_only);
     pthread_mutex_lock(&e->reserve);
     uint64_t has = reserve_size(e), most = in_pages(size) + SEGMENT_ROUND;
     uint64_t left =
         has > most + RESERVE_LAST_MIN ? has - most : RESERVE_LAST_MIN;
-    bool lent = has > left && shrink(e, left);
+    bool lent = size == 0
+                    ? e->reserve_files > RESERVE_FILES_LAST && give_file(e)
+                    : has > left && shrink(e, left);
     if (lent)
         atomic_store(&e->lacks_reserve, true);
     pthread_mutex_unlock(&e->reserve);
@@ -368,22 +487,23 @@ void reserve_begin(engine *e, const layers *v)
     e->upkeep.has_reserved = true;
 }
 
+static bool lacks_any(const engine *e)
+{
+    return atomic_load(&e->lacks_reserve) || reserve_lacks_files(e);
+}
+
 void reserve_renew(engine *e, const layers *v)
 {
     reserve_measure(e, v);
-    if (atomic_load(&e->lacks_reserve) && !wal_failed(&e->wal))
+    if (lacks_any(e) && !wal_failed(&e->wal))
         reserve_make(e, v);
 }
 
 void reserve_refill(engine *e)
 {
-    if (e->at.read_only || !atomic_load(&e->lacks_reserve) ||
-        wal_failed(&e->wal))
+    if (e->at.read_only || !lacks_any(e) || wal_failed(&e->wal))
         return;
-    wal_size log = wal_takes(&e->wal);
-    pthread_mutex_lock(&e->reserve);
-    make(e, log);
-    pthread_mutex_unlock(&e->reserve);
+    make_whole(e);
 }
 
 /* What the log has ahead may never be written to: the next opening looks. */
@@ -409,9 +529,13 @@ void reserve_take_up(engine *e)
 persist_status reserve_use(engine *e, persist_error *error)
 {
     persist_status status = engine_use(e, error);
-    if (status != PERSIST_NO_SPACE || wal_failed(&e->wal) || !reserve_give(e))
-        return status;
-    status = engine_use(e, error);
-    reserve_refill(e); /* a step may be measuring */
+    bool gave = false;
+    while (status == PERSIST_NO_SPACE && !wal_failed(&e->wal) &&
+           reserve_give(e)) {
+        gave = true;
+        status = engine_use(e, error);
+    }
+    if (gave)
+        reserve_refill(e); /* a step may be measuring */
     return status;
 }

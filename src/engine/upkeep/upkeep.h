@@ -123,8 +123,9 @@ persist_status flush_frozen(engine *, persist_error *);
 
 /* ---- reserve.c: room for a way out of a full disk ----------------------- */
 
-/* Something that a full disk needs to be less full found no space: gives the
- * reserve back; false if there is none. */
+/* Something that a full disk needs to be less full found no space: gives a file
+ * of the reserve back, or, where there is none, its room; false if that is gone
+ * too. */
 bool reserve_give(engine *);
 /* Makes the reserve, as big as it should be for these layers, or can. */
 void reserve_make(engine *, const layers *);
@@ -140,7 +141,10 @@ void reserve_renew(engine *, const layers *);
 void reserve_refill(engine *);
 /* How many bytes it has now. */
 uint64_t reserve_size(const engine *);
-/* For table_place: lends it to a table that found no room. */
+/* Whether fewer files are kept than should be; not known before the first step.
+ */
+bool reserve_lacks_files(const engine *);
+/* For table_place: lends it to a table that found no room; 0: or no file. */
 bool reserve_lend_table(void *context, uint64_t size);
 /* At the end of an opening, whose log has nothing ahead any more. */
 void reserve_close(engine *);

@@ -52,14 +52,6 @@ static const char *judge_segment(const verifier *v, const char *name)
     return idle && is_no_file(v, v->log.dir, name) ? foreign : NULL;
 }
 
-static bool lists_table(const manifest *m, uint64_t number)
-{
-    for (size_t i = 0; i < m->table_count; i++)
-        if (m->tables[i].number == number)
-            return true;
-    return false;
-}
-
 static const char *judge_table(const verifier *v, const char *name)
 {
     uint64_t number;
@@ -67,8 +59,8 @@ static const char *judge_table(const verifier *v, const char *name)
         return foreign;
     if (v->newest_known && !numbered_is_near(number, v->newest.next_table))
         return foreign;
-    bool known = lists_table(&v->newest, number) ||
-                 lists_table(&v->previous, number) || !v->newest_known;
+    bool known = manifest_lists_table(&v->newest, number) ||
+                 manifest_lists_table(&v->previous, number) || !v->newest_known;
     const table_place place = {
         .sys = v->sys, .dir = v->tables.dir, .identity = v->newest.identity};
     return known ? NULL : table_is_ours(&place, number) ? unfinished : foreign;

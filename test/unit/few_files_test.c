@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* A disk that has no file left to give, but bytes: whatever the store has done
+ * and whenever it is killed, again and again, it can be opened and written,
+ * what is in it can be truncated and deleted, and then something else can be
+ * written.
+ *
+ *     few_files_test [SEEDS [FIRST]]
+ *
+ * Each seed is one store on one disk. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../lib/os_sim_disk.h"
+#include "fixture.h"
+#include "store/store.h"
+
+enum {
+    STREAMS = 4,
+    KEYS = 40,
+    COMMITS = 400,
+    SIZE = 3000,
+    KILLS = 6,   /* in a row */
+    CALLS = 120, /* of the system, within which the next one comes */
+    TRIES = 10,
+    STEPS = 10000,
+#ifdef __SANITIZE_ADDRESS__
+    SEEDS = 40,
+#else
+    SEEDS = 150,
+#endif
+};
+
+typedef struct sizes {
+    uint32_t memtable, segment;
+} sizes;
+
+static uint64_t seeds = SEEDS, first = 1;
+static fixture f;
+static uint64_t seed, random_state;
+static char data[SIZE + 1];
+static unsigned kills, waits;
+
+/* The next kill: the disk as it was at that call. */
+static uint64_t kill_at;
+static os_sim *killed;
+
+static uint64_t draw(uint64_t below)
+{
+    return sim_random(&random_state) % below;
+}
+
+static void must(bool holds, const char *what)
+{
+    if (!holds)
+        fail_msg("seed %llu, memtable %u, segment %u, %u kills: %s (%s)",
+                 (unsigned long long)seed, f.memtable_size, f.segment_size,
+                 kills, what, f.error.message);
+}
+
+static void watch(void *context, const os_sim *s, sim_call call)
+{
+    (void)context;
+    (void)call;
+    if (kill_at > 0 && --kill_at == 0)
+        killed = os_sim_kill(s);
+}
+
+/* The threads come to all of it, to a part, or to nothing. */
+static void let_work(void)
+{
+    static const int steps[] = {0, 1, 2, STEPS};
+    fixture_work(&f, steps[draw(sizeof steps / sizeof *steps)]);
+}
+
+static void open_store(void)
+{
+    if (fixture_open(&f) != PERSIST_OK)
+        must(false, "it cannot be opened");
+    must(!store_is_shut(f.store), "it can only be read");
+    store_disk_by_steps(f.store);
+}
+
+static persist_status try_one(persist_edit_kind kind, const char *of,
+                              unsigned n, size_t size)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s-%u", of, n);
+    persist_edit edit = {
+        .kind = kind, .name = slice_str(name), .data = slice_of(data, size)};
+    if (kind == PERSIST_TRUNCATE)
+        edit.seq = PERSIST_SEQ_MAX;
+    persist_status status =
+        persist_commit(f.store, &edit, 1, NULL, NULL, &f.error);
+    if (status == PERSIST_OK && draw(4) < waits)
+        fixture_wait(&f);
+    let_work();
+    return status;
+}
+
+static persist_status add_one(void)
+{
+    size_t size = draw(SIZE + 1);
+    return draw(2) == 0
+               ? try_one(PERSIST_PUT, "key", (unsigned)draw(KEYS), size)
+               : try_one(PERSIST_APPEND, "stream", (unsigned)draw(STREAMS),
+                         size);
+}
+
+static void fill(void)
+{
+    unsigned refused = 0;
+    for (unsigned i = 0; i < COMMITS && refused < 3; i++) {
+        persist_status status = add_one();
+        refused = status == PERSIST_OK ? 0 : refused + 1;
+        must(status == PERSIST_OK || status == PERSIST_NO_SPACE,
+             "refused, but not for want of space");
+    }
+}
+
+static void empty(void)
+{
+    for (unsigned i = 0; i < STREAMS; i++)
+        must(try_one(PERSIST_TRUNCATE, "stream", i, 0) == PERSIST_OK,
+             "a truncation is refused");
+    for (unsigned i = 0; i < KEYS; i++)
+        must(try_one(PERSIST_DELETE, "key", i, 0) == PERSIST_OK,
+             "a deletion is refused");
+}
+
+static void write_again(void)
+{
+    int tries = 0;
+    persist_status status;
+    do {
+        status = add_one();
+        fixture_work(&f, STEPS);
+    } while (status == PERSIST_NO_SPACE && ++tries < TRIES);
+    must(status == PERSIST_OK, "nothing lives, and nothing can be written");
+}
+
+/* Others have all files that the store has not. */
+static void begin(void)
+{
+    static const sizes all[] = {
+        {0, 0},         {16 << 10, 16 << 10}, {64 << 10, 8 << 10},
+        {256 << 10, 0}, {64 << 10, 64 << 10}, {16 << 10, 4096}};
+    const sizes *now = &all[draw(sizeof all / sizeof *all)];
+    f = (fixture){.sim = os_sim_new(1),
+                  .segment_size = now->segment,
+                  .memtable_size = now->memtable};
+    open_store();
+    unsigned before = (unsigned)draw(COMMITS);
+    for (unsigned i = 0; i <= before; i++)
+        must(add_one() == PERSIST_OK, "refused, where there is room");
+    fixture_work(&f, STEPS);
+    if (draw(3) == 0) {
+        fixture_close(&f);
+        open_store();
+    }
+    os_sim_limit_files(f.sim, os_sim_files_used(f.sim) + draw(3));
+}
+
+/* The process is killed within the next calls, or at their end. */
+static void kill_within(uint64_t calls, void (*does)(void))
+{
+    kill_at = 1 + draw(calls);
+    killed = NULL;
+    os_sim_watch(f.sim, watch, NULL);
+    does();
+    os_sim_watch(f.sim, NULL, NULL);
+    kill_at = 0;
+    os_sim *image = killed == NULL ? os_sim_kill(f.sim) : killed;
+    fixture_become(&f, image);
+    kills++;
+}
+
+static void open_and_empty(void)
+{
+    open_store();
+    if (draw(2) == 0)
+        fill();
+    empty();
+    write_again();
+}
+
+static void one(uint64_t of)
+{
+    random_state = seed = of;
+    kills = 0;
+    waits = (unsigned)draw(3);
+    begin();
+    kill_within(draw(2) == 0 ? CALLS : 50 * CALLS, fill);
+    for (int i = 0; i < KILLS; i++)
+        kill_within(CALLS, open_and_empty);
+    open_and_empty();
+    fixture_close(&f);
+    open_store();
+    empty();
+    write_again();
+    fixture_end(&f);
+}
+
+static void files_that_run_out_leave_a_way_out(void **state)
+{
+    (void)state;
+    memset(data, 'x', sizeof data);
+    for (uint64_t i = 0; i < seeds; i++)
+        one(first + i);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_that_run_out_leave_a_way_out),
+    };
+    if (argc > 1)
+        seeds = strtoull(argv[1], NULL, 10);
+    if (argc > 2)
+        first = strtoull(argv[2], NULL, 10);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
