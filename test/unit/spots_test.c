@@ -262,6 +262,40 @@ static void events_that_share_a_place(void **state)
     fixture_end(&f);
 }
 
+static uint64_t cached(void)
+{
+    return fixture_stats(&f).cached;
+}
+
+/* Tables that others have taken the place of wait for the next manifest, maybe
+ * for long; and for their readers. */
+static void what_is_merged_gives_its_room_back(void **state)
+{
+    (void)state;
+    persist_cursor *cursor;
+    static char big[1 << 16];
+    memset(big, 'b', sizeof big - 1);
+    fixture_begin_tables(&f, EVERY_COMMIT, 2);
+    fixture_do(&f, PERSIST_PUT, "big", big, 0); /* what goes is little to it */
+    append_all(streams, STREAMS, 1, 0);
+    work();
+    (void)query();
+    assert_int_equal(cached(), SPOTS_MIN * sizeof(uint64_t));
+    assert_int_equal(persist_read_all(f.store, 0, PERSIST_NO_LIMIT,
+                                      PERSIST_LATEST, &cursor, &f.error),
+                     PERSIST_OK);
+    append_all(streams, STREAMS, 2, 0);
+    work();
+    assert_int_equal(fixture_stats(&f).tables, 2);
+    assert_int_equal(cached(), SPOTS_MIN * sizeof(uint64_t));
+    persist_cursor_close(cursor);
+    work();
+    assert_int_equal(cached(), 0);
+    (void)query();
+    assert_int_equal(cached(), SPOTS_MIN * sizeof(uint64_t));
+    fixture_end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +305,7 @@ int main(void)
         cmocka_unit_test(blocks_make_room),
         cmocka_unit_test(what_is_cut_is_not_shown),
         cmocka_unit_test(what_a_newer_table_cuts_is_not_shown),
-        cmocka_unit_test(events_that_share_a_place)};
+        cmocka_unit_test(events_that_share_a_place),
+        cmocka_unit_test(what_is_merged_gives_its_room_back)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

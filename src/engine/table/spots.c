@@ -37,6 +37,11 @@ static const spots *spots_of(const table *t)
     return atomic_load_explicit(&t->spots, memory_order_acquire);
 }
 
+bool spots_any(const table *t)
+{
+    return spots_of(t) != NULL;
+}
+
 void spots_fetch(const table *t, uint64_t position)
 {
     const spots *s = spots_of(t);

@@ -20,7 +20,9 @@ slice spots_find(const table *, uint64_t position);
  * for it: of all tables it takes half of what the cache may take. */
 void spots_note(table *, uint64_t position, slice value);
 
-/* Releases the memory, when nobody uses the table. */
+/* Tells whether there is memory for some; releases it, when nobody uses the
+ * table. */
+bool spots_any(const table *);
 void spots_release(table *);
 
 #endif

@@ -224,10 +224,12 @@ bool upkeep_sweep(engine *e)
         dropped_table d = u->dropped[i];
         CHECK(d.generation <= e->manifest.generation);
         bool waits = d.generation >= e->manifest.generation;
-        bool read = !waits && atomic_load_explicit(&d.table->references,
-                                                   memory_order_acquire) > 1;
+        bool read = atomic_load_explicit(&d.table->references,
+                                         memory_order_acquire) > 1;
+        if (!read)
+            spots_release(d.table); /* for those who took its place */
         if (waits || read) {
-            any_read = any_read || read;
+            any_read = any_read || (read && (!waits || spots_any(d.table)));
             u->dropped[kept++] = d;
             continue;
         }
