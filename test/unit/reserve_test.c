@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* How much the reserve asks for, and who measures that: no count of a manifest
+ * makes it more than what is there to be deleted takes, nor what lives more
+ * than there is; and what a step has measured is the step's. */
+#include "forge.h"
+
+#include "../lib/os_sim_disk.h"
+#include "engine/upkeep/upkeep.h"
+
+enum {
+    KEYS = 3,
+    VALUE = 200,
+    MEMTABLE = 4096,
+    SEGMENT = 4096,
+    ROOM = 8 << 20,
+    LOG_MAX = 64 << 10, /* what the log of a commit or two may ask for */
+};
+
+static const uint64_t MANY = (uint64_t)1 << 40;
+
+static persist_options options_of(const os *sys)
+{
+    return (persist_options){PERSIST_OPTIONS, .path = "store",
+                             .memtable_size = MEMTABLE, .segment_size = SEGMENT,
+                             .os = sys};
+}
+
+/* A table of a few keys, not listed yet. */
+static void begin_keys(forge *f)
+{
+    static const char value[VALUE];
+    begin(f);
+    begin_table(f);
+    for (size_t i = 0; i < KEYS; i++)
+        table_add(&f->writer, TABLE_KEYS, slice_of(&"abc"[i], 1),
+                  slice_of(value, sizeof value));
+    end_table(f);
+}
+
+static engine *open_engine(const os *sys)
+{
+    const persist_options options = options_of(sys);
+    persist_error error;
+    engine *e;
+    must(engine_open(&options, &e, &error), &error);
+    return e;
+}
+
+static void put(engine *e, const char *name)
+{
+    const persist_edit edit = {.kind = PERSIST_PUT,
+                               .name = slice_str(name),
+                               .data = slice_str("value")};
+    persist_error error;
+    must(engine_commit(e, &edit, 1, NULL, NULL, &error), &error);
+}
+
+static void work(engine *e)
+{
+    bool did = true;
+    persist_error error;
+    while (did)
+        must(engine_step(e, &did, &error), &error);
+}
+
+/* On a disk that is scarce, as far as that goes by a forged count. */
+static void ask_little(const forge *f)
+{
+    persist_error error;
+    os_sim_limit_space(f->sim, os_sim_space_used(f->sim) + ROOM);
+    engine *e = open_engine(f->sys);
+    uint64_t bytes = e->layers->table_bytes, asks = 2 * bytes;
+    uint64_t most =
+        RESERVE_MIN + asks + asks / RESERVE_NOTES_MORE + SEGMENT_ROUND * 2;
+    assert_true(bytes > 0 && most + LOG_MAX < ROOM / 2);
+    put(e, "another");
+    work(e);
+    assert_true(atomic_load(&e->reserve_tables) +
+                    atomic_load(&e->reserve_notes) <=
+                most);
+    assert_true(reserve_size(e) >= RESERVE_MIN);
+    assert_true(reserve_size(e) <= most + LOG_MAX);
+    must(engine_close(e, &error), &error);
+}
+
+static void counts_of_a_manifest_ask_for_little(void **state)
+{
+    (void)state;
+    forge f;
+    begin_keys(&f);
+    f.manifest.keys = MANY;
+    list_tables(&f, 0, 0, 1);
+    ask_little(&f);
+    clean_up(&f);
+    begin_keys(&f);
+    f.manifest.keys = KEYS;
+    list_tables(&f, MANY, 0, 1);
+    ask_little(&f);
+    clean_up(&f);
+}
+
+/* As a merge that found no room notes it, to see when it is less. */
+static void no_more_lives_than_there_is(void **state)
+{
+    static const uint64_t counts[] = {MANY, PERSIST_SEQ_MAX / 4};
+    (void)state;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        forge f;
+        persist_error error;
+        begin_keys(&f);
+        f.manifest.keys = KEYS;
+        list_tables(&f, 0, counts[i], MANY * 2);
+        engine *e = open_engine(f.sys);
+        policy_note_stuck(e, e->layers);
+        assert_int_equal(e->upkeep.stuck_at.counted, e->layers->table_bytes);
+        must(engine_close(e, &error), &error);
+        clean_up(&f);
+    }
+}
+
+/* The first commit of an opening writes a manifest, and finds no byte for it
+ * but those that are kept. A step may be measuring meanwhile. */
+static void who_writes_measures_nothing(void **state)
+{
+    enum { SIZE_OF_A_STEP = 12345 };
+    (void)state;
+    forge f;
+    persist_error error;
+    begin_keys(&f);
+    f.manifest.keys = KEYS;
+    list_tables(&f, 0, 0, 1);
+    engine *e = open_engine(f.sys);
+    put(e, "another");
+    work(e);
+    must(engine_close(e, &error), &error);
+    e = open_engine(f.sys);
+    assert_false(atomic_load(&e->in_use));
+    e->note_of = e->next_table; /* as a step has noted it of a new table */
+    e->note_size = SIZE_OF_A_STEP;
+    os_sim_limit_space(f.sim, os_sim_space_used(f.sim));
+    assert_int_equal(reserve_use(e, &error), PERSIST_OK);
+    assert_true(atomic_load(&e->in_use)); /* it took of the reserve */
+    assert_int_equal(e->note_of, e->next_table);
+    assert_int_equal(e->note_size, SIZE_OF_A_STEP);
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    must(engine_close(e, &error), &error);
+    clean_up(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_of_a_manifest_ask_for_little),
+        cmocka_unit_test(no_more_lives_than_there_is),
+        cmocka_unit_test(who_writes_measures_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
