@@ -280,9 +280,9 @@ persist_status persist_query(persist_store *store,
                              persist_cursor **out, persist_error *error);
 
 /* Fills in the tags of an event, in the order in which they were given, and its
- * type; returns how many tags there are: 0 for an event that was stored without
- * them, whose type is empty. The slices live as long as those of the event.
- * Never fails. */
+ * type; either may be NULL. Returns how many tags there are: 0 for an event
+ * that was stored without them, whose type is empty, and for NULL. The slices
+ * live as long as those of the event. Never fails. */
 size_t persist_event_tags(const persist_event *event,
                           persist_slice tags[PERSIST_TAGS_MAX],
                           persist_slice *type);
@@ -397,7 +397,7 @@ void persist_notify(persist_store *store, persist_notify_fn fn, void *context);
  * is PERSIST_CID_SIZE characters and a NUL. */
 typedef char persist_cid[PERSIST_CID_SIZE + 1];
 
-/* Computes the cid of bytes. Never fails. */
+/* Computes the cid of bytes. Never fails; a NULL for it gets nothing. */
 void persist_cid_of(persist_slice bytes, persist_cid out);
 
 /* Tells whether text is a well-formed cid of this kind. Never fails. */

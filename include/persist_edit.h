@@ -118,7 +118,8 @@ typedef struct persist_query_item {
 /* An edit takes the fields that its kind names, and nothing else may be set: a
  * field of another kind that is not 0 or empty is PERSIST_BAD_REQUEST, as it
  * would be ignored. Empty are a slice of no bytes and a list of no entries,
- * wherever they point to. */
+ * wherever they point to; but a PERSIST_EXPECT_NONE that points to a query has
+ * to say of how many items. */
 typedef struct persist_edit {
     persist_edit_kind kind;
     persist_slice name; /* stream or key, at most PERSIST_NAME_SIZE_MAX */
@@ -129,7 +130,9 @@ typedef struct persist_edit {
     const persist_slice *tags;
     size_t tag_count;
     persist_slice type;
-    /* PERSIST_EXPECT_NONE: the items of a query */
+    /* PERSIST_EXPECT_NONE: the items of a query; NULL and 0: none, which always
+     * holds. Items with a count of 0 are PERSIST_BAD_REQUEST: it was forgotten,
+     * and the condition would always hold. */
     const persist_query_item *query;
     size_t query_count;
     const persist_command *command; /* PERSIST_SET_ONCE */

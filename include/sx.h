@@ -76,7 +76,7 @@ typedef struct sx_options {
 
 /* Makes a machine with all primitives, which sx_close releases. NULL options:
  * the defaults. Errors: PERSIST_LIMIT, and PERSIST_BAD_REQUEST for a size of
- * the options that cannot be. */
+ * the options that cannot be, and for a NULL out. */
 persist_status sx_open(const sx_options *options, sx **out,
                        persist_error *error);
 
@@ -201,7 +201,8 @@ bool sx_make_error(sx *, persist_status, persist_slice message, sx_value *out);
 
 /* Reads one value from text; white space and comments may stand around it.
  * PERSIST_NONE if nothing else is there; SX_SYNTAX, with line and column
- * in the message, if the text is no or more than one value; PERSIST_LIMIT.
+ * in the message, if the text is no or more than one value; PERSIST_LIMIT;
+ * PERSIST_BAD_REQUEST for a NULL out.
  * Nothing is evaluated. */
 persist_status sx_read(sx *, persist_slice text, sx_value *out,
                        persist_error *error);

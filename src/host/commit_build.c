@@ -289,7 +289,7 @@ static persist_status add_expect_none(commit_build *b, sx_value query,
                       (uint64_t)sx_integer(after), b->text->size);
     if (status != PERSIST_OK)
         return status;
-    last_item(b)->edit.query = items;
+    last_item(b)->edit.query = count > 0 ? items : NULL;
     last_item(b)->edit.query_count = count;
     return add_result(b, sx_nil());
 }

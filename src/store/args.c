@@ -270,7 +270,23 @@ static persist_status check_fields(const persist_edit *edit,
                       fields[i], k->kind);
 }
 
-static persist_status check_edit(const persist_edit *edit, persist_error *error)
+/* A list without its length would hold whatever has happened: who points to
+ * items means them. */
+static persist_status check_condition(const persist_edit *edit, size_t index,
+                                      persist_error *error)
+{
+    CHECK(edit->kind == PERSIST_EXPECT_NONE);
+    if (edit->query != NULL && edit->query_count == 0)
+        return status_set(error, PERSIST_BAD_REQUEST,
+                          "the edit %zu, PERSIST_EXPECT_NONE, has a `query` "
+                          "and a `query_count` of 0; count its items, or give "
+                          "NULL for none",
+                          index);
+    return args_query(edit->query, edit->query_count, error);
+}
+
+static persist_status check_edit(const persist_edit *edit, size_t index,
+                                 persist_error *error)
 {
     if ((unsigned)edit->kind >= sizeof kinds / sizeof *kinds)
         return status_set(error, PERSIST_BAD_REQUEST,
@@ -293,7 +309,7 @@ static persist_status check_edit(const persist_edit *edit, persist_error *error)
                           (unsigned long long)edit->seq,
                           (unsigned long long)PERSIST_SEQ_MAX);
     if (edit->kind == PERSIST_EXPECT_NONE)
-        return args_query(edit->query, edit->query_count, error);
+        return check_condition(edit, index, error);
     if (edit->kind == PERSIST_EXPECT_BLOB)
         return args_cid(edit->name, error);
     if (edit->kind == PERSIST_SET_ONCE)
@@ -341,7 +357,7 @@ persist_status args_commit(const persist_edit *edits, size_t count,
         size += once->id.size;
     }
     for (size_t i = 0; i < count; i++) {
-        persist_status status = check_edit(&edits[i], error);
+        persist_status status = check_edit(&edits[i], i, error);
         if (status != PERSIST_OK)
             return status;
         size += edit_size(&edits[i], i == 0 ? NULL : &edits[i - 1]);

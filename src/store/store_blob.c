@@ -11,6 +11,8 @@ CHECK_STATIC(PERSIST_CID_SIZE == CID_SIZE, "one length of a cid");
 void persist_cid_of(persist_slice bytes, persist_cid out)
 {
     uint8_t digest[HASH_SHA256_SIZE];
+    if (out == NULL)
+        return;
     hash_sha256(bytes, digest);
     cid_encode(digest, out);
 }

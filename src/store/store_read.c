@@ -134,14 +134,16 @@ size_t persist_event_tags(const persist_event *event,
                           persist_slice tags[PERSIST_TAGS_MAX],
                           persist_slice *type)
 {
-    CHECK(event != NULL && tags != NULL && type != NULL);
+    slice ignored;
+    if (type == NULL)
+        type = &ignored;
     *type = slice_of("", 0);
-    if (event->tagged == NULL)
+    if (event == NULL || event->tagged == NULL)
         return 0;
     tag_set t = tagged_of(event->tagged);
     *type = t.type;
     size_t count = 0;
-    while (tagged_next(&t, &tags[count]))
+    while (tagged_next(&t, tags != NULL ? &tags[count] : &ignored))
         count++;
     return count;
 }

@@ -110,7 +110,8 @@ static const sized options_size = {"sx_options", "SX_OPTIONS",
 
 persist_status sx_open(const sx_options *given, sx **out, persist_error *error)
 {
-    CHECK(out != NULL);
+    if (out == NULL)
+        return status_set(error, PERSIST_BAD_REQUEST, "out must be given");
     *out = NULL;
     sx_options options = {SX_OPTIONS};
     persist_status status =
@@ -403,6 +404,8 @@ persist_status sx_read(sx *m, persist_slice text, sx_value *out,
     persist_error local;
     if (error == NULL)
         error = &local;
+    if (out == NULL)
+        return status_set(error, PERSIST_BAD_REQUEST, "out must be given");
     switch (reader_only(m, text, out, error)) {
     case READ_VALUE:
         return PERSIST_OK;

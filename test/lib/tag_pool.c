@@ -57,7 +57,7 @@ const persist_query_item *pool_query(uint64_t draw, size_t *count)
     *count = draw % 19 == 0 ? 0 : 1 + draw / ITEMS % ITEMS_MAX;
     if (*count > ITEMS - first)
         *count = ITEMS - first;
-    return items + first;
+    return *count == 0 ? NULL : items + first;
 }
 
 void pool_put_tags(buf *out, const persist_event *event)

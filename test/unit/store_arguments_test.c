@@ -265,6 +265,30 @@ static void a_kind_takes_its_fields(void **state)
     }
 }
 
+/* A forgotten count would make a condition that always holds. */
+static void a_query_is_counted(void **state)
+{
+    (void)state;
+    persist_error error;
+    persist_outcome out;
+    persist_edit edits[2] = {{.kind = PERSIST_PUT}, with_all_fields()};
+    edits[1].kind = PERSIST_EXPECT_NONE;
+    edits[1] = edit_trimmed(&edits[1]);
+    edits[1].query_count = 0;
+    assert_int_equal(persist_commit(store, edits, 2, NULL, &out, &error),
+                     PERSIST_BAD_REQUEST);
+    assert_non_null(strstr(error.message, "edit 1,"));
+    assert_non_null(strstr(error.message, "`query_count`"));
+    assert_true(persist_latest(store) == 0);
+    edits[1].query = NULL;
+    assert_int_equal(persist_commit(store, edits, 2, NULL, &out, &error),
+                     PERSIST_OK);
+    assert_int_equal(out.kind, PERSIST_COMMITTED);
+    persist_outcome_release(&out);
+    edits[1].query_count = 1;
+    assert_int_equal(commit_edit(&edits[1], &error), PERSIST_BAD_REQUEST);
+}
+
 static void missing_arguments_are_told(void **state)
 {
     (void)state;
@@ -364,6 +388,10 @@ static void a_missing_handle_is_nothing(void **state)
     persist_snapshot_close(NULL);
     persist_end_waits(NULL);
     persist_notify(NULL, NULL, NULL);
+    persist_cid_of(slice_str("of it"), NULL);
+    slice tags[PERSIST_TAGS_MAX], type = slice_str("before");
+    assert_int_equal(persist_event_tags(NULL, tags, &type), 0);
+    assert_int_equal(type.size, 0);
 }
 
 /* Nor can an answer be given to nobody. */
@@ -442,6 +470,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_field_of_another_kind_is_told,
                                         open_store, close_store),
         cmocka_unit_test_setup_teardown(a_kind_takes_its_fields, open_store,
+                                        close_store),
+        cmocka_unit_test_setup_teardown(a_query_is_counted, open_store,
                                         close_store),
         cmocka_unit_test_setup_teardown(missing_arguments_are_told, open_store,
                                         close_store),

@@ -103,6 +103,7 @@ static void options_say_their_size(void **state)
     sx_options machine = {0};
     is_refused(sx_open(&machine, &m, &error), "{SX_OPTIONS, ...}");
     assert_null(m);
+    is_refused(sx_open(NULL, NULL, &error), "out");
     machine.size = sizeof machine;
     assert_int_equal(sx_open(&machine, &m, &error), PERSIST_OK);
     sx_close(m);

@@ -281,6 +281,7 @@ static void errors_name_their_place(void **state)
     sx *m = *state;
     sx_value v;
     assert_int_equal(sx_read(m, text_of(" ; note\n"), &v, NULL), PERSIST_NONE);
+    assert_int_equal(sx_read(m, text_of("1"), NULL, NULL), PERSIST_BAD_REQUEST);
     refuses(m, "(1\n 2",
             "line 1, column 1: this bracket is never closed; add what closes "
             "it, or the rest of the text");

@@ -202,6 +202,13 @@ static void check_first(const char *name)
     assert_true(slice_equal(type, slice_str("type")));
     assert_true(slice_equal(tags[0], slice_str("second")));
     assert_true(slice_equal(tags[1], slice_str("first")));
+    memset(tags, 0, sizeof tags);
+    type = slice_of(NULL, 0);
+    assert_int_equal(persist_event_tags(e, NULL, NULL), 2);
+    assert_int_equal(persist_event_tags(e, tags, NULL), 2);
+    assert_true(slice_equal(tags[1], slice_str("first")));
+    assert_int_equal(persist_event_tags(e, NULL, &type), 2);
+    assert_true(slice_equal(type, slice_str("type")));
     assert_true(slice_equal(e->data, slice_str("data")));
     persist_cursor_close(cursor);
 }
