@@ -270,6 +270,8 @@ static inline bool format_is_known(uint64_t version)
  * flush of next to nothing takes some 6 ms. */
 #define LOOK_WORTH 20u
 #define ENTRY_WORTH 40u
+/* So often a merge that failed doubles what the next one costs. */
+#define CREDIT_VAIN_MAX 20u
 #define SEEK_WORTH 200u
 #define TAG_WORTH 1000u
 #define GONE_WORTH 100u

@@ -70,11 +70,24 @@ static uint64_t find_best(const layers *v, size_t *from)
     return cost;
 }
 
+/* Where one merge fails, the next one mostly does, for want of room above all:
+ * each costs twice the one before. */
 bool credit_covers(const engine *e, const layers *v, size_t *from)
 {
     uint64_t cost = find_best(v, from);
-    CHECK((cost > 0) == (v->table_count > 1));
-    return cost > 0 && atomic_load(&e->upkeep.credit) >= cost;
+    unsigned vain = atomic_load(&e->upkeep.vain);
+    CHECK((cost > 0) == (v->table_count > 1) && vain <= CREDIT_VAIN_MAX);
+    return cost > 0 && atomic_load(&e->upkeep.credit) >> vain >= cost;
+}
+
+void credit_note_end(engine *e, bool failed)
+{
+    unsigned vain = atomic_load(&e->upkeep.vain);
+    if (!failed)
+        vain = 0;
+    else if (vain < CREDIT_VAIN_MAX)
+        vain++;
+    atomic_store(&e->upkeep.vain, vain);
 }
 
 void credit_spend(engine *e)

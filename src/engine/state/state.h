@@ -53,6 +53,7 @@ typedef struct upkeep {
     atomic_bool flushed;        /* something, since the opening */
     bool has_reserved;          /* the reserve was looked for */
     _Atomic uint64_t credit;    /* bytes of merging that reads have paid for */
+    _Atomic unsigned vain;      /* such merges that failed, one after another */
     _Atomic uint64_t dead;      /* bytes in tables; changed under step */
     uint64_t claimed;           /* of them the merge does away with */
     bool is_stuck;              /* a merge of all tables found no room, */
@@ -255,5 +256,7 @@ void credit_hand_in(engine *, const snapshot *);
 bool credit_covers(const engine *, const layers *, size_t *from);
 /* Uses all of it up. */
 void credit_spend(engine *);
+/* A merge that reads have paid for failed, or any one ended well. */
+void credit_note_end(engine *, bool failed);
 
 #endif

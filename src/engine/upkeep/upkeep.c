@@ -96,11 +96,11 @@ static persist_status end_merge(engine *e, const layers *v,
         status = upkeep_open_table(e, number, size, &t, error);
     if (status == PERSIST_OK)
         status = upkeep_install(e, from, to, t, false, e->manifest.keys, error);
-    if (status == PERSIST_OK)
-        note_freed(u, from == 0       ? u->claimed
-                      : size < before ? before - size
-                                      : 0);
-    return status;
+    if (status != PERSIST_OK)
+        return status;
+    credit_note_end(e, false);
+    note_freed(u, from == 0 ? u->claimed : size < before ? before - size : 0);
+    return PERSIST_OK;
 }
 
 static persist_status step_merge(engine *e, const layers *v, bool *did,
@@ -122,6 +122,8 @@ static persist_status step_merge(engine *e, const layers *v, bool *did,
         policy_note_stuck(e, v);
     if (status != PERSIST_OK)
         give_up_merge(u);
+    if (status != PERSIST_OK && u->paid)
+        credit_note_end(e, true);
     if (status == PERSIST_CORRUPT)
         u->given_up = atomic_load(&u->dead);
     *did = status == PERSIST_OK;
@@ -166,8 +168,10 @@ static persist_status begin_use(engine *e, const layers *v,
     pthread_mutex_lock(&e->writer);
     persist_status status = engine_use(e, error);
     pthread_mutex_unlock(&e->writer);
-    if (status != PERSIST_OK)
+    if (status != PERSIST_OK) {
         credit_spend(e);
+        credit_note_end(e, true);
+    }
     return status;
 }
 
