@@ -23,8 +23,13 @@ enum {
     KEYS = 40,
     COMMITS = 400,
     SIZE = 3000,
-    KILLS = 6,   /* in a row */
-    CALLS = 120, /* of the system, within which the next one comes */
+    BIG_KEYS = 400, /* the same, of those that are big */
+    BIG_SIZE = 12000,
+    BIG_COMMITS = 1500,
+    BIG_SHARE = 100,  /* one of them for so many seeds, and the first is one */
+    BIG_FIRST = 2002, /* that was refused a deletion once */
+    KILLS = 6,        /* in a row */
+    CALLS = 120,      /* of the system, within which the next one comes */
     TRIES = 10,
     STEPS = 10000,
 #ifdef __SANITIZE_ADDRESS__
@@ -38,10 +43,16 @@ typedef struct sizes {
     uint32_t memtable, segment;
 } sizes;
 
+/* What there is of keys, and how big values are. */
+typedef struct amount {
+    unsigned keys, size;
+} amount;
+
 static uint64_t seeds = SEEDS, first = 1;
 static fixture f;
+static amount much;
 static uint64_t seed, random_state;
-static char data[SIZE + 1];
+static char data[BIG_SIZE + 1];
 static unsigned kills, waits;
 
 /* The next kill: the disk as it was at that call. */
@@ -103,9 +114,9 @@ static persist_status try_one(persist_edit_kind kind, const char *of,
 
 static persist_status add_one(void)
 {
-    size_t size = draw(SIZE + 1);
+    size_t size = draw(much.size + 1);
     return draw(2) == 0
-               ? try_one(PERSIST_PUT, "key", (unsigned)draw(KEYS), size)
+               ? try_one(PERSIST_PUT, "key", (unsigned)draw(much.keys), size)
                : try_one(PERSIST_APPEND, "stream", (unsigned)draw(STREAMS),
                          size);
 }
@@ -126,7 +137,7 @@ static void empty(void)
     for (unsigned i = 0; i < STREAMS; i++)
         must(try_one(PERSIST_TRUNCATE, "stream", i, 0) == PERSIST_OK,
              "a truncation is refused");
-    for (unsigned i = 0; i < KEYS; i++)
+    for (unsigned i = 0; i < much.keys; i++)
         must(try_one(PERSIST_DELETE, "key", i, 0) == PERSIST_OK,
              "a deletion is refused");
 }
@@ -187,12 +198,29 @@ static void open_and_empty(void)
     write_again();
 }
 
-static void one(uint64_t of)
+/* Most is in one table, for which there is no room a second time: until much is
+ * deleted it stays, and the others are all that can be merged. */
+static void begin_big(void)
+{
+    f = (fixture){.sim = os_sim_new(1),
+                  .segment_size = 64 << 10,
+                  .memtable_size = 64 << 10};
+    open_store();
+    for (unsigned i = 0; i < BIG_COMMITS; i++)
+        must(add_one() == PERSIST_OK, "refused, where there is room");
+    fixture_work(&f, STEPS);
+    uint64_t used = os_sim_space_used(f.sim);
+    os_sim_limit_space(f.sim, used + used / 2 + draw(used / 2));
+    os_sim_limit_files(f.sim, os_sim_files_used(f.sim) + draw(3));
+}
+
+static void one(uint64_t of, amount amounts, void (*begins)(void))
 {
     random_state = seed = of;
     kills = 0;
     waits = (unsigned)draw(3);
-    begin();
+    much = amounts;
+    begins();
     kill_within(draw(2) == 0 ? CALLS : 50 * CALLS, fill);
     for (int i = 0; i < KILLS; i++)
         kill_within(CALLS, open_and_empty);
@@ -209,13 +237,22 @@ static void files_that_run_out_leave_a_way_out(void **state)
     (void)state;
     memset(data, 'x', sizeof data);
     for (uint64_t i = 0; i < seeds; i++)
-        one(first + i);
+        one(first + i, (amount){KEYS, SIZE}, begin);
+}
+
+static void so_do_they_beside_a_big_table(void **state)
+{
+    (void)state;
+    memset(data, 'x', sizeof data);
+    for (uint64_t i = 0; i < seeds / BIG_SHARE + 1; i++)
+        one(BIG_FIRST + first + i, (amount){BIG_KEYS, BIG_SIZE}, begin_big);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_that_run_out_leave_a_way_out),
+        cmocka_unit_test(so_do_they_beside_a_big_table),
     };
     if (argc > 1)
         seeds = strtoull(argv[1], NULL, 10);

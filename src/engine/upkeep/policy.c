@@ -113,7 +113,7 @@ bool policy_dead_shall_go(engine *e, const layers *v)
 
 /* On a full disk many tables are small, of deletions mostly, and each takes
  * whole blocks: the newest of them, while they are no more than a merge surely
- * finds room for. Where files are few, two are many. */
+ * finds room for. */
 static bool find_small(const engine *e, const layers *v, size_t *from)
 {
     uint64_t room = reserve_round(e), bytes = 0;
@@ -121,16 +121,35 @@ static bool find_small(const engine *e, const layers *v, size_t *from)
     while (i > 0 && bytes + v->tables[i - 1]->footer.size <= room)
         bytes += v->tables[--i]->footer.size;
     *from = i;
-    if (reserve_lacks_files(e))
-        return v->table_count - i > 1;
     return i > 0 && v->table_count - i >= MERGE_WIDTH_SMALL;
+}
+
+/* Where files are few, two are many, and there may be bytes: so bigger ones are
+ * merged, too, while each is of about the size of all that are newer. However
+ * much is deleted, that takes few tables. */
+static bool find_few(const engine *e, const layers *v, size_t *from)
+{
+    uint64_t surely = reserve_round(e), bytes = 0;
+    uint64_t perhaps = e->sys->dir_room(e->sys, e->at.root) / 2;
+    size_t i = v->table_count;
+    for (; i > 0; i--) {
+        uint64_t size = v->tables[i - 1]->footer.size;
+        bool fits = bytes + size <= perhaps && size / MERGE_SIZE_RATIO <= bytes;
+        if (bytes + size > surely && !fits && bytes > 0)
+            break;
+        bytes += size;
+    }
+    *from = i;
+    return v->table_count - i > 1;
 }
 
 bool policy_find_work(engine *e, const layers *v, size_t *from)
 {
     e->upkeep.paid = false;
     *from = 0;
-    if (atomic_load(&e->wal.full) && find_small(e, v, from))
+    if (atomic_load(&e->wal.full) &&
+        (reserve_lacks_files(e) ? find_few(e, v, from)
+                                : find_small(e, v, from)))
         return true;
     *from = 0;
     if (policy_dead_shall_go(e, v))
