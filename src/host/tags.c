@@ -10,11 +10,6 @@
 #include "host/host_private.h"
 #include "host/tags.h"
 
-static persist_status bad(const tag_taker *t, const char *what)
-{
-    return status_set(t->error, PERSIST_BAD_REQUEST, "%s", what);
-}
-
 static void *take(const tag_taker *t, size_t count, size_t size)
 {
     return arena_alloc(t->room, count * size + 1);
@@ -30,35 +25,64 @@ static bool is_new(const slice *tags, size_t count, slice tag)
     return true;
 }
 
-/* A list of tags, which of an event are all different; nil is an empty one. */
-static persist_status get_tags(const tag_taker *t, sx_value list, bool of_event,
-                               const persist_slice **out, size_t *count)
+/* What is wrong with a list of tags, after what it must be. */
+static persist_status bad_tags(const tag_taker *t, const char *of_what,
+                               bool of_event, const char *why)
 {
-    const char *wants = of_event ? ":tags must be a list of up to 64 different "
-                                   "strings, each of 1 to 255 bytes"
-                                 : ":tags must be a list of up to 64 strings, "
-                                   "each of 1 to 255 bytes";
     CHECK_STATIC(PERSIST_TAGS_MAX == 64 && PERSIST_TAG_SIZE_MAX == 255,
                  "as the text says");
+    return status_set(t->error, PERSIST_BAD_REQUEST,
+                      "%s:tags must be a list of up to 64 %sstrings, each of 1 "
+                      "to 255 bytes%s",
+                      of_what, of_event ? "different " : "", why);
+}
+
+/* Takes the tag of index i, after those before it. */
+static persist_status get_tag(const tag_taker *t, const char *of_what,
+                              bool of_event, sx_value v, size_t i, slice *tags)
+{
+    char why[64];
+    bool is_string = sx_type_of(v) == SX_STRING;
+    slice tag = is_string ? sx_bytes(v) : slice_of("", 0);
+    if (tag.size > PERSIST_TAG_SIZE_MAX)
+        snprintf(why, sizeof why, "; tag %zu has %zu bytes", i, tag.size);
+    else if (tag.size == 0)
+        snprintf(why, sizeof why, "; tag %zu is %s", i,
+                 is_string ? "empty" : "no string");
+    else if (of_event && !is_new(tags, i, tag))
+        snprintf(why, sizeof why, "; tag %zu is the same as one before it", i);
+    else {
+        tags[i] = tag;
+        return PERSIST_OK;
+    }
+    return bad_tags(t, of_what, of_event, why);
+}
+
+/* A list of tags, which of an event are all different; nil is an empty one. */
+static persist_status get_tags(const tag_taker *t, const char *of_what,
+                               bool of_event, sx_value list,
+                               const persist_slice **out, size_t *count)
+{
     *count = 0;
     if (sx_type_of(list) == SX_NIL)
         return PERSIST_OK;
-    if (sx_type_of(list) != SX_LIST || sx_list_size(list) > PERSIST_TAGS_MAX)
-        return bad(t, wants);
-    slice *tags = take(t, sx_list_size(list), sizeof *tags);
+    if (sx_type_of(list) != SX_LIST)
+        return bad_tags(t, of_what, of_event, "");
+    size_t size = sx_list_size(list);
+    if (size > PERSIST_TAGS_MAX) {
+        char why[32];
+        snprintf(why, sizeof why, ", not %zu", size);
+        return bad_tags(t, of_what, of_event, why);
+    }
+    slice *tags = take(t, size, sizeof *tags);
     if (tags == NULL)
         return status_no_memory(t->error);
-    for (size_t i = 0; i < sx_list_size(list); i++) {
-        sx_value v = sx_list_at(list, i);
-        slice tag = sx_type_of(v) == SX_STRING ? sx_bytes(v) : slice_of("", 0);
-        if (tag.size == 0 || tag.size > PERSIST_TAG_SIZE_MAX ||
-            (of_event && !is_new(tags, i, tag)))
-            return bad(t, wants);
-        tags[i] = tag;
-    }
+    persist_status status = PERSIST_OK;
+    for (size_t i = 0; i < size && status == PERSIST_OK; i++)
+        status = get_tag(t, of_what, of_event, sx_list_at(list, i), i, tags);
     *out = tags;
-    *count = sx_list_size(list);
-    return PERSIST_OK;
+    *count = size;
+    return status;
 }
 
 /* ---- types ------------------------------------------------------------ */
@@ -100,7 +124,8 @@ persist_status tags_of_event(const tag_taker *t, sx_value event,
     sx_value v;
     if (!sx_dict_find(t->machine, event, slice_str("tags"), &v))
         return PERSIST_OK;
-    persist_status status = get_tags(t, v, true, &out->tags, &out->tag_count);
+    persist_status status =
+        get_tags(t, "", true, v, &out->tags, &out->tag_count);
     if (status != PERSIST_OK || out->tag_count == 0)
         return status;
     return sx_dict_find(t->machine, event, slice_str("type"), &v)
@@ -110,13 +135,14 @@ persist_status tags_of_event(const tag_taker *t, sx_value event,
 
 /* ---- queries ---------------------------------------------------------- */
 
-static persist_status get_types(const tag_taker *t, sx_value list,
-                                persist_query_item *out)
+static persist_status get_types(const tag_taker *t, const char *item,
+                                sx_value list, persist_query_item *out)
 {
     if (sx_type_of(list) == SX_NIL)
         return PERSIST_OK;
     if (sx_type_of(list) != SX_LIST)
-        return bad(t, ":types must be a list");
+        return status_set(t->error, PERSIST_BAD_REQUEST,
+                          "%s: :types must be a list", item);
     slice *types = take(t, sx_list_size(list), sizeof *types);
     if (types == NULL)
         return status_no_memory(t->error);
@@ -128,26 +154,64 @@ static persist_status get_types(const tag_taker *t, sx_value list,
     return status;
 }
 
-static persist_status get_item(const tag_taker *t, sx_value item,
-                               persist_query_item *out)
+/* Refuses keys that an item does not have: what one that is misspelled asks
+ * for would not be asked. */
+static persist_status check_keys(const tag_taker *t, const char *item,
+                                 sx_value dict)
 {
-    static const char wants[] = "a query is {:tags (...) :types (...)}, with "
-                                "at least one tag, or a list of such";
-    sx_value tags, types;
+    enum { SHOWN = 40 };
+    for (size_t i = 0; i < sx_dict_size(dict); i++) {
+        slice key;
+        sx_value v;
+        sx_dict_at(dict, i, &key, &v);
+        if (slice_equal(key, slice_str("tags")) ||
+            slice_equal(key, slice_str("types")))
+            continue;
+        bool shown = key.size < SHOWN && memchr(key.data, 0, key.size) == NULL;
+        return status_set(t->error, PERSIST_BAD_REQUEST,
+                          "%s has the key %s%.*s; it takes :tags and :types",
+                          item, shown ? ":" : "of some bytes",
+                          shown ? (int)key.size : 0, (const char *)key.data);
+    }
+    return PERSIST_OK;
+}
+
+/* An item by the name that it has in an error. */
+static persist_status get_item(const tag_taker *t, const char *name,
+                               sx_value item, persist_query_item *out)
+{
+    char of_item[64];
+    sx_value v;
     *out = (persist_query_item){0};
-    if (sx_type_of(item) != SX_DICT)
-        return bad(t, wants);
-    bool typed = sx_dict_find(t->machine, item, slice_str("types"), &types);
-    if (!sx_dict_find(t->machine, item, slice_str("tags"), &tags) ||
-        sx_dict_size(item) != 1 + (size_t)typed)
-        return bad(t, wants);
-    persist_status status =
-        get_tags(t, tags, false, &out->tags, &out->tag_count);
+    persist_status status = check_keys(t, name, item);
+    if (status != PERSIST_OK)
+        return status;
+    if (!sx_dict_find(t->machine, item, slice_str("tags"), &v))
+        return status_set(t->error, PERSIST_BAD_REQUEST,
+                          "%s has no :tags; give at least one tag", name);
+    snprintf(of_item, sizeof of_item, "%s: ", name);
+    status = get_tags(t, of_item, false, v, &out->tags, &out->tag_count);
     if (status == PERSIST_OK && out->tag_count == 0)
-        status = bad(t, wants);
-    if (status == PERSIST_OK && typed)
-        status = get_types(t, types, out);
+        status = status_set(t->error, PERSIST_BAD_REQUEST,
+                            "%s has no tag in :tags; give at least one", name);
+    if (status == PERSIST_OK &&
+        sx_dict_find(t->machine, item, slice_str("types"), &v))
+        status = get_types(t, name, v, out);
     return status;
+}
+
+/* The item of index i of a list, or the one that a query is. */
+static persist_status get_item_of(const tag_taker *t, bool many, size_t i,
+                                  sx_value item, persist_query_item *out)
+{
+    char name[48] = "the query";
+    if (many)
+        snprintf(name, sizeof name, "item %zu of the query", i);
+    if (sx_type_of(item) == SX_DICT)
+        return get_item(t, name, item, out);
+    return status_set(t->error, PERSIST_BAD_REQUEST,
+                      "%s must be a dict {:tags (...) :types (...)}%s", name,
+                      many ? "" : ", or a list of such");
 }
 
 /* ---- for ops ----------------------------------------------------------- */
@@ -176,6 +240,7 @@ persist_status call_query(op_call *call, sx_value query,
         return status_no_memory(t.error);
     persist_status status = PERSIST_OK;
     for (size_t i = 0; i < *count && status == PERSIST_OK; i++)
-        status = get_item(&t, many ? sx_list_at(query, i) : query, &items[i]);
+        status = get_item_of(&t, many, i, many ? sx_list_at(query, i) : query,
+                             &items[i]);
     return status;
 }

@@ -68,11 +68,12 @@ persist_status args_cid(slice cid, persist_error *error)
                       cid.size);
 }
 
-static persist_status check_tag(slice tag, persist_error *error)
+static persist_status check_tag(slice tag, size_t index, persist_error *error)
 {
     if (tag.size == 0)
         return status_set(error, PERSIST_BAD_REQUEST,
-                          "a tag has at least one byte");
+                          "the tag %zu is empty; a tag has at least one byte",
+                          index);
     return args_slice(tag, PERSIST_TAG_SIZE_MAX, "tag", error);
 }
 
@@ -87,7 +88,7 @@ static persist_status check_tags(const slice *tags, size_t count,
                           PERSIST_TAGS_MAX);
     persist_status status = PERSIST_OK;
     for (size_t i = 0; i < count && status == PERSIST_OK; i++)
-        status = check_tag(tags[i], error);
+        status = check_tag(tags[i], i, error);
     return status;
 }
 
@@ -113,7 +114,7 @@ persist_status args_tags(const persist_edit *edit, persist_error *error)
     return PERSIST_OK;
 }
 
-static persist_status check_item(const persist_query_item *item,
+static persist_status check_item(const persist_query_item *item, size_t index,
                                  persist_error *error)
 {
     if (item->reserved[0] != 0 || item->reserved[1] != 0)
@@ -122,7 +123,9 @@ static persist_status check_item(const persist_query_item *item,
                           "begin with a zeroed persist_query_item");
     if (item->tag_count == 0)
         return status_set(error, PERSIST_BAD_REQUEST,
-                          "an item of a query has at least one tag");
+                          "the item %zu of a query has no tags; give at least "
+                          "one",
+                          index);
     if (item->types == NULL && item->type_count > 0)
         return args_missing(error, "types");
     persist_status status = check_tags(item->tags, item->tag_count, error);
@@ -148,7 +151,7 @@ persist_status args_query(const persist_query_item *items, size_t count,
                               PERSIST_QUERY_MAX, PERSIST_QUERY_MAX);
         tags += items[i].tag_count;
         types += items[i].type_count;
-        persist_status status = check_item(&items[i], error);
+        persist_status status = check_item(&items[i], i, error);
         if (status != PERSIST_OK)
             return status;
     }

@@ -54,6 +54,23 @@ class Streams(Case):
         self.gives(self.s, '(map (fn (e) (get e :seq)) %s)'
                    % perform("persist/read", '"s"'), "(1 2 5 100 101)")
 
+    def test_what_is_wrong_with_a_query_is_named(self):
+        for query, named in (
+                ('{:types (list "t")}', "the query has no :tags"),
+                ('{:tags (list "a") :typ 1}', "the query has the key :typ"),
+                ('{:tags ()}', "the query has no tag in :tags"),
+                ('{:tags (list "a" "")}', "tag 1 is empty"),
+                ('(list {:tags (list "a")} {})',
+                 "item 1 of the query has no :tags"),
+                ('nil', "the query must be a dict")):
+            for program in (
+                    perform("persist/query", query, "nil", "nil"),
+                    perform("persist/commit", "(list {:expect-none %s "
+                            ":after 0})" % query)):
+                with self.assertRaises(Failed) as raised:
+                    self.s.eval(program)
+                self.assertIn(named, str(raised.exception))
+
     def test_a_conflict_tells_the_numbers(self):
         self.s.eval(append("s", 7))
         self.gives(self.s, "(guard (e (else (list (get e :error) "
