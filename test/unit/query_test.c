@@ -8,7 +8,7 @@
 
 enum {
     EVENTS = 400,
-    NAME = 32,
+    NAME = 48,
     EVERY_COMMIT = 1, /* a table of each */
     ONE_BLOCK = 1,
     FREED = 0xa5, /* what is freed is overwritten with that, or its opposite */
