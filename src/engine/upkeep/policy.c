@@ -143,6 +143,22 @@ static bool find_few(const engine *e, const layers *v, size_t *from)
     return v->table_count - i > 1;
 }
 
+/* Finds what reads have paid for. It must leave as much room on the disk as it
+ * takes, which others may need: reads can do without it. */
+static bool find_paid(engine *e, const layers *v, size_t *from)
+{
+    uint64_t bytes = 0;
+    if (!credit_covers(e, v, from))
+        return false;
+    for (size_t i = *from; i < v->table_count; i++)
+        bytes += v->tables[i]->footer.size;
+    e->upkeep.paid = bytes <= e->sys->dir_room(e->sys, e->at.root) / 2;
+    credit_spend(e);
+    if (!e->upkeep.paid)
+        credit_note_end(e, true);
+    return e->upkeep.paid;
+}
+
 bool policy_find_work(engine *e, const layers *v, size_t *from)
 {
     e->upkeep.paid = false;
@@ -158,8 +174,5 @@ bool policy_find_work(engine *e, const layers *v, size_t *from)
         return false;
     if (engine_may_merge(e, v) && find_run(e, v, from))
         return true;
-    e->upkeep.paid = credit_covers(e, v, from);
-    if (e->upkeep.paid)
-        credit_spend(e);
-    return e->upkeep.paid;
+    return find_paid(e, v, from);
 }
