@@ -102,7 +102,11 @@ typedef struct persist_options {
     const char *path;       /* store directory; NULL: a store in memory */
     bool create;            /* make the directory if it is missing or empty */
     bool background;        /* run threads that preallocate log segments, flush
-                               and merge; else commits do that work */
+                               and merge. They merge what reads have paid for,
+                               too, so a process that only reads rewrites
+                               tables then, which needs room on the disk. Else
+                               commits do that work, and reads alone tidy
+                               nothing */
     uint32_t segment_size;  /* bytes of a log segment, but for the smaller ones
                                that are made first; 0: the default, 4 MiB */
     uint32_t memtable_size; /* bytes of commits kept in memory before they are

@@ -57,7 +57,7 @@ typedef enum persist_edit_kind {
     PERSIST_EXPECT_KEY = 9,   /* name = key: its value equals data */
     PERSIST_EXPECT_ABSENT = 10, /* name = key: it is absent */
     PERSIST_EXPECT_NONE = 11,   /* query: no event that matches has a position
-                                   above seq */
+                                   above seq; see "decisions" below */
     PERSIST_EXPECT_BLOB = 12,   /* name = cid: the blob was put, as
                                    persist_blob_has tells; its bytes are not
                                    read */
@@ -114,6 +114,18 @@ typedef struct persist_query_item {
     size_t type_count;
     uint64_t reserved[2]; /* 0, or the query is PERSIST_BAD_REQUEST */
 } persist_query_item;
+
+/* Decisions, by PERSIST_EXPECT_NONE: what was decided from a query is committed
+ * on the condition that nothing has come since that it would match. `seq` is
+ * then the position up to which the query has seen. When the decision rests on
+ * several reads, they must be of one state: take a snapshot
+ * (persist_snapshot_open), read all in it, and give its persist_position as
+ * `seq`, with the items of all queries in one condition. Two reads of
+ * PERSIST_LATEST may have a commit between them, which the first has not seen,
+ * and which the position of the second covers. At a conflict begin anew, with a
+ * new snapshot. A `seq` above the newest position is taken, and holds: nothing
+ * is above it yet. What is truncated conflicts no more: who truncates such
+ * streams adds PERSIST_EXPECT_SEQ. examples/c/seats.c shows it. */
 
 /* An edit takes the fields that its kind names, and nothing else may be set: a
  * field of another kind that is not 0 or empty is PERSIST_BAD_REQUEST, as it

@@ -59,6 +59,38 @@ class Tour(Case):
             self.assertEqual((run.returncode, run.stdout), (0, wanted))
 
 
+class Library(Case):
+    """LIBRARY.md: the example of a rule over many streams keeps it."""
+
+    def setUp(self):
+        super().setUp()
+        self.s = self.serve()
+        self.s.load("lib/persist")
+        self.s.eval("(define b (persist/durable-backend))")
+        self.s.eval(next(b for b in blocks(read("docs", "LIBRARY.md"))
+                         if b.startswith("(define (enrol ")))
+
+    def enrol(self, course, student):
+        return self.s.eval("(let ((r (enrol b %s %s))) (if (dict? r) "
+                           "(get r :committed) r))"
+                           % (quote(course), quote(student)))
+
+    def test_nobody_is_taken_twice(self):
+        self.assertEqual(self.enrol("sx", "ann"), "true")
+        self.assertEqual(self.enrol("sx", "ann"), '"there already"')
+        self.assertEqual(self.enrol("c", "ann"), "true")
+        self.assertEqual(self.enrol("sx", "bob"), "true")
+
+    def test_no_student_is_a_course(self):
+        self.assertEqual(self.enrol("sx", "c"), "true")
+        self.assertEqual(self.enrol("c", "sx"), "true")
+
+    def test_there_are_thirty_places(self):
+        for n in range(30):
+            self.assertEqual(self.enrol("sx", "s%d" % n), "true")
+        self.assertEqual(self.enrol("sx", "one more"), '"full"')
+
+
 class Operating(Case):
     """OPERATING.md: its commands, one after the other, give what is there."""
 

@@ -4,7 +4,7 @@
 import os
 import subprocess
 
-from client import SERVER, Case, main
+from client import ROOT, SERVER, Case, main
 
 EXAMPLES = os.path.join(os.path.dirname(SERVER), "examples")
 
@@ -23,6 +23,24 @@ class Examples(Case):
             "refused: expected number 1, found 2", "1: tea", "2: pot", ""])
         self.assertEqual(self.output(program, self.store)[-3:],
                          ["3: tea", "4: pot", ""])
+
+    def test_seats(self):
+        program = os.path.join(EXAMPLES, "seats")
+        for _ in range(2):
+            self.assertEqual(
+                self.output(program, self.store),
+                ["seat %d is taken" % n for n in range(1, 9)]
+                + ["8 seats are sold, nobody has more than 2", ""])
+
+    def test_seats_in_sx(self):
+        run = subprocess.run(
+            [SERVER, "--store", self.store], text=True, capture_output=True,
+            input='(load "lib/persist")\n(load "examples/sx/seats.sx")\n',
+            cwd=ROOT, timeout=60, check=True)
+        self.assertEqual(run.stdout, "(ready)\n(ok 0)\n(ok 0)\n")
+        self.assertEqual(run.stderr.split("\n"), [
+            "bob: true", "ann: true", "ann, who looks again: true",
+            "seats: (1 2 3 4 5 6 7 8)", "eve: sold out", ""])
 
     def test_embed(self):
         self.assertEqual(self.output(os.path.join(EXAMPLES, "embed")),
