@@ -136,7 +136,7 @@ size_t sx_heap_max(const sx *);
 
 /* Gives a global a value; false when the limit is reached. */
 bool sx_define(sx *, persist_slice name, sx_value value);
-/* Finds a global; false if it is unbound. */
+/* Finds a global; false if it is unbound. out may be NULL. */
 bool sx_lookup(sx *, persist_slice name, sx_value *out);
 
 /* ---- looking at values ------------------------------------------------ */
@@ -167,7 +167,8 @@ persist_slice sx_bytes(sx_value);
 size_t sx_list_size(sx_value);
 sx_value sx_list_at(sx_value list, size_t index);
 size_t sx_dict_size(sx_value);
-/* Entry in insertion order; the key's bytes live as long as the dict. */
+/* Entry in insertion order; the key's bytes live as long as the dict. Of what
+ * is found in a dict, key, value and out may be NULL. */
 void sx_dict_at(sx_value dict, size_t index, persist_slice *key,
                 sx_value *value);
 bool sx_dict_find(sx *, sx_value dict, persist_slice key, sx_value *out);
@@ -220,11 +221,12 @@ typedef struct sx_out {
     size_t size, capacity; /* bytes */
     size_t size_max;       /* 0: no limit; beyond it PERSIST_TOO_LARGE */
 } sx_out;
+/* NULL is fine. */
 void sx_out_release(sx_out *);
 
 /* Appends the printed form of a value. Errors: PERSIST_NOT_STORABLE (see
  * flags), PERSIST_TOO_LARGE, PERSIST_LIMIT (nested too deep, cyclic data
- * included); the text is then as it was. */
+ * included), PERSIST_BAD_REQUEST (a NULL out); the text is then as it was. */
 persist_status sx_print(sx *, sx_value, unsigned flags, sx_out *out,
                         persist_error *error);
 

@@ -231,7 +231,8 @@ bool sx_lookup(sx *m, persist_slice name, sx_value *out)
     value v = ((box *)object_of(cell))->value;
     if (value_same(v, VALUE_UNBOUND))
         return false;
-    *out = v;
+    if (out != NULL)
+        *out = v;
     return true;
 }
 
@@ -307,14 +308,17 @@ void sx_dict_at(sx_value v, size_t i, persist_slice *key, sx_value *out)
 {
     CHECK(is_dict(v) && i < dict_size(dict_of(v)));
     const entry *e = &dict_entries(dict_of(v))[i];
-    *key = string_slice(e->key);
-    *out = e->value;
+    if (key != NULL)
+        *key = string_slice(e->key);
+    if (out != NULL)
+        *out = e->value;
 }
 
 bool sx_dict_find(sx *m, sx_value v, persist_slice key, sx_value *out)
 {
+    value ignored;
     CHECK(is_dict(v));
-    return dict_find(m, dict_of(v), key, out);
+    return dict_find(m, dict_of(v), key, out != NULL ? out : &ignored);
 }
 
 bool sx_equal(sx *m, sx_value a, sx_value b)

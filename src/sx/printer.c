@@ -417,6 +417,8 @@ static persist_status print(printer *p, value v)
 persist_status sx_print(sx *m, value v, unsigned flags, sx_out *out,
                         persist_error *error)
 {
+    if (out == NULL)
+        return status_set(error, PERSIST_BAD_REQUEST, "out must be given");
     persist_error local;
     printer p = {m, out, flags, error == NULL ? &local : error};
     size_t size_max = out->size_max;
@@ -450,6 +452,8 @@ prim_status text_put_value(sx *m, sx_out *out, value v, unsigned flags)
 
 void sx_out_release(sx_out *out)
 {
+    if (out == NULL)
+        return;
     mem_free(out->data);
     *out = (sx_out){.size_max = out->size_max};
 }
@@ -483,6 +487,8 @@ persist_status sx_print_failure(sx *m, value v, sx_out *out,
                                 persist_error *error)
 {
     string *error_code, *message;
+    if (out == NULL)
+        return status_set(error, PERSIST_BAD_REQUEST, "out must be given");
     size_t size = out->size;
     if (!error_text(m, v, "error", &error_code) ||
         !error_text(m, v, "message", &message)) {

@@ -268,6 +268,26 @@ static void sorted_keys(void **state)
 
 /* ---- refusals --------------------------------------------------------- */
 
+/* What is not wanted need not be given; what was to be written must. */
+static void outs_may_be_missing(void **state)
+{
+    sx *m = *state;
+    sx_value dict, v;
+    persist_slice key;
+    assert_int_equal(sx_read(m, text_of("{:a 7}"), &dict, NULL), PERSIST_OK);
+    assert_true(sx_dict_find(m, dict, text_of("a"), NULL));
+    assert_false(sx_dict_find(m, dict, text_of("b"), NULL));
+    sx_dict_at(dict, 0, &key, NULL);
+    assert_int_equal(key.size, 1);
+    sx_dict_at(dict, 0, NULL, &v);
+    assert_int_equal(sx_integer(v), 7);
+    assert_true(sx_lookup(m, text_of("inc"), NULL));
+    assert_false(sx_lookup(m, text_of("no such name"), NULL));
+    assert_int_equal(sx_print(m, v, 0, NULL, NULL), PERSIST_BAD_REQUEST);
+    assert_int_equal(sx_print_failure(m, v, NULL, NULL), PERSIST_BAD_REQUEST);
+    sx_out_release(NULL);
+}
+
 static void refuses(sx *m, const char *text, const char *message)
 {
     sx_value v;
@@ -462,6 +482,7 @@ int main(void)
         TEST(floats_are_short),
         TEST(forms_print_as_they_are),
         TEST(sorted_keys),
+        TEST(outs_may_be_missing),
         TEST(errors_name_their_place),
         TEST(what_does_not_read_back_is_not_storable),
         TEST(a_limit_leaves_the_text_as_it_was),
