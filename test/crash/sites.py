@@ -87,7 +87,7 @@ EXCEPTIONS = {
     ("src/engine/files/manifest_files.c", "stat(sys, dir, slots[1], &found)"):
         "only of a directory that the group may look at: world_test",
     ("src/engine/upkeep/reserve.c",
-     "        e->sys->unlink(e->sys, e->at.root, name);"):
+     "e->sys->unlink(e->sys, e->at.root, name);"):
         "only of another's file, which has a second name",
     ("src/engine/upkeep/reserve.c",
      "if (e->sys->unlink(e->sys, e->at.root, name) != 0)"):
