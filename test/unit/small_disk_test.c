@@ -17,6 +17,7 @@ enum {
     BLOCK = 4096,
     STREAMS = 3,
     KEYS = 8,
+    VALUE = 800,
     CYCLES = 4,
     TRIES = 20,
     STEPS = 10000,
@@ -169,9 +170,62 @@ static void a_disk_is_full_again_and_again(void **state)
         run(all[i]);
 }
 
+static persist_status put_one(unsigned n)
+{
+    char name[16];
+    snprintf(name, sizeof name, "k%u", n);
+    return fixture_try(&f, PERSIST_PUT, name, data, 0);
+}
+
+static void put_many(unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        assert_int_equal(put_one(i), PERSIST_OK);
+        fixture_work(&f, STEPS);
+    }
+}
+
+/* A memtable finds no room for its table, but that of tables that were merged
+ * away. They had a reader when the last step looked, who then leaves. */
+static void what_was_read_gives_room(void **state)
+{
+    enum { MANY = 500 };
+    persist_cursor *cursor;
+    unsigned n = 2 * MANY;
+    (void)state;
+    memset(data, 0, sizeof data);
+    memset(data, '0', VALUE);
+    fixture_begin_tables(&f, 64 << 10, 2);
+    os_sim_use_blocks(f.sim, BLOCK);
+    store_disk_by_steps(f.store);
+    put_many(0, MANY);
+    assert_int_equal(
+        persist_scan(f.store, NULL, 1, PERSIST_LATEST, &cursor, &f.error),
+        PERSIST_OK);
+    put_many(MANY, n); /* merged with those that are read */
+    for (int i = 0; i < 60; i++)
+        assert_int_equal(put_one(n++), PERSIST_OK);
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(sys->unlink(sys, sys->cwd, "store/reserve.tmp"), 0);
+    os_sim_limit_space(f.sim, os_sim_space_used(f.sim));
+    while (put_one(n) == PERSIST_OK)
+        n++;
+    fixture_work(&f, STEPS);
+    /* nor is it tried again for what it has read itself */
+    for (bool did = true; did;)
+        assert_int_equal(store_disk_step_called(f.store, &did, &f.error),
+                         PERSIST_OK);
+    assert_int_equal(put_one(n), PERSIST_NO_SPACE);
+    persist_cursor_close(cursor);
+    fixture_work(&f, STEPS);
+    assert_int_equal(put_one(n), PERSIST_OK);
+    fixture_end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_read_gives_room),
         cmocka_unit_test(a_disk_is_full_again_and_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,6 +238,8 @@ bool upkeep_sweep(engine *e)
         upkeep_delete_table(e, number);
     }
     u->dropped_count = kept;
+    if (kept < count)
+        u->is_stuck = false;
     atomic_store(&u->awaits_readers, any_read);
     return kept < count;
 }

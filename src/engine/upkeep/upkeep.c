@@ -204,6 +204,9 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     upkeep *u = &e->upkeep;
     *did = false;
     pthread_mutex_lock(&u->step);
+    /* Who leaves before the tables are looked after need not call for another
+     * step; what this one reads would, each time. */
+    atomic_store(&u->awaits_readers, false);
     layers *v;
     read_place own, *place = readers_enter(&e->readers, &own, &v);
     persist_status status = work(e, v, did, error);
@@ -214,8 +217,12 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     if (!*did)
         reserve_renew(e, v);
     readers_leave(&e->readers, place);
-    if (status == PERSIST_OK && upkeep_sweep(e))
+    /* What found no room may find it where the tables were. */
+    if (upkeep_sweep(e) &&
+        (status == PERSIST_OK || status == PERSIST_NO_SPACE)) {
         *did = true;
+        status = PERSIST_OK;
+    }
     if (!u->merging)
         reserve_refill(e);
     pthread_mutex_unlock(&u->step);
