@@ -232,6 +232,55 @@ static void one(uint64_t of, amount amounts, void (*begins)(void))
     fixture_end(&f);
 }
 
+/* Puts are refused again and again, and every deletion in between is taken. */
+static void use(void)
+{
+    for (unsigned i = 0; i < 2 * COMMITS; i++) {
+        unsigned which = (unsigned)draw(much.keys);
+        persist_status status = PERSIST_OK;
+        switch (draw(8)) {
+        case 0:
+            status = try_one(PERSIST_DELETE, "key", which, 0);
+            must(status == PERSIST_OK, "a deletion is refused");
+            break;
+        case 1:
+            status = try_one(PERSIST_TRUNCATE, "stream", which % STREAMS, 0);
+            must(status == PERSIST_OK, "a truncation is refused");
+            break;
+        default:
+            status = add_one();
+            must(status == PERSIST_OK || status == PERSIST_NO_SPACE,
+                 "refused, but not for want of space");
+        }
+    }
+}
+
+/* The store is small when others take all files, and is closed in peace. */
+static void one_in_use(uint64_t of, amount amounts)
+{
+    random_state = seed = of;
+    kills = 0;
+    waits = (unsigned)draw(3);
+    much = amounts;
+    begin();
+    for (int i = 0; i < KILLS / 2; i++) {
+        use();
+        fixture_close(&f);
+        open_store();
+    }
+    empty();
+    write_again();
+    fixture_end(&f);
+}
+
+static void who_goes_on_may_delete(void **state)
+{
+    (void)state;
+    memset(data, 'x', sizeof data);
+    for (uint64_t i = 0; i < seeds / 4; i++)
+        one_in_use(first + i, (amount){KEYS, SIZE});
+}
+
 static void files_that_run_out_leave_a_way_out(void **state)
 {
     (void)state;
@@ -253,6 +302,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_that_run_out_leave_a_way_out),
         cmocka_unit_test(so_do_they_beside_a_big_table),
+        cmocka_unit_test(who_goes_on_may_delete),
     };
     if (argc > 1)
         seeds = strtoull(argv[1], NULL, 10);

@@ -86,9 +86,11 @@ static inline bool format_is_known(uint64_t version)
  * store has no table, and one file of the log only: it comes to have them. */
 #define RESERVE_FILES 8u
 #define RESERVE_FILES_ADD 6u
-/* Of those, what segments of commits that delete leave: for a table, and for
- * the manifests, which alone get the last. */
-#define RESERVE_FILES_UPKEEP 2u
+/* Of those, what segments of commits that delete leave: for the table that the
+ * log becomes, for one that this and others are merged into, without which no
+ * file comes back, and for the manifests, which alone get the last. */
+#define RESERVE_FILES_UPKEEP 3u
+#define RESERVE_FILES_MERGE 2u
 #define RESERVE_FILES_LAST 1u
 /* Where there is not enough for it, it grows in pieces down to this. */
 #define RESERVE_PIECE_MIN 2048u

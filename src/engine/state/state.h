@@ -47,7 +47,7 @@ typedef struct living {
 typedef struct upkeep {
     pthread_mutex_t step; /* held while a step runs; for all up to `lock` */
     bool by_steps; /* without a thread: no more than engine_step is told to */
-    bool merging;
+    bool merging, begins_merge;
     merge merge;
     bool paid;                  /* the merge is one that reads have paid for */
     atomic_bool flushed;        /* something, since the opening */

@@ -125,8 +125,9 @@ static bool find_small(const engine *e, const layers *v, size_t *from)
 }
 
 /* Where files are few, two are many, and there may be bytes: so bigger ones are
- * merged, too, while each is of about the size of all that are newer. However
- * much is deleted, that takes few tables. */
+ * merged, too, while each is of about the size of all that are newer, or
+ * whatever they are when there is hardly a file left. However much is deleted,
+ * that takes few tables. */
 static bool find_few(const engine *e, const layers *v, size_t *from)
 {
     uint64_t surely = reserve_round(e), bytes = 0;
@@ -134,7 +135,8 @@ static bool find_few(const engine *e, const layers *v, size_t *from)
     size_t i = v->table_count;
     for (; i > 0; i--) {
         uint64_t size = v->tables[i - 1]->footer.size;
-        bool fits = bytes + size <= perhaps && size / MERGE_SIZE_RATIO <= bytes;
+        bool alike = size / MERGE_SIZE_RATIO <= bytes || reserve_is_short(e);
+        bool fits = bytes + size <= perhaps && alike;
         if (bytes + size > surely && !fits && bytes > 0)
             break;
         bytes += size;

@@ -180,6 +180,11 @@ bool reserve_lacks_files(const engine *e)
     return e->reserve_files < RESERVE_FILES;
 }
 
+bool reserve_is_short(const engine *e)
+{
+    return e->reserve_files <= RESERVE_FILES_UPKEEP;
+}
+
 /* All that are missing, or as many as there are: false if the disk has no more.
  */
 static bool make_files(engine *e)
@@ -399,9 +404,7 @@ static bool shrink(engine *e, uint64_t size)
 static unsigned leaves_files(const engine *e, wal_size log, wal_claim claim)
 {
     CHECK(claim != WAL_NO_SEGMENT);
-    return claim == WAL_FREES_LAST ? RESERVE_FILES_LAST
-           : claim == WAL_FREES    ? RESERVE_FILES_UPKEEP
-                                   : files_to_add(e, log);
+    return claim == WAL_ADDS ? files_to_add(e, log) : RESERVE_FILES_UPKEEP;
 }
 
 /* What it has beyond what it leaves; commits that free space are left less. A
@@ -423,19 +426,27 @@ bool reserve_lend(void *context, wal_size log, uint64_t size, wal_claim claim)
     return lent;
 }
 
+/* A merge gives back more files than it takes, and so does a flush of a log of
+ * several; another one has to leave a file for the merge. */
+static unsigned table_leaves(engine *e)
+{
+    bool gains = e->upkeep.begins_merge || wal_takes(&e->wal).segments > 2;
+    return gains ? RESERVE_FILES_LAST : RESERVE_FILES_MERGE;
+}
+
 /* Piece by piece: what is free besides somebody else may take, and then the
  * table, which is deleted, makes it whole again. */
 bool reserve_lend_table(void *context, uint64_t size)
 {
     engine *e = context;
     CHECK(!e->at.read_only);
+    unsigned files = table_leaves(e);
     pthread_mutex_lock(&e->reserve);
     uint64_t has = reserve_size(e), most = in_pages(size) + SEGMENT_ROUND;
     uint64_t left =
         has > most + RESERVE_LAST_MIN ? has - most : RESERVE_LAST_MIN;
-    bool lent = size == 0
-                    ? e->reserve_files > RESERVE_FILES_LAST && give_file(e)
-                    : has > left && shrink(e, left);
+    bool lent = size == 0 ? e->reserve_files > files && give_file(e)
+                          : has > left && shrink(e, left);
     if (lent)
         atomic_store(&e->lacks_reserve, true);
     pthread_mutex_unlock(&e->reserve);

@@ -50,9 +50,11 @@ static persist_status begin_merge(engine *e, const layers *v, size_t from,
 {
     upkeep *u = &e->upkeep;
     size_t count = v->table_count - from;
+    u->begins_merge = true;
     persist_status status = merge_begin(
         &u->merge, &e->table_place, v->tables + from, count, from == 0,
         e->next_table++, e->block_size, e->compress, error);
+    u->begins_merge = false;
     u->merging = status == PERSIST_OK;
     u->claimed = from == 0 ? atomic_load(&u->dead) : 0;
     u->began_with = reserve_size(e);
@@ -191,7 +193,8 @@ static persist_status work(engine *e, const layers *v, bool *did,
     bool full = atomic_load(&e->wal.full);
     *did = (v->frozen == NULL || full) && leftovers_step(e);
     if (!*did && (v->frozen == NULL || layers_is_crowded(v) ||
-                  (full && (e->upkeep.merging || policy_dead_shall_go(e, v)))))
+                  (full && (e->upkeep.merging || reserve_lacks_files(e) ||
+                            policy_dead_shall_go(e, v)))))
         status = step_merge(e, v, did, error);
     /* Tables that cannot be merged must not keep others from being made. */
     if (v->frozen != NULL && !*did && !wal_failed(&e->wal))

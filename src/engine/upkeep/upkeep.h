@@ -144,6 +144,7 @@ uint64_t reserve_size(const engine *);
 /* Whether fewer files are kept than should be; not known before the first step.
  */
 bool reserve_lacks_files(const engine *);
+bool reserve_is_short(const engine *); /* nor can anything be deleted */
 /* For table_place: lends it to a table that found no room; 0: or no file. */
 bool reserve_lend_table(void *context, uint64_t size);
 /* At the end of an opening, whose log has nothing ahead any more. */
