@@ -222,9 +222,36 @@ static void what_was_read_gives_room(void **state)
     fixture_end(&f);
 }
 
+/* What is put into the rest of a segment that was made for deletions takes
+ * nothing of what further ones need. */
+static void what_is_added_leaves_room_to_delete(void **state)
+{
+    enum { ROUNDS = 3000, NAMES = 5000 };
+    (void)state;
+    memset(data, 0, sizeof data);
+    memset(data, '0', VALUE / 8);
+    random_state = 1;
+    f = (fixture){.sim = os_sim_new(1), .memtable_size = 64 << 10};
+    os_sim_use_blocks(f.sim, BLOCK);
+    fixture_reopen(&f);
+    store_disk_by_steps(f.store);
+    put_many(0, 50);
+    os_sim_limit_space(f.sim, os_sim_space_used(f.sim));
+    for (int i = 0; i < ROUNDS; i++) {
+        char name[16];
+        for (int j = 0; j < 3; j++)
+            (void)put_one((unsigned)draw(NAMES));
+        snprintf(name, sizeof name, "k%u", (unsigned)draw(NAMES));
+        fixture_do(&f, PERSIST_DELETE, name, "", 0);
+        fixture_work(&f, STEPS);
+    }
+    fixture_end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_added_leaves_room_to_delete),
         cmocka_unit_test(what_was_read_gives_room),
         cmocka_unit_test(a_disk_is_full_again_and_again),
     };

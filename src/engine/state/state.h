@@ -107,6 +107,7 @@ typedef struct engine {
     _Atomic unsigned
         reserve_files; /* so many of the files that are kept are there */
     bool covers_tail;  /* it was grown for what the log had ahead when opened */
+    bool frees_tail;   /* the segment was made for what frees; the writer's */
     pthread_mutex_t reserve; /* held while it is given or made; the last */
 
     pthread_mutex_t writer;

@@ -372,6 +372,8 @@ int reserve_keep(void *context, wal_size log, wal_claim claim)
     engine *e = context;
     int code = 0;
     CHECK(!e->at.read_only && claim != WAL_NO_SEGMENT);
+    if (claim == WAL_FREES || claim == WAL_FREES_LAST)
+        e->frees_tail = true; /* others are not the writer's alone */
     if (claim == WAL_FREES_LAST)
         return 0;
     pthread_mutex_lock(&e->reserve);
@@ -385,8 +387,10 @@ int reserve_keep(void *context, wal_size log, wal_claim claim)
         code = -ENOSPC;
         full = true;
     }
-    if (claim == WAL_ADDS)
+    if (claim == WAL_ADDS) {
         atomic_store(&e->lacks_reserve, full);
+        e->frees_tail = e->frees_tail && full;
+    }
     pthread_mutex_unlock(&e->reserve);
     return full || code == -ENOMEM ? code : 0;
 }
@@ -469,6 +473,21 @@ static persist_status cover_tail(engine *e, persist_error *error)
                : os_failed(error, code, "keep a reserve in", e->at.root->path);
 }
 
+/* A segment that was made for what frees space is for that: what adds would use
+ * up the reserve, a segment each time. But for what is in it already, that must
+ * be whole. */
+static persist_status cover_lent(engine *e, persist_error *error)
+{
+    if (!e->frees_tail)
+        return PERSIST_OK;
+    wal_size log = wal_takes(&e->wal);
+    log.ahead = 0;
+    int code = reserve_keep(e, log, WAL_ADDS);
+    return code == 0
+               ? PERSIST_OK
+               : os_failed(error, code, "keep a reserve in", e->at.root->path);
+}
+
 /* Other commits than those that free space get no segment until the reserve is
  * whole; what the log has ahead gives way to it. */
 persist_status reserve_record(engine *e, wal_claim claim, persist_error *error)
@@ -476,6 +495,8 @@ persist_status reserve_record(engine *e, wal_claim claim, persist_error *error)
     persist_status status = PERSIST_OK;
     if (claim == WAL_ADDS)
         status = cover_tail(e, error);
+    if (status == PERSIST_OK && claim == WAL_ADDS)
+        status = cover_lent(e, error);
     if (status != PERSIST_OK)
         return status;
     if (claim == WAL_ADDS && atomic_load(&e->lacks_reserve))
