@@ -148,7 +148,7 @@ def main():
             refused += rounds.refused
     if not failed and refused == 0:
         raise AssertionError("there were files left")
-    print("figure: inodes: %d disks without files, %d of %d ops refused, "
+    print("figure: %d disks without files, %d of %d ops refused, "
           "deletions on %d of them" % (
               len(seeds), refused, len(seeds) * arguments.rounds * OPS,
               failed))
