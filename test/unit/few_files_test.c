@@ -23,7 +23,11 @@ enum {
     KEYS = 40,
     COMMITS = 400,
     SIZE = 3000,
-    BIG_KEYS = 400, /* the same, of those that are big */
+    SMALL_KEYS = 1000, /* the same, of those that are small */
+    SMALL_SIZE = 600,
+    SMALL_COMMITS = 100,
+    SMALL_USE = 4000,
+    BIG_KEYS = 400, /* and of those that are big */
     BIG_SIZE = 12000,
     BIG_COMMITS = 1500,
     BIG_SHARE = 100,  /* one of them for so many seeds, and the first is one */
@@ -53,7 +57,7 @@ static fixture f;
 static amount much;
 static uint64_t seed, random_state;
 static char data[BIG_SIZE + 1];
-static unsigned kills, waits;
+static unsigned kills, waits, pace;
 
 /* The next kill: the disk as it was at that call. */
 static uint64_t kill_at;
@@ -80,13 +84,6 @@ static void watch(void *context, const os_sim *s, sim_call call)
         killed = os_sim_kill(s);
 }
 
-/* The threads come to all of it, to a part, or to nothing. */
-static void let_work(void)
-{
-    static const int steps[] = {0, 1, 2, STEPS};
-    fixture_work(&f, steps[draw(sizeof steps / sizeof *steps)]);
-}
-
 static void open_store(void)
 {
     if (fixture_open(&f) != PERSIST_OK)
@@ -98,17 +95,12 @@ static void open_store(void)
 static persist_status try_one(persist_edit_kind kind, const char *of,
                               unsigned n, size_t size)
 {
-    char name[32];
-    snprintf(name, sizeof name, "%s-%u", of, n);
-    persist_edit edit = {
-        .kind = kind, .name = slice_str(name), .data = slice_of(data, size)};
-    if (kind == PERSIST_TRUNCATE)
-        edit.seq = PERSIST_SEQ_MAX;
+    uint64_t seq = kind == PERSIST_TRUNCATE ? PERSIST_SEQ_MAX : 0;
     persist_status status =
-        persist_commit(f.store, &edit, 1, NULL, NULL, &f.error);
+        fixture_try_one(&f, kind, of, n, slice_of(data, size), seq);
     if (status == PERSIST_OK && draw(4) < waits)
         fixture_wait(&f);
-    let_work();
+    fixture_keep_pace(&f, draw(pace));
     return status;
 }
 
@@ -116,8 +108,8 @@ static persist_status add_one(void)
 {
     size_t size = draw(much.size + 1);
     return draw(2) == 0
-               ? try_one(PERSIST_PUT, "key", (unsigned)draw(much.keys), size)
-               : try_one(PERSIST_APPEND, "stream", (unsigned)draw(STREAMS),
+               ? try_one(PERSIST_PUT, "key-", (unsigned)draw(much.keys), size)
+               : try_one(PERSIST_APPEND, "stream-", (unsigned)draw(STREAMS),
                          size);
 }
 
@@ -135,10 +127,10 @@ static void fill(void)
 static void empty(void)
 {
     for (unsigned i = 0; i < STREAMS; i++)
-        must(try_one(PERSIST_TRUNCATE, "stream", i, 0) == PERSIST_OK,
+        must(try_one(PERSIST_TRUNCATE, "stream-", i, 0) == PERSIST_OK,
              "a truncation is refused");
     for (unsigned i = 0; i < much.keys; i++)
-        must(try_one(PERSIST_DELETE, "key", i, 0) == PERSIST_OK,
+        must(try_one(PERSIST_DELETE, "key-", i, 0) == PERSIST_OK,
              "a deletion is refused");
 }
 
@@ -153,19 +145,15 @@ static void write_again(void)
     must(status == PERSIST_OK, "nothing lives, and nothing can be written");
 }
 
-/* Others have all files that the store has not. */
-static void begin(void)
+/* So many commits are made before others have all files that the store has not.
+ */
+static void begin_with(sizes of, unsigned commits)
 {
-    static const sizes all[] = {
-        {0, 0},         {16 << 10, 16 << 10}, {64 << 10, 8 << 10},
-        {256 << 10, 0}, {64 << 10, 64 << 10}, {16 << 10, 4096}};
-    const sizes *now = &all[draw(sizeof all / sizeof *all)];
     f = (fixture){.sim = os_sim_new(1),
-                  .segment_size = now->segment,
-                  .memtable_size = now->memtable};
+                  .segment_size = of.segment,
+                  .memtable_size = of.memtable};
     open_store();
-    unsigned before = (unsigned)draw(COMMITS);
-    for (unsigned i = 0; i <= before; i++)
+    for (unsigned i = 0; i < commits; i++)
         must(add_one() == PERSIST_OK, "refused, where there is room");
     fixture_work(&f, STEPS);
     if (draw(3) == 0) {
@@ -173,6 +161,21 @@ static void begin(void)
         open_store();
     }
     os_sim_limit_files(f.sim, os_sim_files_used(f.sim) + draw(3));
+}
+
+static void begin(void)
+{
+    static const sizes all[] = {
+        {0, 0},         {16 << 10, 16 << 10}, {64 << 10, 8 << 10},
+        {256 << 10, 0}, {64 << 10, 64 << 10}, {16 << 10, 4096}};
+    sizes of = all[draw(sizeof all / sizeof *all)];
+    begin_with(of, 1 + (unsigned)draw(COMMITS));
+}
+
+/* A memtable has room for more than there ever is. */
+static void begin_small(void)
+{
+    begin_with((sizes){0, 0}, 1 + (unsigned)draw(SMALL_COMMITS));
 }
 
 /* The process is killed within the next calls, or at their end. */
@@ -214,13 +217,19 @@ static void begin_big(void)
     os_sim_limit_files(f.sim, os_sim_files_used(f.sim) + draw(3));
 }
 
-static void one(uint64_t of, amount amounts, void (*begins)(void))
+static void begin_seed(uint64_t of, amount amounts, void (*begins)(void))
 {
     random_state = seed = of;
     kills = 0;
     waits = (unsigned)draw(3);
     much = amounts;
     begins();
+}
+
+static void one(uint64_t of, amount amounts, void (*begins)(void))
+{
+    pace = FIXTURE_PACES;
+    begin_seed(of, amounts, begins);
     kill_within(draw(2) == 0 ? CALLS : 50 * CALLS, fill);
     for (int i = 0; i < KILLS; i++)
         kill_within(CALLS, open_and_empty);
@@ -233,18 +242,18 @@ static void one(uint64_t of, amount amounts, void (*begins)(void))
 }
 
 /* Puts are refused again and again, and every deletion in between is taken. */
-static void use(void)
+static void use(unsigned commits)
 {
-    for (unsigned i = 0; i < 2 * COMMITS; i++) {
+    for (unsigned i = 0; i < commits; i++) {
         unsigned which = (unsigned)draw(much.keys);
         persist_status status = PERSIST_OK;
         switch (draw(8)) {
         case 0:
-            status = try_one(PERSIST_DELETE, "key", which, 0);
+            status = try_one(PERSIST_DELETE, "key-", which, 0);
             must(status == PERSIST_OK, "a deletion is refused");
             break;
         case 1:
-            status = try_one(PERSIST_TRUNCATE, "stream", which % STREAMS, 0);
+            status = try_one(PERSIST_TRUNCATE, "stream-", which % STREAMS, 0);
             must(status == PERSIST_OK, "a truncation is refused");
             break;
         default:
@@ -256,15 +265,12 @@ static void use(void)
 }
 
 /* The store is small when others take all files, and is closed in peace. */
-static void one_in_use(uint64_t of, amount amounts)
+static void one_in_use(uint64_t of, amount amounts, void (*begins)(void),
+                       unsigned commits)
 {
-    random_state = seed = of;
-    kills = 0;
-    waits = (unsigned)draw(3);
-    much = amounts;
-    begin();
+    begin_seed(of, amounts, begins);
     for (int i = 0; i < KILLS / 2; i++) {
-        use();
+        use(commits);
         fixture_close(&f);
         open_store();
     }
@@ -277,8 +283,20 @@ static void who_goes_on_may_delete(void **state)
 {
     (void)state;
     memset(data, 'x', sizeof data);
+    pace = FIXTURE_PACES;
     for (uint64_t i = 0; i < seeds / 4; i++)
-        one_in_use(first + i, (amount){KEYS, SIZE});
+        one_in_use(first + i, (amount){KEYS, SIZE}, begin, 2 * COMMITS);
+}
+
+/* Segments are filled and wanted faster than anything gives files back. */
+static void so_may_who_is_faster_than_the_threads(void **state)
+{
+    (void)state;
+    memset(data, 'x', sizeof data);
+    pace = FIXTURE_LAGS;
+    for (uint64_t i = 0; i < seeds / 8; i++)
+        one_in_use(first + i, (amount){SMALL_KEYS, SMALL_SIZE}, begin_small,
+                   SMALL_USE);
 }
 
 static void files_that_run_out_leave_a_way_out(void **state)
@@ -300,9 +318,10 @@ static void so_do_they_beside_a_big_table(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_goes_on_may_delete),
+        cmocka_unit_test(so_may_who_is_faster_than_the_threads),
         cmocka_unit_test(files_that_run_out_leave_a_way_out),
         cmocka_unit_test(so_do_they_beside_a_big_table),
-        cmocka_unit_test(who_goes_on_may_delete),
     };
     if (argc > 1)
         seeds = strtoull(argv[1], NULL, 10);

@@ -123,6 +123,18 @@ static inline persist_status fixture_try(fixture *f, persist_edit_kind kind,
     return status;
 }
 
+/* One edit of that one of the names that begin alike. */
+static inline persist_status fixture_try_one(fixture *f, persist_edit_kind kind,
+                                             const char *of, unsigned n,
+                                             slice data, uint64_t seq)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s%u", of, n);
+    persist_edit edit = {
+        .kind = kind, .name = slice_str(name), .data = data, .seq = seq};
+    return persist_commit(f->store, &edit, 1, NULL, NULL, &f->error);
+}
+
 static inline void fixture_do(fixture *f, persist_edit_kind kind,
                               const char *name, const char *data, uint64_t seq)
 {
@@ -164,6 +176,17 @@ static inline void fixture_work(fixture *f, int steps)
     for (int i = 0; i < steps && did; i++)
         if (store_disk_step_called(f->store, &did, &ignored) != PERSIST_OK)
             return;
+}
+
+/* What threads come to behind a commit, by a number that is drawn below
+ * FIXTURE_PACES: nothing, one step, two, or all; below FIXTURE_LAGS they lag
+ * behind. */
+enum { FIXTURE_LAGS = 2, FIXTURE_PACES = 4 };
+
+static inline void fixture_keep_pace(fixture *f, uint64_t drawn)
+{
+    static const int steps[FIXTURE_PACES] = {0, 1, 2, 100000};
+    fixture_work(f, steps[drawn]);
 }
 
 /* ---- looking ---------------------------------------------------------- */

@@ -39,27 +39,14 @@ static uint64_t draw(uint64_t below)
     return sim_random(&random_state) % below;
 }
 
-/* The threads come to all of it, to a part, or to nothing. */
-static void let_work(void)
-{
-    static const int steps[] = {0, 1, 2, STEPS};
-    fixture_work(&f, steps[draw(sizeof steps / sizeof *steps)]);
-}
-
-static persist_status try(persist_edit_kind kind, char of, unsigned n,
+static persist_status try(persist_edit_kind kind, const char *of, unsigned n,
                           size_t size, uint64_t seq)
 {
-    char name[16];
-    snprintf(name, sizeof name, "%c%u", of, n);
-    persist_edit edit = {.kind = kind,
-                         .name = slice_str(name),
-                         .data = slice_of(data, size),
-                         .seq = seq};
     persist_status status =
-        persist_commit(f.store, &edit, 1, NULL, NULL, &f.error);
+        fixture_try_one(&f, kind, of, n, slice_of(data, size), seq);
     if (status == PERSIST_OK)
         fixture_wait(&f);
-    let_work();
+    fixture_keep_pace(&f, draw(FIXTURE_PACES));
     return status;
 }
 
@@ -78,7 +65,7 @@ static void truncate_some(unsigned n)
     uint64_t mark = fixture_info(&f, name).mark;
     uint64_t other = fixture_info(&f, "s0").mark;
     if (mark > 0)
-        must(try(PERSIST_TRUNCATE, 's', n, 0, other < mark ? other : mark) ==
+        must(try(PERSIST_TRUNCATE, "s", n, 0, other < mark ? other : mark) ==
                  PERSIST_OK,
              "a truncation is refused");
 }
@@ -92,9 +79,9 @@ static void fill(void)
         size_t size = lengths[draw(4)];
         persist_status status = PERSIST_OK;
         if (x < 45)
-            status = try(PERSIST_PUT, 'k', (unsigned)draw(KEYS), size, 0);
+            status = try(PERSIST_PUT, "k", (unsigned)draw(KEYS), size, 0);
         else if (x < 90)
-            status = try(PERSIST_APPEND, 's', (unsigned)draw(STREAMS), size, 0);
+            status = try(PERSIST_APPEND, "s", (unsigned)draw(STREAMS), size, 0);
         else
             truncate_some((unsigned)draw(STREAMS));
         refused += status != PERSIST_OK;
@@ -110,11 +97,11 @@ static void empty(void)
         snprintf(name, sizeof name, "s%u", i);
         uint64_t mark = fixture_info(&f, name).mark;
         if (mark > 0)
-            must(try(PERSIST_TRUNCATE, 's', i, 0, mark) == PERSIST_OK,
+            must(try(PERSIST_TRUNCATE, "s", i, 0, mark) == PERSIST_OK,
                  "a truncation of all is refused");
     }
     for (unsigned i = 0; i < KEYS; i++)
-        must(try(PERSIST_DELETE, 'k', i, 0, 0) == PERSIST_OK,
+        must(try(PERSIST_DELETE, "k", i, 0, 0) == PERSIST_OK,
              "a deletion is refused");
 }
 
@@ -123,7 +110,7 @@ static void write_again(void)
     int tries = 0;
     persist_status status;
     do {
-        status = try(PERSIST_PUT, 'a', 0, 1, 0);
+        status = try(PERSIST_PUT, "a", 0, 1, 0);
         fixture_work(&f, STEPS);
     } while (status == PERSIST_NO_SPACE && ++tries < TRIES);
     must(status == PERSIST_OK, "nothing lives, and nothing can be written");
@@ -172,9 +159,7 @@ static void a_disk_is_full_again_and_again(void **state)
 
 static persist_status put_one(unsigned n)
 {
-    char name[16];
-    snprintf(name, sizeof name, "k%u", n);
-    return fixture_try(&f, PERSIST_PUT, name, data, 0);
+    return fixture_try_one(&f, PERSIST_PUT, "k", n, slice_str(data), 0);
 }
 
 static void put_many(unsigned from, unsigned to)

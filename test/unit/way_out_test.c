@@ -82,15 +82,6 @@ static void must(bool holds, const char *what)
                  f.error.message);
 }
 
-/* ---- what the threads do ---------------------------------------------- */
-
-/* The threads come to all of it, to a part, or to nothing. */
-static void let_work(void)
-{
-    static const int steps[] = {0, 1, 2, STEPS};
-    fixture_work(&f, steps[draw(sizeof steps / sizeof *steps)]);
-}
-
 static void open_store(void)
 {
     if (fixture_open(&f) != PERSIST_OK)
@@ -108,23 +99,16 @@ static void somebody_takes_the_rest(void)
 
 static persist_status put_one(unsigned n)
 {
-    char name[32];
     bool put = draw(100) < now.puts;
     uint64_t most = draw(10) == 0 ? now.big : now.small;
     uint64_t size = draw(most + 1);
-    if (put)
-        snprintf(name, sizeof name, "key-%u", (unsigned)draw(now.keys));
-    else
-        snprintf(name, sizeof name, "stream-%u", (unsigned)draw(STREAMS));
-    persist_edit edit = {.kind = put ? PERSIST_PUT : PERSIST_APPEND,
-                         .name = slice_str(name),
-                         .data = slice_of(data, size)};
-    persist_status status =
-        persist_commit(f.store, &edit, 1, NULL, NULL, &f.error);
+    persist_status status = fixture_try_one(
+        &f, put ? PERSIST_PUT : PERSIST_APPEND, put ? "key-" : "stream-",
+        (unsigned)draw(put ? now.keys : STREAMS), slice_of(data, size), 0);
     written += status == PERSIST_OK ? size : 0;
     if (n % SYNC_EVERY == 0)
         fixture_wait(&f);
-    let_work();
+    fixture_keep_pace(&f, draw(FIXTURE_PACES));
     return status;
 }
 
@@ -155,7 +139,7 @@ static void free_some(const persist_edit *edits, size_t count)
     must(status == PERSIST_OK, "what frees space is refused");
     if (draw(SYNC_EVERY) == 0)
         fixture_wait(&f);
-    let_work();
+    fixture_keep_pace(&f, draw(FIXTURE_PACES));
 }
 
 static void free_all(persist_edit_kind kind, unsigned count)
