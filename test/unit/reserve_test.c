@@ -147,12 +147,44 @@ static void who_writes_measures_nothing(void **state)
     clean_up(&f);
 }
 
+/* On a full disk, also what gets the last of it: the rest is for what makes
+ * room, which must not take the disk for one that has some. */
+static void what_frees_space_takes_little(void **state)
+{
+    enum { LITTLE = SEGMENT_SIZE_DEFAULT / SEGMENT_LITTLE_SHARE };
+    static const wal_claim claims[] = {WAL_FREES, WAL_FREES_LAST};
+    (void)state;
+    for (size_t i = 0; i < sizeof claims / sizeof *claims; i++) {
+        forge f;
+        persist_error error;
+        engine *e;
+        begin_keys(&f);
+        f.manifest.keys = KEYS;
+        list_tables(&f, 0, 0, 1);
+        persist_options options = options_of(f.sys);
+        options.segment_size = 0;
+        must(engine_open(&options, &e, &error), &error);
+        put(e, "another");
+        must(wal_next_segment(&e->wal, RECORD_HEADER_SIZE, claims[i], &error),
+             &error);
+        assert_true(e->wal.active->size > LITTLE); /* there is room */
+        wal_note_full(&e->wal);
+        must(wal_next_segment(&e->wal, RECORD_HEADER_SIZE, claims[i], &error),
+             &error);
+        assert_int_equal(e->wal.active->size, LITTLE);
+        assert_true(atomic_load(&e->wal.full));
+        must(engine_close(e, &error), &error);
+        clean_up(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_of_a_manifest_ask_for_little),
         cmocka_unit_test(no_more_lives_than_there_is),
         cmocka_unit_test(who_writes_measures_nothing),
+        cmocka_unit_test(what_frees_space_takes_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
