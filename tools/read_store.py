@@ -206,15 +206,18 @@ class Store:
         wanted = {(tag, e.position): (e.seq, e.tagged[0], names[id(s)])
                   for s, *_, events in runs.values() for e in events
                   if e.tagged for tag in e.tagged[1]}
-        found = {}
+        found, before = {}, None
         for key, value, _ in table.section(TAGS):
             tag, digits = key[1:1 + key[0]], key[1 + key[0]:]
             if len(tag) != key[0] or digits[:1] != bytes([len(digits) - 1]) \
                     or digits[1:2] == b"\0":
                 value.fail("the key of a tag is malformed")
-            seq, kind = value.count_from_1(), value.take(value.take(1)[0])
-            found[tag, int.from_bytes(digits[1:], "big")] = (
-                seq, bytes(kind), bytes(value.take(value.left())))
+            run = read_run(value, int.from_bytes(digits[1:], "big"))
+            if before is not None and before[0] == tag and \
+                    before[1] >= run[0][0]:
+                value.fail("the events of a tag are out of order")
+            before = tag, run[-1][0]
+            found.update(((tag, position), event) for position, event in run)
         if found != wanted or table.tags != len({tag for tag, _ in found}):
             raise corrupt(table.path, None, "the tags are not those of the "
                           "events")
@@ -354,6 +357,30 @@ def time_at(times, position, c):
     t = times[-1]
     return t.base + sum(t.bits >> i * t.width & (1 << t.width) - 1
                         for i in range(at) if t.width)
+
+
+def read_run(c, last):
+    """The events of a run of a tag, by position, up to the last one's."""
+    position, kind, name, run = last - c.varint(), b"", b"", []
+    while True:
+        seq = c.count_from_1()
+        kind, name = repeated(c, kind), repeated(c, name)
+        run.append((position, (seq, kind, name)))
+        if position >= last or position < 1 or not c.left():
+            break
+        position += c.count_from_1()
+    if position != last or position < 1 or c.left():
+        c.fail("the events of a tag do not end where they should")
+    return run
+
+
+def repeated(c, before):
+    """A string that may be the one before."""
+    size = c.varint()
+    s = bytes(c.take(size - 1)) if size else before
+    if size and s == before:
+        c.fail("a string stands twice")
+    return s
 
 
 def event_key(key, value):

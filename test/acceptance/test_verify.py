@@ -161,6 +161,37 @@ class Verify(Tool):
                 self.assertIn(t, s.eval(asked))
         self.end(s)
 
+    def test_the_first_damaged_event_of_a_tag(self):
+        """Of a tag with many events those before the block are found."""
+        path, met = self.tagged(["big"] * 8000), 0
+        with open(path, "rb") as f:
+            raw = f.read()
+        for at in range(0, len(raw), len(raw) // 120):
+            with open(path, "r+b") as f:
+                f.seek(at)
+                f.write(bytes([raw[at] ^ 4]))
+            for found in self.findings():
+                if found.get("touched") == "tags":
+                    self.check_positions(found)
+                    met += 1
+            with open(path, "r+b") as f:
+                f.write(raw)
+        self.assertGreater(met, 1)
+
+    def check_positions(self, found):
+        first, end = found.get("position", 1), found.get("end_position", 8001)
+        self.assertEqual(found["tag"], "big")
+        self.assertTrue(0 < end - first < 8000, found)
+        s = self.serve()
+        for at in (first - 1, first, end):
+            asked = perform("persist/query", "{:tags (list \"big\")}", str(at),
+                            "1")
+            if at == first:
+                self.fails("corrupt", s, asked)
+            elif 0 < at <= 8000:
+                self.assertIn(":position %d" % at, s.eval(asked))
+        self.end(s)
+
     def test_every_damage_is_named(self):
         tables = sorted(glob.glob(self.store + "/tables/*"))
         blob, = glob.glob(self.store + "/blobs/*.pak")

@@ -126,7 +126,7 @@ static void check(const made *m, uint64_t gone)
                               m->table->tag_count));
     assert_int_equal(sorted.count, count);
     for (size_t i = 0; i < count; i++) {
-        const tagged_event *e;
+        const posting *e;
         slice tag = tag_sort_get(&sorted, i, room, &e);
         slice mine = entry_tag_key(tag, e->position, place);
         assert_true(slice_equal(mine, slice_of(keys[i].bytes, keys[i].size)));

@@ -255,6 +255,26 @@ static uint64_t entries_of(table_section section)
     return entries;
 }
 
+/* How many events all tables have by tags, an event with two of them twice. */
+static uint64_t count_postings(void)
+{
+    const engine *e = engine_of();
+    uint64_t count = 0;
+    for (size_t i = 0; i < e->layers->table_count; i++) {
+        table_iter at;
+        postings_reader r;
+        table_iter_init(&at, e->layers->tables[i], TABLE_TAGS, false);
+        persist_status status = table_seek(&at, slice_of(NULL, 0), &f.error);
+        for (; status == PERSIST_OK; status = table_next(&at, &f.error)) {
+            assert_true(postings_begin(&r, table_key(&at), table_value(&at)));
+            for (count++; r.now.position < r.last; count++)
+                assert_true(postings_next(&r));
+        }
+        assert_int_equal(status, PERSIST_NONE);
+    }
+    return count;
+}
+
 static void merging_drops_what_was_truncated(void **state)
 {
     (void)state;
@@ -262,12 +282,12 @@ static void merging_drops_what_was_truncated(void **state)
     fixture_begin_tables(&f, EVERY_COMMIT, 2);
     for (int i = 0; i < 16; i++)
         must_append(i % 2 == 0 ? "kept" : "cut", "tag");
-    assert_int_equal(entries_of(TABLE_TAGS), 16);
+    assert_int_equal(count_postings(), 16);
     fixture_do(&f, PERSIST_TRUNCATE, "cut", "", 8);
     for (int i = 0; i < 16; i++)
         fixture_append(&f, "untagged", "data");
     assert_int_equal(count_tagged(f.store, "tag", &last), 8);
-    assert_int_equal(entries_of(TABLE_TAGS), 8);
+    assert_int_equal(count_postings(), 8);
     fixture_end(&f);
 }
 

@@ -216,6 +216,8 @@ static inline bool format_is_known(uint64_t version)
 #define TABLE_ENTRY_MAX (BLOCK_RAW_MAX / 2)
 #define TABLE_HEADER_SIZE 512u
 #define TABLE_FOOTER_SIZE 512u
+/* A run of a tag's events ends once it has so many bytes. */
+#define POSTINGS_SIZE 512u
 /* Read together with the footer: roots and filters are there, mostly. */
 #define TABLE_TAIL (32u << 10)
 /* Two entries a block make a tree this high of as many as there can be. */

@@ -6,6 +6,7 @@
 #define ENGINE_FILES_TAGGED_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "persist.h"
@@ -37,6 +38,12 @@ bool tagged_differ(const void *bytes);
 tag_set tagged_of(const void *bytes);
 /* Takes the next tag; false when there is none. */
 bool tagged_next(tag_set *, slice *tag);
+
+/* An event that has a tag: what a query has to know of it before it is read. */
+typedef struct posting {
+    uint64_t position, seq;
+    slice type, stream;
+} posting;
 
 /* Tells whether an item of a query is for events of a type. */
 bool query_has_type(const persist_query_item *, slice type);

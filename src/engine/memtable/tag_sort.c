@@ -36,7 +36,7 @@ static void take_event(tag_sort *s, const order_item *item)
         return;
     tag_set set = tagged_of(event_tagged(e));
     s->events[s->event_count] =
-        (tagged_event){e->seq, e->position, set.type, item->stream->name};
+        (posting){e->position, e->seq, set.type, item->stream->name};
     for (slice tag; tagged_next(&set, &tag); s->count++) {
         s->tags[s->count] = front_of(tag);
         s->tags[s->count].event = (uint32_t)s->event_count;
@@ -203,7 +203,7 @@ void tag_sort_release(tag_sort *s)
 
 slice tag_sort_get(const tag_sort *s, size_t index,
                    uint8_t out[PERSIST_TAG_SIZE_MAX + TAG_FRONT],
-                   const tagged_event **whose)
+                   const posting **whose)
 {
     CHECK(index < s->count);
     const sorted_tag *t = s->places[index].tag;

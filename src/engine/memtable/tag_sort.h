@@ -8,13 +8,6 @@
 
 enum { TAG_FRONT = 3 * sizeof(uint64_t) };
 
-/* What the entries of an event say, side by side with others': events
- * themselves are all over memory. */
-typedef struct tagged_event {
-    uint64_t seq, position;
-    slice type, stream;
-} tagged_event;
-
 /* A tag to be sorted. Its size and first bytes, which mostly decide, are at
  * hand, the highest first. */
 typedef struct sorted_tag {
@@ -33,7 +26,7 @@ typedef struct tag_sort {
     sorted_tag *tags;  /* owned; as they were gathered */
     tag_place *places; /* owned; in order */
     size_t count;
-    tagged_event *events; /* owned */
+    posting *events; /* owned; side by side: events are all over memory */
     size_t event_count;
 } tag_sort;
 
@@ -47,6 +40,6 @@ void tag_sort_release(tag_sort *);
 /* Copies a tag, and tells whose it is. */
 slice tag_sort_get(const tag_sort *, size_t index,
                    uint8_t out[PERSIST_TAG_SIZE_MAX + TAG_FRONT],
-                   const tagged_event **whose);
+                   const posting **whose);
 
 #endif

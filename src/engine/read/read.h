@@ -89,10 +89,10 @@ typedef struct query_tag {
     slice tag, prefix; /* and what the keys in a table begin with */
     uint64_t hash;     /* its filter_hash */
     const tag_list
-        *list;         /* in a memtable, while the caller looks; NULL: none */
-    size_t at;         /* there: the event in hand */
-    uint64_t position; /* of the one in hand; 0: none yet */
-    tag_entry entry;   /* in a table: of the one in hand */
+        *list;           /* in a memtable, while the caller looks; NULL: none */
+    size_t at;           /* there: the event in hand */
+    uint64_t position;   /* of the one in hand; 0: none yet */
+    postings_reader run; /* in a table: where the one in hand is */
 } query_tag;
 
 /* And all the tags of an item. */
@@ -115,7 +115,7 @@ typedef struct query_stream {
 
 /* A match in a table, whose event is looked up with those of others. */
 typedef struct query_look {
-    tag_entry entry; /* but for the tag */
+    posting entry;
     table_step from; /* the tag's leaf, which keeps it in memory */
     slice known;     /* the entry that may be the event's; empty: none is */
     table_spot spot; /* else */

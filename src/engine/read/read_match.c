@@ -110,7 +110,7 @@ void query_looks_aim(engine_cursor *c)
         a->then = status;
 }
 
-static bool is_of(const tag_entry *e, slice value, event_entry *out)
+static bool is_of(const posting *e, slice value, event_entry *out)
 {
     uint8_t place[ENTRY_EVENT_KEY_MAX];
     return entry_get_event(entry_event_key(0, e->seq, place), value, out) &&
@@ -122,7 +122,7 @@ static persist_status find_event(engine_cursor *c, query_look *look,
                                  event_entry *out, persist_error *error)
 {
     query_reader *r = &c->u.query;
-    const tag_entry *e = &look->entry;
+    const posting *e = &look->entry;
     table_spot *spot = &look->spot;
     persist_status status = PERSIST_OK;
     if (look->known.size > 0 && is_of(e, look->known, out))
@@ -152,7 +152,7 @@ static persist_status read_match(engine_cursor *c, query_look *look,
                                  persist_event *out, persist_error *error)
 {
     event_entry found;
-    const tag_entry *e = &look->entry;
+    const posting *e = &look->entry;
     persist_status status = find_event(c, look, &found, error);
     if (status != PERSIST_OK)
         return status;

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "engine/read/read.h"
 
-enum { NEAR = 4 }; /* entries that are passed before a search */
+enum { NEAR = 2 }; /* runs of a list that are passed before a search */
 
 /* ---- the query, copied ------------------------------------------------- */
 
@@ -256,16 +256,27 @@ static void fill(engine_cursor *c, const memtable *m)
 
 /* ---- tables ------------------------------------------------------------ */
 
-/* Takes the entry that an iterator is at, if it is one of the tag. */
-static persist_status take_entry(query_tag *t, const table_iter *i,
-                                 persist_error *error)
+/* Goes on in the run in hand to the first event from a position on, or to its
+ * last one. */
+static persist_status pass(query_tag *t, const table_iter *i, uint64_t position,
+                           persist_error *error)
 {
-    if (!entry_get_tag(table_key(i), table_value(i), &t->entry))
-        return table_bad_entry(i, error);
-    if (!slice_equal(t->entry.tag, t->tag))
-        return PERSIST_NONE;
-    t->position = t->entry.position;
+    while (t->run.now.position < position && t->run.now.position < t->run.last)
+        if (!postings_next(&t->run))
+            return table_bad_entry(i, error);
+    t->position = t->run.now.position;
     return PERSIST_OK;
+}
+
+/* Takes the run that an iterator is at, if it is one of the tag. */
+static persist_status take_run(query_tag *t, const table_iter *i,
+                               uint64_t position, persist_error *error)
+{
+    if (!slice_equal(entry_tag_of(table_key(i)), t->tag))
+        return PERSIST_NONE;
+    if (!postings_begin(&t->run, table_key(i), table_value(i)))
+        return table_bad_entry(i, error);
+    return pass(t, i, position, error);
 }
 
 static persist_status find_in_table(query_tag *t, table_iter *i,
@@ -273,17 +284,19 @@ static persist_status find_in_table(query_tag *t, table_iter *i,
 {
     uint8_t place[ENTRY_TAG_KEY_MAX];
     persist_status status = PERSIST_OK;
+    if (table_iter_valid(i) && t->run.last >= position)
+        return pass(t, i, position, error);
     for (unsigned n = 0;
          n < NEAR && table_iter_valid(i) && status == PERSIST_OK; n++) {
         status = table_next(i, error);
         if (status == PERSIST_OK)
-            status = take_entry(t, i, error);
+            status = take_run(t, i, position, error);
         if (status == PERSIST_OK && t->position >= position)
             return PERSIST_OK;
     }
     if (status == PERSIST_OK)
         status = table_seek(i, entry_tag_key(t->tag, position, place), error);
-    return status == PERSIST_OK ? take_entry(t, i, error) : status;
+    return status == PERSIST_OK ? take_run(t, i, position, error) : status;
 }
 
 static persist_status seek_table(const engine_cursor *c, query_part *p,
@@ -300,7 +313,7 @@ static persist_status seek_table(const engine_cursor *c, query_part *p,
 
 static slice type_in_table(const query_part *p)
 {
-    return p->tags[0].entry.type;
+    return p->tags[0].run.now.type;
 }
 
 /* Ends the items of which a table has not every tag; PERSIST_NONE: so it is
@@ -380,7 +393,7 @@ static persist_status gather(engine_cursor *c, persist_error *error)
     if (p == NULL)
         return PERSIST_NONE;
     query_look *look = &r->ahead->looks[r->ahead->count++];
-    look->entry = p->tags[0].entry;
+    look->entry = p->tags[0].run.now;
     look->from = *table_leaf(&p->iters[0]);
     if (look->from.held != NULL)
         (void)block_ref(look->from.held);

@@ -298,7 +298,7 @@ bool entry_get_order(slice key, slice value, uint64_t *position, uint64_t *seq,
            name->size <= PERSIST_NAME_SIZE_MAX;
 }
 
-/* ---- tags ------------------------------------------------------------- */
+/* ---- keys of tags ------------------------------------------------------ */
 
 slice entry_tag_key(slice tag, uint64_t position,
                     uint8_t out[ENTRY_TAG_KEY_MAX])
@@ -317,32 +317,10 @@ slice entry_tag_of(slice key)
     return has ? slice_of(bytes + 1, bytes[0]) : slice_of(NULL, 0);
 }
 
-void entry_put_tag(buf *b, uint64_t seq, slice type, slice stream)
-{
-    CHECK(seq > 0 && type.size <= PERSIST_TYPE_SIZE_MAX);
-    buf_put_varint(b, seq);
-    buf_put_byte(b, (uint8_t)type.size);
-    buf_put_slice(b, type);
-    buf_put_slice(b, stream);
-}
-
 bool entry_split_tag(slice key, slice *tag, uint64_t *position)
 {
     *tag = entry_tag_of(key);
     cursor c = cursor_of(key);
     (void)cursor_bytes(&c, 1 + tag->size);
     return tag->size > 0 && get_sorted(&c, position) && cursor_done(&c);
-}
-
-bool entry_get_tag(slice key, slice value, tag_entry *out)
-{
-    cursor v = cursor_of(value);
-    if (!entry_split_tag(key, &out->tag, &out->position))
-        return false;
-    out->seq = cursor_varint(&v);
-    out->type = cursor_bytes(&v, cursor_u8(&v));
-    out->stream = slice_of(v.at, cursor_left(&v));
-    return !v.failed && out->seq > 0 && out->seq <= PERSIST_SEQ_MAX &&
-           out->position > 0 && out->position <= PERSIST_SEQ_MAX &&
-           out->stream.size <= PERSIST_NAME_SIZE_MAX;
 }

@@ -97,15 +97,7 @@ void entry_put_order(buf *, uint64_t seq, slice name);
 bool entry_get_order(slice key, slice value, uint64_t *position, uint64_t *seq,
                      slice *name);
 
-/* ---- tags: tag, position -> seq, type, stream ---------------------------- */
-
-/* What a query has to know of an event before it reads it. */
-typedef struct tag_entry {
-    slice tag; /* the key */
-    uint64_t position;
-    uint64_t seq;
-    slice type, stream;
-} tag_entry;
+/* ---- keys of tags: tag, position; postings.h has what they lead to ------- */
 
 /* Encodes a key; returns what it takes of the memory. */
 slice entry_tag_key(slice tag, uint64_t position,
@@ -114,9 +106,5 @@ slice entry_tag_key(slice tag, uint64_t position,
 slice entry_tag_of(slice key);
 /* Decodes a key; false if it is not well-formed. */
 bool entry_split_tag(slice key, slice *tag, uint64_t *position);
-/* Appends the value; decodes key and value, whose slices then live as long,
- * false if they are not well-formed. */
-void entry_put_tag(buf *, uint64_t seq, slice type, slice stream);
-bool entry_get_tag(slice key, slice value, tag_entry *out);
 
 #endif

@@ -20,6 +20,7 @@ static void release(merge *m)
     buf_release(&m->value);
     buf_release(&m->cached_name);
     buf_release(&m->times.value);
+    postings_release(&m->tags);
     times_close(&m->when);
     m->sources = NULL;
     m->same = NULL;
@@ -424,17 +425,27 @@ static persist_status copy_order(merge *m, const table_iter *i,
                                         : status;
 }
 
-static persist_status copy_tag(merge *m, const table_iter *i,
-                               persist_error *error)
+/* Adds the events of a run that are kept to the run in hand. Those of a tag
+ * grow from source to source. */
+static persist_status merge_tag(merge *m, const table_iter *i,
+                                persist_error *error)
 {
-    tag_entry e;
-    bool keep;
-    if (!entry_get_tag(table_key(i), table_value(i), &e))
-        return table_bad_entry(i, error);
-    persist_status status = is_kept(m, i, e.stream, e.seq, &keep, error);
-    if (status != PERSIST_OK || !keep)
-        return status;
-    return carry(m, TABLE_TAGS, i, table_key(i), table_value(i), error);
+    postings_reader r;
+    bool keep, valid = postings_begin(&r, table_key(i), table_value(i));
+    slice tag = entry_tag_of(table_key(i));
+    for (; valid; valid = postings_next(&r)) {
+        if (!postings_go_on(&m->tags, tag, r.now.position))
+            break;
+        persist_status status =
+            is_kept(m, i, r.now.stream, r.now.seq, &keep, error);
+        if (status != PERSIST_OK)
+            return status;
+        if (keep)
+            postings_add(&m->tags, &m->writer, tag, &r.now);
+        if (r.now.position == r.last)
+            return PERSIST_OK;
+    }
+    return table_bad_entry(i, error);
 }
 
 /* Positions grow from table to table: one source after the other. */
@@ -469,7 +480,7 @@ static persist_status merge_entry(merge *m, merge_source *newest,
     if (m->stage == MERGE_KEYS)
         return merge_key(m, newest, error);
     if (m->stage == MERGE_TAGS)
-        return copy_tag(m, &newest->iter, error);
+        return merge_tag(m, &newest->iter, error);
     bool blobs = m->stage == MERGE_BLOBS;
     return carry(m, blobs ? TABLE_BLOBS : TABLE_ONCES, &newest->iter,
                  buf_slice(&m->name), table_value(&newest->iter), error);
@@ -482,6 +493,8 @@ static persist_status merge_some(merge *m, persist_error *error)
         persist_status status;
         merge_source *newest = take_lowest(m, error, &status);
         if (newest == NULL) {
+            if (m->stage == MERGE_TAGS)
+                postings_end(&m->tags, &m->writer);
             m->stage++;
             m->opened = false;
             return PERSIST_OK;

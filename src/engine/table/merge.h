@@ -9,6 +9,7 @@
 #define ENGINE_TABLE_MERGE_H
 
 #include "engine/table/entry.h"
+#include "engine/table/postings.h"
 #include "engine/table/times.h"
 #include "engine/table/tournament.h"
 
@@ -47,9 +48,10 @@ typedef struct merge {
     bool parted;         /* also some that no state says are truncated */
     buf name, value;     /* of the entry in hand */
     bool named;          /* there was an entry before it in its section */
-    uint64_t position;   /* of the newest event of the order */
-    times_writer times;  /* of the events of the order */
-    times_reader when;   /* in the source whose order is being copied */
+    postings_writer tags; /* of the tag in hand */
+    uint64_t position;    /* of the newest event of the order */
+    times_writer times;   /* of the events of the order */
+    times_reader when;    /* in the source whose order is being copied */
     uint64_t cached_gone; /* of the stream in `cached_name` */
     buf cached_name;
     bool has_cached;

@@ -8,6 +8,7 @@
 #include "engine/table/filter.h"
 #include "engine/table/hints.h"
 #include "engine/table/merge.h"
+#include "engine/table/postings.h"
 #include "engine/table/spots.h"
 #include "engine/table/table_file.h"
 #include "engine/table/times.h"

@@ -198,7 +198,8 @@ static void flush_order(flush *f)
 
 static void flush_tags(flush *f)
 {
-    uint8_t room[PERSIST_TAG_SIZE_MAX + TAG_FRONT], place[ENTRY_TAG_KEY_MAX];
+    uint8_t room[PERSIST_TAG_SIZE_MAX + TAG_FRONT];
+    postings_writer runs = {0};
     tag_sort sorted;
     if (!tag_sort_make(&sorted, &f->from->order, f->from->tagged_count,
                        f->from->tag_count)) {
@@ -206,12 +207,11 @@ static void flush_tags(flush *f)
         return;
     }
     for (size_t i = 0; i < sorted.count && !f->failed; i++) {
-        const tagged_event *e;
+        const posting *e;
         slice tag = tag_sort_get(&sorted, i, room, &e);
-        buf_clear(&f->value);
-        entry_put_tag(&f->value, e->seq, e->type, e->stream);
-        add(f, TABLE_TAGS, entry_tag_key(tag, e->position, place));
+        postings_add(&runs, &f->writer, tag, e);
     }
+    postings_end(&runs, &f->writer);
     tag_sort_release(&sorted);
 }
 

@@ -4,8 +4,8 @@
  * names: both sections are walked side by side. */
 #include "engine/verify/verify_table.h"
 
-#include "base/hash.h"
 #include "base/mem.h"
+#include "engine/verify/verify_tags.h"
 
 /* What is gathered over all tables, oldest first. */
 typedef struct tables_check {
@@ -32,8 +32,7 @@ typedef struct table_check {
     bool incomplete;
     uint64_t next_ordinal;
     uint64_t event_sum, order_sum; /* the same if both name the same events */
-    uint64_t tagged_sum, tag_sum;  /* and the same tags of them */
-    uint64_t tags, last_tag;       /* different ones; the last, its hash */
+    tags_check tags;               /* and the same tags of them */
     /* the stream whose events are being walked */
     table_iter streams;
     stream_entry stream;
@@ -54,18 +53,6 @@ static bool report(table_check *c, const char *what, uint64_t offset)
                            .advice = "restore the store from a backup",
                            .path = c->path,
                            .offset = offset});
-}
-
-/* Sums of this are equal when the sets are. */
-static uint64_t event_hash(slice name, uint64_t seq, uint64_t position)
-{
-    const uint64_t numbers[2] = {seq, position};
-    return hash_xxh3_seed(name, hash_xxh3(slice_of(numbers, sizeof numbers)));
-}
-
-static uint64_t tag_hash(slice tag, slice type, uint64_t of_event)
-{
-    return hash_xxh3_seed(tag, hash_xxh3_seed(type, of_event));
 }
 
 static bool filter_has(table_check *c, table_section section, slice name)
@@ -234,7 +221,7 @@ static const char *check_order(verify_tree *w, slice key, slice value)
     slice name;
     if (!entry_get_order(key, value, &position, &seq, &name))
         return "an entry of the order is damaged";
-    c->order_sum += event_hash(name, seq, position);
+    c->order_sum += verify_event_hash(name, seq, position);
     bool grows = position > c->all->position && position <= PERSIST_SEQ_MAX;
     c->all->position = position;
     return grows ? check_time(c, position) : "a position is in two tables";
@@ -252,15 +239,9 @@ static const char *check_times(verify_tree *w, slice key, slice value)
 static const char *check_tag(verify_tree *w, slice key, slice value)
 {
     table_check *c = w->context;
-    tag_entry e;
-    if (!entry_get_tag(key, value, &e))
-        return "the entry of a tag is damaged";
-    c->tag_sum +=
-        tag_hash(e.tag, e.type, event_hash(e.stream, e.seq, e.position));
-    uint64_t hash = filter_hash(TABLE_TAGS, e.tag);
-    c->tags += c->tags == 0 || hash != c->last_tag;
-    c->last_tag = hash;
-    return filter_has(c, TABLE_TAGS, e.tag) ? NULL : not_in_filter;
+    const char *what = verify_run(&c->tags, key, value);
+    bool has = what != NULL || filter_has(c, TABLE_TAGS, entry_tag_of(key));
+    return has ? what : not_in_filter;
 }
 
 /* ---- events beside their streams -------------------------------------- */
@@ -324,14 +305,11 @@ static const char *count_event(table_check *c, const event_entry *e)
 /* Adds what the order and the tags say of it, too. */
 static void sum_event(table_check *c, const event_entry *e)
 {
-    slice tag;
-    uint64_t hash = event_hash(table_key(&c->streams), e->seq, e->position);
+    uint64_t hash =
+        verify_event_hash(table_key(&c->streams), e->seq, e->position);
     c->event_sum += hash;
-    if (e->tagged.size == 0)
-        return;
-    tag_set t = tagged_of(e->tagged.data);
-    while (tagged_next(&t, &tag))
-        c->tagged_sum += tag_hash(tag, t.type, hash);
+    if (e->tagged.size > 0)
+        verify_tags_of(&c->tags, e->tagged, hash);
 }
 
 static const char *check_event(verify_tree *w, slice key, slice value)
@@ -431,8 +409,8 @@ static bool check_sections(table_check *c)
         !report(c, "the order of events does not name the events there",
                 f->roots[TABLE_ORDER].offset))
         return false;
-    if ((known && tags && c->tagged_sum != c->tag_sum) ||
-        (tags && c->tags != f->tags))
+    if ((known && tags && c->tags.of_events != c->tags.of_tags) ||
+        (tags && c->tags.count != f->tags))
         return report(c, "the tags do not name the events there",
                       f->roots[TABLE_TAGS].offset);
     return true;

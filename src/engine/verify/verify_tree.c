@@ -72,6 +72,19 @@ static void name_tag(slice key, slice *tag, uint64_t *position)
     *position = 0;
 }
 
+/* A key tells the last position of its run: the first one is behind what the
+ * entry before it says of the tag. */
+static void name_first_tag(const verify_tree *w, slice key, persist_finding *f)
+{
+    slice tag;
+    uint64_t last;
+    name_tag(key, &f->name, &f->number);
+    f->number = 0;
+    if (entry_split_tag(buf_slice(&w->last_key), &tag, &last) &&
+        slice_equal(tag, f->name))
+        f->number = last + 1;
+}
+
 /* Says in a finding which part of the store these keys are. */
 static void name_keys(const verify_tree *w, const key_range *keys,
                       persist_finding *f, buf room[2])
@@ -101,7 +114,7 @@ static void name_keys(const verify_tree *w, const key_range *keys,
         if (keys->has_high && keys->high.size == ENTRY_ORDER_KEY_SIZE)
             f->end_number = big_u64(keys->high.data);
     } else if (w->section == TABLE_TAGS) {
-        name_tag(keys->low, &f->name, &f->number);
+        name_first_tag(w, keys->low, f);
         if (keys->has_high)
             name_tag(keys->high, &f->end_name, &f->end_number);
     } else if (w->section != TABLE_BLOBS) { /* digests are no names */
