@@ -136,6 +136,32 @@ static void who_writes_nothing_merges_no_run(void **state)
     end();
 }
 
+/* Segments that nobody has written to give way, and that is tried again. */
+static void room_of_the_log_is_tried(void **state)
+{
+    static const char value[ROOM]; /* a spare is made for as much again */
+    const persist_edit edit = {.kind = PERSIST_PUT,
+                               .name = slice_str("key"),
+                               .data = slice_of(value, sizeof value)};
+    persist_error error;
+    bool did;
+    (void)state;
+    begin();
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    atomic_store(&e->wal.full, false);
+    assert_int_equal(engine_commit(e, &edit, 1, NULL, NULL, &error),
+                     PERSIST_OK);
+    assert_int_equal(wal_prepare_step(&e->wal, &did, &error), PERSIST_OK);
+    assert_true(did);
+    policy_note_stuck(e, e->layers);
+    assert_true(dead_make_room(e, e->layers));
+    assert_false(e->upkeep.is_stuck);
+    policy_note_stuck(e, e->layers);
+    assert_false(dead_make_room(e, e->layers)); /* there is no more */
+    assert_true(e->upkeep.is_stuck);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +169,7 @@ int main(void)
         cmocka_unit_test(few_files_have_more_merged),
         cmocka_unit_test(what_is_dead_has_all_merged),
         cmocka_unit_test(who_writes_nothing_merges_no_run),
+        cmocka_unit_test(room_of_the_log_is_tried),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
