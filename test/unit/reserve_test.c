@@ -4,6 +4,8 @@
  * than there is; and what a step has measured is the step's. */
 #include "forge.h"
 
+#include <errno.h>
+
 #include "../lib/os_sim_disk.h"
 #include "engine/upkeep/upkeep.h"
 
@@ -147,6 +149,52 @@ static void who_writes_measures_nothing(void **state)
     clean_up(&f);
 }
 
+/* With a log of so many segments: whether what adds is refused one more where
+ * the disk has no file left but those that are kept. */
+static bool is_refused(engine *e, size_t segments)
+{
+    wal_size log = wal_takes(&e->wal);
+    log.segments = segments;
+    int code = reserve_keep(e, log, WAL_ADDS);
+    assert_true(code == 0 || code == -ENOSPC);
+    assert_int_equal(atomic_load(&e->lacks_reserve), code != 0);
+    return code != 0;
+}
+
+/* While a step has files of the log in hand that it is about to keep, what adds
+ * would find one. */
+static void what_adds_leaves_files(void **state)
+{
+    (void)state;
+    forge f;
+    persist_error error;
+    begin_keys(&f);
+    f.manifest.keys = KEYS;
+    list_tables(&f, 0, 0, 1);
+    engine *e = open_engine(f.sys);
+    put(e, "another");
+    work(e);
+    size_t tables = e->manifest.table_count;
+    assert_true(tables > 0);
+    for (unsigned n = RESERVE_FILES; n > 0; n--) {
+        os_sim_limit_files(f.sim, os_sim_files_used(f.sim));
+        assert_int_equal(e->reserve_files, n);
+        assert_int_equal(is_refused(e, 2), n < RESERVE_FILES_ADD);
+        assert_int_equal(is_refused(e, 1), n < RESERVE_FILES_ADD + 1);
+        e->manifest.table_count = 0;
+        assert_int_equal(is_refused(e, 2), n < RESERVE_FILES_ADD + 1);
+        assert_int_equal(is_refused(e, 1), n < RESERVE_FILES_ADD + 2);
+        e->manifest.table_count = tables;
+        reserve_refill(e); /* nor is it asked for, then */
+        bool lacks = atomic_load(&e->lacks_reserve);
+        assert_int_equal(is_refused(e, wal_takes(&e->wal).segments), lacks);
+        assert_true(reserve_give(e));
+    }
+    os_sim_limit_files(f.sim, UINT64_MAX);
+    must(engine_close(e, &error), &error);
+    clean_up(&f);
+}
+
 /* On a full disk, also what gets the last of it: the rest is for what makes
  * room, which must not take the disk for one that has some. */
 static void what_frees_space_takes_little(void **state)
@@ -184,6 +232,7 @@ int main(void)
         cmocka_unit_test(counts_of_a_manifest_ask_for_little),
         cmocka_unit_test(no_more_lives_than_there_is),
         cmocka_unit_test(who_writes_measures_nothing),
+        cmocka_unit_test(what_adds_leaves_files),
         cmocka_unit_test(what_frees_space_takes_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
