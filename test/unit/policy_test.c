@@ -78,6 +78,7 @@ static void small_ones_are_merged(void **state)
     os_sim_limit_space(f.sim, os_sim_space_used(f.sim));
     assert_int_equal(FIRST_OF(80, 1, 1, 1, 1), 1);
     assert_int_equal(FIRST_OF(80, 2, 1, 1, 1, 1), 2);
+    assert_int_equal(FIRST_OF(1, 1, 1, 1), 0);
     assert_int_equal(FIRST_OF(80, 1, 1, 1), NO_WORK);
     assert_int_equal(FIRST_OF(80, 1, 1, 1, 2, 5), NO_WORK);
     atomic_store(&e->wal.full, false);

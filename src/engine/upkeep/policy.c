@@ -121,7 +121,7 @@ static bool find_small(const engine *e, const layers *v, size_t *from)
     while (i > 0 && bytes + v->tables[i - 1]->footer.size <= room)
         bytes += v->tables[--i]->footer.size;
     *from = i;
-    return i > 0 && v->table_count - i >= MERGE_WIDTH_SMALL;
+    return v->table_count - i >= MERGE_WIDTH_SMALL;
 }
 
 /* Where files are few, two are many, and there may be bytes: so bigger ones are
