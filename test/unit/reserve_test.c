@@ -216,11 +216,13 @@ static void what_frees_space_takes_little(void **state)
         must(wal_next_segment(&e->wal, RECORD_HEADER_SIZE, claims[i], &error),
              &error);
         assert_true(e->wal.active->size > LITTLE); /* there is room */
+        e->frees_tail = false;
         wal_note_full(&e->wal);
         must(wal_next_segment(&e->wal, RECORD_HEADER_SIZE, claims[i], &error),
              &error);
         assert_int_equal(e->wal.active->size, LITTLE);
         assert_true(atomic_load(&e->wal.full));
+        assert_true(e->frees_tail); /* nothing is added to it */
         must(engine_close(e, &error), &error);
         clean_up(&f);
     }
