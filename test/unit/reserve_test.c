@@ -65,6 +65,18 @@ static void work(engine *e)
         must(engine_step(e, &did, &error), &error);
 }
 
+/* An opening that has written to it. */
+static engine *begin_written(forge *f)
+{
+    begin_keys(f);
+    f->manifest.keys = KEYS;
+    list_tables(f, 0, 0, 1);
+    engine *e = open_engine(f->sys);
+    put(e, "another");
+    work(e);
+    return e;
+}
+
 /* On a disk that is scarce, as far as that goes by a forged count. */
 static void ask_little(const forge *f)
 {
@@ -128,12 +140,7 @@ static void who_writes_measures_nothing(void **state)
     (void)state;
     forge f;
     persist_error error;
-    begin_keys(&f);
-    f.manifest.keys = KEYS;
-    list_tables(&f, 0, 0, 1);
-    engine *e = open_engine(f.sys);
-    put(e, "another");
-    work(e);
+    engine *e = begin_written(&f);
     must(engine_close(e, &error), &error);
     e = open_engine(f.sys);
     assert_false(atomic_load(&e->in_use));
@@ -168,12 +175,7 @@ static void what_adds_leaves_files(void **state)
     (void)state;
     forge f;
     persist_error error;
-    begin_keys(&f);
-    f.manifest.keys = KEYS;
-    list_tables(&f, 0, 0, 1);
-    engine *e = open_engine(f.sys);
-    put(e, "another");
-    work(e);
+    engine *e = begin_written(&f);
     size_t tables = e->manifest.table_count;
     assert_true(tables > 0);
     for (unsigned n = RESERVE_FILES; n > 0; n--) {
@@ -193,6 +195,30 @@ static void what_adds_leaves_files(void **state)
     os_sim_limit_files(f.sim, UINT64_MAX);
     must(engine_close(e, &error), &error);
     clean_up(&f);
+}
+
+/* Whatever finds no file gets some of those that are kept: what adds, what
+ * deletes, though nothing else can be done, and a table of a short log. */
+static void each_leaves_files_to_the_next(void **state)
+{
+    static const wal_claim claims[] = {WAL_ADDS, WAL_FREES, WAL_FREES_LAST};
+    (void)state;
+    for (size_t i = 0; i < sizeof claims / sizeof *claims; i++) {
+        forge f;
+        persist_error error;
+        engine *e = begin_written(&f);
+        wal_size log = {.segments = 2};
+        for (unsigned n = 0; n < RESERVE_FILES; n++)
+            (void)reserve_lend(e, log, SEGMENT, claims[i]);
+        assert_int_equal(e->reserve_files, claims[i] == WAL_ADDS
+                                               ? RESERVE_FILES_ADD
+                                               : RESERVE_FILES_UPKEEP);
+        while (reserve_lend_table(e, 0)) {
+        }
+        assert_int_equal(e->reserve_files, RESERVE_FILES_MERGE);
+        must(engine_close(e, &error), &error);
+        clean_up(&f);
+    }
 }
 
 /* On a full disk, also what gets the last of it: the rest is for what makes
@@ -235,6 +261,7 @@ int main(void)
         cmocka_unit_test(no_more_lives_than_there_is),
         cmocka_unit_test(who_writes_measures_nothing),
         cmocka_unit_test(what_adds_leaves_files),
+        cmocka_unit_test(each_leaves_files_to_the_next),
         cmocka_unit_test(what_frees_space_takes_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
