@@ -142,6 +142,8 @@ static const trial kinds[] = {
     {ONCE(ENFILE), CALLS(OPENS | BIT(MAP))},
     {ONCE(EFBIG), CALLS(BIT(WRITE) | BIT(ALLOCATE) | BIT(TRUNCATE))},
     {ONCE(EBUSY), CALLS(BIT(RENAME) | BIT(UNLINK))},
+    /* Of what is there, as a network's file system may say of a handle. */
+    {ONCE(ENOENT), CALLS(BIT(DIR_OPEN) | LOOKS)},
     {ONCE(ENOLCK), CALLS(LOCKS)},
     {LASTING(EROFS),
      CALLS(CHANGES | NAMES | SYNCS | BIT(PROTECT) | BIT(MAY_WRITE))},

@@ -49,6 +49,10 @@ bool trial_excuses(const trial *t, persist_status status, bool read_only)
     if (t->allocation > 0)
         return status == PERSIST_LIMIT ||
                (read_only && status == PERSIST_READ_ONLY);
+    /* what the system says is not there is not: a store, a file of one */
+    if (t->fault.error == ENOENT && !t->fault.done &&
+        (status == PERSIST_BAD_STORE || status == PERSIST_CORRUPT))
+        return true;
     return status == PERSIST_IO || status == PERSIST_NO_SPACE ||
            status == PERSIST_READ_ONLY || status == PERSIST_LIMIT;
 }

@@ -43,7 +43,7 @@ static bool try_at(size_t count, uint64_t nth, int error)
 static void each_call_fails(void **state)
 {
     (void)state;
-    static const int errors[] = {EIO, ENOSPC, EACCES, EMFILE};
+    static const int errors[] = {EIO, ENOSPC, EACCES, EMFILE, ENOENT};
     for (size_t count = 0; count <= sizeof folders / sizeof *folders; count++)
         for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
             for (uint64_t nth = 1; try_at(count, nth, errors[i]); nth++)

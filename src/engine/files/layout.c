@@ -212,8 +212,10 @@ persist_status layout_open(const os *sys, const char *path, bool create,
     pthread_mutex_init(&out->manifests.lock, NULL);
     persist_status status = PERSIST_OK;
     int code = hold_base(sys, path, out);
-    if (code == 0)
-        code = sys->dir_open(sys, sys->cwd, path, &out->root);
+    /* whatever it is, it says nothing of the store */
+    if (code != 0)
+        return os_failed(error, code, "open the directory that leads to", path);
+    code = sys->dir_open(sys, sys->cwd, path, &out->root);
     if (code == -ENOENT && is_link(sys, path))
         return bad_store(error, path, "is a link that leads nowhere",
                          "make the directory it leads to, or remove it");
@@ -297,6 +299,10 @@ int layout_find_folder(const os *sys, const os_dir *root, const char *name,
         code = sys->dir_open(sys, root, name, &f->opened);
     if (code == 0)
         code = sys->stat(sys, f->opened, ".", &f->is);
+    if (code != 0 && f->opened != NULL) {
+        sys->dir_close(sys, f->opened);
+        f->opened = NULL;
+    }
     f->gone = (os_dir){.path = f->path, .gone = true};
     f->dir = code == 0 ? f->opened : &f->gone;
     return code;
