@@ -107,8 +107,9 @@ typedef struct persist_options {
                                tables then, which needs room on the disk. Else
                                commits do that work, and reads alone tidy
                                nothing */
-    uint32_t segment_size;  /* bytes of a log segment, but for the smaller ones
-                               that are made first; 0: the default, 4 MiB */
+    uint32_t segment_size;  /* bytes of a log segment, 4 KiB to 1 GiB, but for
+                               the smaller ones that are made first; 0: the
+                               default, 4 MiB */
     uint32_t memtable_size; /* bytes of commits kept in memory before they are
                                written as a table, 49,152 edits at the most;
                                up to twice as much is in memory, and is
@@ -145,14 +146,14 @@ typedef struct persist_options {
 /* Opens a store and takes its lock. The path has 416 bytes at the most. A
  * directory that is missing is made, in one that is there, for the user alone,
  * and an empty one that is there becomes so; see `group`. On success *out is a
- * handle that persist_close releases. Strings and pointers in options must live
- * until persist_close. What cannot be written is opened to be read: commits to
- * a medium, or a directory, that refuses writing are PERSIST_READ_ONLY; those
- * to a store that was killed on a disk that is so full that the end of the log
- * cannot be written again are PERSIST_NO_SPACE, until there is room and it is
- * opened anew. Errors: PERSIST_LOCKED (the error's holder_pid says who),
- * PERSIST_BAD_STORE (not a store, an older host's directory, a newer format),
- * PERSIST_NO_SPACE. */
+ * handle that persist_close releases, else it is NULL. Strings and pointers in
+ * options must live until persist_close. What cannot be written is opened to be
+ * read: commits to a medium, or a directory, that refuses writing are
+ * PERSIST_READ_ONLY; those to a store that was killed on a disk that is so full
+ * that the end of the log cannot be written again are PERSIST_NO_SPACE, until
+ * there is room and it is opened anew. Errors: PERSIST_LOCKED (the error's
+ * holder_pid says who), PERSIST_BAD_STORE (not a store, an older host's
+ * directory, a newer format), PERSIST_NO_SPACE. */
 persist_status persist_open(const persist_options *options, persist_store **out,
                             persist_error *error);
 
@@ -177,7 +178,8 @@ persist_status persist_close(persist_store *store, persist_error *error);
  * above), PERSIST_TOO_LARGE,
  * PERSIST_BAD_REQUEST (a seq over PERSIST_SEQ_MAX, a field that the kind of its
  * edit does not take, a reserved word that is not 0, or a command id that was
- * used with another fingerprint), PERSIST_BAD_CID,
+ * used with another fingerprint), PERSIST_BAD_CID (where one of several edits
+ * is not as it must be, the message of these begins with "edit N: ", from 0),
  * PERSIST_NO_SPACE, PERSIST_READ_ONLY; PERSIST_LIMIT also when 2^24 commits
  * wait to be made durable. On a full disk commits that only truncate and delete
  * are taken, from room that is kept for them, also in a store that was closed

@@ -97,7 +97,9 @@ typedef struct persist_command {
  * Marks, positions and times go upwards only, or stay: what is below the mark,
  * the next position or the time of the last commit is PERSIST_SEQ_CONFLICT, and
  * nothing is written. A commit has one time: a second PERSIST_SET_TIME in it is
- * PERSIST_BAD_REQUEST. A command id that is there already, with the same
+ * PERSIST_BAD_REQUEST. Beware of one far ahead, it cannot be taken back: until
+ * the clock is there all commits have that same time, and PERSIST_SET_TIME can
+ * give no earlier one. A command id that is there already, with the same
  * fingerprint and numbers, stays as it is; with others, or when it is that of
  * the commit itself, it is PERSIST_BAD_REQUEST. */
 

@@ -78,6 +78,14 @@ persist_status status_set(persist_error *error, persist_status status,
     return status;
 }
 
+persist_status status_prefix(persist_error *error, const char *what)
+{
+    char message[PERSIST_MESSAGE_MAX];
+    CHECK(error->status > PERSIST_NONE);
+    memcpy(message, error->message, sizeof message);
+    return status_set(error, error->status, "%s: %s", what, message);
+}
+
 persist_status status_of_path(persist_error *error, persist_status status,
                               const char *path, const char *format, ...)
 {

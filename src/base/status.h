@@ -14,6 +14,10 @@ persist_status status_set(persist_error *error, persist_status status,
                           const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Puts what the error is about, and a colon, before its message; returns its
+ * status. */
+persist_status status_prefix(persist_error *error, const char *what);
+
 /* A message tells what is wrong and, behind "; ", what to do. Returns how many
  * bytes the first part has. */
 size_t status_fault_size(const char *message);

@@ -109,8 +109,8 @@ static void put_stream(cli *c, slice name, const persist_stream_info *info)
                    info->mark, info->first, info->count, info->bytes);
         return;
     }
-    buf_printf(&c->out, "%12" PRIu64 " events, last %-12" PRIu64 " ",
-               info->count, info->mark);
+    buf_printf(&c->out, "%12" PRIu64 " %s last %-12" PRIu64 " ", info->count,
+               info->count == 1 ? "event, " : "events,", info->mark);
     cli_put_quoted(c, name);
     buf_put_byte(&c->out, '\n');
 }

@@ -36,11 +36,7 @@ persist_status call_print(op_call *call, sx_value value, sx_out *text)
 
 persist_status call_prefix(op_call *call, const char *what)
 {
-    persist_error *e = &call->error;
-    char message[PERSIST_MESSAGE_MAX];
-    CHECK(e->status > PERSIST_NONE);
-    memcpy(message, e->message, sizeof message);
-    return status_set(e, e->status, "%s: %s", what, message);
+    return status_prefix(&call->error, what);
 }
 
 /* A name may be any bytes, and long: the front of it, in one line. */

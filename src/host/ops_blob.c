@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The ops on blobs. */
+#include <stdio.h>
+
 #include "base/mem.h"
 #include "base/status.h"
 #include "host/host_private.h"
@@ -33,6 +35,16 @@ static persist_status read_whole(op_call *call, persist_blob_reader *reader,
     return PERSIST_OK;
 }
 
+/* Of a text that is no cid, where it came from. */
+static persist_status name_cid(op_call *call, persist_status status)
+{
+    char what[32];
+    if (status != PERSIST_BAD_CID)
+        return status;
+    snprintf(what, sizeof what, "%s: cid", (const char *)call->row->name.data);
+    return call_prefix(call, what);
+}
+
 persist_status serve_blob_get(op_call *call)
 {
     uint64_t size;
@@ -42,7 +54,7 @@ persist_status serve_blob_get(op_call *call)
     if (status == PERSIST_NONE)
         return PERSIST_OK; /* the answer is nil */
     if (status != PERSIST_OK)
-        return status;
+        return name_cid(call, status);
     uint8_t *bytes =
         size > sx_heap_max(call->machine) ? NULL : mem_alloc((size_t)size + 1);
     status = bytes == NULL ? call_no_memory(call)
@@ -57,5 +69,5 @@ persist_status serve_blob_has(op_call *call)
     persist_status status =
         persist_blob_has(call->store, call_bytes(call, 0), &call->error);
     call->answer = sx_boolean(status == PERSIST_OK);
-    return status == PERSIST_NONE ? PERSIST_OK : status;
+    return status == PERSIST_NONE ? PERSIST_OK : name_cid(call, status);
 }

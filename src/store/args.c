@@ -2,6 +2,8 @@
 /* Checks of arguments that the public functions share. */
 #include "store/args.h"
 
+#include <stdio.h>
+
 #include "base/check.h"
 #include "base/cid.h"
 #include "base/status.h"
@@ -275,21 +277,19 @@ static persist_status check_fields(const persist_edit *edit,
 
 /* A list without its length would hold whatever has happened: who points to
  * items means them. */
-static persist_status check_condition(const persist_edit *edit, size_t index,
+static persist_status check_condition(const persist_edit *edit,
                                       persist_error *error)
 {
     CHECK(edit->kind == PERSIST_EXPECT_NONE);
     if (edit->query != NULL && edit->query_count == 0)
         return status_set(error, PERSIST_BAD_REQUEST,
-                          "the edit %zu, PERSIST_EXPECT_NONE, has a `query` "
-                          "and a `query_count` of 0; count its items, or give "
-                          "NULL for none",
-                          index);
+                          "a PERSIST_EXPECT_NONE has a `query` and a "
+                          "`query_count` of 0; count its items, or give NULL "
+                          "for none");
     return args_query(edit->query, edit->query_count, error);
 }
 
-static persist_status check_edit(const persist_edit *edit, size_t index,
-                                 persist_error *error)
+static persist_status check_one(const persist_edit *edit, persist_error *error)
 {
     if ((unsigned)edit->kind >= sizeof kinds / sizeof *kinds)
         return status_set(error, PERSIST_BAD_REQUEST,
@@ -312,12 +312,25 @@ static persist_status check_edit(const persist_edit *edit, size_t index,
                           (unsigned long long)edit->seq,
                           (unsigned long long)PERSIST_SEQ_MAX);
     if (edit->kind == PERSIST_EXPECT_NONE)
-        return check_condition(edit, index, error);
+        return check_condition(edit, error);
     if (edit->kind == PERSIST_EXPECT_BLOB)
         return args_cid(edit->name, error);
     if (edit->kind == PERSIST_SET_ONCE)
         return check_command(edit->command, error);
     return edit_is_append(edit) ? args_tags(edit, error) : PERSIST_OK;
+}
+
+/* Of several it is said which one is wrong. */
+static persist_status check_edit(const persist_edit *edits, size_t count,
+                                 size_t index, persist_error *error)
+{
+    char edit[32];
+    CHECK(index < count);
+    persist_status status = check_one(&edits[index], error);
+    if (status == PERSIST_OK || error == NULL || count == 1)
+        return status;
+    snprintf(edit, sizeof edit, "edit %zu", index);
+    return status_prefix(error, edit);
 }
 
 static uint64_t tags_size(const persist_edit *edit)
@@ -360,7 +373,7 @@ persist_status args_commit(const persist_edit *edits, size_t count,
         size += once->id.size;
     }
     for (size_t i = 0; i < count; i++) {
-        persist_status status = check_edit(&edits[i], i, error);
+        persist_status status = check_edit(edits, count, i, error);
         if (status != PERSIST_OK)
             return status;
         size += edit_size(&edits[i], i == 0 ? NULL : &edits[i - 1]);

@@ -4,6 +4,7 @@
 import datetime
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -109,6 +110,7 @@ class Looking(Tool):
     def test_streams(self):
         text = self.on_store("streams")
         self.assertRegex(text, r"orders.*\b2\b.*\b3\b|\b2\b.*\b3\b.*orders")
+        self.assertEqual(re.findall(r"1 \w+", text), ["1 event"])
         self.assertIn("other", text)
         some = self.on_store("streams", "--prefix", "ord")
         self.assertIn("orders", some)

@@ -131,6 +131,44 @@ static void a_limit_is_what_is_said(void **state)
     }
 }
 
+/* Each way to be wrong, behind edits that are right. */
+static void of_several_edits_the_wrong_one_is_told(void **state)
+{
+    (void)state;
+    enum { RIGHT = 3 };
+    slice s = slice_str("s"), tags[2] = {s, s};
+    const persist_command none = {.id = s, .seq_count = 1};
+    const persist_edit wrong[] = {
+        {.kind = (persist_edit_kind)99},
+        {.name = {tags, PERSIST_NAME_SIZE_MAX + 1}},
+        {.name = s, .data = {NULL, 1}},
+        {.name = s, .reserved[0] = 1},
+        {.kind = PERSIST_TRUNCATE, .name = s, .seq = PERSIST_SEQ_MAX + 1},
+        {.kind = PERSIST_DELETE, .name = s, .seq = 1},
+        {.name = s, .tags = tags, .tag_count = 2},
+        {.kind = PERSIST_EXPECT_BLOB, .name = s},
+        {.kind = PERSIST_SET_ONCE, .command = &none},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        persist_error alone, error;
+        persist_outcome out;
+        char told[sizeof error.message + 16];
+        persist_edit edits[RIGHT + 2] = {0};
+        edits[RIGHT] = wrong[i];
+        persist_status status =
+            persist_commit(store, &wrong[i], 1, NULL, &out, &alone);
+        assert_true(status > PERSIST_NONE);
+        assert_int_equal(
+            persist_commit(store, edits, RIGHT + 2, NULL, &out, &error),
+            status);
+        assert_int_equal(error.status, status);
+        snprintf(told, sizeof told, "edit %d: %s", RIGHT, alone.message);
+        assert_string_equal(error.message, told);
+        assert_int_equal(
+            persist_commit(store, edits, RIGHT + 2, NULL, &out, NULL), status);
+    }
+}
+
 static void numbers_have_a_limit(void **state)
 {
     (void)state;
@@ -277,7 +315,7 @@ static void a_query_is_counted(void **state)
     edits[1].query_count = 0;
     assert_int_equal(persist_commit(store, edits, 2, NULL, &out, &error),
                      PERSIST_BAD_REQUEST);
-    assert_non_null(strstr(error.message, "edit 1,"));
+    assert_non_null(strstr(error.message, "edit 1: "));
     assert_non_null(strstr(error.message, "`query_count`"));
     assert_true(persist_latest(store) == 0);
     edits[1].query = NULL;
@@ -463,6 +501,8 @@ int main(void)
                                         close_store),
         cmocka_unit_test_setup_teardown(a_limit_is_what_is_said, open_store,
                                         close_store),
+        cmocka_unit_test_setup_teardown(of_several_edits_the_wrong_one_is_told,
+                                        open_store, close_store),
         cmocka_unit_test_setup_teardown(numbers_have_a_limit, open_store,
                                         close_store),
         cmocka_unit_test_setup_teardown(positions_run_out, open_store,
