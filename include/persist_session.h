@@ -37,8 +37,10 @@ persist_status persist_identity(persist_store *store,
  * what is open shows the state that it was opened with. A snapshot is of the
  * store, for all sessions; one that reads in it has seen its commit, also when
  * that is lost already: then its next call says so. A session costs some words
- * of memory; persist_close ends it, and not the store, which is closed when all
- * its sessions are. `store` may be a session. */
+ * of memory; persist_close ends it, at any time, and not the store, which is
+ * closed when all its sessions are. Cursors, snapshots, readers and writers of
+ * blobs are of the store: those that a session has opened may stay open when it
+ * is closed, and work on. So do sessions: `store` may be one. */
 persist_status persist_session(persist_store *store, persist_store **out,
                                persist_error *error);
 

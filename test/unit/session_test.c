@@ -189,6 +189,36 @@ static void a_session_is_one_more_handle(void **state)
     fixture_end(&f);
 }
 
+/* Blobs that are read and written, and a session of it. */
+static void what_a_session_opened_outlasts_it(void **state)
+{
+    (void)state;
+    fixture_begin(&f, 0);
+    slice bytes = slice_str("bytes"), more = slice_str(" and more");
+    persist_blob_reader *reader;
+    persist_blob_writer *writer;
+    persist_cid cid;
+    uint64_t size;
+    char read[8];
+    size_t got;
+    persist_store *a = session(f.store), *b = session(a);
+    assert_int_equal(persist_blob_add(a, bytes, cid, NULL, NULL), PERSIST_OK);
+    assert_int_equal(persist_blob_open(a, slice_str(cid), &size, &reader, NULL),
+                     PERSIST_OK);
+    assert_int_equal(persist_blob_create(a, &writer, NULL), PERSIST_OK);
+    assert_int_equal(persist_blob_write(writer, bytes, NULL), PERSIST_OK);
+    assert_int_equal(persist_close(a, NULL), PERSIST_OK);
+    assert_int_equal(persist_blob_read(reader, read, sizeof read, &got, NULL),
+                     PERSIST_OK);
+    assert_true(slice_equal(slice_of(read, got), bytes));
+    persist_blob_close(reader);
+    assert_int_equal(persist_blob_write(writer, more, NULL), PERSIST_OK);
+    assert_int_equal(persist_blob_finish(writer, cid, NULL), PERSIST_OK);
+    assert_int_equal(persist_blob_has(b, slice_str(cid), NULL), PERSIST_OK);
+    assert_int_equal(persist_close(b, NULL), PERSIST_OK);
+    fixture_end(&f);
+}
+
 /* The next sync fails, for somebody. */
 static void fail_sync(void)
 {
@@ -396,6 +426,7 @@ int main(void)
         cmocka_unit_test(a_fault_leaves_one_or_the_other),
         cmocka_unit_test(one_in_memory_has_one_too),
         cmocka_unit_test(a_session_is_one_more_handle),
+        cmocka_unit_test(what_a_session_opened_outlasts_it),
         cmocka_unit_test(who_made_or_saw_what_is_lost_is_lost),
         cmocka_unit_test(who_waited_goes_on),
         cmocka_unit_test(a_snapshot_is_for_all_sessions),

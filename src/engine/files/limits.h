@@ -294,7 +294,7 @@ static inline bool format_is_known(uint64_t version)
 #define SPOTS_MAX (1u << 20)
 /* Of so many that cannot be noted one asks for memory. */
 #define SPOTS_PATIENCE 256u
-/* Streams whose place a cursor over all events remembers. */
+/* Streams whose place a cursor over all events remembers, at the most. */
 #define CURSOR_STREAMS 128u
 
 CHECK_STATIC(SEGMENT_HEADER_SIZE % LOG_ALIGN == 0, "records are aligned");

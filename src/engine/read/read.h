@@ -76,6 +76,7 @@ typedef struct order_reader {
     size_t layer;
     bool in_layer;
     stream_place *places; /* owned; by hash of the name; NULL: of a query */
+    size_t place_count;
     ordered_event *batch; /* owned */
     size_t at, count;
     uint64_t passed; /* events that are truncated, for that batch */

@@ -98,13 +98,16 @@ static void forget(stream_place *p)
     p->name = slice_of(NULL, 0);
 }
 
-/* They are big: what is not used is not written. */
-static stream_place *make_places(void)
+/* They are big: there are no more than so many events can use, and what is not
+ * used is not written. */
+static void make_places(order_reader *r, uint64_t left)
 {
-    stream_place *places = mem_alloc(CURSOR_STREAMS * sizeof *places);
-    for (size_t i = 0; places != NULL && i < CURSOR_STREAMS; i++)
-        places[i].name = slice_of(NULL, 0);
-    return places;
+    r->place_count = left >= CURSOR_STREAMS
+                         ? CURSOR_STREAMS
+                         : ((size_t)left / PLACES + 1) * PLACES;
+    r->places = mem_alloc(r->place_count * sizeof *r->places);
+    for (size_t i = 0; r->places != NULL && i < r->place_count; i++)
+        r->places[i].name = slice_of(NULL, 0);
 }
 
 /* Learns what is to be known of a stream in a table, of which it reads from a
@@ -148,8 +151,9 @@ static persist_status find_place(engine_cursor *c, table *t, slice name,
                                  uint64_t seq, stream_place **out,
                                  persist_error *error)
 {
-    uint64_t hash = hash_xxh3(name), sets = CURSOR_STREAMS / PLACES;
-    stream_place *set = &c->u.order.places[hash % sets * PLACES];
+    order_reader *r = &c->u.order;
+    uint64_t hash = hash_xxh3(name), sets = r->place_count / PLACES;
+    stream_place *set = &r->places[hash % sets * PLACES];
     stream_place *mine = &set[(hash >> 32) % PLACES];
     for (size_t i = 0; i < PLACES; i++) {
         *out = &set[i];
@@ -322,7 +326,7 @@ persist_status order_reader_begin(engine_cursor *c, const order_ways *ways,
     r->batch = mem_alloc(CURSOR_BATCH * sizeof *r->batch);
     bool tables = c->kind == ENGINE_ALL && r->layer < v->table_count;
     if (tables)
-        r->places = make_places();
+        make_places(r, c->left);
     bool whole = r->batch != NULL && (r->places != NULL || !tables);
     return whole ? PERSIST_OK : status_no_memory(error);
 }
@@ -338,7 +342,7 @@ void order_reader_close(engine_cursor *c)
     order_reader *r = &c->u.order;
     table_iter_release(&r->iter);
     times_close(&r->times);
-    for (size_t i = 0; r->places != NULL && i < CURSOR_STREAMS; i++)
+    for (size_t i = 0; r->places != NULL && i < r->place_count; i++)
         forget(&r->places[i]);
     mem_free(r->places);
     mem_free(r->batch);
