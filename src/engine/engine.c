@@ -97,8 +97,9 @@ static persist_status open_tables(engine *e, const manifest *m,
     e->table_place = (table_place){e->sys, e->at.tables.dir, m->identity,
                                    reserve_lend_table, e};
     table **tables = mem_alloc(m->table_count * sizeof(table *));
-    memtable *active = memtable_new(&e->pool, m->identity,
-                                    manifest_tables_last(m) + 1, &counts);
+    memtable *active =
+        memtable_new(&e->pool, m->identity, manifest_tables_last(m) + 1,
+                     &counts, table_name_block(e->block_size));
     if (tables == NULL || active == NULL)
         status = status_no_memory(error);
     else

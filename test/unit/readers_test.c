@@ -25,7 +25,7 @@ static void bring_nothing(void *at, size_t size)
 static layers *make(void)
 {
     static const store_counts none = {.next_position = 1};
-    memtable *m = memtable_new(&pool, 1, 1, &none);
+    memtable *m = memtable_new(&pool, 1, 1, &none, 4096);
     layers *v = layers_new(m, NULL, NULL, 0);
     memtable_unref(m);
     assert_non_null(v);

@@ -144,13 +144,13 @@ static void who_writes_measures_nothing(void **state)
     must(engine_close(e, &error), &error);
     e = open_engine(f.sys);
     assert_false(atomic_load(&e->in_use));
-    e->note_of = e->next_table; /* as a step has noted it of a new table */
-    e->note_size = SIZE_OF_A_STEP;
+    /* as a step has noted it of a new table */
+    e->key_note = (note_size){SIZE_OF_A_STEP, e->next_table};
     os_sim_limit_space(f.sim, os_sim_space_used(f.sim));
     assert_int_equal(reserve_use(e, &error), PERSIST_OK);
     assert_true(atomic_load(&e->in_use)); /* it took of the reserve */
-    assert_int_equal(e->note_of, e->next_table);
-    assert_int_equal(e->note_size, SIZE_OF_A_STEP);
+    assert_int_equal(e->key_note.of, e->next_table);
+    assert_int_equal(e->key_note.size, SIZE_OF_A_STEP);
     os_sim_limit_space(f.sim, UINT64_MAX);
     must(engine_close(e, &error), &error);
     clean_up(&f);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "../lib/os_sim_disk.h"
+#include "engine/upkeep/upkeep.h"
 #include "fixture.h"
 #include "store/store.h"
 
@@ -87,10 +88,8 @@ static void delete_all(const char *of, unsigned from, unsigned to)
     fixture_work(&f, STEPS);
 }
 
-static void begin(uint32_t merge_width)
+static void open_store(uint32_t merge_width)
 {
-    random_state = 1;
-    f = (fixture){.sim = os_sim_new(1)};
     persist_options options = {PERSIST_OPTIONS,
                                .path = "store",
                                .create = true,
@@ -99,9 +98,16 @@ static void begin(uint32_t merge_width)
                                .merge_width = merge_width,
                                .compress = true,
                                .os = os_sim_os(f.sim)};
-    os_sim_use_blocks(f.sim, BLOCK);
     assert_int_equal(persist_open(&options, &f.store, &f.error), PERSIST_OK);
     store_disk_by_steps(f.store);
+}
+
+static void begin(uint32_t merge_width)
+{
+    random_state = 1;
+    f = (fixture){.sim = os_sim_new(1)};
+    os_sim_use_blocks(f.sim, BLOCK);
+    open_store(merge_width);
 }
 
 static void limit(uint64_t more)
@@ -233,9 +239,62 @@ static void it_is_not_tried_in_vain(void **state)
     fixture_end(&f);
 }
 
+/* ---- waiting for what gives room ----------------------------------------- */
+
+/* A store on disk, as disk.c has it. */
+typedef struct opened {
+    persist_store head;
+    engine *engine;
+} opened;
+
+static engine *engine_of(void)
+{
+    const opened *o = (const opened *)f.store;
+    return o->engine;
+}
+
+/* A table of one key. */
+static void put_table(const char *of, unsigned n)
+{
+    engine *e = engine_of();
+    bool did;
+    assert_int_equal(put(of, n, tiny), PERSIST_OK);
+    pthread_mutex_lock(&e->writer);
+    assert_int_equal(upkeep_freeze_all(e, &did, &f.error), PERSIST_OK);
+    pthread_mutex_unlock(&e->writer);
+    while (did)
+        assert_int_equal(upkeep_step(e, &did, &f.error), PERSIST_OK);
+}
+
+/* A merge of small tables begins, and finds no room: who waits for that need
+ * not try again. */
+static void a_merge_that_begins_is_no_gain(void **state)
+{
+    (void)state;
+    unsigned n = 0;
+    begin(MERGE_WIDTH_MAX);
+    put_many("k", 0, 100, noise);
+    while (n < 2 * MERGE_WIDTH_SMALL)
+        put_table("s", n++);
+    assert_true(fixture_stats(&f).tables > n);
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(sys->unlink(sys, sys->cwd, reserve), 0);
+    (void)wal_make_room(&engine_of()->wal);
+    limit(0);
+    n = 0;
+    while (n < REFUSED && upkeep_await_gain(engine_of()))
+        n++;
+    assert_true(n < REFUSED);
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    assert_true(upkeep_await_gain(engine_of()));
+    assert_true(fixture_stats(&f).tables < 2 * MERGE_WIDTH_SMALL);
+    fixture_end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_merge_that_begins_is_no_gain),
         cmocka_unit_test(less_is_known_to_live),
         cmocka_unit_test(less_is_counted),
         cmocka_unit_test(the_disk_is_not_full_any_more),

@@ -43,7 +43,7 @@ static void begin(made *m)
     store_counts counts = {.next_position = 1};
     *m = (made){.chance = 1};
     arena_pool_init(&m->pool, 0, NULL);
-    m->table = memtable_new(&m->pool, 0, 1, &counts);
+    m->table = memtable_new(&m->pool, 0, 1, &counts, 4096);
     assert_non_null(m->table);
     m->stream = memtable_make_stream(m->table, slice_str("stream"), NULL);
     assert_non_null(m->stream);

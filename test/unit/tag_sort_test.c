@@ -69,7 +69,7 @@ static void fill(made *m, const shape *s, uint64_t *chance)
 {
     static uint8_t room[TAGS][PERSIST_TAG_SIZE_MAX];
     store_counts counts = {.next_position = 1};
-    m->table = memtable_new(&m->pool, 0, 1, &counts);
+    m->table = memtable_new(&m->pool, 0, 1, &counts, 4096);
     assert_non_null(m->table);
     m->stream = memtable_make_stream(m->table, slice_str("stream"), NULL);
     assert_non_null(m->stream);

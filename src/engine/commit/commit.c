@@ -123,6 +123,10 @@ static void publish(commit *c)
     t->logged += c->logged;
     atomic_store_explicit(&e->unflushed, layers_logged(e->layers),
                           memory_order_relaxed);
+    atomic_store_explicit(&e->beyond, layers_beyond(e->layers),
+                          memory_order_relaxed);
+    atomic_store_explicit(&e->notes, layers_notes(e->layers),
+                          memory_order_relaxed);
     t->edits += c->count;
     e->latest = c->lsn;
     dead_publish(c);
@@ -333,7 +337,7 @@ static persist_status run(commit *c, persist_outcome *out, persist_error *error)
     bool more = frees_space(c);
     persist_status status = run_once(c, out, error);
     while (status == PERSIST_NO_SPACE && more && !wal_failed(&c->e->wal)) {
-        more = upkeep_await_step(c->e);
+        more = upkeep_await_gain(c->e);
         *c = given;
         c->last = !more;
         status = run_once(c, out, error);

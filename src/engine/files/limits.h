@@ -69,6 +69,13 @@ static inline bool format_is_known(uint64_t version)
  */
 #define RESERVE_MIN (64u << 10)
 #define RESERVE_NOTE 32u
+/* Of a stream that is truncated there may be two, while tables are merged. */
+#define STREAM_NOTES 2u
+/* A name of this part of a leaf is long: what shorter ones take of the blocks
+ * above is less than the eighth that a table has more than its log. */
+#define LONG_NAME_SHARE 16u
+/* What an event takes of a table for each tag, besides the tag and names. */
+#define POSTING_OVERHEAD 24u
 #define RESERVE_NOTES_SHARE 16u
 #define RESERVE_NOTES_MAX (16u << 20)
 #define RESERVE_MEMTABLES 4u

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 
 memtable *memtable_new(arena_pool *pool, uint64_t seed, persist_lsn first,
-                       const store_counts *counts)
+                       const store_counts *counts, size_t leaf)
 {
     CHECK(first > 0 && counts->next_position > 0);
     memtable *t = mem_alloc_zero(sizeof *t);
@@ -16,6 +16,7 @@ memtable *memtable_new(arena_pool *pool, uint64_t seed, persist_lsn first,
     t->first = first;
     t->counts = *counts;
     t->first_position = counts->next_position;
+    t->long_name = leaf / LONG_NAME_SHARE;
     t->arena = arena_of(pool);
     hashmap_init(&t->stream_map, seed);
     hashmap_init(&t->key_map, seed);
@@ -116,6 +117,25 @@ const tag_list *memtable_tag(const memtable *t, slice tag, persist_lsn lsn)
     return tag_index_find(&t->tags, tag);
 }
 
+/* Notes what a name takes of the blocks above a table's leaves: where it is
+ * long it stands in two, of which each has two names at the least. Shorter
+ * ones, of which many share a leaf, take next to nothing. */
+static uint64_t count_name(memtable *t, slice name, bool back)
+{
+    uint64_t size = name.size < t->long_name ? 0 : 2 * name.size;
+    CHECK(!back || t->beyond >= size);
+    t->beyond += back ? 0 - size : size;
+    return size + name.size;
+}
+
+/* The same of one that may be deleted, so often while tables are merged. */
+static void count_note(memtable *t, slice name, unsigned often, bool back)
+{
+    uint64_t size = often * (RESERVE_NOTE + count_name(t, name, back));
+    CHECK(!back || t->notes >= size);
+    t->notes += back ? 0 - size : size;
+}
+
 static bool enter(hashmap *map, btree *tree, void *item)
 {
     if (!hashmap_reserve(map) || !btree_add(tree, item))
@@ -140,6 +160,7 @@ stream *memtable_make_stream(memtable *t, slice name, const stream_state *base)
         return NULL;
     }
     t->memory += sizeof *s + name.size + NAME_OVERHEAD;
+    count_note(t, name, STREAM_NOTES, false);
     return s;
 }
 
@@ -150,6 +171,7 @@ void memtable_unmake_stream(memtable *t, stream *s)
     leave(&t->stream_map, &t->stream_tree, s);
     CHECK(t->memory >= sizeof *s + s->name.size + NAME_OVERHEAD);
     t->memory -= sizeof *s + s->name.size + NAME_OVERHEAD;
+    count_note(t, s->name, STREAM_NOTES, true);
     stream_release(s);
 }
 
@@ -164,6 +186,7 @@ key *memtable_make_key(memtable *t, slice name)
     if (!enter(&t->key_map, &t->key_tree, k))
         return NULL;
     t->memory += sizeof *k + name.size + NAME_OVERHEAD;
+    count_note(t, name, 1, false);
     return k;
 }
 
@@ -173,6 +196,7 @@ void memtable_unmake_key(memtable *t, key *k)
     leave(&t->key_map, &t->key_tree, k);
     CHECK(t->memory >= sizeof *k + k->name.size + NAME_OVERHEAD);
     t->memory -= sizeof *k + k->name.size + NAME_OVERHEAD;
+    count_note(t, k->name, 1, true);
 }
 
 /* ---- command ids ------------------------------------------------------ */
@@ -214,6 +238,7 @@ once *memtable_make_once(memtable *t, const persist_once *from, persist_lsn lsn,
         return NULL;
     }
     t->memory += once_memory(o);
+    (void)count_name(t, o->id, false);
     return o;
 }
 
@@ -222,6 +247,7 @@ void memtable_unmake_once(memtable *t, once *o)
     leave(&t->once_map, &t->once_tree, o);
     CHECK(t->memory >= once_memory(o));
     t->memory -= once_memory(o);
+    (void)count_name(t, o->id, true);
     mem_free(o);
 }
 
@@ -281,9 +307,23 @@ static void create(memtable *t, stream *s, persist_lsn lsn)
 }
 
 /* What tags cost: memory, and time to replay, as edits do. */
-static void count_tags(memtable *t, const event *e, bool back)
+/* The table has the event by each tag, with the stream's name. */
+static void count_postings(memtable *t, const stream *s, tag_set set, bool back)
 {
-    uint64_t count = tagged_of(event_tagged(e)).left;
+    slice tag;
+    uint64_t size = 0;
+    while (tagged_next(&set, &tag)) {
+        size += POSTING_OVERHEAD + tag.size + s->name.size + set.type.size;
+        (void)count_name(t, tag, back);
+    }
+    CHECK(!back || t->beyond >= size);
+    t->beyond += back ? 0 - size : size;
+}
+
+static void count_tags(memtable *t, const stream *s, const event *e, bool back)
+{
+    tag_set set = tagged_of(event_tagged(e));
+    uint64_t count = set.left;
     uint64_t edits = (count + TAGS_AN_EDIT - 1) / TAGS_AN_EDIT;
     uint64_t memory = e->tagged_size;
     CHECK(!back || (t->edits >= edits && t->memory >= memory));
@@ -291,6 +331,7 @@ static void count_tags(memtable *t, const event *e, bool back)
     t->memory += back ? 0 - memory : memory;
     t->tag_count += back ? 0 - count : count;
     t->tagged_count += back ? (size_t)-1 : 1;
+    count_postings(t, s, set, back);
 }
 
 static bool apply_append(memtable *t, memtable_edit *m, persist_lsn lsn,
@@ -306,7 +347,7 @@ static bool apply_append(memtable *t, memtable_edit *m, persist_lsn lsn,
         return false;
     }
     if (e->tagged_size > 0)
-        count_tags(t, e, false);
+        count_tags(t, s, e, false);
     create(t, s, lsn);
     t->counts.next_position++;
     t->counts.events++;
@@ -412,7 +453,7 @@ static void undo_append(memtable *t, const memtable_edit *m)
     const event *e = stream_event(s, s->count - 1);
     CHECK(e->position >= t->tags.next); /* nobody has seen it */
     if (e->tagged_size > 0)
-        count_tags(t, e, true);
+        count_tags(t, s, e, true);
     order_pop(&t->order);
     stream_pop(m->target);
     uncreate(t, m->target);

@@ -69,6 +69,10 @@ typedef struct memtable {
     uint64_t logged;         /* bytes of the log that they take */
     uint64_t edits;          /* in them */
     uint64_t dead;           /* bytes of older layers that they make dead */
+    uint64_t beyond;  /* bytes of a table that the log has not, at most */
+    uint64_t notes;   /* bytes that deleting its keys, and truncating its
+                         streams, takes of one, about */
+    size_t long_name; /* names of this size take more of a table */
     hashmap stream_map, key_map, once_map, blob_map;
     tag_index tags;
     size_t tag_count, tagged_count; /* of all events, and those that have any */
@@ -84,10 +88,11 @@ typedef struct memtable {
     atomic_bool truncates; /* some stream, maybe */
 } memtable;
 
-/* Makes an empty memtable with one reference, for commits from `first` on;
- * NULL when memory is out. */
+/* Makes an empty memtable with one reference, for commits from `first` on,
+ * whose table will have leaves of names of that size; NULL when memory is out.
+ */
 memtable *memtable_new(arena_pool *, uint64_t seed, persist_lsn first,
-                       const store_counts *);
+                       const store_counts *, size_t leaf);
 memtable *memtable_ref(memtable *);
 /* Gives a reference back; the last one frees all. NULL is fine. */
 void memtable_unref(memtable *);

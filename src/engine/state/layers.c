@@ -30,6 +30,16 @@ uint64_t layers_logged(const layers *v)
     return v->active->logged + (v->frozen == NULL ? 0 : v->frozen->logged);
 }
 
+uint64_t layers_notes(const layers *v)
+{
+    return v->active->notes + (v->frozen == NULL ? 0 : v->frozen->notes);
+}
+
+uint64_t layers_beyond(const layers *v)
+{
+    return v->active->beyond + (v->frozen == NULL ? 0 : v->frozen->beyond);
+}
+
 void layers_free(layers *v)
 {
     if (v == NULL)

@@ -33,8 +33,11 @@ void layers_free(layers *);
 /* Returns the last commit that is in a table; 0: none. */
 persist_lsn layers_tables_last(const layers *);
 
-/* Bytes of records that are in no table: the writer's. */
+/* Bytes of records that are in no table; those that a table of them may have
+ * beyond; and what deleting it all takes: the writer's. */
 uint64_t layers_logged(const layers *);
+uint64_t layers_beyond(const layers *);
+uint64_t layers_notes(const layers *);
 
 /* Tells whether the tables are so many that merging goes before making more.
  */

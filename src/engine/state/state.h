@@ -69,11 +69,17 @@ typedef struct upkeep {
     os_worker worker;
     pthread_cond_t done;
     bool wanted;
-    uint64_t attempts;
-    persist_status status; /* of the last step */
+    uint64_t begun, ended; /* steps of the thread */
+    persist_status status; /* of the last one */
     bool did;              /* that did something */
     persist_error error;
+    _Atomic uint64_t gains; /* steps that did, but for parts of merges */
 } upkeep;
+
+/* What a name takes of a table, as one of that number tells. */
+typedef struct note_size {
+    uint64_t size, of;
+} note_size;
 
 typedef struct engine {
     const os *sys;
@@ -102,8 +108,10 @@ typedef struct engine {
     _Atomic uint64_t reserve_tables; /* bytes of it that are not for the log; */
     _Atomic uint64_t reserve_notes;  /* and that come to it on a scarce disk */
     atomic_bool is_scarce;
-    uint64_t note_size, note_of; /* of a key, as that table tells; under step */
-    _Atomic uint64_t unflushed;  /* bytes of records that are in no table */
+    note_size key_note, stream_note; /* under step */
+    _Atomic uint64_t unflushed; /* bytes of records that are in no table, */
+    _Atomic uint64_t beyond;    /* what a table of them has more, */
+    _Atomic uint64_t notes;     /* and what deletes it all: see memtable */
     _Atomic unsigned
         reserve_files; /* so many of the files that are kept are there */
     bool covers_tail;  /* it was grown for what the log had ahead when opened */

@@ -367,4 +367,11 @@ persist_status table_bad_entry(const table_iter *, persist_error *);
 persist_status table_bad_step(const table_iter *, const table_step *,
                               persist_error *);
 
+/* How big the leaves of names are where blocks have that size. */
+static inline uint32_t table_name_block(uint32_t block_size)
+{
+    uint32_t size = block_size / NAME_BLOCK_SHARE;
+    return size < BLOCK_SIZE_MIN ? BLOCK_SIZE_MIN : size;
+}
+
 #endif

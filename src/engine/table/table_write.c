@@ -147,8 +147,7 @@ static void end_block(table_writer *w, unsigned section, unsigned level)
 static size_t size_of_blocks(const table_writer *w, unsigned section)
 {
     bool names = table_has_filter(section) || section == TABLE_TAGS;
-    size_t size = names ? w->block_size / NAME_BLOCK_SHARE : w->block_size;
-    return size < BLOCK_SIZE_MIN ? BLOCK_SIZE_MIN : size;
+    return names ? table_name_block(w->block_size) : w->block_size;
 }
 
 static void add_at(table_writer *w, unsigned section, unsigned level, slice key,

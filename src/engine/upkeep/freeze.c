@@ -27,8 +27,9 @@ persist_status upkeep_freeze_all(engine *e, bool *did, persist_error *error)
     persist_status status = engine_use(e, error);
     if (status != PERSIST_OK)
         return status;
-    memtable *fresh = memtable_new(&e->pool, e->manifest.identity,
-                                   old->active->last + 1, &old->active->counts);
+    memtable *fresh =
+        memtable_new(&e->pool, e->manifest.identity, old->active->last + 1,
+                     &old->active->counts, table_name_block(e->block_size));
     layers *next = fresh == NULL ? NULL
                                  : layers_new(fresh, old->active, old->tables,
                                               old->table_count);

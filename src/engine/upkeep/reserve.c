@@ -29,6 +29,15 @@ static uint64_t in_pages(uint64_t size)
     return (size + SEGMENT_ROUND - 1) / SEGMENT_ROUND * SEGMENT_ROUND;
 }
 
+/* What comes is like what is there. */
+static uint64_t beyond(const engine *e, uint64_t ahead)
+{
+    uint64_t has = atomic_load(&e->beyond), logged = atomic_load(&e->unflushed);
+    return logged == 0
+               ? 0
+               : has + (uint64_t)((double)has * (double)ahead / (double)logged);
+}
+
 /* The table of a memtable, which is full when its log has its size, but for one
  * big record. A log that is longer is of two, and but for the segment in which
  * both are, the first gives its own back before the other is flushed. */
@@ -38,7 +47,7 @@ static uint64_t for_log(const engine *e, wal_size log)
     uint64_t size = atomic_load(&e->unflushed) + log.ahead;
     if (size > most)
         size = most;
-    return in_pages(size + size / RESERVE_TABLE_SHARE);
+    return in_pages(size + size / RESERVE_TABLE_SHARE + beyond(e, log.ahead));
 }
 
 /* Adds up the sizes of a block's names, and of what they stand for. */
@@ -52,11 +61,11 @@ static void add_up(const block_view *v, uint64_t *names, uint64_t *values)
         }
 }
 
-/* What a key takes of a table without its value, about: its part of the first
- * leaf, and of the blocks above, of which each names two blocks at the least.
- * Names that are longer elsewhere show in the topmost block. */
-static uint64_t size_without_value(const block_view *top,
-                                   const block_view *leaf)
+/* What a name takes of a table, about: its part of the first leaf, and of the
+ * blocks above, of which each names two blocks at the least. Names that are
+ * longer elsewhere show in the topmost block. A key is without its value. */
+static uint64_t size_of_note(const block_view *top, const block_view *leaf,
+                             bool of_key)
 {
     uint64_t names = 0, values = 0, all = 0, ignored = 0;
     CHECK(top->count > 0 && leaf->count > 0);
@@ -67,45 +76,50 @@ static uint64_t size_without_value(const block_view *top,
         leaf->count * (uint64_t)(BLOCK_HEAD_SIZE + sizeof(uint16_t));
     uint64_t size = BLOCK_HEADER_SIZE + leaf->prefix_size + ends + leaf->size +
                     2 * (elsewhere + BLOCK_HEADER_SIZE);
-    return (size - values) / leaf->count + FILTER_BITS / 8 + 1 +
+    return (of_key ? size - values : size) / leaf->count + FILTER_BITS / 8 + 1 +
            (elsewhere > name ? elsewhere - name : 0);
 }
 
-static uint64_t look_at_names(table *t)
+static uint64_t look_at_names(table *t, table_section section)
 {
     table_iter i;
     persist_error ignored;
     uint64_t size = RESERVE_NOTE;
-    table_iter_init(&i, t, TABLE_KEYS, true);
+    table_iter_init(&i, t, section, true);
     if (table_seek(&i, slice_of(NULL, 0), &ignored) == PERSIST_OK)
-        size = size_without_value(&i.path[0].view, &i.path[i.height - 1].view);
+        size = size_of_note(&i.path[0].view, &i.path[i.height - 1].view,
+                            section == TABLE_KEYS);
     table_iter_release(&i);
     return size;
 }
 
-/* Of a key, by the table that has most of them. */
-static uint64_t note_size(engine *e, const layers *v)
+/* Of a key, or a stream, by the table that has most of them. */
+static uint64_t measure_note(const layers *v, table_section section,
+                             note_size *note)
 {
     table *most = NULL;
-    uint64_t keys = 0;
+    uint64_t count = 0;
     for (size_t i = 0; i < v->table_count; i++)
-        if (v->tables[i]->footer.roots[TABLE_KEYS].entries > keys) {
+        if (v->tables[i]->footer.roots[section].entries > count) {
             most = v->tables[i];
-            keys = most->footer.roots[TABLE_KEYS].entries;
+            count = most->footer.roots[section].entries;
         }
-    if (most != NULL && e->note_of != most->footer.number) {
-        e->note_of = most->footer.number;
-        e->note_size = look_at_names(most);
-    }
-    return e->note_size;
+    if (most != NULL && note->of != most->footer.number)
+        *note = (note_size){look_at_names(most, section), most->footer.number};
+    return note->size;
 }
 
-/* A note is kept of each key that is deleted until all is merged. There is room
- * for a part of them always, and for all where the disk has not much more. */
+/* A note is kept of each key that is deleted until all is merged, and of each
+ * stream that is truncated, which then has one for ever: there is one more
+ * while they are merged. Those that are empty need none. There is room for a
+ * part of them always, and for all where the disk has not much more. */
 void reserve_measure(engine *e, const layers *v)
 {
     const manifest *m = &e->manifest;
-    uint64_t notes = note_size(e, v) * m->keys + m->streams * RESERVE_NOTE * 2;
+    uint64_t streams = m->streams < m->events ? m->streams : m->events;
+    uint64_t notes = measure_note(v, TABLE_KEYS, &e->key_note) * m->keys +
+                     measure_note(v, TABLE_STREAMS, &e->stream_note) * streams *
+                         STREAM_NOTES;
     /* no more than what they delete, whatever the manifest counts */
     if (notes > 2 * v->table_bytes)
         notes = 2 * v->table_bytes;
@@ -119,10 +133,17 @@ void reserve_measure(engine *e, const layers *v)
     atomic_store(&e->reserve_notes, in_pages(all - always));
 }
 
+/* All of them, also of what is in no table yet. */
+static uint64_t all_notes(const engine *e)
+{
+    uint64_t fresh = atomic_load(&e->notes);
+    return in_pages(atomic_load(&e->reserve_notes) + fresh +
+                    fresh / RESERVE_NOTES_MORE);
+}
+
 static uint64_t for_tables(const engine *e)
 {
-    uint64_t notes =
-        atomic_load(&e->is_scarce) ? atomic_load(&e->reserve_notes) : 0;
+    uint64_t notes = atomic_load(&e->is_scarce) ? all_notes(e) : 0;
     return atomic_load(&e->reserve_tables) + notes;
 }
 
@@ -247,7 +268,7 @@ uint64_t reserve_size(const engine *e)
 /* Looks whether the disk has room for all notes, and as much again. */
 static void look_around(engine *e, wal_size log)
 {
-    uint64_t notes = atomic_load(&e->reserve_notes);
+    uint64_t notes = all_notes(e);
     uint64_t size = atomic_load(&e->reserve_tables) + for_log(e, log) + notes;
     uint64_t room =
         notes == 0 ? UINT64_MAX : e->sys->dir_room(e->sys, e->at.root);

@@ -228,6 +228,9 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     }
     if (!u->merging)
         reserve_refill(e);
+    /* a merge may end in nothing */
+    if (*did && !u->merging)
+        atomic_fetch_add(&u->gains, 1);
     pthread_mutex_unlock(&u->step);
     return status;
 }
@@ -274,12 +277,13 @@ static void *background(void *context)
             break;
         bool did;
         u->wanted = false;
+        u->begun++;
         pthread_mutex_unlock(&u->lock);
         persist_error why = {0};
         persist_status status = upkeep_step(e, &did, &why);
         pthread_mutex_lock(&u->lock);
         busy = status == PERSIST_OK && did;
-        u->attempts++;
+        u->ended++;
         u->status = status;
         u->did = busy;
         u->error = why;
@@ -313,14 +317,15 @@ static bool is_busy(engine *e)
     return busy;
 }
 
-/* Waits for a step to end; the caller looks whether it was the one. */
+/* Waits for a step to begin and to end: one that runs already may have looked
+ * before there was anything to do. */
 static persist_status await_thread(upkeep *u, persist_error *error, bool *did)
 {
     pthread_mutex_lock(&u->lock);
-    uint64_t until = u->attempts + 1;
+    uint64_t until = u->begun + 1;
     u->wanted = true;
     pthread_cond_signal(&u->worker.work);
-    while (u->attempts < until)
+    while (u->ended < until)
         pthread_cond_wait(&u->done, &u->lock);
     persist_status status = u->status;
     *did = u->did;
@@ -340,14 +345,19 @@ persist_status upkeep_await(engine *e, persist_error *error)
     return is_busy(e) ? status : PERSIST_OK;
 }
 
-bool upkeep_await_step(engine *e)
+bool upkeep_await_gain(engine *e)
 {
+    upkeep *u = &e->upkeep;
+    uint64_t before = atomic_load(&u->gains);
     persist_error ignored;
     bool did;
-    if (!e->upkeep.worker.runs)
-        return upkeep_step(e, &did, &ignored) == PERSIST_OK && did;
-    (void)await_thread(&e->upkeep, &ignored, &did);
-    return did;
+    do
+        if (u->worker.runs)
+            (void)await_thread(u, &ignored, &did);
+        else if (upkeep_step(e, &did, &ignored) != PERSIST_OK)
+            did = false;
+    while (did && atomic_load(&u->gains) == before);
+    return atomic_load(&u->gains) != before;
 }
 
 /* ---- closing ---------------------------------------------------------- */

@@ -23,9 +23,11 @@ persist_status upkeep_freeze_all(engine *, bool *did, persist_error *);
 /* Waits, or works, until something can be frozen; an error if that cannot be.
  * The caller is not the writer. */
 persist_status upkeep_await(engine *, persist_error *);
-/* Waits for a step, or makes one; tells whether it did anything. The caller is
- * not the writer. */
-bool upkeep_await_step(engine *);
+/* Waits for steps, or makes them, until one has given something, a table or
+ * room, or none has anything to do; tells which. What has only begun may end in
+ * nothing: who tried again each time would do so for ever. The caller is not
+ * the writer. */
+bool upkeep_await_gain(engine *);
 /* Tells the thread that there is work; works if there is none. */
 void upkeep_call(engine *);
 /* Tells whether somebody has since it was last asked. */
