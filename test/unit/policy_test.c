@@ -154,10 +154,12 @@ static void room_of_the_log_is_tried(void **state)
                      PERSIST_OK);
     assert_int_equal(wal_prepare_step(&e->wal, &did, &error), PERSIST_OK);
     assert_true(did);
-    policy_note_stuck(e, e->layers);
+    policy_note_begun(e, e->layers);
+    policy_note_stuck(e);
     assert_true(dead_make_room(e, e->layers));
     assert_false(e->upkeep.is_stuck);
-    policy_note_stuck(e, e->layers);
+    policy_note_begun(e, e->layers);
+    policy_note_stuck(e);
     assert_false(dead_make_room(e, e->layers)); /* there is no more */
     assert_true(e->upkeep.is_stuck);
     end();

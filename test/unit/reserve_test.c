@@ -125,7 +125,8 @@ static void no_more_lives_than_there_is(void **state)
         f.manifest.keys = KEYS;
         list_tables(&f, 0, counts[i], MANY * 2);
         engine *e = open_engine(f.sys);
-        policy_note_stuck(e, e->layers);
+        policy_note_begun(e, e->layers);
+        policy_note_stuck(e);
         assert_int_equal(e->upkeep.stuck_at.counted, e->layers->table_bytes);
         must(engine_close(e, &error), &error);
         clean_up(&f);

@@ -266,6 +266,40 @@ static void put_table(const char *of, unsigned n)
         assert_int_equal(upkeep_step(e, &did, &f.error), PERSIST_OK);
 }
 
+/* What dies while it is merged is in the way of that merge, and not of the next
+ * one: that needs next to no room. */
+static void what_dies_meanwhile_counts(void **state)
+{
+    (void)state;
+    enum { KEYS = 600, LITTLE = 64 << 10 };
+    persist_error error;
+    begin(MERGE_WIDTH_MAX);
+    put_many("k", 0, KEYS, noise);
+    engine *e = engine_of();
+    bool did = true;
+    atomic_store(&e->upkeep.dead, fixture_stats(&f).table_bytes / 2);
+    wal_note_full(&e->wal);
+    while (!e->upkeep.merging && did)
+        assert_int_equal(upkeep_step(e, &did, &error), PERSIST_OK);
+    assert_true(e->upkeep.merging);
+    assert_true(e->upkeep.merge.sources[0].table == e->layers->tables[0]);
+    atomic_store(&e->upkeep.dead, fixture_stats(&f).table_bytes);
+    e->manifest.keys = 0;
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(sys->unlink(sys, sys->cwd, reserve), 0);
+    (void)wal_make_room(&e->wal);
+    limit(0);
+    while (upkeep_step(e, &did, &error) == PERSIST_OK && did) {
+    }
+    assert_false(e->upkeep.merging);
+    size_t from = 1;
+    assert_true(policy_find_work(e, e->layers, &from));
+    assert_int_equal(from, 0);
+    e->manifest.keys = KEYS;
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    fixture_end(&f);
+}
+
 /* A merge of small tables begins, and finds no room: who waits for that need
  * not try again. */
 static void a_merge_that_begins_is_no_gain(void **state)
@@ -295,6 +329,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_merge_that_begins_is_no_gain),
+        cmocka_unit_test(what_dies_meanwhile_counts),
         cmocka_unit_test(less_is_known_to_live),
         cmocka_unit_test(less_is_counted),
         cmocka_unit_test(the_disk_is_not_full_any_more),

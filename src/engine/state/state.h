@@ -59,7 +59,8 @@ typedef struct upkeep {
     bool is_stuck;              /* a merge of all tables found no room, */
     living stuck_at;            /* when so much lived, */
     uint64_t stuck_with;        /* with a reserve of so many bytes; */
-    uint64_t began_with;        /* the present merge began with so many */
+    living began_at;            /* the present merge began when so much did, */
+    uint64_t began_with;        /* with so many */
     uint64_t given_up;          /* so many were dead when a merge met damage */
     atomic_bool awaits_readers; /* to delete a table */
     dropped_table *dropped;

@@ -77,11 +77,18 @@ static living lives(const engine *e, const layers *v)
                     (uint64_t)((double)v->table_bytes * part)};
 }
 
-void policy_note_stuck(engine *e, const layers *v)
+void policy_note_begun(engine *e, const layers *v)
+{
+    e->upkeep.began_at = lives(e, v);
+    e->upkeep.began_with = reserve_size(e);
+}
+
+/* What has died since it began it may not have left out. */
+void policy_note_stuck(engine *e)
 {
     upkeep *u = &e->upkeep;
     u->is_stuck = true;
-    u->stuck_at = lives(e, v);
+    u->stuck_at = u->began_at;
     u->stuck_with = u->began_with;
 }
 

@@ -57,7 +57,7 @@ static persist_status begin_merge(engine *e, const layers *v, size_t from,
     u->begins_merge = false;
     u->merging = status == PERSIST_OK;
     u->claimed = from == 0 ? atomic_load(&u->dead) : 0;
-    u->began_with = reserve_size(e);
+    policy_note_begun(e, v);
     return status;
 }
 
@@ -121,7 +121,7 @@ static persist_status step_merge(engine *e, const layers *v, bool *did,
     else
         status = merge_step(&u->merge, error);
     if (status == PERSIST_NO_SPACE && whole)
-        policy_note_stuck(e, v);
+        policy_note_stuck(e);
     if (status != PERSIST_OK)
         give_up_merge(u);
     if (status != PERSIST_OK && u->paid)

@@ -68,9 +68,10 @@ bool policy_find_work(engine *, const layers *, size_t *from);
  * goes before a flush: it gives room, and a flush takes some. */
 bool policy_dead_shall_go(engine *, const layers *);
 
-/* A merge of all tables found no room: it waits until less lives, or there may
- * be more room. Under upkeep.step. */
-void policy_note_stuck(engine *, const layers *);
+/* A merge begins; one of all tables has found no room: the next one waits until
+ * less lives than then, or there may be more room. Under upkeep.step. */
+void policy_note_begun(engine *, const layers *);
+void policy_note_stuck(engine *);
 
 /* ---- dead.c: space that goes by itself --------------------------------- */
 
