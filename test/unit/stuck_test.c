@@ -300,6 +300,43 @@ static void what_dies_meanwhile_counts(void **state)
     fixture_end(&f);
 }
 
+/* What the active memtable knows to be dead becomes a table, though the merge
+ * finds no room: then there is less to be merged. */
+static void what_has_died_is_told(void **state)
+{
+    (void)state;
+    enum { KEYS = 100, LITTLE = 32 << 10 }; /* less than a round */
+    static persist_edit edits[KEYS];
+    static char names[KEYS][16];
+    persist_error error;
+    bool did = true;
+    begin(MERGE_WIDTH_MAX);
+    put_many("k", 0, KEYS, big);
+    engine *e = engine_of();
+    atomic_store(&e->upkeep.dead, fixture_stats(&f).table_bytes / 2);
+    wal_note_full(&e->wal);
+    while (!e->upkeep.merging && did)
+        assert_int_equal(upkeep_step(e, &did, &error), PERSIST_OK);
+    assert_true(e->upkeep.merging);
+    for (unsigned i = 0; i < KEYS; i++) {
+        snprintf(names[i], sizeof names[i], "k%u", i);
+        edits[i] =
+            (persist_edit){.kind = PERSIST_DELETE, .name = slice_str(names[i])};
+    }
+    assert_int_equal(persist_commit(f.store, edits, KEYS, NULL, NULL, &error),
+                     PERSIST_OK);
+    fixture_wait(&f);
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(sys->unlink(sys, sys->cwd, reserve), 0);
+    (void)wal_make_room(&e->wal);
+    limit(LITTLE);
+    while (upkeep_step(e, &did, &error) == PERSIST_OK && did) {
+    }
+    assert_true(table_bytes() < LITTLE);
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    fixture_end(&f);
+}
+
 /* A merge of small tables begins, and finds no room: who waits for that need
  * not try again. */
 static void a_merge_that_begins_is_no_gain(void **state)
@@ -330,6 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_merge_that_begins_is_no_gain),
         cmocka_unit_test(what_dies_meanwhile_counts),
+        cmocka_unit_test(what_has_died_is_told),
         cmocka_unit_test(less_is_known_to_live),
         cmocka_unit_test(less_is_counted),
         cmocka_unit_test(the_disk_is_not_full_any_more),

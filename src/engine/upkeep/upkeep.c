@@ -199,7 +199,14 @@ static persist_status work(engine *e, const layers *v, bool *did,
     /* Tables that cannot be merged must not keep others from being made. */
     if (v->frozen != NULL && !*did && !wal_failed(&e->wal))
         return flush_step(e, v, did, error);
-    return status == PERSIST_OK && !*did ? dead_step(e, v, did, error) : status;
+    if (status == PERSIST_OK && !*did)
+        return dead_step(e, v, did, error);
+    /* Nor from knowing what has died, which makes them smaller. */
+    persist_error ignored;
+    if (status == PERSIST_NO_SPACE && !*did &&
+        dead_step(e, v, did, &ignored) == PERSIST_OK && *did)
+        return PERSIST_OK;
+    return status;
 }
 
 persist_status upkeep_step(engine *e, bool *did, persist_error *error)
