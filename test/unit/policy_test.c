@@ -165,9 +165,40 @@ static void room_of_the_log_is_tried(void **state)
     end();
 }
 
+/* What adds goes on in a spare only where the reserve has grown with it. */
+static void a_spare_needs_a_reserve(void **state)
+{
+    static const char value[ROOM];
+    const persist_edit edit = {.kind = PERSIST_PUT,
+                               .name = slice_str("key"),
+                               .data = slice_of(value, sizeof value)};
+    persist_error error;
+    persist_status status;
+    bool did;
+    (void)state;
+    begin();
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    atomic_store(&e->wal.full, false);
+    assert_int_equal(engine_commit(e, &edit, 1, NULL, NULL, &error),
+                     PERSIST_OK);
+    assert_int_equal(wal_prepare_step(&e->wal, &did, &error), PERSIST_OK);
+    assert_true(did);
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(sys->unlink(sys, e->at.root, LAYOUT_RESERVE), 0);
+    os_sim_limit_space(f.sim, os_sim_space_used(f.sim));
+    uint64_t number = e->wal.active->number;
+    do
+        status = engine_commit(e, &edit, 1, NULL, NULL, &error);
+    while (status == PERSIST_OK && e->wal.active->number == number);
+    assert_int_equal(status, PERSIST_NO_SPACE);
+    assert_int_equal(e->wal.active->number, number);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_spare_needs_a_reserve),
         cmocka_unit_test(small_ones_are_merged),
         cmocka_unit_test(few_files_have_more_merged),
         cmocka_unit_test(what_is_dead_has_all_merged),
