@@ -301,7 +301,7 @@ valgrind: deps-test
 
 # Bugs put into copies of the tree: each must be found by its test. PART=1/2:
 # every second of them.
-test-the-tests: deps-test
+test-the-tests: deps-test $(FAILING_MALLOC)
 	@test/crash/bugs.py -B $(B) --part $(or $(PART),1/1)
 
 # QUICK=1: small and once, to see that all works.
