@@ -137,23 +137,34 @@ static void who_writes_nothing_merges_no_run(void **state)
     end();
 }
 
-/* Segments that nobody has written to give way, and that is tried again. */
-static void room_of_the_log_is_tried(void **state)
+static persist_status put(void)
 {
     static const char value[ROOM]; /* a spare is made for as much again */
     const persist_edit edit = {.kind = PERSIST_PUT,
                                .name = slice_str("key"),
                                .data = slice_of(value, sizeof value)};
     persist_error error;
+    return engine_commit(e, &edit, 1, NULL, NULL, &error);
+}
+
+/* There is room, and a segment that nobody has written to. */
+static void begin_with_spare(void)
+{
+    persist_error error;
     bool did;
-    (void)state;
     begin();
     os_sim_limit_space(f.sim, UINT64_MAX);
     atomic_store(&e->wal.full, false);
-    assert_int_equal(engine_commit(e, &edit, 1, NULL, NULL, &error),
-                     PERSIST_OK);
+    assert_int_equal(put(), PERSIST_OK);
     assert_int_equal(wal_prepare_step(&e->wal, &did, &error), PERSIST_OK);
     assert_true(did);
+}
+
+/* Segments that nobody has written to give way, and that is tried again. */
+static void room_of_the_log_is_tried(void **state)
+{
+    (void)state;
+    begin_with_spare();
     policy_note_begun(e, e->layers);
     policy_note_stuck(e);
     assert_true(dead_make_room(e, e->layers));
@@ -168,27 +179,15 @@ static void room_of_the_log_is_tried(void **state)
 /* What adds goes on in a spare only where the reserve has grown with it. */
 static void a_spare_needs_a_reserve(void **state)
 {
-    static const char value[ROOM];
-    const persist_edit edit = {.kind = PERSIST_PUT,
-                               .name = slice_str("key"),
-                               .data = slice_of(value, sizeof value)};
-    persist_error error;
     persist_status status;
-    bool did;
     (void)state;
-    begin();
-    os_sim_limit_space(f.sim, UINT64_MAX);
-    atomic_store(&e->wal.full, false);
-    assert_int_equal(engine_commit(e, &edit, 1, NULL, NULL, &error),
-                     PERSIST_OK);
-    assert_int_equal(wal_prepare_step(&e->wal, &did, &error), PERSIST_OK);
-    assert_true(did);
+    begin_with_spare();
     const os *sys = os_sim_os(f.sim);
     assert_int_equal(sys->unlink(sys, e->at.root, LAYOUT_RESERVE), 0);
     os_sim_limit_space(f.sim, os_sim_space_used(f.sim));
     uint64_t number = e->wal.active->number;
     do
-        status = engine_commit(e, &edit, 1, NULL, NULL, &error);
+        status = put();
     while (status == PERSIST_OK && e->wal.active->number == number);
     assert_int_equal(status, PERSIST_NO_SPACE);
     assert_int_equal(e->wal.active->number, number);
