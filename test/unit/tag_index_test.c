@@ -276,6 +276,49 @@ static void each_sees_what_he_may(void **state)
     assert_int_equal(atomic_load(&failures), 0);
 }
 
+static void append_plain(void)
+{
+    const persist_edit edit = {.kind = PERSIST_APPEND,
+                               .name = slice_str("plain")};
+    expect(persist_commit(store, &edit, 1, NULL, NULL, NULL) == PERSIST_OK);
+}
+
+/* One by one, and after each come more, with tags, without, or both. */
+static void a_query_goes_on_beside_commits(void **state)
+{
+    (void)state;
+    enum { BOTH = 3 };
+    static const slice all = {"all", 3};
+    const persist_query_item item = {.tags = &all, .tag_count = 1};
+    for (unsigned before = 0; before <= BOTH; before++) {
+        fixture f;
+        fixture_begin(&f, 0);
+        store = f.store;
+        append("first", 2 * CURSOR_BATCH);
+        assert_int_equal(count_tagged("all", PERSIST_LATEST), 2 * CURSOR_BATCH);
+        append_plain();
+        persist_cursor *cursor;
+        const persist_event *e;
+        uint64_t count = 0;
+        assert_int_equal(persist_query(store, &item, 1, 0, PERSIST_NO_LIMIT,
+                                       PERSIST_LATEST, &cursor, NULL),
+                         PERSIST_OK);
+        while (persist_next_event(cursor, &e, NULL) == PERSIST_OK) {
+            count++;
+            if ((before & 1) != 0)
+                append_plain();
+            if ((before & 2) != 0)
+                append("later", 1);
+        }
+        assert_int_equal(count, 2 * CURSOR_BATCH);
+        persist_cursor_close(cursor);
+        assert_int_equal(count_tagged("later", PERSIST_LATEST),
+                         (before & 2) != 0 ? count : 0);
+        fixture_end(&f);
+    }
+    assert_int_equal(atomic_load(&failures), 0);
+}
+
 /* A memtable that nobody asks is not full of what it does not hold. */
 static void it_has_its_weight(void **state)
 {
@@ -347,6 +390,7 @@ int main(void)
         cmocka_unit_test(it_grows_in_steps),
         cmocka_unit_test(it_lacks_memory),
         cmocka_unit_test(each_sees_what_he_may),
+        cmocka_unit_test(a_query_goes_on_beside_commits),
         cmocka_unit_test(it_has_its_weight),
         cmocka_unit_test(many_ask_at_once),
     };

@@ -99,6 +99,7 @@ persist_status engine_once_find(engine *e, slice id,
 static bool apply_all(commit *c)
 {
     memtable *t = c->e->layers->active;
+    memtable_pass_plain(t);
     if (c->blob != NULL && !hashmap_reserve(&t->blob_map))
         return false;
     for (size_t i = 0; i < c->planned; i++) {

@@ -106,6 +106,14 @@ bool memtable_is_indexed(const memtable *t, persist_lsn lsn)
            tag_index_reaches(&t->tags, &t->order, lsn);
 }
 
+void memtable_pass_plain(memtable *t)
+{
+    if (t->tags.count != t->tagged_count)
+        return;
+    CHECK(t->tags.next <= t->counts.next_position);
+    t->tags.next = t->counts.next_position;
+}
+
 bool memtable_index_some(memtable *t, persist_lsn lsn)
 {
     return tag_index_some(&t->tags, &t->order, lsn);

@@ -111,6 +111,10 @@ uint64_t memtable_memory(const memtable *);
  * visible: it stays so. Indexes some more; false when memory is out. */
 bool memtable_is_indexed(const memtable *, persist_lsn);
 bool memtable_index_some(memtable *, persist_lsn);
+/* The writer, before a commit: an index that lacks no tag has all that is here,
+ * also what has none. Else who found it whole would find it behind, once there
+ * is an event with tags that he does not see. */
+void memtable_pass_plain(memtable *);
 /* The events of a tag, up to an lsn to which they are indexed, or beyond; NULL:
  * there are none. */
 const tag_list *memtable_tag(const memtable *, slice tag, persist_lsn);
