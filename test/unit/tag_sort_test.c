@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Sorting the tags of a memtable: against sorting their keys. */
+/* Sorting the tags of a memtable: against sorting their keys, with memory that
+ * is kept for the next time, and given back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,8 @@
 #include "base/mem.h"
 #include "engine/memtable/memtable.h"
 #include "engine/table/entry.h"
+#include "engine/upkeep/upkeep.h"
+#include "fixture.h"
 
 enum { EVENTS = 3000, TAGS = 3, KEYS = EVENTS * TAGS };
 
@@ -116,10 +119,11 @@ static size_t sort_plainly(const made *m, uint64_t gone)
     return count;
 }
 
+static tag_sort sorted; /* the memory of one is that of the next */
+
 static void check(const made *m, uint64_t gone)
 {
     uint8_t room[PERSIST_TAG_SIZE_MAX + TAG_FRONT], place[ENTRY_TAG_KEY_MAX];
-    tag_sort sorted;
     m->stream->gone = gone;
     size_t count = sort_plainly(m, gone);
     assert_true(tag_sort_make(&sorted, &m->table->order, m->table->tagged_count,
@@ -133,7 +137,6 @@ static void check(const made *m, uint64_t gone)
         assert_int_equal(e->seq, e->position);
         assert_true(slice_equal(e->stream, m->stream->name));
     }
-    tag_sort_release(&sorted);
 }
 
 static void tags_come_in_the_order_of_their_keys(void **state)
@@ -151,11 +154,80 @@ static void tags_come_in_the_order_of_their_keys(void **state)
         memtable_unref(m.table);
         arena_pool_release(&m.pool);
     }
+    tag_sort_release(&sorted);
+}
+
+/* ---- its memory --------------------------------------------------------- */
+
+static int refuse(void *context)
+{
+    return ++*(int *)context > 0;
+}
+
+/* Where there is none for more, what there was is gone, and nothing is known of
+ * it. */
+static void memory_can_be_lacking(void **state)
+{
+    (void)state;
+    uint64_t chance = 1;
+    int refused = 0;
+    made m = {0};
+    arena_pool_init(&m.pool, 0, NULL);
+    fill(&m, &shapes[2], &chance);
+    const order *all = &m.table->order;
+    size_t events = m.table->tagged_count, tags = m.table->tag_count;
+    assert_true(tag_sort_make(&sorted, all, events, tags));
+    void *room = sorted.room;
+    assert_true(tag_sort_make(&sorted, all, events, tags));
+    assert_ptr_equal(sorted.room, room);
+    mem_set_fail(refuse, &refused);
+    assert_true(tag_sort_make(&sorted, all, events, tags));
+    assert_false(tag_sort_make(&sorted, all, events, 2 * tags));
+    assert_false(tag_sort_make(&sorted, all, events, tags));
+    mem_set_fail(NULL, NULL);
+    assert_int_equal(refused, 2);
+    check(&m, 0);
+    tag_sort_release(&sorted);
+    memtable_unref(m.table);
+    arena_pool_release(&m.pool);
+}
+
+/* It stays from flush to flush, and goes when nothing is left to be done. */
+static void memory_goes_when_nothing_is_due(void **state)
+{
+    (void)state;
+    bool did;
+    engine *e;
+    fixture f = {.sim = os_sim_new(1)};
+    const slice tag = slice_str("tag");
+    const persist_options options = {PERSIST_OPTIONS, .path = "store",
+                                     .create = true, .os = os_sim_os(f.sim)};
+    const persist_edit edit = {.kind = PERSIST_APPEND,
+                               .name = slice_str("stream"),
+                               .tags = &tag,
+                               .tag_count = 1};
+    assert_int_equal(engine_open(&options, &e, &f.error), PERSIST_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(engine_commit(e, &edit, 1, NULL, NULL, &f.error),
+                         PERSIST_OK);
+        pthread_mutex_lock(&e->writer);
+        assert_int_equal(upkeep_freeze_all(e, &did, &f.error), PERSIST_OK);
+        pthread_mutex_unlock(&e->writer);
+        assert_int_equal(upkeep_step(e, &did, &f.error), PERSIST_OK);
+        assert_true(did && e->upkeep.tags.room_size > 0);
+        while (did)
+            assert_int_equal(upkeep_step(e, &did, &f.error), PERSIST_OK);
+        assert_null(e->upkeep.tags.room);
+    }
+    assert_int_equal(engine_close(e, &f.error), PERSIST_OK);
+    fixture_end(&f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tags_come_in_the_order_of_their_keys)};
+        cmocka_unit_test(tags_come_in_the_order_of_their_keys),
+        cmocka_unit_test(memory_can_be_lacking),
+        cmocka_unit_test(memory_goes_when_nothing_is_due)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

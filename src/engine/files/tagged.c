@@ -66,28 +66,6 @@ bool tagged_get(cursor *c, slice *out)
     return true;
 }
 
-tag_set tagged_of(const void *bytes)
-{
-    const uint8_t *at = bytes;
-    tag_set t = {.type = slice_of(at + 1, *at)};
-    at += 1 + t.type.size;
-    t.left = *at;
-    t.at = at + 1;
-    CHECK(t.left > 0 && t.left <= PERSIST_TAGS_MAX);
-    return t;
-}
-
-bool tagged_next(tag_set *t, slice *tag)
-{
-    if (t->left == 0)
-        return false;
-    CHECK(*t->at > 0);
-    *tag = slice_of(t->at + 1, *t->at);
-    t->at += 1 + tag->size;
-    t->left--;
-    return true;
-}
-
 bool tagged_differ(const void *bytes)
 {
     slice tag, other;

@@ -35,9 +35,28 @@ typedef struct tag_set {
 bool tagged_differ(const void *bytes);
 
 /* Begins to take well-formed bytes apart. */
-tag_set tagged_of(const void *bytes);
+static inline tag_set tagged_of(const void *bytes)
+{
+    const uint8_t *at = bytes;
+    tag_set t = {.type = slice_of(at + 1, *at)};
+    at += 1 + t.type.size;
+    t.left = *at;
+    t.at = at + 1;
+    CHECK(t.left > 0 && t.left <= PERSIST_TAGS_MAX);
+    return t;
+}
+
 /* Takes the next tag; false when there is none. */
-bool tagged_next(tag_set *, slice *tag);
+static inline bool tagged_next(tag_set *t, slice *tag)
+{
+    if (t->left == 0)
+        return false;
+    CHECK(*t->at > 0);
+    *tag = slice_of(t->at + 1, *t->at);
+    t->at += 1 + tag->size;
+    t->left--;
+    return true;
+}
 
 /* An event that has a tag: what a query has to know of it before it is read. */
 typedef struct posting {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Sorting by eight bytes, from the first one in which not all are alike, then
  * by the next eight whatever is alike in these (P. McIlroy, K. Bostic, M. D.
- * McIlroy, "Engineering Radix Sort", 1993): tags are many, and begin alike. By
- * eight bytes, a byte after the other from the last on, all are sorted with
- * nothing else in hand. Whatever is equal keeps its order. */
+ * McIlroy, "Engineering Radix Sort", 1993): tags are many, and begin alike. Of
+ * eight bytes those bits are kept that differ, and by these, some at a time and
+ * the last first, all are sorted with nothing else in hand: five decimal digits
+ * are two turns. Whatever is equal keeps its order. */
 #include "engine/memtable/tag_sort.h"
 
 #include <stdlib.h>
@@ -12,21 +13,44 @@
 #include "base/mem.h"
 
 enum {
-    FEW = 12,   /* are sorted one by one */
-    AHEAD = 12, /* so far ahead the next ones are fetched */
-    BYTE_VALUES = 256,
+    FEW = 12,         /* are sorted one by one */
+    AHEAD = 12,       /* so far ahead the next ones are fetched */
+    FETCH_EVENT = 24, /* the same while they are gathered: the event, */
+    FETCH_TAGS = 12,  /* and what it has behind its data */
+    DIGIT_BITS = 11,  /* by which all are sorted in one turn, at the most */
+    DIGITS = 1 << DIGIT_BITS,
+    MANY = 4096, /* are worth going through so many digits */
+    FEWER_BITS = 8,
+    BYTES = 8,
 };
 
 /* ---- gathering --------------------------------------------------------- */
 
-static sorted_tag front_of(slice tag)
+/* Eight of so many bytes, and zeros behind them. */
+static uint64_t word_of(const uint8_t *bytes, size_t size, size_t at)
 {
-    uint8_t bytes[TAG_FRONT] = {(uint8_t)tag.size};
-    size_t most = sizeof bytes - 1;
-    memcpy(bytes + 1, tag.data, tag.size < most ? tag.size : most);
-    return (sorted_tag){
-        .front = {big_u64(bytes), big_u64(bytes + 8), big_u64(bytes + 16)},
-        .tag = (const uint8_t *)tag.data - 1};
+    uint64_t word = 0;
+    if (at >= size)
+        return 0;
+    if (size - at >= sizeof word)
+        return big_u64(bytes + at);
+    if (size >= sizeof word) /* its last eight have them, too */
+        return big_u64(bytes + size - sizeof word)
+               << 8 * (at + sizeof word - size);
+    for (size_t i = at; i < size; i++)
+        word |= (uint64_t)bytes[i] << 8 * (at + sizeof word - 1 - i);
+    return word;
+}
+
+/* The byte in front of a tag is its size. */
+static void put_tag(sorted_tag *to, slice tag, size_t whose)
+{
+    const uint8_t *bytes = (const uint8_t *)tag.data - 1;
+    CHECK(*bytes == tag.size);
+    for (size_t i = 0; i < TAG_FRONT / sizeof(uint64_t); i++)
+        to->front[i] = word_of(bytes, 1 + tag.size, i * sizeof(uint64_t));
+    to->tag = bytes;
+    to->event = (uint32_t)whose;
 }
 
 static void take_event(tag_sort *s, const order_item *item)
@@ -37,18 +61,33 @@ static void take_event(tag_sort *s, const order_item *item)
     tag_set set = tagged_of(event_tagged(e));
     s->events[s->event_count] =
         (posting){e->position, e->seq, set.type, item->stream->name};
-    for (slice tag; tagged_next(&set, &tag); s->count++) {
-        s->tags[s->count] = front_of(tag);
-        s->tags[s->count].event = (uint32_t)s->event_count;
-    }
+    for (slice tag; tagged_next(&set, &tag); s->count++)
+        put_tag(&s->tags[s->count], tag, s->event_count);
     s->event_count++;
+}
+
+/* Events are all over memory. */
+static void fetch(const order_block *b, uint32_t slot)
+{
+    if (slot + FETCH_EVENT < b->count)
+        __builtin_prefetch(b->items[slot + FETCH_EVENT].event);
+    if (slot + FETCH_TAGS >= b->count)
+        return;
+    const event *e = b->items[slot + FETCH_TAGS].event;
+    const uint8_t *behind = e->data + e->size;
+    if (e->tagged_size == 0)
+        return;
+    __builtin_prefetch(behind);
+    __builtin_prefetch(behind + e->tagged_size - 1);
 }
 
 static void gather(tag_sort *s, const order *all)
 {
     for (size_t i = 0; i < all->count; i++)
-        for (uint32_t slot = 0; slot < all->blocks[i]->count; slot++)
+        for (uint32_t slot = 0; slot < all->blocks[i]->count; slot++) {
+            fetch(all->blocks[i], slot);
             take_event(s, &all->blocks[i]->items[slot]);
+        }
 }
 
 /* ---- sorting ----------------------------------------------------------- */
@@ -106,36 +145,80 @@ static uint64_t key_at(const sorted_tag *t, unsigned at)
            (more ? t->front[word + 1] >> (64 - bits) : 0);
 }
 
-/* Puts places in the order of one byte of their keys. */
-static void spread(const tag_place *from, tag_place *to, size_t count,
-                   unsigned bits)
+/* Those bits of each byte of a key that differ, or have some above them that
+ * do: all that its place depends on. */
+typedef struct packing {
+    struct packed_byte {
+        unsigned from, to; /* in the key, and packed */
+        uint64_t bits;
+    } bytes[BYTES];
+    unsigned count, size; /* of bytes, and of bits in all */
+} packing;
+
+static packing packing_of(uint64_t differ)
 {
-    size_t places[BYTE_VALUES] = {0}, place = 0;
+    packing p = {.count = 0};
+    for (unsigned from = 0; from < 64; from += 8) {
+        unsigned here = differ >> from & 0xff;
+        if (here == 0)
+            continue;
+        unsigned width = 32 - (unsigned)__builtin_clz(here);
+        p.bytes[p.count++] =
+            (struct packed_byte){from, p.size, ((uint64_t)1 << width) - 1};
+        p.size += width;
+    }
+    CHECK(p.size <= 64);
+    return p;
+}
+
+static uint64_t pack(const packing *p, uint64_t key)
+{
+    uint64_t packed = 0;
+    CHECK(p->count <= BYTES);
+    for (unsigned i = 0; i < p->count; i++)
+        packed |= (key >> p->bytes[i].from & p->bytes[i].bits)
+                  << p->bytes[i].to;
+    return packed;
+}
+
+/* Puts places in the order of some bits of their keys. */
+static void spread(const tag_place *from, tag_place *to, size_t count,
+                   unsigned shift, unsigned bits)
+{
+    uint32_t places[DIGITS], place = 0;
+    uint64_t digit = ((uint64_t)1 << bits) - 1;
+    CHECK(bits <= DIGIT_BITS);
+    memset(places, 0, (digit + 1) * sizeof *places);
     for (size_t i = 0; i < count; i++)
-        places[from[i].key >> bits & 0xff]++;
-    for (size_t i = 0; i < BYTE_VALUES; i++) {
-        size_t size = places[i];
+        places[from[i].key >> shift & digit]++;
+    for (size_t i = 0; i <= digit; i++) {
+        uint32_t size = places[i];
         places[i] = place;
         place += size;
     }
     CHECK(place == count);
     for (size_t i = 0; i < count; i++)
-        to[places[from[i].key >> bits & 0xff]++] = from[i];
+        to[places[from[i].key >> shift & digit]++] = from[i];
 }
 
-/* Sorts by keys: by those bytes in which they differ, the last first. */
+/* Sorts by keys, and packs them: which are alike stays. */
 static void sort_keys(tag_place *places, tag_place *spare, size_t count)
 {
     uint64_t differ = 0;
     tag_place *now = places;
     for (size_t i = 1; i < count; i++)
         differ |= places[i].key ^ places[0].key;
-    for (unsigned bits = 0; bits < 64; bits += 8) {
-        if ((differ >> bits & 0xff) == 0)
-            continue;
+    packing p = packing_of(differ);
+    for (size_t i = 0; i < count; i++)
+        places[i].key = pack(&p, places[i].key);
+    unsigned most = count < MANY ? FEWER_BITS : DIGIT_BITS;
+    unsigned turns = (p.size + most - 1) / most;
+    for (unsigned i = 0, shift = 0; i < turns; i++) {
+        unsigned bits = (p.size - shift) / (turns - i);
         tag_place *next = now == places ? spare : places;
-        spread(now, next, count, bits);
+        spread(now, next, count, shift, bits);
         now = next;
+        shift += bits;
     }
     if (now != places)
         memcpy(places, now, count * sizeof *places);
@@ -157,6 +240,9 @@ static void sort(tag_place *places, tag_place *spare, size_t count)
     for (size_t i = 0; i < count; i++)
         places[i].key = key_at(places[i].tag, at);
     sort_keys(places, spare, count);
+    unsigned size = places[0].tag->tag[0]; /* which is that of all, if at > 0 */
+    if (at > 0 && size < TAG_FRONT && at + BYTES > size)
+        return; /* nothing is behind these bytes */
     for (size_t from = 0, end; from < count; from = end) {
         uint64_t key = places[from].key; /* that of the others may change */
         end = from + 1;
@@ -168,36 +254,42 @@ static void sort(tag_place *places, tag_place *spare, size_t count)
 
 /* ---- using it ---------------------------------------------------------- */
 
+/* Takes one piece of memory for all; what was there is of no use any more. */
+static bool make_room(tag_sort *s, size_t size)
+{
+    CHECK(size > 0 && (s->room == NULL) == (s->room_size == 0));
+    if (size <= s->room_size)
+        return true;
+    mem_free(s->room);
+    s->room = mem_alloc(size);
+    s->room_size = s->room == NULL ? 0 : size;
+    return s->room != NULL;
+}
+
 bool tag_sort_make(tag_sort *s, const order *all, size_t events, size_t tags)
 {
-    *s = (tag_sort){0};
-    CHECK(events <= UINT32_MAX && events <= tags);
+    s->count = s->event_count = 0;
+    CHECK(tags <= UINT32_MAX && events <= tags);
     if (events == 0)
         return true;
-    tag_place *spare = mem_alloc(tags * sizeof *spare);
-    s->places = mem_alloc(tags * sizeof *s->places);
-    s->tags = mem_alloc(tags * sizeof *s->tags);
-    s->events = mem_alloc(events * sizeof *s->events);
-    bool whole = spare != NULL && s->places != NULL && s->tags != NULL &&
-                 s->events != NULL;
-    if (whole) {
-        gather(s, all);
-        CHECK(s->event_count <= events && s->count <= tags);
-        for (size_t i = 0; i < s->count; i++)
-            s->places[i].tag = &s->tags[i];
-        sort(s->places, spare, s->count);
-    } else {
-        tag_sort_release(s);
-    }
-    mem_free(spare);
-    return whole;
+    if (!make_room(s, 2 * tags * sizeof *s->places + tags * sizeof *s->tags +
+                          events * sizeof *s->events))
+        return false;
+    s->places = s->room;
+    tag_place *spare = s->places + tags;
+    s->tags = (sorted_tag *)(void *)(spare + tags);
+    s->events = (posting *)(void *)(s->tags + tags);
+    gather(s, all);
+    CHECK(s->event_count <= events && s->count <= tags);
+    for (size_t i = 0; i < s->count; i++)
+        s->places[i].tag = &s->tags[i];
+    sort(s->places, spare, s->count);
+    return true;
 }
 
 void tag_sort_release(tag_sort *s)
 {
-    mem_free(s->tags);
-    mem_free(s->places);
-    mem_free(s->events);
+    mem_free(s->room);
     *s = (tag_sort){0};
 }
 

@@ -22,18 +22,20 @@ typedef struct tag_place {
     const sorted_tag *tag;
 } tag_place;
 
+/* Zeroed it is ready. It may be made again: then it has the memory already. */
 typedef struct tag_sort {
-    sorted_tag *tags;  /* owned; as they were gathered */
-    tag_place *places; /* owned; in order */
+    void *room; /* owned: of all below */
+    size_t room_size;
+    sorted_tag *tags;  /* as they were gathered */
+    tag_place *places; /* in order */
     size_t count;
-    posting *events; /* owned; side by side: events are all over memory */
+    posting *events; /* side by side: events are all over memory */
     size_t event_count;
 } tag_sort;
 
 /* Sorts the tags of those events that are not gone by what their streams say:
  * of so many events at the most, which have so many tags. False when memory is
- * out, and there is nothing to release. It is good until an event or a stream
- * goes. */
+ * out. It is good until an event or a stream goes. */
 bool tag_sort_make(tag_sort *, const order *, size_t events, size_t tags);
 void tag_sort_release(tag_sort *);
 

@@ -200,19 +200,18 @@ static void flush_tags(flush *f)
 {
     uint8_t room[PERSIST_TAG_SIZE_MAX + TAG_FRONT];
     postings_writer runs = {0};
-    tag_sort sorted;
-    if (!tag_sort_make(&sorted, &f->from->order, f->from->tagged_count,
+    tag_sort *sorted = &f->e->upkeep.tags;
+    if (!tag_sort_make(sorted, &f->from->order, f->from->tagged_count,
                        f->from->tag_count)) {
         f->failed = true;
         return;
     }
-    for (size_t i = 0; i < sorted.count && !f->failed; i++) {
+    for (size_t i = 0; i < sorted->count && !f->failed; i++) {
         const posting *e;
-        slice tag = tag_sort_get(&sorted, i, room, &e);
+        slice tag = tag_sort_get(sorted, i, room, &e);
         postings_add(&runs, &f->writer, tag, e);
     }
     postings_end(&runs, &f->writer);
-    tag_sort_release(&sorted);
 }
 
 static persist_status write_table(engine *e, const layers *v, uint64_t number,

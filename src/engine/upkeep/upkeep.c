@@ -37,6 +37,7 @@ void upkeep_release(engine *e)
     for (size_t i = 0; i < u->dropped_count; i++)
         table_unref(u->dropped[i].table);
     mem_free(u->dropped);
+    tag_sort_release(&u->tags);
     pthread_mutex_destroy(&u->step);
     pthread_mutex_destroy(&u->lock);
     os_worker_release(&u->worker);
@@ -224,8 +225,10 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
         *did = true;
         status = PERSIST_OK;
     }
-    if (!*did)
+    if (!*did) {
         reserve_renew(e, v);
+        tag_sort_release(&u->tags);
+    }
     readers_leave(&e->readers, place);
     /* What found no room may find it where the tables were. */
     if (upkeep_sweep(e) &&
