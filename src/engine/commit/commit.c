@@ -112,6 +112,17 @@ static bool apply_all(commit *c)
     return true;
 }
 
+/* Tells whether all that a commit does is to make space free. */
+static bool frees_space(const commit *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->edits[i].kind != PERSIST_TRUNCATE &&
+            c->edits[i].kind != PERSIST_DELETE &&
+            !edit_is_expectation(&c->edits[i]))
+            return false;
+    return c->given_once == NULL && c->given_blob == NULL;
+}
+
 static void publish(commit *c)
 {
     engine *e = c->e;
@@ -122,12 +133,7 @@ static void publish(commit *c)
     t->last = c->lsn;
     t->counts.time = c->time;
     t->logged += c->logged;
-    atomic_store_explicit(&e->unflushed, layers_logged(e->layers),
-                          memory_order_relaxed);
-    atomic_store_explicit(&e->beyond, layers_beyond(e->layers),
-                          memory_order_relaxed);
-    atomic_store_explicit(&e->notes, layers_notes(e->layers),
-                          memory_order_relaxed);
+    reserve_note_log(e, e->layers, frees_space(c) ? 0 : c->logged);
     t->edits += c->count;
     e->latest = c->lsn;
     dead_publish(c);
@@ -147,17 +153,6 @@ static void put_planned(buf *record, const memtable_edit *m)
     if (m->floor.through > 0)
         record_put_floor(record, &m->floor);
     record_put_edit(record, m->edit, m->seq);
-}
-
-/* Tells whether all that a commit does is to make space free. */
-static bool frees_space(const commit *c)
-{
-    for (size_t i = 0; i < c->count; i++)
-        if (c->edits[i].kind != PERSIST_TRUNCATE &&
-            c->edits[i].kind != PERSIST_DELETE &&
-            !edit_is_expectation(&c->edits[i]))
-            return false;
-    return c->given_once == NULL && c->given_blob == NULL;
 }
 
 static persist_status log_record(commit *c, persist_error *error)

@@ -79,6 +79,8 @@ static inline bool format_is_known(uint64_t version)
 #define RESERVE_NOTES_SHARE 16u
 #define RESERVE_NOTES_MAX (16u << 20)
 #define RESERVE_MEMTABLES 4u
+/* What a byte of the log comes to beside it is counted in parts of this. */
+#define LOG_SHARE_ONE (64u << 10)
 /* This part of the notes more, for a round in its log and for merging them. */
 #define RESERVE_NOTES_MORE 3u
 /* Of that, so much is not for segments of what deletes: a table, and manifests.

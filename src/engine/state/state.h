@@ -83,6 +83,12 @@ typedef struct note_size {
     uint64_t size, of;
 } note_size;
 
+/* So many bytes of records that add had a table with so much more than they,
+ * and notes of so much to delete it. */
+typedef struct log_tells {
+    uint64_t logged, beyond, notes;
+} log_tells;
+
 typedef struct engine {
     const os *sys;
     os own_sys; /* where that points, if files are not mapped */
@@ -114,6 +120,10 @@ typedef struct engine {
     _Atomic uint64_t unflushed; /* bytes of records that are in no table, */
     _Atomic uint64_t beyond;    /* what a table of them has more, */
     _Atomic uint64_t notes;     /* and what deletes it all: see memtable */
+    _Atomic uint64_t
+        beyond_share;             /* of both what a byte of the log comes to, */
+    _Atomic uint64_t notes_share; /* in LOG_SHARE_ONE: the last that told */
+    log_tells log_tells;          /* the writer's */
     _Atomic unsigned
         reserve_files; /* so many of the files that are kept are there */
     bool covers_tail;  /* it was grown for what the log had ahead when opened */

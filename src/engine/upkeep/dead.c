@@ -42,6 +42,8 @@ void dead_call_all(engine *e, bool refused)
 {
     persist_error ignored;
     bool did;
+    if (refused)
+        wal_note_full(&e->wal);
     if (refused || e->layers->active->logged > reserve_round(e))
         (void)upkeep_freeze_all(e, &did, &ignored);
     e->wakes_upkeep = true;

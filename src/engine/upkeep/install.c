@@ -105,9 +105,7 @@ static void swap_view(engine *e, layers *next, size_t from, size_t to,
             (dropped_table){table_ref(old->tables[i]), m->generation};
     swap_manifest(e, m);
     engine_set_layers(e, next);
-    atomic_store(&e->unflushed, layers_logged(next));
-    atomic_store(&e->beyond, layers_beyond(next));
-    atomic_store(&e->notes, layers_notes(next));
+    reserve_note_log(e, next, 0);
 }
 
 void upkeep_delete_table(engine *e, uint64_t number)

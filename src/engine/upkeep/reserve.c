@@ -22,141 +22,6 @@
 
 #include "engine/upkeep/upkeep.h"
 
-/* ---- how much --------------------------------------------------------- */
-
-static uint64_t in_pages(uint64_t size)
-{
-    return (size + SEGMENT_ROUND - 1) / SEGMENT_ROUND * SEGMENT_ROUND;
-}
-
-/* What comes is like what is there. */
-static uint64_t beyond(const engine *e, uint64_t ahead)
-{
-    uint64_t has = atomic_load(&e->beyond), logged = atomic_load(&e->unflushed);
-    return logged == 0
-               ? 0
-               : has + (uint64_t)((double)has * (double)ahead / (double)logged);
-}
-
-/* The table of a memtable, which is full when its log has its size, but for one
- * big record. A log that is longer is of two, and but for the segment in which
- * both are, the first gives its own back before the other is flushed. */
-static uint64_t for_log(const engine *e, wal_size log)
-{
-    uint64_t most = e->memtable_size + e->wal.segment_size + log.biggest;
-    uint64_t size = atomic_load(&e->unflushed) + log.ahead;
-    if (size > most)
-        size = most;
-    return in_pages(size + size / RESERVE_TABLE_SHARE + beyond(e, log.ahead));
-}
-
-/* Adds up the sizes of a block's names, and of what they stand for. */
-static void add_up(const block_view *v, uint64_t *names, uint64_t *values)
-{
-    block_entry entry;
-    for (uint32_t n = 0; n < v->count; n++)
-        if (block_get(v, n, &entry)) {
-            *names += block_key_size(v, &entry);
-            *values += entry.value.size;
-        }
-}
-
-/* What a name takes of a table, about: its part of the first leaf, and of the
- * blocks above, of which each names two blocks at the least. Names that are
- * longer elsewhere show in the topmost block. A key is without its value. */
-static uint64_t size_of_note(const block_view *top, const block_view *leaf,
-                             bool of_key)
-{
-    uint64_t names = 0, values = 0, all = 0, ignored = 0;
-    CHECK(top->count > 0 && leaf->count > 0);
-    add_up(leaf, &names, &values);
-    add_up(top, &all, &ignored);
-    uint64_t name = names / leaf->count, elsewhere = all / top->count;
-    uint64_t ends =
-        leaf->count * (uint64_t)(BLOCK_HEAD_SIZE + sizeof(uint16_t));
-    uint64_t size = BLOCK_HEADER_SIZE + leaf->prefix_size + ends + leaf->size +
-                    2 * (elsewhere + BLOCK_HEADER_SIZE);
-    return (of_key ? size - values : size) / leaf->count + FILTER_BITS / 8 + 1 +
-           (elsewhere > name ? elsewhere - name : 0);
-}
-
-static uint64_t look_at_names(table *t, table_section section)
-{
-    table_iter i;
-    persist_error ignored;
-    uint64_t size = RESERVE_NOTE;
-    table_iter_init(&i, t, section, true);
-    if (table_seek(&i, slice_of(NULL, 0), &ignored) == PERSIST_OK)
-        size = size_of_note(&i.path[0].view, &i.path[i.height - 1].view,
-                            section == TABLE_KEYS);
-    table_iter_release(&i);
-    return size;
-}
-
-/* Of a key, or a stream, by the table that has most of them. */
-static uint64_t measure_note(const layers *v, table_section section,
-                             note_size *note)
-{
-    table *most = NULL;
-    uint64_t count = 0;
-    for (size_t i = 0; i < v->table_count; i++)
-        if (v->tables[i]->footer.roots[section].entries > count) {
-            most = v->tables[i];
-            count = most->footer.roots[section].entries;
-        }
-    if (most != NULL && note->of != most->footer.number)
-        *note = (note_size){look_at_names(most, section), most->footer.number};
-    return note->size;
-}
-
-/* A note is kept of each key that is deleted until all is merged, and of each
- * stream that is truncated, which then has one for ever: there is one more
- * while they are merged. Those that are empty need none. There is room for a
- * part of them always, and for all where the disk has not much more. */
-void reserve_measure(engine *e, const layers *v)
-{
-    const manifest *m = &e->manifest;
-    uint64_t streams = m->streams < m->events ? m->streams : m->events;
-    uint64_t notes = measure_note(v, TABLE_KEYS, &e->key_note) * m->keys +
-                     measure_note(v, TABLE_STREAMS, &e->stream_note) * streams *
-                         STREAM_NOTES;
-    /* no more than what they delete, whatever the manifest counts */
-    if (notes > 2 * v->table_bytes)
-        notes = 2 * v->table_bytes;
-    uint64_t all = notes + notes / RESERVE_NOTES_MORE;
-    uint64_t always = v->table_bytes / RESERVE_NOTES_SHARE;
-    if (always > RESERVE_NOTES_MAX)
-        always = RESERVE_NOTES_MAX;
-    if (always > all)
-        always = all;
-    atomic_store(&e->reserve_tables, in_pages(RESERVE_MIN + always));
-    atomic_store(&e->reserve_notes, in_pages(all - always));
-}
-
-/* All of them, also of what is in no table yet. */
-static uint64_t all_notes(const engine *e)
-{
-    uint64_t fresh = atomic_load(&e->notes);
-    return in_pages(atomic_load(&e->reserve_notes) + fresh +
-                    fresh / RESERVE_NOTES_MORE);
-}
-
-static uint64_t for_tables(const engine *e)
-{
-    uint64_t notes = atomic_load(&e->is_scarce) ? all_notes(e) : 0;
-    return atomic_load(&e->reserve_tables) + notes;
-}
-
-static uint64_t wanted(const engine *e, wal_size log)
-{
-    return for_tables(e) + for_log(e, log);
-}
-
-uint64_t reserve_round(const engine *e)
-{
-    return for_tables(e) / RESERVE_ROUND_SHARE;
-}
-
 static bool is_full(int code)
 {
     return code == -ENOSPC || code == -EDQUOT;
@@ -268,8 +133,9 @@ uint64_t reserve_size(const engine *e)
 /* Looks whether the disk has room for all notes, and as much again. */
 static void look_around(engine *e, wal_size log)
 {
-    uint64_t notes = all_notes(e);
-    uint64_t size = atomic_load(&e->reserve_tables) + for_log(e, log) + notes;
+    uint64_t notes = reserve_all_notes(e, log.ahead);
+    uint64_t size =
+        atomic_load(&e->reserve_tables) + reserve_for_log(e, log) + notes;
     uint64_t room =
         notes == 0 ? UINT64_MAX : e->sys->dir_room(e->sys, e->at.root);
     uint64_t enough = 2 * size + RESERVE_MEMTABLES * e->memtable_size;
@@ -343,7 +209,7 @@ static bool make(engine *e, wal_size log)
     int ignored;
     CHECK(!e->at.read_only);
     look_around(e, log);
-    uint64_t size = wanted(e, log);
+    uint64_t size = reserve_wanted(e, log);
     bool is_file = !find(e, &found) || found.is_file;
     found.size = is_file ? reserve_size(e) : size;
     if (found.size < size)
@@ -381,8 +247,8 @@ static uint64_t leaves(const engine *e, wal_size log, wal_claim claim)
 {
     if (claim == WAL_FREES_LAST)
         return RESERVE_LAST_MIN;
-    return claim == WAL_FREES ? for_log(e, log) + RESERVE_UPKEEP_MIN
-                              : wanted(e, log);
+    return claim == WAL_FREES ? reserve_for_log(e, log) + RESERVE_UPKEEP_MIN
+                              : reserve_wanted(e, log);
 }
 
 /* Only a full disk keeps the log from growing, or memory that is out: where it
@@ -467,7 +333,7 @@ bool reserve_lend_table(void *context, uint64_t size)
     CHECK(!e->at.read_only);
     unsigned files = table_leaves(e);
     pthread_mutex_lock(&e->reserve);
-    uint64_t has = reserve_size(e), most = in_pages(size) + SEGMENT_ROUND;
+    uint64_t has = reserve_size(e), most = reserve_pages(size) + SEGMENT_ROUND;
     uint64_t left =
         has > most + RESERVE_LAST_MIN ? has - most : RESERVE_LAST_MIN;
     bool lent = size == 0 ? e->reserve_files > files && give_file(e)
@@ -564,7 +430,7 @@ void reserve_close(engine *e)
 {
     reserve_make(e, e->layers);
     pthread_mutex_lock(&e->reserve);
-    uint64_t size = wanted(e, (wal_size){0});
+    uint64_t size = reserve_wanted(e, (wal_size){0});
     CHECK(size >= RESERVE_MIN);
     if (reserve_size(e) > size)
         (void)shrink(e, size);

@@ -135,8 +135,6 @@ void reserve_make(engine *, const layers *);
 /* The same in the first step of an opening: a store that was never closed has
  * none. */
 void reserve_begin(engine *, const layers *);
-/* Under upkeep.step, or at opening: how big it should be for these layers. */
-void reserve_measure(engine *, const layers *);
 /* Measures, and makes it after it was given, if it is not whole again. */
 void reserve_renew(engine *, const layers *);
 /* The same after a step, whatever that has done: what comes back belongs to it
@@ -163,8 +161,25 @@ persist_status reserve_record(engine *, wal_claim, persist_error *);
  * no room. */
 int reserve_keep(void *context, wal_size, wal_claim);
 bool reserve_lend(void *context, wal_size, uint64_t size, wal_claim);
+
+/* ---- reserve_size.c: how much of it there should be --------------------- */
+
+/* The writer: what the memtables hold by now, where so many bytes of records
+ * have come that add. */
+void reserve_note_log(engine *, const layers *, uint64_t added);
+/* Under upkeep.step, or at opening: what deleting all that is in tables takes.
+ */
+void reserve_measure(engine *, const layers *);
+/* Notes of all that can be deleted once the log has `ahead` bytes more. */
+uint64_t reserve_all_notes(const engine *, uint64_t ahead);
+/* What flushing a log of that size takes; and that with what is kept for the
+ * tables. */
+uint64_t reserve_for_log(const engine *, wal_size);
+uint64_t reserve_wanted(const engine *, wal_size);
 /* On a full disk a memtable that frees space is flushed when its log has so
  * many bytes. */
 uint64_t reserve_round(const engine *);
+/* Rounds up, as files take room. */
+uint64_t reserve_pages(uint64_t size);
 
 #endif
