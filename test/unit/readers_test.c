@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Readers of layers that were replaced: each leaves without a look at the
- * others, and the last one takes the layers with him. */
+ * others, and the last one takes the layers with him. And who looks at the
+ * active memtable, while others change it. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +14,14 @@
 #include "base/mem.h"
 #include "engine/state/readers.h"
 
-enum { FEW = 2000, MANY = 20000, A_SET = 50 };
+enum {
+    FEW = 2000,
+    MANY = 20000,
+    A_SET = 50,
+    LOOKERS = 6,
+    CHANGES = 2000,
+    YIELDS = 40,
+};
 
 static arena_pool pool;
 static readers r;
@@ -97,11 +107,76 @@ static void what_is_kept_goes_with_the_last_who_lets_go(void **state)
     arena_pool_release(&pool);
 }
 
+/* ---- looking and changing ------------------------------------------------ */
+
+static uint64_t left, right; /* alike, when nobody changes them */
+static atomic_bool over;
+
+static void *look_again_and_again(void *context)
+{
+    (void)context;
+    layers *used;
+    read_place own, *at = readers_enter(&r, &own, &used);
+    uint64_t apart = 0;
+    while (!atomic_load(&over)) {
+        readers_look(&r, at);
+        uint64_t seen = left;
+        sched_yield();
+        apart += seen != right;
+        readers_look_end(&r, at);
+    }
+    readers_leave(&r, at);
+    return apart > 0 ? &left : NULL;
+}
+
+static void change(void)
+{
+    readers_change(&r);
+    left++;
+    for (unsigned i = 0; i < YIELDS; i++) /* a look tries less often */
+        sched_yield();
+    right++;
+    readers_change_end(&r);
+}
+
+/* Some of them find a place, and some do not. */
+static void nobody_looks_at_a_change(void **state)
+{
+    (void)state;
+    pthread_t threads[LOOKERS];
+    layers *used;
+    read_place own[READERS_MAX], *taken[READERS_MAX];
+    arena_pool_init(&pool, 1 << 20, bring_nothing);
+    readers_init(&r);
+    readers_set_layers(&r, make());
+    for (size_t i = 0; i < READERS_MAX; i++)
+        taken[i] = readers_enter(&r, &own[i], &used);
+    for (size_t i = 0; i < LOOKERS / 2; i++)
+        readers_leave(&r, taken[i]);
+    for (size_t i = 0; i < LOOKERS; i++)
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, look_again_and_again, NULL), 0);
+    for (size_t i = 0; i < CHANGES; i++)
+        change();
+    atomic_store(&over, true);
+    for (size_t i = 0; i < LOOKERS; i++) {
+        void *apart;
+        pthread_join(threads[i], &apart);
+        assert_null(apart);
+    }
+    for (size_t i = LOOKERS / 2; i < READERS_MAX; i++)
+        readers_leave(&r, taken[i]);
+    assert_int_equal(readers_count(&r), 0);
+    readers_release(&r);
+    arena_pool_release(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_close_costs_the_same_however_many_are_open),
         cmocka_unit_test(what_is_kept_goes_with_the_last_who_lets_go),
+        cmocka_unit_test(nobody_looks_at_a_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

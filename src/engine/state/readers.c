@@ -8,6 +8,8 @@
 
 #include <sched.h>
 
+enum { LOOKS = 16 }; /* that find a change, before one that waits for its end */
+
 unsigned readers_thread(void)
 {
     static atomic_uint threads;
@@ -290,15 +292,20 @@ void readers_go_on(readers *r)
     pthread_mutex_unlock(&r->change);
 }
 
-/* Who found no place waits for the writer in any case: it is not seen. */
+/* A change is short, but when who makes it is not running, or waits for a
+ * reader who is not, all others meet it. Those who slept then would be woken by
+ * the lock one after the other, each to hold it till it runs: so they let
+ * others run, and look again. Who found no place waits for the writer in any
+ * case: it is not seen. */
 void readers_look(readers *r, read_place *one)
 {
     one->waited = false;
-    if (LIKELY(has_place(r, one))) {
+    for (unsigned i = 0; i < LOOKS && LIKELY(has_place(r, one)); i++) {
         atomic_store(&one->looks, true);
         if (LIKELY(!atomic_load(&r->changes)))
             return;
         atomic_store_explicit(&one->looks, false, memory_order_release);
+        sched_yield();
     }
     pthread_mutex_lock(&r->change);
     one->waited = true;
