@@ -8,12 +8,14 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "engine/memtable/memtable.h"
 #include "engine/table/entry.h"
 #include "engine/upkeep/upkeep.h"
 #include "fixture.h"
+#include "folder.h"
 
 enum { EVENTS = 3000, TAGS = 3, KEYS = EVENTS * TAGS };
 
@@ -192,35 +194,84 @@ static void memory_can_be_lacking(void **state)
     arena_pool_release(&m.pool);
 }
 
-/* It stays from flush to flush, and goes when nothing is left to be done. */
+/* Pages that were given back are zeros when they are looked at. */
+static bool is_held(const tag_sort *s)
+{
+    enum { PAGE = 4096 };
+    const uint8_t *room = s->room;
+    for (size_t i = PAGE; i + PAGE < s->room_size; i++)
+        if (room[i] != 0)
+            return true;
+    return false;
+}
+
+static void append_tagged(engine *e)
+{
+    static persist_edit edits[EVENTS];
+    persist_error error;
+    const slice tag = slice_str("tag");
+    for (size_t i = 0; i < EVENTS; i++)
+        edits[i] = (persist_edit){.kind = PERSIST_APPEND,
+                                  .name = slice_str("stream"),
+                                  .tags = &tag,
+                                  .tag_count = 1};
+    assert_int_equal(engine_commit(e, edits, EVENTS, NULL, NULL, &error),
+                     PERSIST_OK);
+}
+
+/* It stays from flush to flush, and its pages until nothing is left to be
+ * done. */
 static void memory_goes_when_nothing_is_due(void **state)
 {
     (void)state;
     bool did;
     engine *e;
     fixture f = {.sim = os_sim_new(1)};
-    const slice tag = slice_str("tag");
     const persist_options options = {PERSIST_OPTIONS, .path = "store",
                                      .create = true, .os = os_sim_os(f.sim)};
-    const persist_edit edit = {.kind = PERSIST_APPEND,
-                               .name = slice_str("stream"),
-                               .tags = &tag,
-                               .tag_count = 1};
     assert_int_equal(engine_open(&options, &e, &f.error), PERSIST_OK);
+    const void *room = NULL;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(engine_commit(e, &edit, 1, NULL, NULL, &f.error),
-                         PERSIST_OK);
+        append_tagged(e);
         pthread_mutex_lock(&e->writer);
         assert_int_equal(upkeep_freeze_all(e, &did, &f.error), PERSIST_OK);
         pthread_mutex_unlock(&e->writer);
         assert_int_equal(upkeep_step(e, &did, &f.error), PERSIST_OK);
-        assert_true(did && e->upkeep.tags.room_size > 0);
+        assert_true(did && is_held(&e->upkeep.tags));
         while (did)
             assert_int_equal(upkeep_step(e, &did, &f.error), PERSIST_OK);
-        assert_null(e->upkeep.tags.room);
+        assert_false(is_held(&e->upkeep.tags));
+        assert_true(i == 0 || e->upkeep.tags.room == room);
+        room = e->upkeep.tags.room;
     }
     assert_int_equal(engine_close(e, &f.error), PERSIST_OK);
     fixture_end(&f);
+}
+
+/* The thread keeps it for a while: flushes follow each other. */
+static void memory_goes_after_a_while(void **state)
+{
+    (void)state;
+    enum { PATIENCE = 1000, PAUSE_US = 20000 };
+    bool did;
+    int looks = 0;
+    engine *e;
+    persist_error error;
+    os_dir *dir = folder_make("tag_sort");
+    const persist_options options = {PERSIST_OPTIONS, .path = dir->path,
+                                     .create = true, .background = true};
+    assert_int_equal(engine_open(&options, &e, &error), PERSIST_OK);
+    append_tagged(e);
+    pthread_mutex_lock(&e->writer);
+    assert_int_equal(upkeep_freeze_all(e, &did, &error), PERSIST_OK);
+    pthread_mutex_unlock(&e->writer);
+    assert_true(did);
+    assert_int_equal(upkeep_await(e, &error), PERSIST_OK);
+    for (; is_held(&e->upkeep.tags) && looks < PATIENCE; looks++)
+        usleep(PAUSE_US);
+    assert_true(looks < PATIENCE);
+    assert_int_equal(engine_close(e, &error), PERSIST_OK);
+    folder_remove(dir);
 }
 
 int main(void)
@@ -228,6 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tags_come_in_the_order_of_their_keys),
         cmocka_unit_test(memory_can_be_lacking),
-        cmocka_unit_test(memory_goes_when_nothing_is_due)};
+        cmocka_unit_test(memory_goes_when_nothing_is_due),
+        cmocka_unit_test(memory_goes_after_a_while)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

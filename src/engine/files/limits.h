@@ -205,6 +205,8 @@ static inline bool format_is_known(uint64_t version)
 /* Events and tags of a memtable that are indexed at a time, 0.1 ms: commits and
  * other readers wait. */
 #define TAGS_A_STEP 1024u
+/* Memory that flushes sort tags in is kept for so long, microseconds. */
+#define TAGS_REST_US 250000u
 /* Closing leaves no more log than this for the next opening to replay. */
 #define CLOSE_LOG_SHARE 32u /* a memtable's size divided by it */
 

@@ -11,6 +11,7 @@
 
 #include "base/cursor.h"
 #include "base/mem.h"
+#include "os/os_memory.h"
 
 enum {
     FEW = 12,         /* are sorted one by one */
@@ -22,7 +23,17 @@ enum {
     MANY = 4096, /* are worth going through so many digits */
     FEWER_BITS = 8,
     BYTES = 8,
+    FRONT_WORDS = TAG_FRONT / BYTES,
+    LINE = 64,     /* of a cache */
+    ROOM_MORE = 8, /* a part, so that the next flush finds room, too */
 };
+
+CHECK_STATIC(2 + PERSIST_TYPE_SIZE_MAX +
+                     PERSIST_TAGS_MAX * (1 + PERSIST_TAG_SIZE_MAX) <=
+                 UINT16_MAX,
+             "two bytes tell where a tag of an event is");
+CHECK_STATIC(LINE % sizeof(sorted_tag) == 0 && sizeof(sorted_event) == LINE,
+             "in one cache line");
 
 /* ---- gathering --------------------------------------------------------- */
 
@@ -43,14 +54,16 @@ static uint64_t word_of(const uint8_t *bytes, size_t size, size_t at)
 }
 
 /* The byte in front of a tag is its size. */
-static void put_tag(sorted_tag *to, slice tag, size_t whose)
+static void put_tag(tag_sort *s, slice type, slice tag)
 {
+    sorted_tag *to = &s->tags[s->count++];
     const uint8_t *bytes = (const uint8_t *)tag.data - 1;
-    CHECK(*bytes == tag.size);
-    for (size_t i = 0; i < TAG_FRONT / sizeof(uint64_t); i++)
+    ptrdiff_t at = bytes - (const uint8_t *)type.data;
+    CHECK(*bytes == tag.size && at >= 0 && at <= UINT16_MAX);
+    for (size_t i = 0; i < FRONT_WORDS; i++)
         to->front[i] = word_of(bytes, 1 + tag.size, i * sizeof(uint64_t));
-    to->tag = bytes;
-    to->event = (uint32_t)whose;
+    to->event = (uint32_t)s->event_count;
+    to->at = (uint16_t)at;
 }
 
 static void take_event(tag_sort *s, const order_item *item)
@@ -59,10 +72,10 @@ static void take_event(tag_sort *s, const order_item *item)
     if (e->tagged_size == 0 || e->seq <= item->stream->gone)
         return;
     tag_set set = tagged_of(event_tagged(e));
-    s->events[s->event_count] =
+    s->events[s->event_count].posting =
         (posting){e->position, e->seq, set.type, item->stream->name};
-    for (slice tag; tagged_next(&set, &tag); s->count++)
-        put_tag(&s->tags[s->count], tag, s->event_count);
+    for (slice tag; tagged_next(&set, &tag);)
+        put_tag(s, set.type, tag);
     s->event_count++;
 }
 
@@ -92,23 +105,47 @@ static void gather(tag_sort *s, const order *all)
 
 /* ---- sorting ----------------------------------------------------------- */
 
+static size_t size_of(const sorted_tag *t)
+{
+    return t->front[0] >> 56;
+}
+
+/* Its size, and it. */
+static const uint8_t *bytes_of(const tag_sort *s, const sorted_tag *t)
+{
+    CHECK(t->event < s->event_count);
+    return (const uint8_t *)s->events[t->event].posting.type.data + t->at;
+}
+
+/* Those that are longer than a front are compared where they are: that is their
+ * key now. */
+static void find_bytes(const tag_sort *s, tag_place *places, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (size_of(places[i].tag) >= TAG_FRONT)
+            places[i].key = (uintptr_t)bytes_of(s, places[i].tag);
+}
+
 /* Whatever is equal was gathered in the order of positions. */
 static int compare(const void *a, const void *b)
 {
-    const sorted_tag *x = ((const tag_place *)a)->tag;
-    const sorted_tag *y = ((const tag_place *)b)->tag;
-    for (size_t i = 0; i < TAG_FRONT / sizeof(uint64_t); i++)
+    const tag_place *p = a, *q = b;
+    const sorted_tag *x = p->tag, *y = q->tag;
+    for (size_t i = 0; i < FRONT_WORDS; i++)
         if (x->front[i] != y->front[i])
             return x->front[i] < y->front[i] ? -1 : 1;
-    size_t size = x->tag[0]; /* which is in the front */
-    int sign = size < TAG_FRONT ? 0
-                                : memcmp(x->tag + TAG_FRONT, y->tag + TAG_FRONT,
-                                         size + 1 - TAG_FRONT);
+    size_t size = size_of(x); /* which is in the front */
+    int sign = size < TAG_FRONT
+                   ? 0
+                   : memcmp((const uint8_t *)(uintptr_t)p->key + TAG_FRONT,
+                            (const uint8_t *)(uintptr_t)q->key + TAG_FRONT,
+                            size + 1 - TAG_FRONT);
     return sign != 0 ? sign : (x > y) - (x < y);
 }
 
-static void sort_few(tag_place *places, size_t count)
+static void sort_few(const tag_sort *s, tag_place *places, size_t count)
 {
+    find_bytes(s, places, count);
     for (size_t i = 1; i < count; i++) {
         tag_place one = places[i];
         size_t at = i;
@@ -122,7 +159,7 @@ static void sort_few(tag_place *places, size_t count)
 static unsigned first_difference(const tag_place *places, size_t count)
 {
     const sorted_tag *first = places[0].tag;
-    uint64_t differ[TAG_FRONT / sizeof(uint64_t)] = {0};
+    uint64_t differ[FRONT_WORDS] = {0};
     for (size_t i = 1; i < count; i++)
         for (size_t k = 0; k < sizeof differ / sizeof *differ; k++)
             differ[k] |= places[i].tag->front[k] ^ first->front[k];
@@ -140,7 +177,7 @@ static uint64_t key_at(const sorted_tag *t, unsigned at)
     if (at == 0)
         return t->front[0] >> 56;
     unsigned word = at / 8, bits = at % 8 * 8;
-    bool more = bits > 0 && word + 1 < TAG_FRONT / sizeof(uint64_t);
+    bool more = bits > 0 && word + 1 < FRONT_WORDS;
     return t->front[word] << bits |
            (more ? t->front[word + 1] >> (64 - bits) : 0);
 }
@@ -225,22 +262,26 @@ static void sort_keys(tag_place *places, tag_place *spare, size_t count)
 }
 
 /* As deep as a front has bytes. */
-static void sort(tag_place *places, tag_place *spare, size_t count)
+static void sort(const tag_sort *s, tag_place *places, tag_place *spare,
+                 size_t count)
 {
     if (count <= FEW) {
-        sort_few(places, count);
+        if (count > 1)
+            sort_few(s, places, count);
         return;
     }
     unsigned at = first_difference(places, count);
     if (at == TAG_FRONT) {
-        if (places[0].tag->tag[0] >= TAG_FRONT) /* else they are alike */
-            qsort(places, count, sizeof *places, compare);
+        if (size_of(places[0].tag) < TAG_FRONT)
+            return; /* they are alike */
+        find_bytes(s, places, count);
+        qsort(places, count, sizeof *places, compare);
         return;
     }
     for (size_t i = 0; i < count; i++)
         places[i].key = key_at(places[i].tag, at);
     sort_keys(places, spare, count);
-    unsigned size = places[0].tag->tag[0]; /* which is that of all, if at > 0 */
+    size_t size = size_of(places[0].tag); /* that of all, if at > 0 */
     if (at > 0 && size < TAG_FRONT && at + BYTES > size)
         return; /* nothing is behind these bytes */
     for (size_t from = 0, end; from < count; from = end) {
@@ -248,7 +289,7 @@ static void sort(tag_place *places, tag_place *spare, size_t count)
         end = from + 1;
         while (end < count && places[end].key == key)
             end++;
-        sort(places + from, spare, end - from);
+        sort(s, places + from, spare, end - from);
     }
 }
 
@@ -261,7 +302,8 @@ static bool make_room(tag_sort *s, size_t size)
     if (size <= s->room_size)
         return true;
     mem_free(s->room);
-    s->room = mem_alloc(size);
+    size += size / ROOM_MORE;
+    s->room = mem_alloc_aligned(LINE, size);
     s->room_size = s->room == NULL ? 0 : size;
     return s->room != NULL;
 }
@@ -272,18 +314,19 @@ bool tag_sort_make(tag_sort *s, const order *all, size_t events, size_t tags)
     CHECK(tags <= UINT32_MAX && events <= tags);
     if (events == 0)
         return true;
-    if (!make_room(s, 2 * tags * sizeof *s->places + tags * sizeof *s->tags +
-                          events * sizeof *s->events))
+    if (!make_room(s, events * sizeof *s->events + tags * sizeof *s->tags +
+                          2 * tags * sizeof *s->places))
         return false;
-    s->places = s->room;
+    s->used = true;
+    s->events = s->room;
+    s->tags = (sorted_tag *)(void *)(s->events + events);
+    s->places = (tag_place *)(void *)(s->tags + tags);
     tag_place *spare = s->places + tags;
-    s->tags = (sorted_tag *)(void *)(spare + tags);
-    s->events = (posting *)(void *)(s->tags + tags);
     gather(s, all);
     CHECK(s->event_count <= events && s->count <= tags);
     for (size_t i = 0; i < s->count; i++)
         s->places[i].tag = &s->tags[i];
-    sort(s->places, spare, s->count);
+    sort(s, s->places, spare, s->count);
     return true;
 }
 
@@ -291,6 +334,18 @@ void tag_sort_release(tag_sort *s)
 {
     mem_free(s->room);
     *s = (tag_sort){0};
+}
+
+/* It is not freed: an allocator that is asked for so much again and again puts
+ * it where pieces of it stay, between smaller ones. */
+void tag_sort_rest(tag_sort *s)
+{
+    if (!s->used)
+        return;
+    CHECK(s->room != NULL);
+    os_memory_let_go(s->room, s->room_size);
+    s->count = s->event_count = 0;
+    s->used = false;
 }
 
 slice tag_sort_get(const tag_sort *s, size_t index,
@@ -304,11 +359,12 @@ slice tag_sort_get(const tag_sort *s, size_t index,
         __builtin_prefetch(s->places[later].tag);
     if (next < s->count)
         __builtin_prefetch(&s->events[s->places[next].tag->event]);
-    *whose = &s->events[t->event];
-    for (size_t i = 0; i < TAG_FRONT / sizeof(uint64_t); i++)
+    *whose = &s->events[t->event].posting;
+    for (size_t i = 0; i < FRONT_WORDS; i++)
         put_big_u64(out + 8 * i, t->front[i]);
-    size_t size = out[0];
+    size_t size = size_of(t);
     if (size >= TAG_FRONT)
-        memcpy(out + TAG_FRONT, t->tag + TAG_FRONT, size + 1 - TAG_FRONT);
+        memcpy(out + TAG_FRONT, bytes_of(s, t) + TAG_FRONT,
+               size + 1 - TAG_FRONT);
     return slice_of(out + 1, size);
 }

@@ -9,12 +9,18 @@
 enum { TAG_FRONT = 3 * sizeof(uint64_t) };
 
 /* A tag to be sorted. Its size and first bytes, which mostly decide, are at
- * hand, the highest first. */
+ * hand, the highest first. It lies in one cache line. */
 typedef struct sorted_tag {
     uint64_t front[TAG_FRONT / sizeof(uint64_t)];
-    const uint8_t *tag; /* its size, a byte, and it */
-    uint32_t event;     /* whose; they grow with the position */
+    uint32_t event; /* whose; they grow with the position */
+    uint16_t at;    /* behind the size of the event's type are its size, a byte,
+                       and it */
 } sorted_tag;
+
+/* An event that has some, in one cache line too. */
+typedef struct sorted_event {
+    _Alignas(64) posting posting;
+} sorted_event;
 
 /* Where it comes: by eight bytes of it, while these are sorted. */
 typedef struct tag_place {
@@ -26,10 +32,11 @@ typedef struct tag_place {
 typedef struct tag_sort {
     void *room; /* owned: of all below */
     size_t room_size;
+    bool used;         /* the room, since it was let go */
     sorted_tag *tags;  /* as they were gathered */
     tag_place *places; /* in order */
     size_t count;
-    posting *events; /* side by side: events are all over memory */
+    sorted_event *events; /* side by side: they are all over memory */
     size_t event_count;
 } tag_sort;
 
@@ -38,6 +45,8 @@ typedef struct tag_sort {
  * out. It is good until an event or a stream goes. */
 bool tag_sort_make(tag_sort *, const order *, size_t events, size_t tags);
 void tag_sort_release(tag_sort *);
+/* Lets the pages of the memory go, until it is made again. */
+void tag_sort_rest(tag_sort *);
 
 /* Copies a tag, and tells whose it is. */
 slice tag_sort_get(const tag_sort *, size_t index,

@@ -49,7 +49,7 @@ typedef struct upkeep {
     bool by_steps; /* without a thread: no more than engine_step is told to */
     bool merging, begins_merge;
     merge merge;
-    tag_sort tags;              /* its memory, while flush follows flush */
+    tag_sort tags;              /* of a flush; its memory is that of the next */
     bool paid;                  /* the merge is one that reads have paid for */
     atomic_bool flushed;        /* something, since the opening */
     bool has_reserved;          /* the reserve was looked for */

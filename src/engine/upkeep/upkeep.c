@@ -227,7 +227,8 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     }
     if (!*did) {
         reserve_renew(e, v);
-        tag_sort_release(&u->tags);
+        if (!u->worker.runs)
+            tag_sort_rest(&u->tags);
     }
     readers_leave(&e->readers, place);
     /* What found no room may find it where the tables were. */
@@ -274,6 +275,22 @@ bool upkeep_is_called(engine *e)
 
 /* ---- the thread ------------------------------------------------------- */
 
+/* With the lock held, when nothing is due: sleeps. The next flush may come at
+ * once; if it does not, what the last one has sorted in goes. */
+static void sleep_some(upkeep *u)
+{
+    if (!u->tags.used) {
+        pthread_cond_wait(&u->worker.work, &u->lock);
+    } else if (os_worker_rest(&u->worker, &u->lock, TAGS_REST_US) &&
+               !u->wanted && !u->worker.stops) {
+        pthread_mutex_unlock(&u->lock);
+        pthread_mutex_lock(&u->step);
+        tag_sort_rest(&u->tags);
+        pthread_mutex_unlock(&u->step);
+        pthread_mutex_lock(&u->lock);
+    }
+}
+
 static void *background(void *context)
 {
     engine *e = context;
@@ -282,7 +299,7 @@ static void *background(void *context)
     bool busy = false; /* the last step did something */
     for (;;) {
         while (!busy && !u->wanted && !u->worker.stops)
-            pthread_cond_wait(&u->worker.work, &u->lock);
+            sleep_some(u);
         if (u->worker.stops)
             break;
         bool did;
