@@ -256,7 +256,7 @@ static persist_status check(commit *c, bool *done, persist_outcome *out,
         bool holds = true;
         persist_status status = PERSIST_OK;
         if (edit_is_expectation(&c->edits[i]))
-            status = expectation_check(e, &c->edits[i], i, &holds, out, error);
+            status = expectation_check(c, i, &holds, out, error);
         else
             writes = true;
         if (status != PERSIST_OK || !holds)
@@ -356,6 +356,7 @@ persist_status engine_commit(engine *e, const persist_edit *edits, size_t count,
 {
     commit c = {.e = e, .edits = edits, .count = count, .given_once = given};
     CHECK(out != NULL || given == NULL);
+    expectations_look_ahead(&c);
     persist_status status = run(&c, out, error);
     if (status != PERSIST_OK && out != NULL) {
         mem_free(out->seqs);

@@ -16,6 +16,7 @@ typedef struct commit {
     bool replayed;            /* it was read from the log, */
     const record_past *pasts; /* which says this of its edits */
     size_t past_count;
+    uint64_t looked; /* up to this position nothing meets an expectation */
     persist_lsn lsn;
     arena before;   /* the memtable's, to go back to */
     size_t planned; /* entries of e->plan */
@@ -43,11 +44,15 @@ persist_status commit_find_once(const layers *, slice id, const once **out,
 
 /* ---- expect.c ---------------------------------------------------------- */
 
+/* Before the writer's lock is taken: looks for what must not have come, as far
+ * as there is something by now. Queries read tables, for which others need not
+ * wait. */
+void expectations_look_ahead(commit *);
+
 /* The writer: tells whether an expectation, an edit of that index, holds; if
  * not, fills in the conflict. */
-persist_status expectation_check(engine *, const persist_edit *, size_t index,
-                                 bool *holds, persist_outcome *,
-                                 persist_error *);
+persist_status expectation_check(const commit *, size_t index, bool *holds,
+                                 persist_outcome *, persist_error *);
 
 /* ---- died.c ------------------------------------------------------------ */
 

@@ -186,6 +186,7 @@ static inline bool format_is_known(uint64_t version)
 #define READER_ROOM 128u
 /* What a cursor over keys or over all streams takes in one look. */
 #define CURSOR_BATCH 128u
+#define EXPECT_NEAR 64u
 /* Events that a cursor over a stream decodes at a time. */
 #define CURSOR_EVENTS 32u
 /* Matches of a query that are looked up together, and streams whose place it
