@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-enum { BUF_FIRST_CAPACITY = 64, BUF_PRINTF_MAX = 512, VARINT_MAX = 10 };
+enum { BUF_FIRST_CAPACITY = 64, BUF_PRINTF_MAX = 512 };
 
 void buf_release(buf *b)
 {
@@ -82,11 +82,7 @@ void buf_put_varint(buf *b, uint64_t value)
         buf_put_byte(b, (uint8_t)value);
         return;
     }
-    uint8_t *at = b->data + b->size;
-    for (; value >= 0x80; value >>= 7)
-        *at++ = (uint8_t)(value | 0x80);
-    *at++ = (uint8_t)value;
-    b->size = (size_t)(at - b->data);
+    b->size = (size_t)(put_varint(b->data + b->size, value) - b->data);
 }
 
 void buf_printf(buf *b, const char *format, ...)

@@ -60,10 +60,20 @@ void buf_put_u16(buf *, uint16_t);
 void buf_put_u32(buf *, uint32_t);
 void buf_put_u64(buf *, uint64_t);
 /* LEB128, one to ten bytes. */
+enum { VARINT_MAX = 10 };
 void buf_put_varint(buf *, uint64_t);
 /* printf; at most 512 bytes. */
 void buf_printf(buf *, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* The same where there is room; returns the place behind it. */
+static inline uint8_t *put_varint(uint8_t *at, uint64_t number)
+{
+    for (; number >= 0x80; number >>= 7)
+        *at++ = (uint8_t)(number | 0x80);
+    *at++ = (uint8_t)number;
+    return at;
+}
 
 static inline slice buf_slice(const buf *b)
 {

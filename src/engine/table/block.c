@@ -39,8 +39,7 @@ uint64_t block_seed(uint64_t identity, uint64_t table, uint64_t offset)
 
 void block_writer_release(block_writer *w)
 {
-    buf_release(&w->keys);
-    buf_release(&w->values);
+    buf_release(&w->entries);
     buf_release(&w->ends);
     buf_release(&w->raw);
     *w = (block_writer){0};
@@ -55,33 +54,27 @@ static block_ends ends_at(const block_writer *w, uint32_t index)
 }
 
 /* Never a null pointer, which has no offsets. */
-static slice part(const buf *b, uint32_t from, uint32_t to)
+static const uint8_t *bytes_of(const block_writer *w)
 {
-    CHECK(from <= to && to <= b->size);
-    return slice_of(from == to ? (const uint8_t *)"" : b->data + from,
-                    to - from);
+    return w->entries.size == 0 ? (const uint8_t *)"" : w->entries.data;
 }
 
 static slice key_at(const block_writer *w, uint32_t index)
 {
-    uint32_t from = index == 0 ? 0 : ends_at(w, index - 1).key;
-    return part(&w->keys, from, ends_at(w, index).key);
-}
-
-static slice value_at(const block_writer *w, uint32_t index)
-{
     uint32_t from = index == 0 ? 0 : ends_at(w, index - 1).value;
-    return part(&w->values, from, ends_at(w, index).value);
+    uint32_t to = ends_at(w, index).key;
+    CHECK(from <= to && to <= w->entries.size);
+    return slice_of(bytes_of(w) + from, to - from);
 }
 
 bool block_failed(const block_writer *w)
 {
-    return w->keys.failed || w->values.failed || w->ends.failed;
+    return w->entries.failed || w->ends.failed;
 }
 
 size_t block_size(const block_writer *w)
 {
-    return w->keys.size + w->values.size + w->count * (size_t)3;
+    return w->entries.size + w->count * (size_t)3;
 }
 
 void block_add(block_writer *w, slice key, slice value)
@@ -90,9 +83,10 @@ void block_add(block_writer *w, slice key, slice value)
         return;
     CHECK(w->count == 0 || slice_compare(key_at(w, w->count - 1), key) < 0);
     CHECK(block_size(w) + key.size + value.size <= BLOCK_RAW_MAX);
-    buf_put_slice(&w->keys, key);
-    buf_put_slice(&w->values, value);
-    block_ends ends = {(uint32_t)w->keys.size, (uint32_t)w->values.size};
+    block_ends ends = {(uint32_t)(w->entries.size + key.size), 0};
+    buf_put_slice(&w->entries, key);
+    buf_put_slice(&w->entries, value);
+    ends.value = (uint32_t)w->entries.size;
     buf_put(&w->ends, &ends, sizeof ends);
     w->count++;
 }
@@ -132,11 +126,11 @@ static shape plan(const block_writer *w)
 {
     shape l = {.count = w->count, .end_size = 2};
     l.prefix = (uint32_t)shared_prefix(key_at(w, 0), key_at(w, w->count - 1));
-    l.entries = w->values.size;
+    l.entries = w->entries.size;
     for (uint32_t i = 0; i < w->count; i++) {
-        size_t rest = key_at(w, i).size - l.prefix;
-        l.entries += varint_size(rest);
-        l.entries += rest < BLOCK_HEAD_SIZE ? 0 : rest - BLOCK_HEAD_SIZE;
+        size_t size = key_at(w, i).size, rest = size - l.prefix;
+        size_t head = rest < BLOCK_HEAD_SIZE ? rest : BLOCK_HEAD_SIZE;
+        l.entries = l.entries + varint_size(rest) - l.prefix - head;
     }
     if (raw_size(&l) > NARROW_MAX)
         l.end_size = 4;
@@ -149,41 +143,34 @@ static void store_number(uint8_t *at, uint64_t value, size_t size)
         at[i] = (uint8_t)(value >> (8 * i));
 }
 
-static uint8_t *put_size(uint8_t *at, size_t size)
-{
-    for (; size >= 0x80; size >>= 7)
-        *at++ = (uint8_t)(size | 0x80);
-    *at++ = (uint8_t)size;
-    return at;
-}
-
-static uint8_t *put_bytes(uint8_t *at, const uint8_t *bytes, size_t size)
-{
-    if (size > 0)
-        memcpy(at, bytes, size);
-    return at + size;
-}
-
 /* Appends the parts to a buffer that has room for them: there are many small
  * ones, and nothing else is asked about each. */
 static void put_raw(const block_writer *w, const shape *l, buf *out)
 {
     CHECK(!out->failed && out->capacity - out->size >= raw_size(l));
-    uint8_t *heads = put_bytes(out->data + out->size, w->keys.data, l->prefix);
+    uint8_t *heads = out->data + out->size + l->prefix;
     uint8_t *ends = heads + (size_t)l->count * BLOCK_HEAD_SIZE;
     uint8_t *entries = ends + (size_t)l->count * l->end_size, *at = entries;
+    const uint8_t *bytes = bytes_of(w), *from = bytes;
+    memcpy(heads - l->prefix, from, l->prefix);
     for (uint32_t i = 0; i < l->count; i++) {
-        slice key = key_at(w, i), value = value_at(w, i);
-        const uint8_t *rest = (const uint8_t *)key.data + l->prefix;
-        size_t size = key.size - l->prefix;
-        size_t head = size < BLOCK_HEAD_SIZE ? size : BLOCK_HEAD_SIZE;
-        uint8_t first[BLOCK_HEAD_SIZE] = {0};
-        memcpy(heads + (size_t)i * BLOCK_HEAD_SIZE,
-               head == BLOCK_HEAD_SIZE ? rest : memcpy(first, rest, head),
-               BLOCK_HEAD_SIZE);
-        at = put_size(at, size);
-        at = put_bytes(at, rest + head, size - head);
-        at = put_bytes(at, value.data, value.size);
+        block_ends place = ends_at(w, i);
+        const uint8_t *end = bytes + place.value;
+        uint8_t *head = heads + (size_t)i * BLOCK_HEAD_SIZE;
+        from += l->prefix;
+        size_t rest = (size_t)(bytes + place.key - from);
+        if (rest >= BLOCK_HEAD_SIZE) {
+            memcpy(head, from, BLOCK_HEAD_SIZE);
+            from += BLOCK_HEAD_SIZE;
+        } else {
+            memset(head, 0, BLOCK_HEAD_SIZE);
+            memcpy(head, from, rest);
+            from += rest;
+        }
+        at = put_varint(at, rest);
+        memcpy(at, from, (size_t)(end - from));
+        at += end - from;
+        from = end;
         store_number(ends + (size_t)i * l->end_size, (size_t)(at - entries),
                      l->end_size);
     }
@@ -276,8 +263,7 @@ bool block_seal(block_writer *w, uint8_t kind, block_packer *packer,
     CHECK(!done || w->count > 0);
     if (done)
         done = put_block(w, kind, packer, seed, out);
-    buf_clear(&w->keys);
-    buf_clear(&w->values);
+    buf_clear(&w->entries);
     buf_clear(&w->ends);
     w->count = 0;
     return done;

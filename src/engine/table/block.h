@@ -17,7 +17,7 @@ uint64_t block_seed(uint64_t identity, uint64_t table, uint64_t offset);
 
 /* ---- writing ---------------------------------------------------------- */
 
-/* Where an entry's key and value end in the writer's buffers. */
+/* Where an entry's key and value end among the writer's entries. */
 typedef struct block_ends {
     uint32_t key, value;
 } block_ends;
@@ -33,9 +33,9 @@ void block_packer_release(block_packer *);
 
 /* A block in the making; a zeroed one is ready. */
 typedef struct block_writer {
-    buf keys, values;
-    buf ends; /* of block_ends */
-    buf raw;  /* for blocks to be compressed */
+    buf entries; /* the key, and then the value of each */
+    buf ends;    /* of block_ends */
+    buf raw;     /* for blocks to be compressed */
     uint32_t count;
 } block_writer;
 

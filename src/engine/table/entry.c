@@ -306,8 +306,14 @@ slice entry_tag_key(slice tag, uint64_t position,
     CHECK(tag.size > 0 && tag.size <= PERSIST_TAG_SIZE_MAX);
     out[0] = (uint8_t)tag.size;
     memcpy(out + 1, tag.data, tag.size);
-    const uint8_t *end = put_sorted(out + 1 + tag.size, position);
-    return slice_of(out, (size_t)(end - out));
+    return entry_tag_key_of(out, position);
+}
+
+slice entry_tag_key_of(uint8_t key[ENTRY_TAG_KEY_MAX], uint64_t position)
+{
+    const uint8_t *end = put_sorted(key + 1 + key[0], position);
+    CHECK(end <= key + ENTRY_TAG_KEY_MAX);
+    return slice_of(key, (size_t)(end - key));
 }
 
 slice entry_tag_of(slice key)

@@ -102,6 +102,8 @@ bool entry_get_order(slice key, slice value, uint64_t *position, uint64_t *seq,
 /* Encodes a key; returns what it takes of the memory. */
 slice entry_tag_key(slice tag, uint64_t position,
                     uint8_t out[ENTRY_TAG_KEY_MAX]);
+/* The same where the tag of another key is: its position becomes this. */
+slice entry_tag_key_of(uint8_t key[ENTRY_TAG_KEY_MAX], uint64_t position);
 /* The tag of a key that entry_tag_key has made; empty if it is no such. */
 slice entry_tag_of(slice key);
 /* Decodes a key; false if it is not well-formed. */

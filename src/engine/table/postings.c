@@ -6,59 +6,63 @@
 
 #include "base/cursor.h"
 
-enum { FRONT = 10 }; /* room for a varint */
+enum { FRONT = VARINT_MAX };
 
 /* ---- writing ----------------------------------------------------------- */
 
 /* 0: the one before it again; else its size and 1, and its bytes. */
-static void put_string(buf *b, posting_string *before, slice s)
+static uint8_t *put_string(const buf *b, uint8_t *at, posting_string *before,
+                           slice s)
 {
-    if (b->failed)
-        return; /* and what was before is not there */
     if (slice_equal(s, slice_of(b->data + before->at, before->size))) {
-        buf_put_byte(b, 0);
-        return;
+        *at = 0;
+        return at + 1;
     }
-    buf_put_varint(b, s.size + 1);
-    *before = (posting_string){b->size, s.size};
-    buf_put_slice(b, s);
+    at = put_varint(at, s.size + 1);
+    *before = (posting_string){(size_t)(at - b->data), s.size};
+    if (s.size > 0)
+        memcpy(at, s.data, s.size);
+    return at + s.size;
 }
 
 /* Writes the run in hand: how far its last event is from the first one stands
- * in front, and is known by now. */
+ * in front, and is known by now. Mostly it is the only one. */
 static void put_run(postings_writer *w, table_writer *out)
 {
-    uint8_t key[ENTRY_TAG_KEY_MAX], front[FRONT];
-    buf b = {.data = front, .capacity = sizeof front};
-    slice tag = slice_of(w->tag, w->tag_size);
-    w->tag_size = 0;
+    uint8_t front[FRONT], *bytes = w->bytes.data;
+    slice key = entry_tag_key_of(w->key, w->last);
+    size_t size = (size_t)(put_varint(front, w->last - w->first) - front);
+    size_t from = FRONT - size;
+    CHECK(size <= FRONT);
     if (w->bytes.failed) {
-        table_add_buf(out, TABLE_TAGS, tag, &w->bytes);
-        return;
+        table_add_buf(out, TABLE_TAGS, key, &w->bytes);
+    } else {
+        CHECK(w->bytes.size > FRONT);
+        if (size == 1)
+            bytes[from] = front[0];
+        else
+            memcpy(bytes + from, front, size);
+        table_add(out, TABLE_TAGS, key,
+                  slice_of(bytes + from, w->bytes.size - from));
     }
-    buf_put_varint(&b, w->last - w->first);
-    size_t from = FRONT - b.size;
-    CHECK(w->bytes.size > FRONT && b.size <= FRONT);
-    memcpy(w->bytes.data + from, front, b.size);
-    table_add(out, TABLE_TAGS, entry_tag_key(tag, w->last, key),
-              slice_of(w->bytes.data + from, w->bytes.size - from));
+    w->key[0] = 0;
 }
 
 static void begin_run(postings_writer *w, slice tag, uint64_t position)
 {
-    static const uint8_t front[FRONT];
-    CHECK(tag.size > 0 && tag.size <= sizeof w->tag);
-    memcpy(w->tag, tag.data, tag.size);
-    w->tag_size = tag.size;
+    CHECK(tag.size > 0 && tag.size < sizeof w->key);
+    w->key[0] = (uint8_t)tag.size;
+    memcpy(w->key + 1, tag.data, tag.size);
     w->first = w->last = position;
     w->type = w->stream = (posting_string){0};
     buf_clear(&w->bytes);
-    buf_put(&w->bytes, front, sizeof front);
+    if (buf_reserve(&w->bytes, FRONT))
+        w->bytes.size = FRONT;
 }
 
 static bool has_tag(const postings_writer *w, slice tag)
 {
-    return slice_equal(tag, slice_of(w->tag, w->tag_size));
+    return slice_equal(tag, slice_of(w->key + 1, w->key[0]));
 }
 
 bool postings_go_on(const postings_writer *w, slice tag, uint64_t position)
@@ -72,29 +76,35 @@ void postings_add(postings_writer *w, table_writer *out, slice tag,
     bool same = has_tag(w, tag);
     CHECK(p->position > (same ? w->last : 0) && p->seq > 0);
     CHECK(p->type.size <= PERSIST_TYPE_SIZE_MAX);
-    if (w->tag_size > 0 && (!same || w->bytes.size >= POSTINGS_SIZE)) {
+    if (w->key[0] > 0 && (!same || w->bytes.size >= POSTINGS_SIZE)) {
         put_run(w, out);
         same = false;
     }
-    if (same)
-        buf_put_varint(&w->bytes, p->position - w->last);
-    else
+    uint64_t before = w->last;
+    if (!same)
         begin_run(w, tag, p->position);
     w->last = p->position;
-    buf_put_varint(&w->bytes, p->seq);
-    put_string(&w->bytes, &w->type, p->type);
-    put_string(&w->bytes, &w->stream, p->stream);
+    size_t numbers = (size_t)4 * VARINT_MAX;
+    if (!buf_reserve(&w->bytes, numbers + p->type.size + p->stream.size))
+        return; /* the table is told with the run */
+    uint8_t *at = w->bytes.data + w->bytes.size;
+    if (same)
+        at = put_varint(at, p->position - before);
+    at = put_varint(at, p->seq);
+    at = put_string(&w->bytes, at, &w->type, p->type);
+    at = put_string(&w->bytes, at, &w->stream, p->stream);
+    w->bytes.size = (size_t)(at - w->bytes.data);
 }
 
 void postings_release(postings_writer *w)
 {
     buf_release(&w->bytes);
-    w->tag_size = 0;
+    w->key[0] = 0;
 }
 
 void postings_end(postings_writer *w, table_writer *out)
 {
-    if (w->tag_size > 0)
+    if (w->key[0] > 0)
         put_run(w, out);
     postings_release(w);
 }

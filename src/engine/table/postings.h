@@ -14,10 +14,9 @@ typedef struct posting_string {
 
 /* Gathers runs. Zeroed it is ready. */
 typedef struct postings_writer {
-    uint8_t tag[PERSIST_TAG_SIZE_MAX];
-    size_t tag_size;      /* 0: no run is in hand */
-    uint64_t first, last; /* positions in the run */
-    buf bytes;            /* owned: of the run, behind room for its front */
+    uint8_t key[ENTRY_TAG_KEY_MAX]; /* its tag; the size 0: none is in hand */
+    uint64_t first, last;           /* positions in the run */
+    buf bytes; /* owned: of the run, behind room for its front */
     posting_string type, stream;
 } postings_writer;
 
