@@ -19,8 +19,7 @@ enum {
     MANY = 20000,
     A_SET = 50,
     LOOKERS = 6,
-    CHANGES = 2000,
-    YIELDS = 40,
+    CHANGES = 1000,
 };
 
 static arena_pool pool;
@@ -109,8 +108,18 @@ static void what_is_kept_goes_with_the_last_who_lets_go(void **state)
 
 /* ---- looking and changing ------------------------------------------------ */
 
-static uint64_t left, right; /* alike, when nobody changes them */
+static _Atomic uint64_t left, right; /* alike, when nobody changes them */
 static atomic_bool over;
+
+/* Longer than what is waited for by looking again at once; and than by looking
+ * again a few times. */
+enum { SHORT = 10, LONG = 100 };
+
+static void let_others_run(unsigned times)
+{
+    for (unsigned i = 0; i < times; i++)
+        sched_yield();
+}
 
 static void *look_again_and_again(void *context)
 {
@@ -121,20 +130,19 @@ static void *look_again_and_again(void *context)
     while (!atomic_load(&over)) {
         readers_look(&r, at);
         uint64_t seen = left;
-        sched_yield();
-        apart += seen != right;
+        let_others_run(SHORT);
+        apart += seen != left || seen != right;
         readers_look_end(&r, at);
     }
     readers_leave(&r, at);
-    return apart > 0 ? &left : NULL;
+    return apart > 0 ? &r : NULL;
 }
 
 static void change(void)
 {
     readers_change(&r);
     left++;
-    for (unsigned i = 0; i < YIELDS; i++) /* a look tries less often */
-        sched_yield();
+    let_others_run(LONG);
     right++;
     readers_change_end(&r);
 }

@@ -8,7 +8,10 @@
 
 #include <sched.h>
 
-enum { LOOKS = 16 }; /* that find a change, before one that waits for its end */
+enum {
+    LOOKS = 16,    /* that find a change, before one that waits for its end */
+    GLANCES = 1000 /* half a microsecond */
+};
 
 unsigned readers_thread(void)
 {
@@ -292,6 +295,16 @@ void readers_go_on(readers *r)
     pthread_mutex_unlock(&r->change);
 }
 
+/* Tells whether it is false, or becomes so in less time than it takes to let
+ * others run: most of what one meets does, for who makes it runs as well. */
+static bool ends_soon(const atomic_bool *is)
+{
+    for (unsigned i = 0; i < GLANCES; i++)
+        if (!atomic_load(is))
+            return true;
+    return false;
+}
+
 /* A change is short, but when who makes it is not running, or waits for a
  * reader who is not, all others meet it. Those who slept then would be woken by
  * the lock one after the other, each to hold it till it runs: so they let
@@ -305,7 +318,8 @@ void readers_look(readers *r, read_place *one)
         if (LIKELY(!atomic_load(&r->changes)))
             return;
         atomic_store_explicit(&one->looks, false, memory_order_release);
-        sched_yield();
+        if (!ends_soon(&r->changes))
+            sched_yield();
     }
     pthread_mutex_lock(&r->change);
     one->waited = true;
@@ -327,7 +341,7 @@ void readers_change(readers *r)
     unsigned used = atomic_load(&r->used);
     CHECK(used <= READERS_MAX);
     for (unsigned i = 0; i < used; i++)
-        while (atomic_load(&r->places[i].place.looks))
+        while (!ends_soon(&r->places[i].place.looks))
             sched_yield();
 }
 
