@@ -14,7 +14,13 @@
 #include "../lib/pair.h"
 #include "base/hash.h"
 
-enum { PATH_SIZE = 256, STEPS_MAX = 2000, WORD_MAX = 64, NAP_MAX = 500 };
+enum {
+    CROWDED = 6,
+    PATH_SIZE = 256,
+    STEPS_MAX = 2000,
+    WORD_MAX = 64,
+    NAP_MAX = 500
+};
 
 static arguments args;
 static uint64_t checks;
@@ -63,7 +69,13 @@ static bool run(pair *p, uint64_t seed, const script *s)
     return p->failed == NULL;
 }
 
-/* From a table a commit to none at all. */
+static bool is_crowded(uint64_t seed)
+{
+    return seed % CROWDED == 1 || seed % (16 * 3) == 0;
+}
+
+/* From a table a commit to none at all; one of so many lives has a memtable of
+ * more events and names than a cursor takes at once. */
 static void choose_tables(pair *p, uint64_t seed)
 {
     static const uint32_t sizes[] = {1, 300, 3000, 30000, 0};
@@ -74,6 +86,9 @@ static void choose_tables(pair *p, uint64_t seed)
     p->options.cache_size = 4096u << seed % 7;
     p->options.compress = seed % 8 < 4;
     p->options.unmapped = seed / 32 % 2 == 1;
+    p->crowded = is_crowded(seed);
+    if (p->crowded)
+        p->options.memtable_size = 0;
     p->reads_pay = seed % 3 == 0 ? 1000 : 1;
 }
 
@@ -171,7 +186,7 @@ int main(int argc, char **argv)
     do {
         uint64_t seed = args.seed + runs++;
         bool real = seed % 16 == 0;
-        s.count = 100 + (unsigned)(seed % 7) * 300;
+        s.count = 100 + (unsigned)(is_crowded(seed) ? 6 : seed % 7) * 300;
         for (unsigned i = 0; i < s.count; i++)
             s.steps[i] = i;
         if (args.replay != NULL)

@@ -109,6 +109,7 @@ void dump_difference(slice expected, slice actual, buf *out);
 
 /* Gives an append tags and a type, or none, by a number. */
 void pool_tag(persist_edit *, uint64_t draw);
+enum { POOL_ALL_TAGS = 24 }; /* below it is given all there are */
 
 /* Returns the items of a query, from none to three, by a number; they stay. */
 const persist_query_item *pool_query(uint64_t draw, size_t *count);

@@ -6,34 +6,10 @@
 #include <stdlib.h>
 
 #include "age.h"
-#include "edit_fields.h"
 #include "engine/files/files.h"
-#include "ops.h"
 #include "os_sim_disk.h"
 #include "store/store.h"
 #include "wall.h"
-
-enum { NAMES = 10 };
-
-uint64_t pair_draw(pair *p, uint64_t below)
-{
-    return sim_random(&p->random) % below;
-}
-
-slice pair_any_name(pair *p)
-{
-    static const struct {
-        const char *text;
-        size_t size;
-    } names[NAMES - 1] = {{"", 0},    {"a", 1},    {"b", 1},
-                          {"a/b", 3}, {"\0", 1},   {"\xff\xfe", 2},
-                          {"$g", 2},  {"a\0b", 3}, {"..", 2}};
-    static char longest[PERSIST_NAME_SIZE_MAX];
-    uint64_t i = pair_draw(p, NAMES);
-    if (i < NAMES - 1)
-        return slice_of(names[i].text, names[i].size);
-    return slice_of(longest, 300 + pair_draw(p, 3));
-}
 
 /* Values are equal for this test when they differ in case only. */
 static bool equal_but_case(void *context, slice a, slice b)
@@ -44,16 +20,6 @@ static bool equal_but_case(void *context, slice a, slice b)
             (((const char *)b.data)[i] | 32))
             return false;
     return a.size == b.size;
-}
-
-static slice any_data(pair *p, uint8_t *out)
-{
-    size_t size =
-        pair_draw(p, 12) == 0 ? pair_draw(p, PAIR_DATA_MAX) : pair_draw(p, 60);
-    uint64_t letter = pair_draw(p, 26);
-    for (size_t i = 0; i < size; i++)
-        out[i] = (uint8_t)('a' + (letter + i / 9) % 26);
-    return slice_of(out, size);
 }
 
 /* ---- comparing -------------------------------------------------------- */
@@ -110,110 +76,6 @@ void pair_put_outcome(buf *out, const persist_outcome *o)
 }
 
 /* ---- committing ------------------------------------------------------- */
-
-uint64_t pair_any_seq(pair *p, slice name)
-{
-    persist_stream_info info;
-    persist_info(p->latest, name, PERSIST_LATEST, &info, NULL, NULL);
-    switch (pair_draw(p, 8)) {
-    case 0:
-        return pair_draw(p, 5);
-    case 1:
-        return info.mark + pair_draw(p, 20);
-    case 2:
-        return pair_draw(p, 400) == 0 ? PERSIST_SEQ_MAX - pair_draw(p, 3)
-                                      : info.mark;
-    case 3:
-        return info.mark / 2;
-    default:
-        return info.mark + pair_draw(p, 2);
-    }
-}
-
-/* Tells whether there is an event at a position or above it. */
-static bool reaches(persist_store *store, uint64_t position)
-{
-    persist_cursor *c = NULL;
-    const persist_event *event;
-    persist_status status =
-        persist_read_all(store, position, 1, PERSIST_LATEST, &c, NULL);
-    CHECK(status == PERSIST_OK);
-    status = persist_next_event(c, &event, NULL);
-    persist_cursor_close(c);
-    return status == PERSIST_OK;
-}
-
-uint64_t pair_any_position(pair *p)
-{
-    uint64_t low = 0, high = 1;
-    while (reaches(p->latest, high))
-        high *= 2;
-    while (low < high) {
-        uint64_t middle = (low + high) / 2;
-        if (reaches(p->latest, middle + 1))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    uint64_t back =
-        pair_draw(p, 4) == 0 ? pair_draw(p, low + 2) : pair_draw(p, 12);
-    return back > low ? low + 1 : low - back;
-}
-
-/* One of the last blobs' mostly. */
-static const char *any_cid(pair *p)
-{
-    static persist_cid none;
-    unsigned count = p->blob_count < PAIR_BLOBS ? p->blob_count : PAIR_BLOBS;
-    if (count > 0 && pair_draw(p, 8) > 0)
-        return p->blobs[pair_draw(p, count)];
-    persist_cid_of(slice_of(NULL, 0), none);
-    return none;
-}
-
-static persist_edit any_edit(pair *p, uint8_t *bytes)
-{
-    enum { KINDS = 20 };
-    static const persist_edit_kind kinds[] = {
-        PERSIST_APPEND,      PERSIST_APPEND,       PERSIST_APPEND,
-        PERSIST_APPEND,      PERSIST_APPEND,       PERSIST_APPEND_AT,
-        PERSIST_PUT,         PERSIST_PUT,          PERSIST_PUT,
-        PERSIST_DELETE,      PERSIST_TRUNCATE,     PERSIST_SET_MARK,
-        PERSIST_EXPECT_SEQ,  PERSIST_SET_POSITION, PERSIST_EXPECT_ABSENT,
-        PERSIST_EXPECT_KEY,  PERSIST_EXPECT_NONE,  PERSIST_SET_TIME,
-        PERSIST_EXPECT_BLOB, PERSIST_SET_ONCE};
-    persist_edit edit = {.kind = kinds[pair_draw(p, KINDS)],
-                         .name = pair_any_name(p)};
-    edit.seq = pair_any_seq(p, edit.name);
-    if (edit.kind == PERSIST_SET_POSITION)
-        edit.seq =
-            persist_position(p->latest, PERSIST_LATEST) + pair_draw(p, 20);
-    if (edit.kind == PERSIST_SET_TIME)
-        edit.seq = wall_now(NULL) + pair_draw(p, 200) - 50;
-    edit.data = any_data(p, bytes);
-    edit = edit_trimmed(&edit);
-    if (edit_is_append(&edit) && pair_draw(p, 2) == 0)
-        pool_tag(&edit, pair_draw(p, 10000));
-    if (edit.kind == PERSIST_EXPECT_NONE) {
-        edit.query = pool_query(pair_draw(p, 1000), &edit.query_count);
-        edit.seq = pair_any_position(p);
-    }
-    if (edit.kind == PERSIST_EXPECT_BLOB) {
-        memcpy(bytes, any_cid(p), PERSIST_CID_SIZE);
-        edit.name = slice_of(bytes, PERSIST_CID_SIZE);
-    }
-    slice value;
-    bool known = edit.kind == PERSIST_EXPECT_KEY && pair_draw(p, 2) == 0 &&
-                 persist_get(p->latest, edit.name, PERSIST_LATEST, &value,
-                             NULL) == PERSIST_OK;
-    if (!known)
-        return edit;
-    edit.data.size = value.size < PAIR_DATA_MAX ? value.size : PAIR_DATA_MAX;
-    for (size_t i = 0; i < edit.data.size; i++)
-        bytes[i] = ((const uint8_t *)value.data)[i] ^ 32;
-    persist_free(value.data);
-    return edit;
-}
 
 static persist_status add_blob(persist_store *store, const pair_commit *c,
                                buf *said)
@@ -285,36 +147,20 @@ static void commit(pair *p, pair_commit *c)
     p->waiting[p->waiting_count++] = *c;
 }
 
-static slice any_id(pair *p)
-{
-    static const char *const ids[] = {"", "x", "y", "z", "\0\0"};
-    return slice_of(ids[pair_draw(p, 5)], pair_draw(p, 2));
-}
-
-/* Ids of commits, and others, that are set to one of two things each. */
-static persist_command any_command(pair *p)
-{
-    static const uint64_t seqs[][3] = {{1, 2, 3}, {PERSIST_SEQ_MAX, 70, 70}};
-    static const char more[] = "x/command/id/longer";
-    persist_command command = {.id = any_id(p)};
-    if (pair_draw(p, 3) > 0)
-        command.id = slice_of(more, 1 + pair_draw(p, sizeof more - 1));
-    command.fingerprint[3] = (uint8_t)(pair_draw(p, 8) == 0);
-    command.seqs = seqs[pair_draw(p, 8) == 0];
-    command.seq_count = command.id.size % 4;
-    return command;
-}
-
 void pair_do_commit(pair *p)
 {
     pair_commit c = {.bytes = sim_alloc(PAIR_EDITS_MAX * PAIR_DATA_MAX)};
-    c.count = pair_draw(p, 4) == 0 ? pair_draw(p, PAIR_EDITS_MAX + 1) : 1;
+    p->crowding = p->crowded && pair_draw(p, 4) > 0;
+    if (p->crowded && pair_draw(p, 6) == 0)
+        p->plain = !p->plain;
+    bool several = p->crowding || pair_draw(p, 4) == 0;
+    c.count = several ? pair_draw(p, PAIR_EDITS_MAX + 1) : 1;
     for (size_t i = 0; i < c.count; i++) {
-        c.edits[i] = any_edit(p, c.bytes + i * PAIR_DATA_MAX);
-        c.commands[i] = any_command(p);
+        c.edits[i] = pair_any_edit(p, c.bytes + i * PAIR_DATA_MAX);
+        c.commands[i] = pair_any_command(p);
     }
     c.has_once = pair_draw(p, 10) == 0;
-    c.once.id = any_id(p);
+    c.once.id = pair_any_id(p);
     c.once.fingerprint[3] = (uint8_t)pair_draw(p, 2);
     commit(p, &c);
 }
@@ -481,6 +327,12 @@ static void skip(pair *p, persist_store *model)
         pair_fail(p, "skipping", "memory is out");
 }
 
+/* An end makes a table of a memtable: where that is to grow there are few. */
+static bool stays_open(pair *p)
+{
+    return p->crowded && pair_draw(p, 20) > 0;
+}
+
 /* All is durable but for a few commits, of which the models hear only if they
  * survive. */
 void pair_kill(pair *p)
@@ -488,7 +340,7 @@ void pair_kill(pair *p)
     pair_commit more[4];
     uint64_t count = pair_draw(p, 5);
     persist_error error;
-    if (p->sim == NULL)
+    if (p->sim == NULL || stays_open(p))
         return;
     pair_let_go(p);
     if (persist_wait_durable(p->disk, store_visible(p->disk), &error) !=
@@ -498,9 +350,10 @@ void pair_kill(pair *p)
     for (uint64_t i = 0; i < count; i++) {
         more[i] = (pair_commit){
             .bytes = sim_alloc(PAIR_EDITS_MAX * PAIR_DATA_MAX), .count = 1};
-        more[i].edits[0] = (persist_edit){.kind = PERSIST_PUT,
-                                          .name = pair_any_name(p),
-                                          .data = any_data(p, more[i].bytes)};
+        more[i].edits[0] =
+            (persist_edit){.kind = PERSIST_PUT,
+                           .name = pair_any_name(p),
+                           .data = pair_any_data(p, more[i].bytes)};
         wall_move(pair_draw(p, 1000));
         more[i].wall = wall_now(NULL);
         commit_to(p->disk, &more[i], NULL);
@@ -524,6 +377,8 @@ void pair_kill(pair *p)
 
 void pair_reopen(pair *p)
 {
+    if (stays_open(p))
+        return;
     close_disk(p);
     if (p->failed == NULL)
         open_disk(p);

@@ -62,8 +62,10 @@ typedef struct pair {
     os timed;    /* that of the options, with the wall clock of the tests */
     os_sim *sim; /* NULL: the real system */
     bool aged;   /* simulated only; see age.h */
-    uint32_t reads_pay;    /* what they waste counts so often; 0: once */
-    bool by_steps;         /* flushes and merges come with pair_background */
+    uint32_t reads_pay; /* what they waste counts so often; 0: once */
+    bool by_steps;      /* flushes and merges come with pair_background */
+    bool crowded;       /* more names and events than a cursor takes at once; */
+    bool crowding, plain;  /* commits only add; they have no tags */
     persist_store *disk;   /* under test */
     persist_store *latest; /* all that was committed */
     persist_store *twin;   /* all that is durable on disk */
@@ -83,6 +85,21 @@ typedef struct pair {
     const char *failed;
 } pair;
 
+/* ---- pair_any.c -------------------------------------------------------- */
+
+/* A number below another. */
+uint64_t pair_draw(pair *, uint64_t below);
+slice pair_any_name(pair *);
+uint64_t pair_any_seq(pair *, slice name);
+uint64_t pair_any_position(pair *);
+/* At most PAIR_DATA_MAX bytes, put there. */
+slice pair_any_data(pair *, uint8_t *);
+/* Its bytes are put there, too. */
+persist_edit pair_any_edit(pair *, uint8_t *);
+/* Of a command: ids of commits, and others, set to one of two things each. */
+slice pair_any_id(pair *);
+persist_command pair_any_command(pair *);
+
 /* ---- pair.c ------------------------------------------------------------ */
 
 /* Opens the stores of a pair whose options are set; closes what is open. */
@@ -97,12 +114,6 @@ void pair_reopen(pair *);
 /* The same after an unclean end, which may lose commits that nobody waited for.
  */
 void pair_kill(pair *);
-
-/* A number below another. */
-uint64_t pair_draw(pair *, uint64_t below);
-slice pair_any_name(pair *);
-uint64_t pair_any_seq(pair *, slice name);
-uint64_t pair_any_position(pair *);
 
 /* Empties said and wanted; compares them; notes a failure. */
 void pair_clear(pair *);

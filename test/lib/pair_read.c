@@ -2,11 +2,12 @@
 /* Two stores that must agree: what is read of both. */
 #include <string.h>
 
+#include "engine/files/limits.h"
 #include "ops.h"
 #include "pair.h"
 #include "wall.h"
 
-enum { PIECES_MAX = 1000 };
+enum { PIECES_MAX = 1000, MORE_THAN_A_BATCH = 2 * CURSOR_BATCH };
 
 /* ---- pair_read ---------------------------------------------------------- */
 
@@ -34,8 +35,13 @@ static pair_read any_read(pair *p)
     r.view = any_view(p);
     r.kept = any_kept(p);
     r.query = pair_draw(p, 1000);
-    if (r.kind == 5 && pair_draw(p, 2) == 0)
+    if (p->crowded && pair_draw(p, 2) == 0) {
+        r.kind = 5;
+        r.from = 0;
+        r.limit = PERSIST_NO_LIMIT;
+    } else if (r.kind == 5 && pair_draw(p, 2) == 0) {
         r.from = pair_any_position(p);
+    }
     if (r.kind == 6 && pair_draw(p, 2) == 0)
         r.name = r.bounds[1] = slice_of("x/com", pair_draw(p, 6));
     if (r.name.size > 1 && (r.kind == 3 || r.kind == 4 || r.kind == 6))
@@ -153,9 +159,10 @@ static bool take(persist_cursor *cursor, const pair_read *r, buf *out)
     return true;
 }
 
-static void drain(persist_cursor *cursor, const pair_read *r, buf *out)
+static void drain(persist_cursor *cursor, const pair_read *r, bool more,
+                  buf *out)
 {
-    while (take(cursor, r, out))
+    while (more && cursor != NULL && take(cursor, r, out))
         ;
     persist_cursor_close(cursor);
 }
@@ -204,24 +211,45 @@ void pair_do_info(pair *p)
                                : "info, key and time");
 }
 
-/* Reads; with commits between opening the cursors and using them, at times. */
+/* Takes some items of both while they say the same; false at the end. */
+static bool take_some(persist_cursor *a, persist_cursor *b, const pair_read *r,
+                      uint64_t count, buf *said, buf *wanted)
+{
+    bool more = a != NULL && b != NULL;
+    while (count-- > 0 && more) {
+        more = take(a, r, said);
+        more = take(b, r, wanted) && more;
+    }
+    return more;
+}
+
+/* How many are taken of a cursor that stays open. */
+static uint64_t any_count(pair *p)
+{
+    return 1 + pair_draw(p, p->crowded ? MORE_THAN_A_BATCH : 5);
+}
+
+/* Reads; with commits between opening the cursors and using them, at times, and
+ * while they are used. */
 void pair_do_read(pair *p)
 {
     pair_read r = any_read(p);
     persist_cursor *a = NULL, *b = NULL;
     buf said = {0}, wanted = {0};
+    bool more = true;
     sight at;
     if (!see(p, r.view, r.kept, &at))
         return;
     bool later = pair_draw(p, 3) == 0;
     buf_printf(&said, "%d ", open_read(at.disk, at.disk_view, &r, &a));
     buf_printf(&wanted, "%d ", open_read(at.model, at.model_view, &r, &b));
-    for (uint64_t i = pair_draw(p, 8); later && i > 0; i--)
+    for (uint64_t i = pair_draw(p, 8); later && i > 0; i--) {
+        if (more && p->crowded)
+            more = take_some(a, b, &r, any_count(p), &said, &wanted);
         pair_do_commit(p);
-    if (a != NULL)
-        drain(a, &r, &said);
-    if (b != NULL)
-        drain(b, &r, &wanted);
+    }
+    drain(a, &r, more, &said);
+    drain(b, &r, more, &wanted);
     pair_clear(p);
     buf_put_slice(&p->said, buf_slice(&said));
     buf_put_slice(&p->wanted, buf_slice(&wanted));
@@ -439,16 +467,13 @@ void pair_keep(pair *p)
 void pair_go_on(pair *p)
 {
     pair_held *h = &p->held[pair_draw(p, PAIR_HELD)];
-    uint64_t count = 1 + pair_draw(p, 5);
+    uint64_t count = any_count(p);
     if (h->disk == NULL || h->model == NULL)
         return;
-    bool more = true, model_more = true;
     pair_clear(p);
-    for (uint64_t i = 0; i < count && more && model_more; i++) {
-        more = take(h->disk, &h->read, &p->said);
-        model_more = take(h->model, &h->read, &p->wanted);
-    }
+    bool more =
+        take_some(h->disk, h->model, &h->read, count, &p->said, &p->wanted);
     pair_agree(p, "a cursor that stayed open");
-    if (!more || !model_more)
+    if (!more)
         let_go(h);
 }

@@ -43,7 +43,7 @@ enum { ITEMS = sizeof items / sizeof *items };
 void pool_tag(persist_edit *edit, uint64_t draw)
 {
     size_t count = draw / TAGS % 4;
-    if (draw / TAGS / 4 % ALL_OF == 0)
+    if (draw / POOL_ALL_TAGS % ALL_OF == 0)
         count = TAGS;
     edit->tags = tags + draw % TAGS;
     edit->tag_count = count;
