@@ -39,6 +39,14 @@ bool order_push(order *, const stream *, const event *, uint64_t time);
 /* Takes the newest back. */
 void order_pop(order *);
 
+/* Lets the processor fetch the head of an event, if there is one in that slot.
+ */
+static inline void order_fetch(const order_block *b, uint32_t slot)
+{
+    if (slot < b->count)
+        __builtin_prefetch(b->items[slot].event);
+}
+
 /* Returns the index of the first block that ends behind a position; the count
  * of blocks if none does. */
 size_t order_seek(const order *, uint64_t position);

@@ -82,8 +82,7 @@ static void take_event(tag_sort *s, const order_item *item)
 /* Events are all over memory. */
 static void fetch(const order_block *b, uint32_t slot)
 {
-    if (slot + FETCH_EVENT < b->count)
-        __builtin_prefetch(b->items[slot + FETCH_EVENT].event);
+    order_fetch(b, slot + FETCH_EVENT);
     if (slot + FETCH_TAGS >= b->count)
         return;
     const event *e = b->items[slot + FETCH_TAGS].event;

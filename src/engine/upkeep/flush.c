@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "engine/upkeep/upkeep.h"
 
+enum { AHEAD = 24 }; /* so far events that are all over memory are fetched */
+
 typedef struct flush {
     engine *e;
     const memtable *from;
@@ -181,6 +183,7 @@ static void flush_order(flush *f)
         for (uint32_t slot = 0; slot < all->blocks[i]->count; slot++) {
             const order_item *item = &all->blocks[i]->items[slot];
             uint8_t place[ENTRY_ORDER_KEY_SIZE];
+            order_fetch(all->blocks[i], slot + AHEAD);
             if (is_gone(item))
                 continue;
             buf_clear(&f->value);
