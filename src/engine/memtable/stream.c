@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "engine/files/files.h"
 
-enum { EVENT_ALIGN = 8, OFFSET_SIZE = 4 };
+enum { EVENT_ALIGN = 8, OFFSET_SIZE = 4, CACHE_LINE = 64, FETCHED_MAX = 1024 };
 
 /* ---- history ---------------------------------------------------------- */
 
@@ -118,6 +118,18 @@ static size_t space_left(const chunk *c)
     return c->capacity - c->used - (size_t)c->count * OFFSET_SIZE;
 }
 
+/* The next event of a stream will be behind this one, and most are of a size:
+ * until it comes other streams have theirs, and that memory is not at hand. */
+static void fetch_next(const chunk *c, size_t size)
+{
+    const uint8_t *next = c->bytes + c->used;
+    size_t left = space_left(c);
+    if (size > FETCHED_MAX)
+        size = FETCHED_MAX;
+    for (size_t at = 0; at < size && at < left; at += CACHE_LINE)
+        __builtin_prefetch(next + at, 1);
+}
+
 const event *stream_append(stream *s, arena *a, const persist_edit *edit,
                            uint64_t seq, uint64_t position, persist_lsn lsn)
 {
@@ -141,6 +153,7 @@ const event *stream_append(stream *s, arena *a, const persist_edit *edit,
     memcpy(c->bytes + c->capacity - (size_t)c->count * OFFSET_SIZE, &at,
            OFFSET_SIZE);
     c->used += (uint32_t)space;
+    fetch_next(c, space);
     s->count++;
     s->bytes += data.size;
     s->mark = seq;
