@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The model: random commits and reads go to the memory backend and to the
- * disk backend, with all its options drawn, which is closed and opened at
- * random moments. Both must agree on every answer, error, number and order, in
- * both views. */
+ * disk backend, or to a session of it, with all its options drawn, which is
+ * closed and opened at random moments. Both must agree on every answer, error,
+ * number and order, in both views. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,11 +34,12 @@ typedef struct script {
 static const struct {
     unsigned weight;
     void (*run)(pair *);
-} kinds[] = {{47, pair_do_commit},   {3, pair_do_blob},     {14, pair_do_read},
-             {6, pair_do_info},      {3, pair_do_pages},    {2, pair_do_once},
-             {3, pair_do_read_blob}, {5, pair_hold},        {7, pair_go_on},
-             {4, pair_background},   {1, pair_do_position}, {2, pair_reopen},
-             {1, pair_kill},         {2, pair_keep}};
+} kinds[] = {
+    {47, pair_do_commit},   {3, pair_do_blob},     {14, pair_do_read},
+    {6, pair_do_info},      {2, pair_do_pages},    {2, pair_do_once},
+    {2, pair_do_read_blob}, {5, pair_hold},        {7, pair_go_on},
+    {4, pair_background},   {1, pair_do_position}, {2, pair_reopen},
+    {1, pair_kill},         {2, pair_keep},        {2, pair_do_session}};
 
 static void step(pair *p)
 {
@@ -63,6 +64,7 @@ static bool run(pair *p, uint64_t seed, const script *s)
         last_word(word);
         p->random = hash_xxh3(slice_of(parts, sizeof parts));
         step(p);
+        pair_check_told(p);
     }
     pair_end(p);
     checks += p->checks;

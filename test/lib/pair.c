@@ -132,7 +132,7 @@ static void commit(pair *p, pair_commit *c)
     wall_move(pair_draw(p, 1000));
     c->wall = wall_now(NULL);
     pair_clear(p);
-    commit_to(p->disk, c, &p->said);
+    commit_to(pair_hand(p), c, &p->said);
     commit_to(p->latest, c, &p->wanted);
     pair_agree(p, c->blob_size > 0 ? "adding a blob" : "commit");
     c->lsn = store_visible(p->latest);
@@ -213,12 +213,15 @@ static void open_disk(pair *p)
         store_disk_by_steps(p->disk);
     if (p->disk != NULL && p->reads_pay != 0)
         store_disk_reads_pay(p->disk, p->reads_pay);
+    if (p->disk != NULL)
+        pair_listen(p);
 }
 
 static void close_disk(pair *p)
 {
     persist_error error;
     pair_let_go(p);
+    pair_end_sessions(p);
     if (persist_close(p->disk, &error) != PERSIST_OK)
         pair_fail(p, "closing", error.message);
     p->disk = NULL;
@@ -300,6 +303,7 @@ static void lose_disk(pair *p)
                                      SIM_KEEP_RANDOM};
     const sim_plan plan = {keeps[pair_draw(p, 3)], 0, 0, pair_draw(p, 1000)};
     os_sim *old = p->sim;
+    pair_end_sessions(p);
     os_sim *left =
         pair_draw(p, 4) == 0 ? os_sim_kill(old) : os_sim_crash(old, &plan);
     persist_close(p->disk, NULL);
@@ -347,6 +351,7 @@ void pair_kill(pair *p)
         PERSIST_OK)
         pair_fail(p, "waiting", error.message);
     follow(p);
+    pair_all_is_durable(p);
     for (uint64_t i = 0; i < count; i++) {
         more[i] = (pair_commit){
             .bytes = sim_alloc(PAIR_EDITS_MAX * PAIR_DATA_MAX), .count = 1};
@@ -356,10 +361,13 @@ void pair_kill(pair *p)
                            .data = pair_any_data(p, more[i].bytes)};
         wall_move(pair_draw(p, 1000));
         more[i].wall = wall_now(NULL);
-        commit_to(p->disk, &more[i], NULL);
+        commit_to(pair_hand_seen(p, persist_latest(p->disk) + 1), &more[i],
+                  NULL);
         more[i].lsn = store_visible(p->disk);
         note_given(p, more[i].lsn);
     }
+    if (count > 0 && pair_draw(p, 2) == 0)
+        pair_fail_sync(p);
     lose_disk(p);
     open_disk(p);
     for (uint64_t i = 0; i < count; i++) {

@@ -4,6 +4,8 @@
 #ifndef TEST_PAIR_H
 #define TEST_PAIR_H
 
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "os_sim.h"
 #include "persist.h"
@@ -16,6 +18,7 @@ enum {
     PAIR_HELD = 6,
     PAIR_GIVEN = 64,
     PAIR_KEPT = 3,
+    PAIR_SESSIONS = 3,
 };
 
 /* A commit that the durable twin has not got yet: edits, or a blob. */
@@ -56,6 +59,12 @@ typedef struct pair_held {
     persist_cursor *disk, *model; /* NULL: none */
 } pair_held;
 
+/* A session of the store under test, which is as good as the store itself. */
+typedef struct pair_session {
+    persist_store *disk; /* NULL: none */
+    persist_lsn seen;    /* since all was durable, see pair_kill */
+} pair_session;
+
 typedef struct pair {
     uint64_t random;
     persist_options options;
@@ -73,6 +82,10 @@ typedef struct pair {
     size_t waiting_count;
     pair_held held[PAIR_HELD];
     pair_kept kept[PAIR_KEPT];
+    pair_session sessions[PAIR_SESSIONS];
+    _Atomic uint64_t told; /* so often by persist_notify, since the opening */
+    uint64_t told_before;
+    persist_lsn durable_before;
     persist_cid blobs[PAIR_BLOBS]; /* the last ones */
     unsigned blob_count;
     persist_lsn given[PAIR_GIVEN]; /* lsns, the last ones, also lost ones */
@@ -145,5 +158,24 @@ void pair_go_on(pair *);
 void pair_keep(pair *);
 /* Lets all cursors and snapshots go. */
 void pair_let_go(pair *);
+
+/* ---- pair_session.c ----------------------------------------------------- */
+
+/* The step: opens a session, closes it, or begins it anew. */
+void pair_do_session(pair *);
+void pair_end_sessions(pair *);
+/* The store under test, or a session of it. */
+persist_store *pair_hand(pair *);
+
+/* Listens to the store that was opened. After each step: what became durable
+ * was told of, and nothing else. */
+void pair_listen(pair *);
+void pair_check_told(pair *);
+
+/* From where all is durable on: what is committed next is by this handle; then
+ * no sync comes to an end, and whoever has seen some of that is lost. */
+void pair_all_is_durable(pair *);
+persist_store *pair_hand_seen(pair *, persist_lsn next);
+void pair_fail_sync(pair *);
 
 #endif

@@ -99,9 +99,9 @@ typedef struct sight {
  * moves. */
 static bool see(pair *p, persist_view view, const pair_kept *kept, sight *out)
 {
-    *out = (sight){p->disk, NULL, view, view};
+    *out = (sight){pair_hand(p), NULL, view, view};
     if (kept != NULL) {
-        *out = (sight){p->disk, kept->oracle, kept->disk, kept->model};
+        *out = (sight){out->disk, kept->oracle, kept->disk, kept->model};
         return true;
     }
     if (view != PERSIST_LATEST && p->options.background)
