@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Doing damage: all that can be done to a shape, and one of it done. */
 #include "damage.h"
+#include "engine/files/layout.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,12 @@ static void add(target *t, damage d)
     t->damages[t->damage_count++] = d;
 }
 
+/* Nothing but zeros, and most of what a small store takes. */
+static bool is_reserve(const sim_file *f)
+{
+    return strcmp(f->path, "store/" LAYOUT_RESERVE) == 0;
+}
+
 static void add_sectors(target *t, damage d)
 {
     const sim_file *f = &t->files[d.file];
@@ -42,6 +49,8 @@ static void add_sectors(target *t, damage d)
         add(t, d);
         for (size_t i = 0; i < t->file_count; i++) {
             d.other = (uint16_t)i;
+            if (is_reserve(&t->files[i]))
+                continue;
             for (d.from = 0; d.from + SECTOR <= t->files[i].bytes.size;
                  d.from += SECTOR) {
                 /* into other files: to the same place */
@@ -94,13 +103,15 @@ static void add_all(target *t, uint16_t number)
         add_older(t, d);
         if (f->is_dir)
             continue;
+        uint32_t step = is_reserve(f) ? SECTOR : 1;
         d.kind = DAMAGE_FLIP;
-        for (d.at = 0; d.at < f->bytes.size; d.at++)
+        for (d.at = 0; d.at < f->bytes.size; d.at += step)
             add(t, d);
         d.kind = DAMAGE_CUT;
-        for (d.at = 0; d.at < f->bytes.size; d.at++)
+        for (d.at = 0; d.at < f->bytes.size; d.at += step)
             add(t, d);
-        add_sectors(t, d);
+        if (!is_reserve(f))
+            add_sectors(t, d);
     }
 }
 
