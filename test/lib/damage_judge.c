@@ -245,23 +245,59 @@ static bool in_range(const finding *f, const char *name, uint64_t from,
     return high < 0 || (f->f.end_number > 0 && from < f->f.end_number);
 }
 
+/* The same of an event that is asked for by the order of all, or a tag. */
+static bool touches_event(const finding *f, const probe *p,
+                          const shape_event *e)
+{
+    switch (f->f.touched) {
+    case PERSIST_TOUCHED_EVENTS:
+        return in_range(f, e->stream, e->seq, e->seq);
+    case PERSIST_TOUCHED_STREAMS:
+        return in_range(f, e->stream, 0, UINT64_MAX);
+    case PERSIST_TOUCHED_POSITIONS:
+        return e->position >= f->f.number &&
+               (f->f.end_number == 0 || e->position < f->f.end_number);
+    case PERSIST_TOUCHED_TAGS: /* all of one size */
+        return p->kind == PROBE_QUERY &&
+               in_range(f, p->name, e->position, e->position);
+    default:
+        return false;
+    }
+}
+
+static bool touches_ordered(const finding *f, const probe *p, const shape *s)
+{
+    bool touched = false, any = false;
+    for (size_t i = 0; i < s->event_count && !touched; i++) {
+        const shape_event *e = &s->events[i];
+        bool asked = p->kind != PROBE_QUERY || probe_matches(p, e);
+        touched = asked && touches_event(f, p, e);
+        any = any || asked;
+    }
+    /* that there is none is read as well */
+    return touched || (!any && f->f.touched == PERSIST_TOUCHED_TAGS &&
+                       in_range(f, p->name, p->from, p->from));
+}
+
 /* Tells whether a read may fail because of a finding. */
-static bool touches(const finding *f, const probe *p)
+static bool touches(const finding *f, const probe *p, const shape *s)
 {
     bool events = p->kind == PROBE_STREAM || p->kind == PROBE_BACK;
+    bool ordered = p->kind == PROBE_ALL || p->kind == PROBE_QUERY ||
+                   p->kind == PROBE_TIMES;
     uint64_t most = UINT64_MAX;
     switch (f->f.touched) {
-    case PERSIST_TOUCHED_UNKNOWN:
-        return true; /* a part of the filter, or blobs */
+    case PERSIST_TOUCHED_UNKNOWN: /* a part of the filter, or blobs */
+        return p->kind != PROBE_STREAMS && p->kind != PROBE_KEYS &&
+               p->kind != PROBE_IDS;
     case PERSIST_TOUCHED_EVENTS:
-        return p->kind == PROBE_ALL || p->kind == PROBE_QUERY ||
-               p->kind == PROBE_TIMES ||
-               (events && in_range(f, p->name, p->from, most));
+        return (events && in_range(f, p->name, p->from, most)) ||
+               (ordered && touches_ordered(f, p, s));
     case PERSIST_TOUCHED_STREAMS:
-        return p->kind == PROBE_ALL || p->kind == PROBE_QUERY ||
-               p->kind == PROBE_STREAMS || p->kind == PROBE_TIMES ||
+        return p->kind == PROBE_STREAMS ||
                ((events || p->kind == PROBE_INFO) &&
-                in_range(f, p->name, 0, most));
+                in_range(f, p->name, 0, most)) ||
+               (ordered && touches_ordered(f, p, s));
     case PERSIST_TOUCHED_KEYS:
         return p->kind == PROBE_KEYS ||
                (p->kind == PROBE_KEY && in_range(f, p->name, 0, most));
@@ -269,10 +305,8 @@ static bool touches(const finding *f, const probe *p)
         return p->kind == PROBE_IDS ||
                (p->kind == PROBE_ID && in_range(f, p->name, 0, most));
     case PERSIST_TOUCHED_POSITIONS:
-        return p->kind == PROBE_ALL || p->kind == PROBE_QUERY ||
-               p->kind == PROBE_TIMES;
-    case PERSIST_TOUCHED_TAGS: /* all of one size */
-        return p->kind == PROBE_QUERY && in_range(f, p->name, p->from, most);
+    case PERSIST_TOUCHED_TAGS:
+        return ordered && touches_ordered(f, p, s);
     case PERSIST_TOUCHED_BLOB:
         return p->kind == PROBE_BLOB && strcmp(p->name, f->name) == 0;
     case PERSIST_TOUCHED_COMMITS:
@@ -286,7 +320,7 @@ static bool is_touched(const judgement *j, const probe *p)
     if (j->damage->kind != DAMAGE_FLIP)
         return true;
     for (size_t i = 0; i < j->findings.count; i++)
-        if (touches(&j->findings.items[i], p))
+        if (touches(&j->findings.items[i], p, j->target->shape))
             return true;
     return false;
 }

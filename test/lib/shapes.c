@@ -330,12 +330,53 @@ persist_lsn shape_commit(persist_lsn lsn)
     return lsn % LSN_AHEAD;
 }
 
+static unsigned tags_of(const persist_event *e)
+{
+    slice tags[PERSIST_TAGS_MAX], type;
+    unsigned found = 0;
+    for (size_t n = persist_event_tags(e, tags, &type); n > 0; n--) {
+        slice t = tags[n - 1];
+        found |= 1u << (((const char *)t.data)[t.size - 1] - '0');
+    }
+    return found;
+}
+
+bool probe_matches(const probe *p, const shape_event *e)
+{
+    CHECK(p->kind == PROBE_QUERY);
+    unsigned tag = (unsigned)(p->name[strlen(p->name) - 1] - '0');
+    return e->position >= p->from && (e->tags >> tag & 1) != 0;
+}
+
+/* What has come since this was called. */
+static void note_events(shape *s, persist_store *store)
+{
+    persist_cursor *c;
+    const persist_event *e;
+    persist_error error;
+    uint64_t from = 0;
+    if (s->event_count > 0)
+        from = s->events[s->event_count - 1].position + 1;
+    must(persist_read_all(store, from, PERSIST_NO_LIMIT, PERSIST_LATEST, &c,
+                          &error),
+         &error);
+    while (persist_next_event(c, &e, NULL) == PERSIST_OK) {
+        CHECK(s->event_count < SHAPE_EVENTS_MAX);
+        shape_event *to = &s->events[s->event_count++];
+        *to = (shape_event){
+            .seq = e->seq, .position = e->position, .tags = tags_of(e)};
+        memcpy(to->stream, e->stream.data, e->stream.size);
+    }
+    persist_cursor_close(c);
+}
+
 /* What all probes say now, which is after the latest commit. */
 static void note_answers(shape *s, persist_store *store)
 {
     persist_error error;
     persist_lsn now = shape_commit(store_visible(store));
     CHECK(now < COMMITS_MAX);
+    note_events(s, store);
     for (size_t i = 0; i < s->probe_count; i++)
         must(probe_ask(store, &s->probes[i], &s->answers[now][i], &error),
              &error);

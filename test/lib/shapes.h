@@ -13,6 +13,7 @@ enum {
     COMMITS_MAX = 160,
     SHAPE_NAME_MAX = 64,
     OLDER_MAX = 6,
+    SHAPE_EVENTS_MAX = 64,
 };
 
 typedef enum probe_kind {
@@ -36,6 +37,13 @@ typedef struct probe {
     uint64_t from;
 } probe;
 
+/* An event that a shape has, or had. */
+typedef struct shape_event {
+    char stream[SHAPE_NAME_MAX];
+    uint64_t seq, position;
+    unsigned tags; /* a bit for the number of each */
+} shape_event;
+
 /* What a probe says of a store: a digest of the answer. */
 typedef struct shape {
     const char *name;
@@ -47,6 +55,8 @@ typedef struct shape {
     size_t probe_count;
     uint64_t answers[COMMITS_MAX][PROBES_MAX]; /* the same */
     bool answered[COMMITS_MAX];
+    shape_event events[SHAPE_EVENTS_MAX];
+    size_t event_count;
     os_sim *older[OLDER_MAX]; /* the same store earlier */
     size_t older_count;
 } shape;
@@ -65,6 +75,8 @@ persist_status shape_open(os_sim *, persist_store **, persist_error *);
  * there is nothing; else what the store said. */
 persist_status probe_ask(persist_store *, const probe *, uint64_t *digest,
                          persist_error *);
+/* Tells whether a PROBE_QUERY asks for an event. */
+bool probe_matches(const probe *, const shape_event *);
 /* What a probe is about, for people. */
 const char *probe_text(const probe *, char out[SHAPE_NAME_MAX * 2]);
 
