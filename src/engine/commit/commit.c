@@ -231,6 +231,8 @@ static persist_status write_commit(commit *c, persist_outcome *out,
         plan_abandon(c);
     bool refused = status == PERSIST_NO_SPACE, frees = frees_space(c);
     bool full = refused || (frees && atomic_load(&e->wal.full));
+    if (!frees)
+        atomic_store(&e->upkeep.refused, refused);
     if (full && !wal_failed(&e->wal))
         dead_call_all(e, refused);
     return status;

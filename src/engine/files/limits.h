@@ -52,10 +52,8 @@ static inline bool format_is_known(uint64_t version)
 /* Segments that the background keeps ready. */
 #define SEGMENT_SPARES 2u
 /* Where the disk has no room for the usual size, smaller ones are made, down to
- * this part of it. */
-#define SEGMENT_SMALL_SHARE 16u
-/* What a commit that only truncates and deletes takes of a disk that is full,
- * this part of the usual size, if it needs no more. */
+ * this part of it, if what adds needs no more; and what only truncates and
+ * deletes takes no more of a disk that is full. */
 #define SEGMENT_LITTLE_SHARE 256u
 
 /* The reserve: what is kept on the disk for the way out when it is full. */

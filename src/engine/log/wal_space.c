@@ -181,9 +181,9 @@ bool wal_wants_spare(const wal *w)
 static uint64_t least_size(const wal *w, uint64_t need, wal_claim claim)
 {
     uint64_t usual = next_size(w, need), least = need;
-    uint64_t small = w->segment_size / SEGMENT_SMALL_SHARE;
-    if (claim == WAL_ADDS && small > need)
-        least = small;
+    uint64_t little = w->segment_size / SEGMENT_LITTLE_SHARE;
+    if (claim == WAL_ADDS && little > need)
+        least = little;
     least = (least + SEGMENT_ROUND - 1) / SEGMENT_ROUND * SEGMENT_ROUND;
     return least < usual ? least : usual;
 }

@@ -64,6 +64,7 @@ typedef struct upkeep {
     uint64_t began_with;        /* with so many */
     uint64_t given_up;          /* so many were dead when a merge met damage */
     atomic_bool awaits_readers; /* to delete a table */
+    atomic_bool refused;        /* the last commit that adds found no room */
     dropped_table *dropped;
     size_t dropped_count, dropped_capacity;
 

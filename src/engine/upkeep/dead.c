@@ -17,13 +17,13 @@ static uint64_t least_of(const engine *e)
 }
 
 /* On a full disk it goes as soon as it is worth a table, or, where files are
- * few, as that is no more than what lives. */
+ * few or somebody waits for room, as that is no more than what lives. */
 bool dead_is_much(const engine *e, const layers *v, uint64_t dead)
 {
     uint64_t live = dead > v->table_bytes ? 0 : v->table_bytes - dead;
     bool much = dead > least_of(e) && dead > live / DEAD_SHARE;
-    uint64_t worth =
-        reserve_lacks_files(e) ? 0 : e->memtable_size / CLOSE_LOG_SHARE;
+    bool any = reserve_lacks_files(e) || atomic_load(&e->upkeep.refused);
+    uint64_t worth = any ? 0 : e->memtable_size / CLOSE_LOG_SHARE;
     bool full = atomic_load(&e->wal.full) &&
                 (dead > e->memtable_size / 2 ||
                  (dead > worth && dead > live / DEAD_SHARE));
@@ -42,8 +42,6 @@ void dead_call_all(engine *e, bool refused)
 {
     persist_error ignored;
     bool did;
-    if (refused)
-        wal_note_full(&e->wal);
     if (refused || e->layers->active->logged > reserve_round(e))
         (void)upkeep_freeze_all(e, &did, &ignored);
     e->wakes_upkeep = true;

@@ -344,20 +344,27 @@ bool reserve_lend_table(void *context, uint64_t size)
     return lent;
 }
 
-/* The end of the log that an opening goes on with had nothing kept for it. */
+/* The end of the log that an opening goes on with had nothing kept for it.
+ * Where that cannot be, the log goes on in a smaller segment, and this one goes
+ * with its table. */
 static persist_status cover_tail(engine *e, persist_error *error)
 {
     int code = 0;
+    persist_status status = PERSIST_OK;
     if (e->covers_tail)
         return PERSIST_OK;
     wal_size log = wal_takes(&e->wal);
     CHECK(!e->at.read_only);
     if (log.ahead > 0)
         code = reserve_keep(e, log, WAL_ADDS);
-    e->covers_tail = code == 0;
-    return code == 0
-               ? PERSIST_OK
-               : os_failed(error, code, "keep a reserve in", e->at.root->path);
+    if (code != 0 && wal_make_room(&e->wal))
+        code = reserve_keep(e, log, WAL_ADDS);
+    if (is_full(code))
+        status = wal_next_segment(&e->wal, RECORD_HEADER_SIZE, WAL_ADDS, error);
+    else if (code != 0)
+        status = os_failed(error, code, "keep a reserve in", e->at.root->path);
+    e->covers_tail = status == PERSIST_OK;
+    return status;
 }
 
 /* A segment that was made for what frees space is for that: what adds would use
