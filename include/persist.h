@@ -35,8 +35,10 @@
  * fork every function returns PERSIST_CLOSED for the handles of its parent, or
  * 0 where it cannot fail; persist_close, persist_cursor_close and the like do
  * nothing, and the memory stays until the child ends or calls exec. The child
- * has no lock and no descriptor of the store, so it need do nothing. Daemons
- * fork first, then open. (Of a process made by a bare clone, without the
+ * has no lock and no descriptor of the store once it runs, so it need do
+ * nothing; where its parent is killed within some milliseconds of the fork, the
+ * store may be PERSIST_LOCKED by a process that is gone for as long: try again.
+ * Daemons fork first, then open. (Of a process made by a bare clone, without the
  * handlers of pthread_atfork, none of this holds.) Descriptors of the store are
  * never 0, 1 or 2; to close others than one's own is an error that is found at
  * the next sync.
@@ -203,7 +205,7 @@ persist_status persist_once_find(persist_store *store, persist_slice id,
  * lsn 0 returns at once. Errors: PERSIST_READ_ONLY once a sync has failed, as
  * long as the store is open, if the commit was not durable by then: whoever
  * waits is told. When the store is opened again it is there or not, and waiting
- * for it tells. PERSIST_LOST if it is not, because the process that made it had
+ * for it tells. PERSIST_LOST if it is not, because the opening that made it had
  * ended before it was durable: then and ever after, in all processes.
  * (The store remembers the last 4,096 ends without a close. Of what lies
  * before, but for the time up to the first one, it says PERSIST_LOST too: it is
@@ -406,7 +408,8 @@ void persist_notify(persist_store *store, persist_notify_fn fn, void *context);
  * is PERSIST_CID_SIZE characters and a NUL. */
 typedef char persist_cid[PERSIST_CID_SIZE + 1];
 
-/* Computes the cid of bytes. Never fails; a NULL for it gets nothing. */
+/* Computes the cid of bytes. Never fails; a NULL for it gets nothing, and a
+ * slice that has a size and no bytes has an empty one. */
 void persist_cid_of(persist_slice bytes, persist_cid out);
 
 /* Tells whether text is a well-formed cid of this kind. Never fails. */

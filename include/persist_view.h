@@ -54,11 +54,13 @@ persist_status persist_snapshot_open(persist_store *store, persist_view view,
 
 /* Returns the commit that a snapshot shows the state after: wait for it before
  * anything leaves the program that rests on reads in a PERSIST_LATEST snapshot;
- * what is read in a PERSIST_DURABLE one is durable. 0 for NULL, and in a child
- * of fork. Never fails. */
+ * what is read in a PERSIST_DURABLE one is durable. 0 for what
+ * is no snapshot (NULL, PERSIST_LATEST, PERSIST_DURABLE), and in a child of
+ * fork. Never fails. */
 persist_lsn persist_snapshot_lsn(const persist_snapshot *snapshot);
 
-/* Closes a snapshot, and lets go of what it alone kept. NULL is fine. */
+/* Closes a snapshot, and lets go of what it alone kept. NULL, PERSIST_LATEST
+ * and PERSIST_DURABLE are fine. */
 void persist_snapshot_close(persist_snapshot *snapshot);
 
 /* ---- ranges ----------------------------------------------------------- */

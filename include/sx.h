@@ -16,6 +16,10 @@
  * the heap is kept back, so that a program can still be loaded that drops what
  * has filled it: sx_define, sx_list_push and sx_dict_set say no before that.
  *
+ * Mistakes of the caller: a machine that is NULL, a function that is called in
+ * another state than stands beside it, a value of another type, an index that
+ * is out of range. The panic function is told which, and the process ends.
+ *
  * Threads: a machine is used from one thread at a time; machines share
  * nothing. */
 #ifndef SX_H
@@ -116,7 +120,7 @@ sx_value sx_result(const sx *);
 /* SX_FAILED: the value that nobody guarded against. */
 sx_value sx_failure(const sx *);
 
-/* Answers a suspended perform: it returns the value, or raises it. */
+/* SX_SUSPENDED: answers the perform, which returns the value, or raises it. */
 void sx_resume(sx *, sx_value answer);
 void sx_raise(sx *, sx_value error);
 /* Raises the error of a status of persist_base.h (another one is raised as
@@ -158,7 +162,7 @@ typedef enum sx_type {
 sx_type sx_type_of(sx_value);
 bool sx_is_true(sx_value); /* all but nil and false */
 
-/* Each needs a value of the type; a check fails otherwise. */
+/* Each needs a value of the type. */
 int64_t sx_integer(sx_value);
 double sx_float(sx_value);
 /* Bytes of a string, or the name of a symbol or keyword; they live as long as

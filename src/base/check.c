@@ -17,16 +17,10 @@ void check_on_panic(persist_panic_fn panic, void *context)
     panic_context = context;
 }
 
-/* Nothing is allocated: the heap may be what is broken. One that fails in the
- * panic function is told to standard error. */
-_Noreturn void check_failed(const char *text, const char *file, int line)
+/* One that fails in the panic function is told to standard error. */
+_Noreturn static void end(const char *sentence)
 {
     static _Thread_local bool panics;
-    char sentence[SENTENCE_MAX];
-    snprintf(sentence, sizeof sentence,
-             "%s:%d: check failed: %s; this is a mistake in the library, or "
-             "memory was overwritten: please report it",
-             file, line, text);
     if (on_panic != NULL && !panics) {
         panics = true;
         on_panic(panic_context, sentence);
@@ -34,4 +28,24 @@ _Noreturn void check_failed(const char *text, const char *file, int line)
         fprintf(stderr, "%s\n", sentence);
     }
     abort();
+}
+
+/* Nothing is allocated: the heap may be what is broken. */
+_Noreturn void check_failed(const char *text, const char *file, int line)
+{
+    char sentence[SENTENCE_MAX];
+    snprintf(sentence, sizeof sentence,
+             "%s:%d: check failed: %s; this is a mistake in the library, or "
+             "memory was overwritten: please report it",
+             file, line, text);
+    end(sentence);
+}
+
+_Noreturn void check_misused(const char *function, const char *what)
+{
+    char sentence[SENTENCE_MAX];
+    snprintf(sentence, sizeof sentence,
+             "%s: %s; this is a mistake of the program that called it",
+             function, what);
+    end(sentence);
 }

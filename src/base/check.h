@@ -22,6 +22,13 @@
  * ends the process. */
 _Noreturn void check_failed(const char *text, const char *file, int line);
 
+/* For functions that programs call, on what their caller has to see to. */
+#define CHECK_CALLER(cond, what)                                               \
+    (LIKELY(cond) ? (void)0 : check_misused(__func__, what))
+
+/* The same, of the mistake of whoever called a function. */
+_Noreturn void check_misused(const char *function, const char *what);
+
 /* Sets the panic function; see persist_on_panic. */
 void check_on_panic(persist_panic_fn, void *context);
 

@@ -56,7 +56,9 @@ static persist_status print(commit_build *b, sx_value value, size_t *at)
     if (status == PERSIST_OK)
         return PERSIST_OK;
     if (status == PERSIST_TOO_LARGE)
-        status_set(&call->error, status, "the %s is over the limit of %u bytes",
+        status_set(&call->error, status,
+                   "the %s is over the limit of %u bytes; make it in parts, "
+                   "or keep what is large as blobs",
                    full ? "commit" : "value",
                    full ? PERSIST_COMMIT_SIZE_MAX : PERSIST_VALUE_SIZE_MAX);
     return name_edit(b);

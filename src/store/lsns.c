@@ -38,7 +38,7 @@ static persist_status judge(const persist_store *store, persist_lsn lsn,
         return PERSIST_OK;
     case LSN_LOST:
         return status_set(error, PERSIST_LOST,
-                          "the commit %llu is lost: the process that made it "
+                          "the commit %llu is lost: the opening that made it "
                           "ended before it was durable",
                           (unsigned long long)lsn);
     case LSN_UNKNOWN:

@@ -13,6 +13,9 @@ void persist_cid_of(persist_slice bytes, persist_cid out)
     uint8_t digest[HASH_SHA256_SIZE];
     if (out == NULL)
         return;
+    out[0] = '\0';
+    if (bytes.data == NULL && bytes.size > 0)
+        return;
     hash_sha256(bytes, digest);
     cid_encode(digest, out);
 }
@@ -101,8 +104,7 @@ static persist_status check_whole(const persist_blob_writer *writer,
     return writer->failed == PERSIST_OK
                ? PERSIST_OK
                : status_set(error, writer->failed,
-                            "a write of this blob has failed; abort it, and "
-                            "begin it again");
+                            "a write of this blob has failed; begin it again");
 }
 
 persist_status persist_blob_write(persist_blob_writer *writer,

@@ -41,13 +41,14 @@ persist_status persist_snapshot_open(persist_store *store, persist_view view,
 
 persist_lsn persist_snapshot_lsn(const persist_snapshot *snapshot)
 {
-    return STORE_IS_OPEN(snapshot) ? snapshot->lsn : 0;
+    bool is_one = STORE_IS_KEPT(snapshot) && STORE_IS_OPEN(snapshot);
+    return is_one ? snapshot->lsn : 0;
 }
 
 void persist_snapshot_close(persist_snapshot *snapshot)
 {
     OS_NO_CANCEL;
-    if (STORE_IS_OPEN(snapshot))
+    if (STORE_IS_KEPT(snapshot) && STORE_IS_OPEN(snapshot))
         snapshot->backend->snapshot_close(snapshot);
 }
 

@@ -166,24 +166,27 @@ void sx_close(sx *m)
 
 sx_state sx_get_state(const sx *m)
 {
+    CHECK_CALLER(m != NULL, NO_MACHINE);
     return m->state;
 }
 
 sx_value sx_request(const sx *m)
 {
-    CHECK(m->state == SX_SUSPENDED);
+    CHECK_CALLER(m != NULL && m->state == SX_SUSPENDED, NOT_SUSPENDED);
     return m->request;
 }
 
 sx_value sx_result(const sx *m)
 {
-    CHECK(m->state == SX_DONE);
+    CHECK_CALLER(m != NULL && m->state == SX_DONE,
+                 "the machine is not SX_DONE");
     return m->result;
 }
 
 sx_value sx_failure(const sx *m)
 {
-    CHECK(m->state == SX_FAILED);
+    CHECK_CALLER(m != NULL && m->state == SX_FAILED,
+                 "the machine is not SX_FAILED");
     return m->failure;
 }
 
@@ -205,6 +208,7 @@ size_t sx_heap_max(const sx *m)
 
 bool sx_define(sx *m, persist_slice name, sx_value v)
 {
+    CHECK_CALLER(m != NULL, NO_MACHINE);
     string *s = heap_idle_full(m) ? NULL : intern(m, name);
     if (s == NULL)
         return false;
@@ -225,6 +229,7 @@ bool sx_define(sx *m, persist_slice name, sx_value v)
 bool sx_lookup(sx *m, persist_slice name, sx_value *out)
 {
     value cell;
+    CHECK_CALLER(m != NULL, NO_MACHINE);
     if (!dict_find(m, dict_of(m->globals), name, &cell))
         return false;
     CHECK(is_kind(cell, KIND_BOX));
@@ -270,43 +275,46 @@ bool sx_is_true(sx_value v)
 
 int64_t sx_integer(sx_value v)
 {
-    CHECK(is_integer(v));
+    CHECK_CALLER(is_integer(v), "the value is no integer");
     return integer_of(v);
 }
 
 double sx_float(sx_value v)
 {
-    CHECK(is_float(v));
+    CHECK_CALLER(is_float(v), "the value is no float");
     return float_of(v);
 }
 
 persist_slice sx_bytes(sx_value v)
 {
-    CHECK(is_string(v) || is_symbol(v) || is_keyword(v));
+    CHECK_CALLER(is_string(v) || is_symbol(v) || is_keyword(v),
+                 "the value is no string, symbol or keyword");
     return string_slice(name_of(v));
 }
 
 size_t sx_list_size(sx_value v)
 {
-    CHECK(is_list(v));
+    CHECK_CALLER(is_list(v), NO_LIST);
     return list_size(list_of(v));
 }
 
 sx_value sx_list_at(sx_value v, size_t i)
 {
-    CHECK(is_list(v));
+    CHECK_CALLER(is_list(v), NO_LIST);
+    CHECK_CALLER(i < list_size(list_of(v)), "the list has no such element");
     return list_at(list_of(v), i);
 }
 
 size_t sx_dict_size(sx_value v)
 {
-    CHECK(is_dict(v));
+    CHECK_CALLER(is_dict(v), NO_DICT);
     return dict_size(dict_of(v));
 }
 
 void sx_dict_at(sx_value v, size_t i, persist_slice *key, sx_value *out)
 {
-    CHECK(is_dict(v) && i < dict_size(dict_of(v)));
+    CHECK_CALLER(is_dict(v), NO_DICT);
+    CHECK_CALLER(i < dict_size(dict_of(v)), "the dict has no such entry");
     const entry *e = &dict_entries(dict_of(v))[i];
     if (key != NULL)
         *key = string_slice(e->key);
@@ -317,7 +325,7 @@ void sx_dict_at(sx_value v, size_t i, persist_slice *key, sx_value *out)
 bool sx_dict_find(sx *m, sx_value v, persist_slice key, sx_value *out)
 {
     value ignored;
-    CHECK(is_dict(v));
+    CHECK_CALLER(is_dict(v), NO_DICT);
     return dict_find(m, dict_of(v), key, out != NULL ? out : &ignored);
 }
 
@@ -372,7 +380,7 @@ bool sx_make_list(sx *m, size_t capacity, sx_value *out)
 bool sx_list_push(sx *m, sx_value v, sx_value element)
 {
     CHECK(!value_same(element, VALUE_UNBOUND));
-    CHECK(is_list(v));
+    CHECK_CALLER(is_list(v), NO_LIST);
     return !heap_idle_full(m) && list_push(m, list_of(v), element);
 }
 
@@ -383,7 +391,7 @@ bool sx_make_dict(sx *m, sx_value *out)
 
 bool sx_dict_set(sx *m, sx_value v, persist_slice key, sx_value element)
 {
-    CHECK(is_dict(v));
+    CHECK_CALLER(is_dict(v), NO_DICT);
     bool refused = (object_of(v)->flags & FLAG_LENT) != 0 || heap_idle_full(m);
     string *name = refused ? NULL : intern(m, key);
     return name != NULL && dict_set(m, dict_of(v), name, element);

@@ -80,7 +80,9 @@ static const instr *failed(sx *m, persist_status status, const char *text)
 
 static const instr *depth_failed(sx *m)
 {
-    fail(m, PERSIST_LIMIT, "calls nested deeper than %zu frames",
+    fail(m, PERSIST_LIMIT,
+         "calls nested deeper than %zu frames; recurse in tail position, or "
+         "raise the limit (--depth-max)",
          m->options.depth_max);
     return stop(m, SIGNAL_ERROR);
 }

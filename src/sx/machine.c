@@ -260,6 +260,7 @@ static uint64_t run_instructions(sx *m, uint64_t steps)
 sx_state sx_run(sx *m, uint64_t steps)
 {
     uint64_t left = steps == 0 ? UINT64_MAX : steps;
+    CHECK_CALLER(m != NULL, NO_MACHINE);
     while (m->state == SX_READY && left > 0) {
         left = run_instructions(m, left);
         if (m->heap.due && m->state == SX_READY)
@@ -297,6 +298,7 @@ static bool copy_text(sx *m, slice text)
 
 sx_state sx_load(sx *m, persist_slice text)
 {
+    CHECK_CALLER(m != NULL, NO_MACHINE);
     sx_reset(m);
     heap_begin(m);
     if (!copy_text(m, text)) {
@@ -320,7 +322,7 @@ size_t sx_line(const sx *m)
 /* The words that the call had on the stack are free again: there is room. */
 void sx_resume(sx *m, sx_value answer)
 {
-    CHECK(m->state == SX_SUSPENDED);
+    CHECK_CALLER(m != NULL && m->state == SX_SUSPENDED, NOT_SUSPENDED);
     m->request = VALUE_NIL;
     CHECK(m->sp < m->stack.end && m->pc != NULL);
     *m->sp++ = answer;
@@ -329,7 +331,7 @@ void sx_resume(sx *m, sx_value answer)
 
 void sx_raise(sx *m, sx_value error)
 {
-    CHECK(m->state == SX_SUSPENDED);
+    CHECK_CALLER(m != NULL && m->state == SX_SUSPENDED, NOT_SUSPENDED);
     m->request = VALUE_NIL;
     m->state = SX_READY;
     raise_value(m, error);
@@ -338,7 +340,8 @@ void sx_raise(sx *m, sx_value error)
 
 void sx_raise_status(sx *m, persist_status status)
 {
-    CHECK(status > PERSIST_NONE);
+    CHECK_CALLER(m != NULL, NO_MACHINE);
+    CHECK_CALLER(status > PERSIST_NONE, "the status is no error");
     sx_raise(m,
              m->last_resorts[status < LAST_RESORTS ? status : PERSIST_LIMIT]);
 }

@@ -81,6 +81,12 @@ enum { PRINT_LEVEL_SIZE = 24, READ_OPENING_SIZE = 32 };
 /* The statuses of persist_base.h are below. */
 enum { LAST_RESORTS = PERSIST_LIMIT + 1 };
 
+/* What a caller of sx.h may have done wrong: see CHECK_CALLER. */
+#define NO_MACHINE "there is no machine"
+#define NOT_SUSPENDED "the machine is not SX_SUSPENDED"
+#define NO_LIST "the value is no list"
+#define NO_DICT "the value is no dict"
+
 struct sx {
     heap heap; /* first: heap_of relies on it */
 

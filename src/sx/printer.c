@@ -433,7 +433,8 @@ persist_status sx_print(sx *m, value v, unsigned flags, sx_out *out,
         return status;
     return status == PERSIST_TOO_LARGE
                ? status_set(p.error, status,
-                            "the printed form is over %zu bytes", size_max)
+                            "the printed form is over the limit of %zu bytes",
+                            size_max)
                : status_set(p.error, status,
                             "memory for the printed form is out");
 }

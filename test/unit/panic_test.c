@@ -19,6 +19,13 @@
 
 static char said[1024];
 
+static void fail_a_check(void)
+{
+    CHECK(said[0] == 'x');
+}
+
+static void (*mistake)(void) = fail_a_check;
+
 /* A mistake in a child, whose standard error comes back; returns how it ended.
  */
 static int fail_in_child(persist_panic_fn panic, void *context)
@@ -32,7 +39,7 @@ static int fail_in_child(persist_panic_fn panic, void *context)
         dup2(ends[1], STDERR_FILENO);
         signal(SIGABRT, SIG_DFL);
         persist_on_panic(panic, context);
-        CHECK(said[0] == 'x');
+        mistake();
         _exit(1);
     }
     close(ends[1]);
@@ -101,6 +108,63 @@ static void one_that_fails_itself_is_told(void **state)
     is_told("check failed: context == NULL");
 }
 
+static void ask_nobody(void)
+{
+    (void)sx_run(NULL, 0);
+}
+
+static void ask_too_early(void)
+{
+    sx *m;
+    assert_int_equal(sx_open(NULL, &m, NULL), PERSIST_OK);
+    (void)sx_result(m);
+}
+
+static void answer_nothing(void)
+{
+    sx *m;
+    assert_int_equal(sx_open(NULL, &m, NULL), PERSIST_OK);
+    sx_resume(m, sx_nil());
+}
+
+static void take_nil_for_a_number(void)
+{
+    (void)sx_integer(sx_nil());
+}
+
+static void read_behind_the_end(void)
+{
+    sx *m;
+    sx_value list;
+    assert_int_equal(sx_open(NULL, &m, NULL), PERSIST_OK);
+    assert_true(sx_make_list(m, 1, &list));
+    (void)sx_list_at(list, 0);
+}
+
+/* Who calls is told that it is his, and where to look. */
+static void the_mistake_of_a_caller_is_his(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*make)(void);
+        const char *told;
+    } mistakes[] = {
+        {ask_nobody, "sx_run: there is no machine; "},
+        {ask_too_early, "sx_result: the machine is not SX_DONE; "},
+        {answer_nothing, "sx_resume: the machine is not SX_SUSPENDED; "},
+        {take_nil_for_a_number, "sx_integer: the value is no integer; "},
+        {read_behind_the_end, "sx_list_at: the list has no such element; "},
+    };
+    for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+        mistake = mistakes[i].make;
+        assert_int_equal(WTERMSIG(fail_in_child(NULL, NULL)), SIGABRT);
+        is_told(mistakes[i].told);
+        is_told("this is a mistake of the program that called it\n");
+        assert_null(strstr(said, "report it"));
+    }
+    mistake = fail_a_check;
+}
+
 static void the_library_says_its_version(void **state)
 {
     (void)state;
@@ -120,6 +184,7 @@ int main(void)
         cmocka_unit_test(a_mistake_is_told_and_ends_the_process),
         cmocka_unit_test(a_panic_function_is_called_instead),
         cmocka_unit_test(one_that_fails_itself_is_told),
+        cmocka_unit_test(the_mistake_of_a_caller_is_his),
         cmocka_unit_test(the_library_says_its_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -423,10 +423,16 @@ static void a_missing_handle_is_nothing(void **state)
     assert_int_equal(persist_position(NULL, PERSIST_LATEST), 0);
     assert_int_equal(persist_position(NULL, PERSIST_DURABLE), 0);
     assert_int_equal(persist_snapshot_lsn(NULL), 0);
+    assert_int_equal(persist_snapshot_lsn(PERSIST_LATEST), 0);
+    assert_int_equal(persist_snapshot_lsn(PERSIST_DURABLE), 0);
+    persist_snapshot_close((persist_snapshot *)(uintptr_t)PERSIST_LATEST);
     persist_snapshot_close(NULL);
     persist_end_waits(NULL);
     persist_notify(NULL, NULL, NULL);
+    persist_cid cid = "before";
     persist_cid_of(slice_str("of it"), NULL);
+    persist_cid_of(slice_of(NULL, 5), cid);
+    assert_string_equal(cid, "");
     slice tags[PERSIST_TAGS_MAX], type = slice_str("before");
     assert_int_equal(persist_event_tags(NULL, tags, &type), 0);
     assert_int_equal(type.size, 0);

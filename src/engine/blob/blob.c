@@ -278,7 +278,8 @@ void blob_release(blob_writer *w)
 static persist_status corrupt(const blob_reader *r, persist_error *error)
 {
     status_set(error, PERSIST_CORRUPT,
-               "a blob in %s is missing or damaged; restore it from a backup",
+               "a blob in %s is missing or damaged; restore it from a backup, "
+               "or put the same bytes again",
                r->path);
     status_at(error, r->path, r->base);
     return PERSIST_CORRUPT;
