@@ -38,10 +38,10 @@
  * has no lock and no descriptor of the store once it runs, so it need do
  * nothing; where its parent is killed within some milliseconds of the fork, the
  * store may be PERSIST_LOCKED by a process that is gone for as long: try again.
- * Daemons fork first, then open. (Of a process made by a bare clone, without the
- * handlers of pthread_atfork, none of this holds.) Descriptors of the store are
- * never 0, 1 or 2; to close others than one's own is an error that is found at
- * the next sync.
+ * Daemons fork first, then open. (Of a process made by a bare clone, without
+ * the handlers of pthread_atfork, none of this holds.) Descriptors of the store
+ * are never 0, 1 or 2; to close others than one's own is an error that is found
+ * at the next sync.
  *
  * Signals: a handler may call nothing of this header, and may not leave a call
  * that it interrupts (siglongjmp). It sets a flag, or writes to a pipe, and

@@ -32,15 +32,16 @@ persist_status persist_identity(persist_store *store,
  * that it does not go on where something was taken back: after a failed sync a
  * session that made, or saw with PERSIST_LATEST, a commit which was not durable
  * rests on what is not there, and each of its calls is PERSIST_LOST from then
- * on, but for persist_session, persist_resync and persist_close. (The store's own handle goes on to read what was durable last.) A wait
- * for one commit, persist_wait_durable, is judged by that commit alone, and
- * what is open shows the state that it was opened with. A snapshot is of the
- * store, for all sessions; one that reads in it has seen its commit, also when
- * that is lost already: then its next call says so. A session costs some words
- * of memory; persist_close ends it, at any time, and not the store, which is
- * closed when all its sessions are. Cursors, snapshots, readers and writers of
- * blobs are of the store: those that a session has opened may stay open when it
- * is closed, and work on. So do sessions: `store` may be one. */
+ * on, but for persist_session, persist_resync and persist_close. (The store's
+ * own handle goes on to read what was durable last.) A wait for one commit,
+ * persist_wait_durable, is judged by that commit alone, and what is open shows
+ * the state that it was opened with. A snapshot is of the store, for all
+ * sessions; one that reads in it has seen its commit, also when that is lost
+ * already: then its next call says so. A session costs some words of memory;
+ * persist_close ends it, at any time, and not the store, which is closed when
+ * all its sessions are. Cursors, snapshots, readers and writers of blobs are of
+ * the store: those that a session has opened may stay open when it is closed,
+ * and work on. So do sessions: `store` may be one. */
 persist_status persist_session(persist_store *store, persist_store **out,
                                persist_error *error);
 

@@ -22,6 +22,7 @@ FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 WIDTH_MAX = 80
 COMMENT_SHARE_MAX = 1 / 5
+CHECKED = re.compile(r"\bCHECK(?:_STATIC|_CALLER)?\s*\(")
 CHECKS_MIN = {"src": 0.35, "src/engine": 0.3}  # on average, a function
 
 SKIPPED = {".git", "build", "persist-data", "__pycache__", "corpus",
@@ -357,7 +358,7 @@ def check_average(tree):
         found = functions = 0
         for s in tree.c:
             if s.in_tree(folder) and s.path.endswith(".c"):
-                found += len(re.findall(r"\bCHECK(?:_STATIC)?\s*\(", s.code))
+                found += len(CHECKED.findall(s.code))
                 functions += sum(1 for _ in s.functions())
         if functions and found < least * functions:
             yield folder, 1, "%d CHECKs in %d functions, %.1f each wanted" % (
