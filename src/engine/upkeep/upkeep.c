@@ -210,6 +210,15 @@ static persist_status work(engine *e, const layers *v, bool *did,
     return status;
 }
 
+/* The thread may look before who has started it says so. */
+static bool has_thread(upkeep *u)
+{
+    pthread_mutex_lock(&u->lock);
+    bool runs = u->worker.runs;
+    pthread_mutex_unlock(&u->lock);
+    return runs;
+}
+
 persist_status upkeep_step(engine *e, bool *did, persist_error *error)
 {
     upkeep *u = &e->upkeep;
@@ -227,7 +236,7 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     }
     if (!*did) {
         reserve_renew(e, v);
-        if (!u->worker.runs)
+        if (!has_thread(u))
             tag_sort_rest(&u->tags);
     }
     readers_leave(&e->readers, place);
