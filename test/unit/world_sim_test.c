@@ -4,14 +4,26 @@
  * mounts the disk anew, fills it, or opens the store as well.
  *
  * What must hold: of two owners only one is told that something is durable;
- * what was acknowledged is in the directory that it was acknowledged for; and
- * whoever is told no is told why. */
+ * what was acknowledged is in the directory that it was acknowledged for;
+ * whoever is told no is told why; and what was being read is read to its end.
+ */
 #include <errno.h>
 #include <inttypes.h>
 
 #include "fixture.h"
 
-enum { COMMITS = 60, BLOB_EACH = 8 };
+enum { COMMITS = 60, BLOB_EACH = 8, HOLD_AT = COMMITS / 3 };
+enum { HOLD_EACH = 5 }; /* of so many lives one holds something */
+
+typedef enum held_kind { STREAM, BACK, ALL, QUERY, KEYS, IDS, HELD } held_kind;
+
+/* Cursors of one state that stay open, and a snapshot of it. */
+typedef struct holding {
+    persist_snapshot *kept; /* NULL: none yet */
+    persist_cursor *cursors[HELD];
+    unsigned taken[HELD];
+    unsigned count; /* of all that there is */
+} holding;
 
 typedef enum action {
     MOVE,            /* the directory gets another name */
@@ -34,6 +46,7 @@ typedef enum action {
 typedef struct owner {
     persist_store *store;
     const char *keys;
+    bool holds;    /* and commits what cursors of all kinds find */
     unsigned said; /* keys "<keys>0", "<keys>1" ... */
     persist_cid cids[COMMITS / BLOB_EACH + 1];
 } owner;
@@ -47,6 +60,7 @@ typedef struct world {
     bool opened;   /* with the store open, */
     unsigned said; /* when the first owner was told so much */
     owner first, second;
+    holding held; /* by the first */
 } world;
 
 static uint64_t points, refused;
@@ -178,12 +192,19 @@ static persist_status put(owner *o, persist_error *error)
         if (status != PERSIST_OK)
             return status;
     }
-    persist_edit edit = {.kind = PERSIST_PUT,
-                         .name = slice_str(named),
-                         .data = slice_str(named)};
+    const slice name = slice_str(named), tag = slice_str("t");
+    const persist_edit edits[] = {
+        {.kind = PERSIST_PUT, .name = name, .data = name},
+        {.kind = PERSIST_APPEND,
+         .name = slice_str("s"),
+         .data = name,
+         .tags = &tag,
+         .tag_count = 1},
+    };
+    const persist_once id = {.id = name};
     persist_outcome out;
-    persist_status status =
-        persist_commit(o->store, &edit, 1, NULL, &out, error);
+    persist_status status = persist_commit(o->store, edits, o->holds ? 2 : 1,
+                                           o->holds ? &id : NULL, &out, error);
     if (status == PERSIST_OK) {
         status = persist_wait_durable(o->store, out.lsn, error);
         persist_outcome_release(&out);
@@ -254,6 +275,86 @@ static void act(void *context, os_sim *sim, uint64_t call)
         open_second(w, sys);
 }
 
+/* ---- what stays open -------------------------------------------------- */
+
+static void open_cursors(holding *h, persist_store *s, persist_view view)
+{
+    const slice name = slice_str("s"), tag = slice_str("t");
+    const persist_query_item item = {.tags = &tag, .tag_count = 1};
+    const uint64_t all = PERSIST_NO_LIMIT;
+    persist_cursor **c = h->cursors;
+    const persist_status said[HELD] = {
+        persist_read(s, name, 0, all, view, &c[STREAM], NULL),
+        persist_read_back(s, name, UINT64_MAX, all, view, &c[BACK], NULL),
+        persist_read_all(s, 0, all, view, &c[ALL], NULL),
+        persist_query(s, &item, 1, 0, all, view, &c[QUERY], NULL),
+        persist_scan(s, NULL, all, view, &c[KEYS], NULL),
+        persist_commands(s, slice_of(NULL, 0), NULL, all, view, &c[IDS], NULL),
+    };
+    for (int i = 0; i < HELD; i++)
+        assert_int_equal(said[i], PERSIST_OK);
+}
+
+/* The next item is the right one, whatever has become of the directory. */
+static bool take_one(const world *w, holding *h, held_kind kind)
+{
+    slice name, value = {0};
+    const persist_event *e = NULL;
+    const persist_command *command;
+    persist_error error = {0};
+    char named[16];
+    persist_status status;
+    if (kind == IDS)
+        status = persist_next_command(h->cursors[kind], &command, &error);
+    else if (kind == KEYS)
+        status = persist_next_key(h->cursors[kind], &name, &value, &error);
+    else
+        status = persist_next_event(h->cursors[kind], &e, &error);
+    if (status > PERSIST_NONE)
+        fail_msg("%d at %" PRIu64 ": a cursor ends: %s", w->action, w->at,
+                 error.message);
+    if (status == PERSIST_NONE)
+        return false;
+    unsigned i = h->taken[kind]++;
+    snprintf(named, sizeof named, "%s%u", w->first.keys,
+             kind == BACK ? h->count - i - 1 : i);
+    assert_true(e == NULL || slice_equal(e->data, slice_str(named)));
+    assert_true(kind != KEYS || slice_equal(name, value));
+    return true;
+}
+
+static void take_to_the_end(world *w)
+{
+    holding *h = &w->held;
+    for (int i = 0; i < HELD; i++) {
+        while (take_one(w, h, (held_kind)i))
+            ;
+        assert_int_equal(h->taken[i], h->count);
+        h->taken[i] = 0;
+        persist_cursor_close(h->cursors[i]);
+    }
+}
+
+static void hold(world *w)
+{
+    assert_int_equal(persist_snapshot_open(w->first.store, PERSIST_DURABLE,
+                                           &w->held.kept, NULL),
+                     PERSIST_OK);
+    w->held.count = w->first.said;
+    open_cursors(&w->held, w->first.store, PERSIST_DURABLE);
+}
+
+/* What is open is read to its end, and then all of the snapshot anew. */
+static void let_go(world *w)
+{
+    if (w->held.kept == NULL)
+        return;
+    take_to_the_end(w);
+    open_cursors(&w->held, w->first.store, w->held.kept);
+    take_to_the_end(w);
+    persist_snapshot_close(w->held.kept);
+}
+
 /* ---- a life ----------------------------------------------------------- */
 
 static bool is_final(const world *w)
@@ -314,6 +415,11 @@ static void work(world *w)
     persist_status status = open_owner(sys, &w->first, &error);
     for (int i = 0; status == PERSIST_OK && i < COMMITS; i++) {
         bool before = !w->acted;
+        if (i == HOLD_AT && w->first.holds)
+            hold(w);
+        for (int k = 0; w->held.kept != NULL && k < HELD; k++)
+            if (i % 2 == 0)
+                take_one(w, &w->held, (held_kind)k);
         status = put(&w->first, &error);
         if (!before && status == PERSIST_OK && is_final(w))
             fail_msg("%d at %" PRIu64 ": said after the world had moved",
@@ -348,8 +454,10 @@ static bool live(action a, uint64_t at, bool crash)
     world w = {.sim = os_sim_new(1), .action = a, .at = at};
     w.first.keys = "a";
     w.second.keys = "b";
+    w.first.holds = at % HOLD_EACH == 0;
     os_sim_act(w.sim, act, &w);
     work(&w);
+    let_go(&w);
     os_sim_act(w.sim, NULL, NULL);
     bool both = w.first.said > 0 && w.second.said > 0;
     if (both && (a == DELETE_LOCK || a == REPLACE_LOCK || a == OPEN))
