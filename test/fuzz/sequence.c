@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Ops in any order, on memory and on a simulated disk that is flushed, merged,
- * closed and killed in between: both give the same answers. Two bytes are an
- * op; the first byte of all chooses the sizes. */
+ * closed and killed in between: both give the same answers, those on disk by
+ * the store or by a session of it. Two bytes are an op; the first byte of all
+ * chooses the sizes. */
 #include <stdio.h>
 
 #include "../lib/model.h"
@@ -14,7 +15,7 @@ typedef struct world {
     persist_snapshot *held; /* opened by a read, compared when it goes */
     os_sim *sim;
     persist_options options;
-    persist_store *disk;
+    persist_store *disk, *session;
     model model;
     persist_lsn waited; /* durable for sure */
     bool blobs_differ;  /* the model forgot some that the disk has */
@@ -26,6 +27,7 @@ static void open_disk(world *w)
     w->options.os = os_sim_os(w->sim);
     persist_status status = persist_open(&w->options, &w->disk, &error);
     CHECK(status == PERSIST_OK);
+    CHECK(persist_session(w->disk, &w->session, NULL) == PERSIST_OK);
 }
 
 static void let_go(world *w)
@@ -45,13 +47,15 @@ static void hold(world *w, op o)
 {
     persist_view view = o.serial % 2 == 0 ? PERSIST_LATEST : PERSIST_DURABLE;
     let_go(w);
-    CHECK(persist_snapshot_open(w->disk, view, &w->held, NULL) == PERSIST_OK);
+    CHECK(persist_snapshot_open(w->session, view, &w->held, NULL) ==
+          PERSIST_OK);
 }
 
 static void close_disk(world *w)
 {
     let_go(w);
     persist_error error;
+    CHECK(persist_close(w->session, NULL) == PERSIST_OK);
     persist_status status = persist_close(w->disk, &error);
     CHECK(status == PERSIST_OK && os_sim_open_files(w->sim) == 0);
 }
@@ -72,6 +76,7 @@ static void kill_disk(world *w, unsigned seed)
     const sim_plan plan = {.keep = SIM_KEEP_RANDOM, .seed = seed};
     let_go(w);
     os_sim *after = os_sim_crash(w->sim, &plan);
+    persist_close(w->session, NULL);
     persist_close(w->disk, NULL);
     os_sim_free(w->sim);
     w->sim = fuzz_process_now.sim = after;
@@ -99,6 +104,8 @@ static void control(world *w, op o)
     case OP_WAIT:
         CHECK(persist_wait_durable(w->disk, latest, &error) == PERSIST_OK);
         w->waited = latest;
+        if (o.serial % 2 == 0)
+            CHECK(persist_resync(w->session, NULL) == PERSIST_OK);
         break;
     case OP_REOPEN:
         close_disk(w);
@@ -115,7 +122,8 @@ static void apply(world *w, op o)
     persist_error error;
     buf expected = {0}, actual = {0};
     persist_status wanted = model_apply(&w->model, o, &expected);
-    persist_status status = op_apply(w->disk, o, &actual, &error);
+    persist_store *hand = o.serial % 4 < 2 ? w->disk : w->session;
+    persist_status status = op_apply(hand, o, &actual, &error);
     CHECK(status == wanted);
     CHECK(slice_equal(buf_slice(&expected), buf_slice(&actual)));
     if (o.kind == OP_READ)
