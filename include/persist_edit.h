@@ -45,7 +45,10 @@ typedef enum persist_edit_kind {
     PERSIST_APPEND = 0,       /* name = stream, data = event; the store numbers
                                  it */
     PERSIST_APPEND_AT = 1,    /* the same with the number given: seq > mark */
-    PERSIST_TRUNCATE = 2,     /* name = stream, seq: drop the events up to it */
+    PERSIST_TRUNCATE = 2,     /* name = stream, seq: drop the events up to it; a
+                                 commit that drops nothing so, and does nothing
+                                 else, writes nothing and has no lsn of its own
+                               */
     PERSIST_PUT = 3,          /* name = key, data = value */
     PERSIST_DELETE = 4,       /* name = key; absent is fine */
     PERSIST_SET_MARK = 5,     /* name = stream, which it makes, seq: the mark */

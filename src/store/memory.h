@@ -172,6 +172,8 @@ void memory_state_leave(memory_state *);
 /* Before a commit: makes sure that the state of now is the store's alone; false
  * when memory is out. */
 bool memory_state_own(memory_store *);
+/* Tells whether an edit only drops events that are gone already. */
+bool memory_drops_nothing(const memory_store *, const persist_edit *);
 /* The state that a view shows. */
 const memory_state *memory_state_of(const memory_store *, persist_view);
 

@@ -554,7 +554,8 @@ static void release_batch(batch *b)
 static bool writes(const batch *b)
 {
     for (size_t i = 0; i < b->count; i++)
-        if (!edit_is_expectation(&b->edits[i]))
+        if (!edit_is_expectation(&b->edits[i]) &&
+            !memory_drops_nothing(b->store, &b->edits[i]))
             return true;
     return b->once != NULL;
 }

@@ -144,6 +144,16 @@ const memory_state *memory_state_of(const memory_store *m, persist_view view)
 }
 
 /* All is durable: the two views are one. */
+bool memory_drops_nothing(const memory_store *m, const persist_edit *edit)
+{
+    if (edit->kind != PERSIST_TRUNCATE)
+        return false;
+    const map_node *node = map_find(&m->now->streams, edit->name);
+    const memory_stream *s = node == NULL ? NULL : node->value;
+    return s == NULL || s->first == s->end ||
+           s->events[s->first].seq > edit->seq;
+}
+
 persist_status memory_snapshot_open(persist_store *store, persist_view view,
                                     persist_snapshot **out,
                                     persist_error *error)

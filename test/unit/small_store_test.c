@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../lib/os_sim_disk.h"
+#include "engine/upkeep/upkeep.h"
 #include "fixture.h"
 #include "store/store.h"
 
@@ -114,6 +115,54 @@ static void one(void)
     takes_something_small("nothing is taken");
     open_again();
     takes_something_small("nothing is taken once it is opened again");
+    os_sim_limit_space(f.sim, UINT64_MAX);
+    fixture_end(&f);
+}
+
+/* A store on disk, as disk.c has it. */
+typedef struct opened {
+    persist_store head;
+    engine *engine;
+} opened;
+
+static void flush(void)
+{
+    engine *e = ((const opened *)f.store)->engine;
+    bool did;
+    pthread_mutex_lock(&e->writer);
+    must(upkeep_freeze_all(e, &did, &f.error) == PERSIST_OK, "it is frozen");
+    pthread_mutex_unlock(&e->writer);
+    fixture_work(&f, STEPS);
+}
+
+/* All that it has is a log with much ahead, and what that is opened with. */
+static void it_goes_on_without_its_log(void **state)
+{
+    enum { MANY = 2000, WHEN_SMALL = 600 << 10 };
+    (void)state;
+    random_state = 1;
+    seed = 0;
+    streams = false;
+    value_size = VALUE;
+    f = (fixture){.sim = os_sim_new(1)};
+    os_sim_use_blocks(f.sim, BLOCK);
+    must(fixture_open(&f) == PERSIST_OK, "it cannot be made");
+    store_disk_by_steps(f.store);
+    for (count = 0; count < MANY; count++)
+        must(put("k", count, value_size) == PERSIST_OK, "there is room");
+    empty();
+    flush();
+    must(put("k", 0, value_size) == PERSIST_OK, "there is room");
+    count = 1;
+    fixture_close(&f);
+    disk = os_sim_space_used(f.sim);
+    must(disk > WHEN_SMALL, "it has no more than it needs");
+    os_sim_limit_space(f.sim, disk);
+    must(fixture_open(&f) == PERSIST_OK, "it cannot be opened");
+    store_disk_by_steps(f.store);
+    empty();
+    takes_something_small("nothing is taken");
+    os_sim_limit_space(f.sim, UINT64_MAX);
     fixture_end(&f);
 }
 
@@ -130,6 +179,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_can_be_emptied_and_goes_on),
+        cmocka_unit_test(it_goes_on_without_its_log),
     };
     if (argc > 1)
         seeds = strtoull(argv[1], NULL, 10);

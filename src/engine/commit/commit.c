@@ -211,6 +211,10 @@ static persist_status write_commit(commit *c, persist_outcome *out,
         status = take_time(c, error);
     if (status == PERSIST_OK)
         status = plan_commit(c, error);
+    if (status == PERSIST_OK && plan_does_nothing(c)) {
+        plan_abandon(c);
+        return PERSIST_OK;
+    }
     if (status == PERSIST_OK)
         status = log_record(c, error);
     if (status == PERSIST_OK && out != NULL)

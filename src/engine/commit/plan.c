@@ -171,12 +171,18 @@ static persist_status replay_floor(memtable_edit *m, const record_past *past,
     return valid ? PERSIST_OK : contradiction(error);
 }
 
+static bool drops_nothing(const stream *s, const stream_floor *floor)
+{
+    return floor->index == stream_floor_at(s, UINT64_MAX)->index;
+}
+
 /* A truncation of events in older layers has to know what is left there. */
 static persist_status plan_truncate(commit *c, memtable_edit *m,
                                     const record_past *past,
                                     persist_error *error)
 {
     uint64_t seq = m->edit->seq;
+    m->drops_nothing = true;
     if (m->target == NULL)
         return PERSIST_OK;
     stream *s = planned(c, m->target);
@@ -184,6 +190,8 @@ static persist_status plan_truncate(commit *c, memtable_edit *m,
         return PERSIST_OK;
     stream_floor before = s->plan_floor;
     if (seq >= s->base.mark) {
+        stream_floor floor = stream_floor_of(s, seq < s->mark ? seq : s->mark);
+        m->drops_nothing = drops_nothing(s, &floor);
         s->plan_floor.through = seq < s->plan_mark ? seq : s->plan_mark;
         dead_note_floor(c, s, &before, &s->plan_floor);
         return PERSIST_OK;
@@ -196,6 +204,7 @@ static persist_status plan_truncate(commit *c, memtable_edit *m,
                                          &m->floor, error);
     if (status != PERSIST_OK)
         return status;
+    m->drops_nothing = drops_nothing(s, &m->floor);
     s->plan_floor = m->floor;
     dead_note_floor(c, s, &before, &s->plan_floor);
     return PERSIST_OK;
@@ -337,6 +346,16 @@ persist_status plan_commit(commit *c, persist_error *error)
         return status;
     c->blob = blob_item_new(c->given_blob, c->lsn);
     return c->blob != NULL ? PERSIST_OK : status_no_memory(error);
+}
+
+bool plan_does_nothing(const commit *c)
+{
+    if (c->given_once != NULL || c->given_blob != NULL)
+        return false;
+    for (size_t i = 0; i < c->planned; i++)
+        if (!c->e->plan[i].drops_nothing)
+            return false;
+    return true;
 }
 
 void plan_abandon(commit *c)

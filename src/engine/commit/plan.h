@@ -34,7 +34,10 @@ typedef struct commit {
  * then ends with plan_abandon, also when this fails. */
 persist_status plan_commit(commit *, persist_error *);
 
-/* Drops what only a commit that failed has made. */
+/* Tells whether all that is planned is to drop events that are gone already. */
+bool plan_does_nothing(const commit *);
+
+/* Drops what only a commit that failed, or did nothing, has made. */
 void plan_abandon(commit *);
 
 /* Finds a command id in the memtable, edits of this commit included, or below;

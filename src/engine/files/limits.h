@@ -85,6 +85,9 @@ static inline bool format_is_known(uint64_t version)
  * The last is for those alone, whatever else finds no room. */
 #define RESERVE_UPKEEP_MIN (24u << 10)
 #define RESERVE_LAST_MIN (12u << 10)
+/* So much that the log has ahead, and nothing can be kept for, is worth leaving
+ * it for a segment of what frees space. */
+#define RESERVE_TAIL_MIN (64u << 10)
 /* Files that are kept for when the disk has none to give. An opening after a
  * kill makes two, a copy of the log's end and a manifest, while the files that
  * these replace are still needed, and the next one as much again; a deletion

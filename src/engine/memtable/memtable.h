@@ -140,6 +140,7 @@ typedef struct memtable_edit {
     uint64_t undo;      /* set by memtable_apply */
     bool applied;       /* set by memtable_apply: it changed something */
     bool made;          /* the target was made for it */
+    bool drops_nothing; /* a truncation up to where nothing is left */
 } memtable_edit;
 
 /* Applies an edit; false when memory is out. */

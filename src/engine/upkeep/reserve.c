@@ -344,6 +344,31 @@ bool reserve_lend_table(void *context, uint64_t size)
     return lent;
 }
 
+/* As reserve_keep, for what adds: files that wait to become part of the log
+ * again give way. */
+static int keep_or_make_room(engine *e, wal_size log)
+{
+    int code = reserve_keep(e, log, WAL_ADDS);
+    return is_full(code) && wal_make_room(&e->wal)
+               ? reserve_keep(e, log, WAL_ADDS)
+               : code;
+}
+
+/* The log goes on in a small segment, for which something is kept. Where even
+ * that cannot be it goes on in one for what frees space, if that gives much
+ * back; this commit is refused. */
+static persist_status leave_tail(engine *e, persist_error *error)
+{
+    persist_error ignored;
+    persist_status status =
+        wal_next_segment(&e->wal, RECORD_HEADER_SIZE, WAL_ADDS, error);
+    if (status == PERSIST_NO_SPACE &&
+        wal_takes(&e->wal).ahead > RESERVE_TAIL_MIN)
+        e->covers_tail = wal_next_segment(&e->wal, RECORD_HEADER_SIZE,
+                                          WAL_FREES, &ignored) == PERSIST_OK;
+    return status;
+}
+
 /* The end of the log that an opening goes on with had nothing kept for it.
  * Where that cannot be, the log goes on in a smaller segment, and this one goes
  * with its table. */
@@ -356,14 +381,13 @@ static persist_status cover_tail(engine *e, persist_error *error)
     wal_size log = wal_takes(&e->wal);
     CHECK(!e->at.read_only);
     if (log.ahead > 0)
-        code = reserve_keep(e, log, WAL_ADDS);
-    if (code != 0 && wal_make_room(&e->wal))
-        code = reserve_keep(e, log, WAL_ADDS);
+        code = keep_or_make_room(e, log);
     if (is_full(code))
-        status = wal_next_segment(&e->wal, RECORD_HEADER_SIZE, WAL_ADDS, error);
+        status = leave_tail(e, error);
     else if (code != 0)
         status = os_failed(error, code, "keep a reserve in", e->at.root->path);
-    e->covers_tail = status == PERSIST_OK;
+    if (status == PERSIST_OK)
+        e->covers_tail = true;
     return status;
 }
 
@@ -376,7 +400,7 @@ static persist_status cover_lent(engine *e, persist_error *error)
         return PERSIST_OK;
     wal_size log = wal_takes(&e->wal);
     log.ahead = 0;
-    int code = reserve_keep(e, log, WAL_ADDS);
+    int code = keep_or_make_room(e, log);
     return code == 0
                ? PERSIST_OK
                : os_failed(error, code, "keep a reserve in", e->at.root->path);
