@@ -157,6 +157,34 @@ static void who_writes_measures_nothing(void **state)
     clean_up(&f);
 }
 
+/* What a longer log needed is for what adds, but not what is kept for it; what
+ * frees space gets more. */
+static void what_is_not_needed_is_lent(void **state)
+{
+    enum { MORE = 64 << 10 };
+    (void)state;
+    forge f;
+    persist_error error;
+    os_file *file;
+    engine *e = begin_written(&f);
+    wal_size log = wal_takes(&e->wal);
+    uint64_t needed = reserve_wanted(e, log);
+    assert_int_equal(f.sys->file_open(f.sys, e->at.root, LAYOUT_RESERVE,
+                                      OS_WRITE | OS_CREATE, &file),
+                     0);
+    assert_int_equal(f.sys->file_take_room(f.sys, file, needed + MORE), 0);
+    f.sys->file_close(f.sys, file);
+    e->reserve_files = RESERVE_FILES_UPKEEP; /* none of them is lent */
+    assert_false(reserve_lend(e, log, MORE + 1, WAL_ADDS));
+    assert_int_equal(reserve_size(e), needed + MORE);
+    assert_true(reserve_lend(e, log, MORE, WAL_ADDS));
+    assert_int_equal(reserve_size(e), needed);
+    assert_false(reserve_lend(e, log, 1, WAL_ADDS));
+    assert_true(reserve_lend(e, log, 1, WAL_FREES));
+    must(engine_close(e, &error), &error);
+    clean_up(&f);
+}
+
 /* With a log of so many segments: whether what adds is refused one more where
  * the disk has no file left but those that are kept. */
 static bool is_refused(engine *e, size_t segments)
@@ -261,6 +289,7 @@ int main(void)
         cmocka_unit_test(counts_of_a_manifest_ask_for_little),
         cmocka_unit_test(no_more_lives_than_there_is),
         cmocka_unit_test(who_writes_measures_nothing),
+        cmocka_unit_test(what_is_not_needed_is_lent),
         cmocka_unit_test(what_adds_leaves_files),
         cmocka_unit_test(each_leaves_files_to_the_next),
         cmocka_unit_test(what_frees_space_takes_little),
