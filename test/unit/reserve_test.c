@@ -185,6 +185,32 @@ static void what_is_not_needed_is_lent(void **state)
     clean_up(&f);
 }
 
+/* What comes is taken to be like what came last, however much there was
+ * before; what frees space tells nothing. */
+static void what_came_last_tells(void **state)
+{
+    enum { MANY_LOGS = 20, LITTLE = 100 };
+    (void)state;
+    forge f;
+    persist_error error;
+    engine *e = begin_written(&f);
+    uint64_t log = e->memtable_size + 1, has = layers_notes(e->layers);
+    for (int turn = 0; turn < 2; turn++)
+        for (int i = 0; i < MANY_LOGS; i++) {
+            atomic_store(&e->notes, turn == 0 ? has - log : has);
+            reserve_note_log(e, e->layers, log);
+            uint64_t share = atomic_load(&e->notes_share);
+            reserve_note_log(e, e->layers, 0);
+            assert_int_equal(atomic_load(&e->notes_share), share);
+            if (i == MANY_LOGS - 1 && turn == 0)
+                assert_true(share > LOG_SHARE_ONE - LOG_SHARE_ONE / LITTLE);
+            if (i == MANY_LOGS - 1 && turn == 1)
+                assert_true(share < LOG_SHARE_ONE / LITTLE);
+        }
+    must(engine_close(e, &error), &error);
+    clean_up(&f);
+}
+
 /* With a log of so many segments: whether what adds is refused one more where
  * the disk has no file left but those that are kept. */
 static bool is_refused(engine *e, size_t segments)
@@ -289,6 +315,7 @@ int main(void)
         cmocka_unit_test(counts_of_a_manifest_ask_for_little),
         cmocka_unit_test(no_more_lives_than_there_is),
         cmocka_unit_test(who_writes_measures_nothing),
+        cmocka_unit_test(what_came_last_tells),
         cmocka_unit_test(what_is_not_needed_is_lent),
         cmocka_unit_test(what_adds_leaves_files),
         cmocka_unit_test(each_leaves_files_to_the_next),

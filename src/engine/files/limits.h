@@ -187,6 +187,8 @@ static inline bool format_is_known(uint64_t version)
 #define READER_ROOM 128u
 /* What a cursor over keys or over all streams takes in one look. */
 #define CURSOR_BATCH 128u
+/* So many events that have come since a condition was looked at are compared
+ * one by one, under the writer's lock. */
 #define EXPECT_NEAR 64u
 /* Events that a cursor over a stream decodes at a time. */
 #define CURSOR_EVENTS 32u

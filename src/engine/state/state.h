@@ -123,7 +123,7 @@ typedef struct engine {
     _Atomic uint64_t notes;     /* and what deletes it all: see memtable */
     _Atomic uint64_t
         beyond_share;             /* of both what a byte of the log comes to, */
-    _Atomic uint64_t notes_share; /* in LOG_SHARE_ONE: the last that told */
+    _Atomic uint64_t notes_share; /* in LOG_SHARE_ONE, by what came last */
     log_tells log_tells;          /* the writer's */
     _Atomic unsigned
         reserve_files; /* so many of the files that are kept are there */
