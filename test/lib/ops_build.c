@@ -111,6 +111,7 @@ static void build_mixed(op_command *c, op o, const op_seen *s)
     add(c, PERSIST_DELETE, "k/large", none, 0);
     add(c, PERSIST_SET_TIME, "", none, s->time + o.serial % 3 * 650);
     add(c, PERSIST_APPEND, "large", bytes(c, o, LARGE_SIZE, 1), 0);
+    pool_tag(&c->edits[c->count - 1], o.serial);
     add(c, PERSIST_PUT, "mixed", bytes(c, o, 0, 2), 0);
 }
 
