@@ -3,7 +3,7 @@
  * many who decide from the same query one wins. That queries find what they
  * should is told by the model.
  *
- *     usage: tags_test [ROUNDS]   of the races; 2,000 */
+ *     usage: tags_test [ROUNDS]   of the races; 10,000 */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -14,7 +14,7 @@
 enum { EVERY_COMMIT = 1, RACERS = 16 };
 
 static fixture f;
-static int rounds = 2000;
+static int rounds = 10000;
 
 static persist_edit tagged(const char *name, const slice *tags, size_t count,
                            const char *type)
