@@ -242,6 +242,8 @@ static inline bool format_is_known(uint64_t version)
 #define FILTER_SIZE_MAX (8u << 20)
 /* Bytes of a table that are gathered before they are written. */
 #define TABLE_WRITE_SIZE (256u << 10)
+/* And that were written before the disk is asked to begin with them. */
+#define TABLE_START_SIZE (1u << 20)
 
 #define CACHE_SIZE_DEFAULT (16u << 20)
 /* Whoever goes through more blocks than this reads much, and once: blocks that

@@ -118,8 +118,9 @@ typedef struct table_level {
 typedef struct table_writer {
     table_place place;
     os_file *file;
-    buf out;         /* gathered, not yet written */
-    uint64_t offset; /* in the file, where `out` begins */
+    buf out;          /* gathered, not yet written */
+    uint64_t offset;  /* in the file, where `out` begins */
+    uint64_t started; /* up to here the disk was asked to begin */
     uint32_t block_size;
     bool compress;
     block_packer packer;

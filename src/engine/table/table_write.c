@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "engine/table/entry.h"
 
+enum { PAGE = 4096 }; /* as the system keeps files in memory, mostly */
+
 static void failed(table_writer *w, int code, const char *what)
 {
     char path[PERSIST_PATH_MAX];
@@ -23,6 +25,19 @@ static bool finds_room(const table_place *place, int code, uint64_t size)
            place->lend(place->context, size);
 }
 
+/* The disk begins with the pages that are whole while the next ones are made,
+ * so that the sync at the end waits for few. One that is not whole would go to
+ * the disk twice. */
+static void start_write(table_writer *w)
+{
+    uint64_t end = w->offset - w->offset % PAGE, size = end - w->started;
+    CHECK(w->started <= end);
+    if (size < TABLE_START_SIZE)
+        return;
+    w->place.sys->file_start_write(w->place.sys, w->file, w->started, size);
+    w->started = end;
+}
+
 static void write_out(table_writer *w)
 {
     int code;
@@ -36,6 +51,8 @@ static void write_out(table_writer *w)
         failed(w, code, "write");
     w->offset += w->out.size;
     buf_clear(&w->out);
+    if (code == 0)
+        start_write(w);
 }
 
 static uint64_t place_of_next(const table_writer *w)
