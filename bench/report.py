@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # Makes RESULTS.md and ratios.svg of the table that build/bench/engines wrote.
-"""usage: bench/report.py TABLE.tsv FOLDER"""
+"""usage: bench/report.py TABLE.tsv FOLDER [US=TABLE.tsv ...]
+
+The tables behind the folder are of disks in memory whose flush takes so many
+microseconds."""
 
 import html
 import math
@@ -144,15 +147,43 @@ The machine alone: {limits}.
 """
 
 
+SLOW = """
+## Where a flush is slow
+
+The same engines with their files in memory, where whatever makes bytes durable
+waits for a flush of one disk, which takes so long: see
+`bench/peers/slow_disk.c`. A sleep of the machine ends later than it should, as
+raw of W1 shows. A flush of such a disk serves all who came before it began:
+what 16 threads can do at best is 16 commits a flush, and an engine whose
+threads take turns in two groups does 8, so that nobody can be more than twice
+ahead there.
+
+| flush | | work | unit | ours | peers, best first | raw | ratio | goal | |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def cells_of(row):
+    ratio = "" if row["ratio"] == "-" else "%.2f" % float(row["ratio"])
+    return [row["work"], row["what"], row["unit"], row["ours"], row["peers"],
+            row["raw"].replace("-", ""), ratio, row["goal"], row["verdict"]]
+
+
+def slow_disks(tables):
+    text = SLOW if tables else ""
+    for table in tables:
+        us, path = table.split("=", 1)
+        for row in load(path)[0]:
+            text += "| %s us | %s |\n" % (us, " | ".join(cells_of(row)))
+    return text
+
+
 def results(rows, limits, about, folder):
     rounds, events, streams, keys = about
     text = HEAD.format(rounds=rounds, events=int(events),
                        machine=machine(folder), versions=versions())
     for row in rows:
-        ratio = "" if row["ratio"] == "-" else "%.2f" % float(row["ratio"])
-        text += "| %s |\n" % " | ".join(
-            [row["work"], row["what"], row["unit"], row["ours"], row["peers"],
-             row["raw"].replace("-", ""), ratio, row["goal"], row["verdict"]])
+        text += "| %s |\n" % " | ".join(cells_of(row))
     many = "{:,} streams of one event, then {:,} keys".format(
         int(streams), int(keys))
     return text + NOTES.format(
@@ -238,11 +269,12 @@ def chart(rows):
 
 
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) < 3 or any("=" not in t for t in sys.argv[3:]):
         sys.exit(__doc__)
     rows, limits, about = load(sys.argv[1])
     folder = sys.argv[2]
-    for name, text in (("RESULTS.md", results(rows, limits, about, folder)),
+    measured = results(rows, limits, about, folder)
+    for name, text in (("RESULTS.md", measured + slow_disks(sys.argv[3:])),
                        ("ratios.svg", chart(rows))):
         path = os.path.join(folder, name)
         with open(path, "w", encoding="utf-8") as f:

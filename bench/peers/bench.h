@@ -294,9 +294,13 @@ typedef struct settings {
     bool many_peers; /* W10's last row for peers too */
     double seconds;  /* of what is measured by time */
     unsigned threads;
+    unsigned flush_us; /* what a flush of the disk takes; 0: what it takes */
 } settings;
 
 extern settings set;
+
+/* From here on whatever makes bytes durable takes so long: slow_disk.c. */
+void slow_disk_begin(unsigned us);
 
 /* Whether the user asked for this workload. */
 bool wanted(const char *workload);

@@ -29,6 +29,7 @@ settings set = {.rounds = 5,
 static const char help[] =
     "usage: engines [options] [W1 W2 ... Q3]   all if none is named\n"
     "  --dir DIR      where databases are put (data, beside the program)\n"
+    "  --flush US     in a DIR in memory: as if a disk took so long to flush\n"
     "  --journaled D  a place with a journal: W1 is measured there too\n"
     "  --rounds N     how often each engine has its turn (5)\n"
     "  --events N     events of W2 and W6, keys of W4 (1000000)\n"
@@ -178,6 +179,9 @@ static void parse(int argc, char **argv)
             usage(0);
         else if (strcmp(argv[i], "--dir") == 0)
             set.dir = value_of(argc, argv, &i);
+        else if (strcmp(argv[i], "--flush") == 0)
+            set.flush_us =
+                (unsigned)strtoul(value_of(argc, argv, &i), NULL, 10);
         else if (strcmp(argv[i], "--journaled") == 0)
             set.journaled = value_of(argc, argv, &i);
         else if (strcmp(argv[i], "--rounds") == 0)
@@ -210,6 +214,7 @@ int main(int argc, char **argv)
     char about[128];
     parse(argc, argv);
     must(mkdir(set.dir, 0777) == 0 || errno == EEXIST, set.dir, NULL);
+    slow_disk_begin(set.flush_us);
     for (int i = 0; i < ENGINES; i++)
         if (!engine_present(engines[i]))
             fprintf(stderr, "%s is not on this system\n", engines[i]->name);
