@@ -104,6 +104,36 @@ static bool call(wal_waiters *g, bool all)
     return asleep;
 }
 
+/* With the lock held, which it lets go of: sleeps until somebody leads the next
+ * turn, or until it is time to, which the first of those who do this finds
+ * out. */
+static void await_others(wal *w)
+{
+    CHECK(!w->led && gather_hopes(&w->gather));
+    const os *sys = w->place.sys;
+    wal_waiters *g = waiters_of(w, w->generation + 1);
+    uint32_t word = atomic_load_explicit(&g->word, memory_order_relaxed);
+    uint64_t now = w->gather.watched ? 0 : sys->clock_us(sys);
+    if (now >= w->gather.until) {
+        gather_note_late(&w->gather);
+        pthread_mutex_unlock(&w->lock);
+        return;
+    }
+    bool watches = !w->gather.watched;
+    g->asleep++;
+    w->gather.watched = true;
+    uint64_t most = watches ? w->gather.until - now : UINT64_MAX;
+    pthread_mutex_unlock(&w->lock);
+    sys->sleep_while(sys, &g->word, word, most);
+    if (!watches)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->gather.watched = false;
+    if (word == atomic_load_explicit(&g->word, memory_order_relaxed))
+        g->asleep--; /* nobody has called */
+    pthread_mutex_unlock(&w->lock);
+}
+
 /* With the lock held, which it lets go of: sleeps until the turn in progress
  * is over, or until somebody is needed to lead the next. */
 static void await_turn(wal *w, persist_lsn lsn)
@@ -305,15 +335,21 @@ static bool end_turn(wal *w, const persist_error *why, bool sync,
 void wal_lead(wal *w, bool sync)
 {
     wal_point last;
+    const os *sys = w->place.sys;
     wal_segment *list = begin_turn(w, sync, &last);
     bool rises = sync && last.lsn > wal_durable(w);
+    bool measures = sync && gather_measures(&w->gather);
     pthread_mutex_unlock(&w->lock);
     persist_error why;
+    uint64_t began = measures ? sys->clock_us(sys) : 0;
     bool done = write_out(w, sync, list, &why);
+    uint64_t ended = measures ? sys->clock_us(sys) : 0;
     pthread_mutex_lock(&w->lock);
     bool news = end_turn(w, done ? NULL : &why, sync, last, list);
     wal_waiters *own = waiters_of(w, w->generation);
     wal_waiters *next = waiters_of(w, w->generation + 1);
+    if (sync)
+        gather_note_sync(&w->gather, own->asleep + 1, began, ended);
     bool wakes_next = call(next, false), wakes_own = sync && call(own, true);
     pthread_mutex_unlock(&w->lock);
     if (wakes_own)
@@ -326,15 +362,19 @@ void wal_lead(wal *w, bool sync)
 
 persist_status wal_wait(wal *w, persist_lsn lsn, persist_error *error)
 {
-    while (lsn > wal_durable(w)) {
+    for (bool first = true; lsn > wal_durable(w); first = false) {
         if (wal_failed(w))
             return wal_read_only(w, error);
         pthread_mutex_lock(&w->lock);
         CHECK(lsn <= w->appended.lsn);
+        if (first)
+            gather_note_back(&w->gather);
         if (lsn <= wal_durable(w) || wal_failed(w))
             pthread_mutex_unlock(&w->lock);
         else if (w->led)
             await_turn(w, lsn);
+        else if (gather_hopes(&w->gather))
+            await_others(w);
         else
             wal_lead(w, true);
     }

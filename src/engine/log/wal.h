@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "engine/files/files.h"
+#include "engine/log/gather.h"
 #include "engine/log/segment.h"
 #include "os/os_news.h"
 #include "os/os_thread.h"
@@ -145,6 +146,7 @@ typedef struct wal {
     persist_lsn syncing_last; /* its sync will cover this; 0: none will */
     uint64_t generation;      /* of syncs: in progress, or the last one */
     wal_waiters waiters[2];   /* by generation, odd and even */
+    wal_gather gather;        /* of those who have been let go */
     wal_point appended;       /* the newest record in a buffer */
     segment_entry turn_end;   /* where it was when the turn began, and where */
     segment_entry synced_end; /* that was at the last sync; number 0: there
