@@ -430,10 +430,35 @@ persist_status persist_blob_put(persist_store *store, persist_slice bytes,
                                 persist_cid out, persist_error *error);
 
 /* Tells whether a blob is there: PERSIST_OK if so, PERSIST_NONE if not. What
- * this and persist_blob_open find is PERSIST_LATEST. Errors:
- * PERSIST_BAD_CID. */
+ * this, persist_blob_size and persist_blob_open find is PERSIST_LATEST. None of
+ * its bytes are read. Errors: PERSIST_BAD_CID. */
 persist_status persist_blob_has(persist_store *store, persist_slice cid,
                                 persist_error *error);
+
+/* The same; *size, unless NULL, is its size in bytes, 0 if it is absent. */
+persist_status persist_blob_size(persist_store *store, persist_slice cid,
+                                 uint64_t *size, persist_error *error);
+
+/* A blob as a cursor shows it. A later library may have more fields here. */
+typedef struct persist_blob {
+    persist_cid cid;
+    uint64_t size; /* bytes */
+} persist_blob;
+
+/* Opens a cursor over blobs, in the byte order of their cids as text: the
+ * first `limit` of those that are greater than the cid *after; after NULL: from
+ * the start. So to go on where a page has ended, give its last cid. It costs by
+ * what is read, however many there are. Errors: PERSIST_BAD_CID,
+ * PERSIST_CORRUPT. */
+persist_status persist_blobs(persist_store *store, const persist_slice *after,
+                             uint64_t limit, persist_view view,
+                             persist_cursor **out, persist_error *error);
+
+/* The next blob; PERSIST_NONE at the end. It belongs to the cursor until the
+ * next call on it. */
+persist_status persist_next_blob(persist_cursor *cursor,
+                                 const persist_blob **out,
+                                 persist_error *error);
 
 /* Begins a blob of unknown size; write it in pieces, then finish or abort.
  * Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY. */
@@ -466,6 +491,16 @@ persist_status persist_blob_open(persist_store *store, persist_slice cid,
 persist_status persist_blob_read(persist_blob_reader *reader, void *buffer,
                                  size_t size, size_t *got,
                                  persist_error *error);
+
+/* Reads at most size bytes from an offset on; *got is what there was: less than
+ * size only at the end of the blob, 0 behind it. What it gives is verified, on
+ * an error it gives nothing. The first such read of a reader goes through the
+ * whole blob, to hash it, and remembers a sum for each 64 KiB (8 bytes each);
+ * the others read the 64 KiB pieces that they touch. It leaves where
+ * persist_blob_read goes on as it is. Errors: PERSIST_CORRUPT. */
+persist_status persist_blob_read_at(persist_blob_reader *reader,
+                                    uint64_t offset, void *buffer, size_t size,
+                                    size_t *got, persist_error *error);
 
 /* Closes a reader. NULL is fine. */
 void persist_blob_close(persist_blob_reader *reader);

@@ -27,9 +27,10 @@ typedef const persist_snapshot *persist_view;
 
 /* Opens a snapshot: the state of a view, which is PERSIST_DURABLE or
  * PERSIST_LATEST, as it is now. Whatever is read in it agrees: streams, events,
- * queries, keys, positions. (Command ids and blobs have no view.) On success
- * *out is a handle that persist_snapshot_close releases; a store with open
- * snapshots cannot be closed.
+ * queries, keys, positions. (Command ids have no view; of blobs a
+ * view tells which there are, see persist_blobs, and their bytes have none.) On
+ * success *out is a handle that persist_snapshot_close releases; a store with
+ * open snapshots cannot be closed.
  *
  * Any number of threads may read in a snapshot at once, and any of them may
  * close it, when no call with it is in progress. Cursors that were opened in it

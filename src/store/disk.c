@@ -180,6 +180,7 @@ static engine_read_kind kind_of(read_kind kind)
         [READ_STREAMS] = ENGINE_STREAMS,
         [READ_KEYS] = ENGINE_KEYS,
         [READ_COMMANDS] = ENGINE_ONCES,
+        [READ_BLOBS] = ENGINE_BLOBS,
     };
     CHECK((size_t)kind < sizeof kinds / sizeof *kinds);
     return kinds[kind];
@@ -208,10 +209,15 @@ static persist_status disk_read(persist_store *store, const read_request *r,
     c->store = s;
     engine *e = engine_of(store);
     engine_view view = view_of(r->view);
+    const slice none = slice_of(NULL, 0);
     persist_status status;
     if (r->kind == READ_QUERY)
         status = engine_query(e, &c->cursor, r->items, r->item_count, r->from,
                               r->limit, view, error);
+    else if (r->kind == READ_BLOBS)
+        status = engine_list_blobs(
+            e, &c->cursor, r->range->after != NULL ? *r->range->after : none,
+            r->limit, view, error);
     else if (r->range != NULL)
         status = engine_read_names(e, &c->cursor, kind_of(r->kind), r->range,
                                    r->limit, view, error);
@@ -258,6 +264,14 @@ static persist_status disk_next_command(persist_cursor *cursor,
     return engine_next_once(&((disk_cursor *)cursor)->cursor, out, error);
 }
 
+static persist_status disk_next_blob(persist_cursor *cursor,
+                                     const persist_blob **out,
+                                     persist_error *error)
+{
+    CHECK(cursor->backend == &disk_backend);
+    return engine_next_blob(&((disk_cursor *)cursor)->cursor, out, error);
+}
+
 static void disk_cursor_close(persist_cursor *cursor)
 {
     CHECK(cursor->backend == &disk_backend);
@@ -297,10 +311,10 @@ static persist_status disk_get(persist_store *store, slice name,
 
 /* ---- blobs ------------------------------------------------------------ */
 
-static persist_status disk_blob_has(persist_store *store, slice cid,
-                                    persist_error *error)
+static persist_status disk_blob_size(persist_store *store, slice cid,
+                                     uint64_t *size, persist_error *error)
 {
-    return engine_blob_has(engine_of(store), cid, error);
+    return engine_blob_size(engine_of(store), cid, size, error);
 }
 
 static persist_status disk_blob_add(persist_store *store, slice bytes,
@@ -387,6 +401,16 @@ static persist_status disk_blob_read(persist_blob_reader *reader, void *data,
     return blob_read(&((disk_reader *)reader)->reader, data, size, got, error);
 }
 
+static persist_status disk_blob_read_at(persist_blob_reader *reader,
+                                        uint64_t offset, void *data,
+                                        size_t size, size_t *got,
+                                        persist_error *error)
+{
+    CHECK(reader->backend == &disk_backend);
+    return blob_read_at(&((disk_reader *)reader)->reader, offset, data, size,
+                        got, error);
+}
+
 static void disk_blob_close(persist_blob_reader *reader)
 {
     CHECK(reader->backend == &disk_backend);
@@ -467,11 +491,12 @@ static const store_backend disk_backend = {
     .next_event = disk_next_event,
     .next_key = disk_next_key,
     .next_command = disk_next_command,
+    .next_blob = disk_next_blob,
     .cursor_close = disk_cursor_close,
     .position_at = disk_position_at,
     .info = disk_info,
     .get = disk_get,
-    .blob_has = disk_blob_has,
+    .blob_size = disk_blob_size,
     .blob_add = disk_blob_add,
     .blob_create = disk_blob_create,
     .blob_write = disk_blob_write,
@@ -479,6 +504,7 @@ static const store_backend disk_backend = {
     .blob_abort = disk_blob_abort,
     .blob_open = disk_blob_open,
     .blob_read = disk_blob_read,
+    .blob_read_at = disk_blob_read_at,
     .blob_close = disk_blob_close,
     .identity = disk_identity,
     .become_another = disk_become_another,

@@ -191,11 +191,6 @@ static void stats(persist_store *store, persist_stats *out)
     memory_leave(m);
 }
 
-static void drop_cell(void *value)
-{
-    cell_unref(value);
-}
-
 static void count_open(persist_store *store, store_open *out)
 {
     memory_store *m = memory_enter(store);
@@ -212,7 +207,6 @@ static persist_status close_store(persist_store *store, persist_error *error)
     CHECK(m->open.cursors + m->open.snapshots + m->open.blobs == 0);
     memory_state_leave(m->now);
     map_release(&m->onces, mem_free);
-    map_release(&m->blobs, drop_cell);
     gaps_release(&m->gaps);
     os_news_release(&m->news);
     pthread_mutex_destroy(&m->lock);
@@ -238,11 +232,12 @@ const store_backend memory_backend = {
     .next_event = memory_next_event,
     .next_key = memory_next_key,
     .next_command = memory_next_command,
+    .next_blob = memory_next_blob,
     .cursor_close = memory_cursor_close,
     .position_at = memory_position_at,
     .info = memory_info,
     .get = memory_get,
-    .blob_has = memory_blob_has,
+    .blob_size = memory_blob_size,
     .blob_add = memory_blob_add,
     .blob_create = memory_blob_create,
     .blob_write = memory_blob_write,
@@ -250,6 +245,7 @@ const store_backend memory_backend = {
     .blob_abort = memory_blob_abort,
     .blob_open = memory_blob_open,
     .blob_read = memory_blob_read,
+    .blob_read_at = memory_blob_read_at,
     .blob_close = memory_blob_close,
     .identity = identity,
     .become_another = become_another,

@@ -52,6 +52,7 @@ typedef struct memory_state {
     size_t users;        /* the store, and snapshots */
     map streams;         /* of memory_stream */
     map keys;            /* of cell */
+    map blobs;           /* of cell; by cid */
     memory_entry *order; /* by position */
     size_t order_count, order_capacity;
     uint64_t position; /* the highest given */
@@ -66,7 +67,6 @@ typedef struct memory_store {
     void *equal_context;
     memory_state *now;
     map onces;     /* of memory_once */
-    map blobs;     /* of cell */
     uint64_t time; /* of the last commit */
     const os *sys; /* whose clock is that of the commits */
     uint8_t id[IDENTITY_SIZE], parent[IDENTITY_SIZE];
@@ -103,6 +103,9 @@ persist_status memory_next_key(persist_cursor *, slice *name, slice *value,
 /* See persist_next_command. */
 persist_status memory_next_command(persist_cursor *, const persist_command **,
                                    persist_error *);
+/* See persist_next_blob. */
+persist_status memory_next_blob(persist_cursor *, const persist_blob **,
+                                persist_error *);
 /* See persist_cursor_close. */
 void memory_cursor_close(persist_cursor *);
 /* See persist_info. */
@@ -111,8 +114,9 @@ persist_status memory_info(persist_store *, slice stream, persist_view,
 /* See persist_get and persist_has. */
 persist_status memory_get(persist_store *, slice key, persist_view, slice *out,
                           persist_error *);
-/* See persist_blob_has. */
-persist_status memory_blob_has(persist_store *, slice cid, persist_error *);
+/* See persist_blob_size. */
+persist_status memory_blob_size(persist_store *, slice cid, uint64_t *size,
+                                persist_error *);
 /* See persist_blob_add. */
 persist_status memory_blob_add(persist_store *, slice bytes, persist_cid,
                                persist_lsn *, persist_error *);
@@ -132,6 +136,10 @@ persist_status memory_blob_open(persist_store *, slice cid, uint64_t *size,
 /* See persist_blob_read. */
 persist_status memory_blob_read(persist_blob_reader *, void *, size_t,
                                 size_t *got, persist_error *);
+/* See persist_blob_read_at. */
+persist_status memory_blob_read_at(persist_blob_reader *, uint64_t offset,
+                                   void *, size_t, size_t *got,
+                                   persist_error *);
 /* See persist_blob_close. */
 void memory_blob_close(persist_blob_reader *);
 

@@ -17,14 +17,16 @@ typedef struct memory_reader {
     size_t next;
 } memory_reader;
 
-persist_status memory_blob_has(persist_store *store, slice cid,
-                               persist_error *error)
+persist_status memory_blob_size(persist_store *store, slice cid, uint64_t *size,
+                                persist_error *error)
 {
     (void)error;
     memory_store *m = memory_enter(store);
-    bool there = map_find(&m->blobs, cid) != NULL;
+    const map_node *node = map_find(&m->now->blobs, cid);
+    if (node != NULL)
+        *size = ((const cell *)node->value)->size;
     memory_leave(m);
-    return there ? PERSIST_OK : PERSIST_NONE;
+    return node != NULL ? PERSIST_OK : PERSIST_NONE;
 }
 
 persist_status memory_blob_create(persist_store *store,
@@ -63,6 +65,19 @@ void memory_blob_abort(persist_blob_writer *writer)
     mem_free(w);
 }
 
+static bool keep_blob(memory_store *m, slice cid, slice bytes)
+{
+    if (!memory_state_own(m))
+        return false;
+    map_node *node = map_add(&m->now->blobs, cid);
+    if (node != NULL)
+        node->value = cell_new(bytes);
+    if (node != NULL && node->value != NULL)
+        return true;
+    map_remove(&m->now->blobs, cid);
+    return false;
+}
+
 /* A blob that was not there before is a commit. */
 persist_status memory_blob_add(persist_store *store, slice bytes,
                                persist_cid out, persist_lsn *lsn,
@@ -70,14 +85,9 @@ persist_status memory_blob_add(persist_store *store, slice bytes,
 {
     persist_cid_of(bytes, out);
     memory_store *m = memory_enter(store);
-    map_node *node = map_add(&m->blobs, slice_str(out));
-    bool there = node != NULL && node->value != NULL;
-    if (node != NULL && !there)
-        node->value = cell_new(bytes);
-    bool done = node != NULL && node->value != NULL;
-    if (!done)
-        map_remove(&m->blobs, slice_str(out));
-    else if (!there)
+    bool there = map_find(&m->now->blobs, slice_str(out)) != NULL;
+    bool done = there || keep_blob(m, slice_str(out), bytes);
+    if (done && !there)
         memory_new_commit(m, NULL);
     *lsn = m->latest;
     memory_leave(m);
@@ -105,7 +115,7 @@ persist_status memory_blob_open(persist_store *store, slice cid, uint64_t *size,
         return memory_out(error);
     r->head.backend = store->backend;
     r->store = memory_enter(store);
-    const map_node *node = map_find(&r->store->blobs, cid);
+    const map_node *node = map_find(&r->store->now->blobs, cid);
     if (node != NULL) {
         CHECK(node->value != NULL);
         r->bytes = cell_ref(node->value);
@@ -121,19 +131,29 @@ persist_status memory_blob_open(persist_store *store, slice cid, uint64_t *size,
     return PERSIST_OK;
 }
 
-persist_status memory_blob_read(persist_blob_reader *reader, void *buffer,
-                                size_t size, size_t *got, persist_error *error)
+persist_status memory_blob_read_at(persist_blob_reader *reader, uint64_t offset,
+                                   void *buffer, size_t size, size_t *got,
+                                   persist_error *error)
 {
     CHECK(reader->backend == &memory_backend);
     (void)error;
-    memory_reader *r = (memory_reader *)reader;
-    size_t left = r->bytes->size - r->next;
+    const cell *bytes = ((memory_reader *)reader)->bytes;
+    size_t left = offset < bytes->size ? bytes->size - (size_t)offset : 0;
     *got = size < left ? size : left;
     if (*got > 0)
-        memcpy(buffer, r->bytes->bytes + r->next, *got);
+        memcpy(buffer, bytes->bytes + offset, *got);
+    return PERSIST_OK;
+}
+
+persist_status memory_blob_read(persist_blob_reader *reader, void *buffer,
+                                size_t size, size_t *got, persist_error *error)
+{
+    memory_reader *r = (memory_reader *)reader;
+    persist_status status =
+        memory_blob_read_at(reader, r->next, buffer, size, got, error);
     r->next += *got;
     CHECK(r->next <= r->bytes->size);
-    return PERSIST_OK;
+    return status;
 }
 
 void memory_blob_close(persist_blob_reader *reader)

@@ -56,7 +56,7 @@ static bool holds(const memory_store *m, const persist_edit *edit)
     if (edit->kind == PERSIST_EXPECT_NONE)
         return first_match(m, edit) == 0;
     if (edit->kind == PERSIST_EXPECT_BLOB)
-        return map_find(&m->blobs, edit->name) != NULL;
+        return map_find(&m->now->blobs, edit->name) != NULL;
     const map_node *node = map_find(&m->now->keys, edit->name);
     if (edit->kind == PERSIST_EXPECT_ABSENT)
         return node == NULL;

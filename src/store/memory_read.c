@@ -22,6 +22,7 @@ typedef struct memory_cursor {
     size_t count, capacity, next;
     persist_event event; /* the one that was returned last */
     persist_command command;
+    persist_blob blob;
 } memory_cursor;
 
 static bool add_row(memory_cursor *c, row r)
@@ -238,7 +239,7 @@ static bool collect_names(memory_cursor *c, const map *names,
             names->nodes[r->range->backward ? --end : first++];
         row found = {.name = node->name};
         CHECK(node->value != NULL);
-        if (r->kind == READ_KEYS)
+        if (r->kind == READ_KEYS || r->kind == READ_BLOBS)
             found.value = node->value;
         if (r->kind == READ_COMMANDS)
             found.once = node->value;
@@ -268,6 +269,8 @@ static bool collect(memory_cursor *c, const memory_state *s,
         return collect_names(c, &s->keys, request);
     case READ_COMMANDS:
         return collect_names(c, &c->store->onces, request);
+    case READ_BLOBS:
+        return collect_names(c, &s->blobs, request);
     }
     CHECK(false);
     return false;
@@ -359,6 +362,21 @@ persist_status memory_next_command(persist_cursor *cursor,
     memcpy(c->command.fingerprint, r->once->fingerprint,
            sizeof c->command.fingerprint);
     *out = &c->command;
+    return PERSIST_OK;
+}
+
+persist_status memory_next_blob(persist_cursor *cursor,
+                                const persist_blob **out, persist_error *error)
+{
+    (void)error;
+    memory_cursor *c = (memory_cursor *)cursor;
+    const row *r = next_row(cursor);
+    if (r == NULL)
+        return PERSIST_NONE;
+    c->blob = (persist_blob){.size = r->value->size};
+    CHECK(r->name->size == PERSIST_CID_SIZE);
+    memcpy(c->blob.cid, r->name->bytes, PERSIST_CID_SIZE);
+    *out = &c->blob;
     return PERSIST_OK;
 }
 

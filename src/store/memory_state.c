@@ -38,6 +38,7 @@ void memory_state_leave(memory_state *s)
         return;
     map_release(&s->streams, memory_stream_free);
     map_release(&s->keys, drop_cell);
+    map_release(&s->blobs, drop_cell);
     mem_free(s->order);
     mem_free(s);
 }
@@ -81,11 +82,11 @@ static bool copy_streams(memory_state *to, const memory_state *from)
     return true;
 }
 
-static bool copy_keys(memory_state *to, const memory_state *from)
+static bool copy_cells(map *to, const map *from)
 {
-    for (size_t i = 0; i < from->keys.count; i++) {
-        const map_node *old = from->keys.nodes[i];
-        map_node *node = map_add(&to->keys, cell_slice(old->name));
+    for (size_t i = 0; i < from->count; i++) {
+        const map_node *old = from->nodes[i];
+        map_node *node = map_add(to, cell_slice(old->name));
         if (node == NULL)
             return false;
         CHECK(old->value != NULL);
@@ -120,8 +121,8 @@ bool memory_state_own(memory_store *m)
     memory_state *copy = memory_state_new();
     if (copy == NULL)
         return false;
-    if (!copy_streams(copy, old) || !copy_keys(copy, old) ||
-        !copy_order(copy, old)) {
+    if (!copy_streams(copy, old) || !copy_cells(&copy->keys, &old->keys) ||
+        !copy_cells(&copy->blobs, &old->blobs) || !copy_order(copy, old)) {
         memory_state_leave(copy);
         return false;
     }

@@ -23,6 +23,7 @@ typedef enum read_kind {
     READ_STREAMS,     /* range, limit */
     READ_KEYS,        /* range, limit */
     READ_COMMANDS,    /* range, limit */
+    READ_BLOBS,       /* range, of which after is a cid or NULL; limit */
 } read_kind;
 
 typedef struct read_request {
@@ -77,6 +78,8 @@ typedef struct store_backend {
                                persist_error *);
     persist_status (*next_command)(persist_cursor *, const persist_command **,
                                    persist_error *);
+    persist_status (*next_blob)(persist_cursor *, const persist_blob **,
+                                persist_error *);
     void (*cursor_close)(persist_cursor *);
     persist_status (*position_at)(persist_store *, uint64_t time, persist_view,
                                   uint64_t *position, persist_error *);
@@ -86,7 +89,8 @@ typedef struct store_backend {
     persist_status (*get)(persist_store *, slice key, persist_view, slice *out,
                           persist_error *);
 
-    persist_status (*blob_has)(persist_store *, slice cid, persist_error *);
+    persist_status (*blob_size)(persist_store *, slice cid, uint64_t *size,
+                                persist_error *);
     persist_status (*blob_add)(persist_store *, slice bytes, persist_cid,
                                persist_lsn *, persist_error *);
     persist_status (*blob_create)(persist_store *, persist_blob_writer **,
@@ -100,6 +104,9 @@ typedef struct store_backend {
                                 persist_blob_reader **, persist_error *);
     persist_status (*blob_read)(persist_blob_reader *, void *, size_t,
                                 size_t *got, persist_error *);
+    persist_status (*blob_read_at)(persist_blob_reader *, uint64_t offset,
+                                   void *, size_t, size_t *got,
+                                   persist_error *);
     void (*blob_close)(persist_blob_reader *);
     void (*identity)(persist_store *, uint8_t self[IDENTITY_SIZE],
                      uint8_t parent[IDENTITY_SIZE]); /* zeros: none */

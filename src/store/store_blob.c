@@ -33,16 +33,26 @@ static persist_status begin_cid(persist_store *store, slice cid,
     return open == PERSIST_OK ? args_cid(cid, error) : open;
 }
 
-persist_status persist_blob_has(persist_store *store, persist_slice cid,
-                                persist_error *error)
+persist_status persist_blob_size(persist_store *store, persist_slice cid,
+                                 uint64_t *size, persist_error *error)
 {
     OS_NO_CANCEL;
+    uint64_t ignored;
     store_call call;
+    if (size == NULL)
+        size = &ignored;
+    *size = 0;
     persist_status status = begin_cid(store, cid, &call, error);
     if (status != PERSIST_OK)
         return status;
-    status = call.root->backend->blob_has(call.root, cid, error);
+    status = call.root->backend->blob_size(call.root, cid, size, error);
     return store_end(store, &call, status);
+}
+
+persist_status persist_blob_has(persist_store *store, persist_slice cid,
+                                persist_error *error)
+{
+    return persist_blob_size(store, cid, NULL, error);
 }
 
 persist_status persist_blob_add(persist_store *store, persist_slice bytes,
@@ -184,6 +194,21 @@ persist_status persist_blob_read(persist_blob_reader *reader, void *buffer,
         return args_missing(error, "buffer or got");
     *got = 0;
     return reader->backend->blob_read(reader, buffer, size, got, error);
+}
+
+persist_status persist_blob_read_at(persist_blob_reader *reader,
+                                    uint64_t offset, void *buffer, size_t size,
+                                    size_t *got, persist_error *error)
+{
+    OS_NO_CANCEL;
+    persist_status open = STORE_CHECK(reader, "blob reader", error);
+    if (open != PERSIST_OK)
+        return open;
+    if (got == NULL || (buffer == NULL && size > 0))
+        return args_missing(error, "buffer or got");
+    *got = 0;
+    return reader->backend->blob_read_at(reader, offset, buffer, size, got,
+                                         error);
 }
 
 void persist_blob_close(persist_blob_reader *reader)

@@ -207,13 +207,28 @@ persist_status persist_commands(persist_store *store, persist_slice prefix,
     return open_names(store, READ_COMMANDS, &range, limit, view, out, error);
 }
 
+persist_status persist_blobs(persist_store *store, const persist_slice *after,
+                             uint64_t limit, persist_view view,
+                             persist_cursor **out, persist_error *error)
+{
+    const persist_range range = {PERSIST_RANGE, .after = after};
+    if (after != NULL && args_cid(*after, error) != PERSIST_OK) {
+        if (out != NULL)
+            *out = NULL;
+        return PERSIST_BAD_CID;
+    }
+    return open_names(store, READ_BLOBS, &range, limit, view, out, error);
+}
+
 static const char events[] = "events", names[] = "names",
-                  commands[] = "command ids";
+                  commands[] = "command ids", blobs[] = "blobs";
 
 static const char *what_is_read(const persist_cursor *cursor)
 {
     if (cursor->kind == READ_COMMANDS)
         return commands;
+    if (cursor->kind == READ_BLOBS)
+        return blobs;
     return cursor->kind == READ_STREAMS || cursor->kind == READ_KEYS ? names
                                                                      : events;
 }
@@ -278,6 +293,20 @@ persist_status persist_next_command(persist_cursor *cursor,
     return status == PERSIST_OK
                ? cursor->backend->next_command(cursor, out, error)
                : status;
+}
+
+persist_status persist_next_blob(persist_cursor *cursor,
+                                 const persist_blob **out, persist_error *error)
+{
+    OS_NO_CANCEL;
+    persist_status status = STORE_CHECK(cursor, "cursor", error);
+    if (status != PERSIST_OK)
+        return status;
+    if (out == NULL)
+        return args_missing(error, "out");
+    status = check_reads(cursor, blobs, error);
+    return status == PERSIST_OK ? cursor->backend->next_blob(cursor, out, error)
+                                : status;
 }
 
 void persist_cursor_close(persist_cursor *cursor)

@@ -293,6 +293,22 @@ static persist_status dump_commands(dumper *d)
     return status == PERSIST_NONE ? PERSIST_OK : status;
 }
 
+static persist_status dump_blobs(dumper *d)
+{
+    persist_cursor *cursor = NULL;
+    const persist_blob *b;
+    persist_status status = persist_blobs(d->store, NULL, PERSIST_NO_LIMIT,
+                                          d->view, &cursor, d->error);
+    while (status == PERSIST_OK) {
+        status = persist_next_blob(cursor, &b, d->error);
+        if (status == PERSIST_OK)
+            buf_printf(d->out, "blob %s %llu\n", b->cid,
+                       (unsigned long long)b->size);
+    }
+    persist_cursor_close(cursor);
+    return status == PERSIST_NONE ? PERSIST_OK : status;
+}
+
 persist_status store_dump(persist_store *store, persist_view view, buf *out,
                           persist_error *error)
 {
@@ -306,6 +322,8 @@ persist_status store_dump(persist_store *store, persist_view view, buf *out,
         status = dump_keys(&d);
     if (status == PERSIST_OK)
         status = dump_commands(&d);
+    if (status == PERSIST_OK)
+        status = dump_blobs(&d);
     buf_printf(out, "position %llu\n",
                (unsigned long long)persist_position(store, view));
     return status == PERSIST_OK && out->failed

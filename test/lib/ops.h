@@ -92,8 +92,8 @@ slice op_blob(op, char room[OP_PAYLOAD_MAX]);
 persist_status op_read_blob(persist_store *, op, persist_error *error);
 
 /* Appends everything that reads can tell of a store, as text: streams, marks,
- * events both ways and in commit order, keys, command ids, position. Checks
- * that the reads agree with each other. */
+ * events both ways and in commit order, keys, command ids, blobs, position.
+ * Checks that the reads agree with each other. */
 persist_status store_dump(persist_store *, persist_view, buf *out,
                           persist_error *error);
 

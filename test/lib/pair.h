@@ -109,6 +109,8 @@ uint64_t pair_any_position(pair *);
 slice pair_any_data(pair *, uint8_t *);
 /* Its bytes are put there, too. */
 persist_edit pair_any_edit(pair *, uint8_t *);
+/* Of a blob that was put, mostly. */
+const char *pair_any_cid(pair *);
 /* Of a command: ids of commits, and others, set to one of two things each. */
 slice pair_any_id(pair *);
 persist_command pair_any_command(pair *);

@@ -102,7 +102,7 @@ uint64_t pair_any_position(pair *p)
 }
 
 /* One of the last blobs' mostly. */
-static const char *any_cid(pair *p)
+const char *pair_any_cid(pair *p)
 {
     static persist_cid none;
     unsigned count = p->blob_count < PAIR_BLOBS ? p->blob_count : PAIR_BLOBS;
@@ -143,7 +143,7 @@ persist_edit pair_any_edit(pair *p, uint8_t *bytes)
         edit.seq = pair_any_position(p);
     }
     if (edit.kind == PERSIST_EXPECT_BLOB) {
-        memcpy(bytes, any_cid(p), PERSIST_CID_SIZE);
+        memcpy(bytes, pair_any_cid(p), PERSIST_CID_SIZE);
         edit.name = slice_of(bytes, PERSIST_CID_SIZE);
     }
     slice value;

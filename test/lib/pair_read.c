@@ -25,7 +25,7 @@ static const pair_kept *any_kept(pair *p)
 
 static pair_read any_read(pair *p)
 {
-    pair_read r = {.kind = (int)pair_draw(p, 7), .name = pair_any_name(p)};
+    pair_read r = {.kind = (int)pair_draw(p, 8), .name = pair_any_name(p)};
     for (int i = 0; i < 4; i++)
         r.bounds[i] = pair_any_name(p);
     r.bounded = (unsigned)(pair_draw(p, 16) & pair_draw(p, 16));
@@ -42,6 +42,8 @@ static pair_read any_read(pair *p)
     } else if (r.kind == 5 && pair_draw(p, 2) == 0) {
         r.from = pair_any_position(p);
     }
+    if (r.kind == 7)
+        r.bounds[1] = slice_str(pair_any_cid(p));
     if (r.kind == 6 && pair_draw(p, 2) == 0)
         r.name = r.bounds[1] = slice_of("x/com", pair_draw(p, 6));
     if (r.name.size > 1 && (r.kind == 3 || r.kind == 4 || r.kind == 6))
@@ -83,6 +85,8 @@ static persist_status open_read(persist_store *store, persist_view view,
     case 6:
         return persist_commands(store, r->name, range.after, r->limit, view,
                                 out, NULL);
+    case 7:
+        return persist_blobs(store, range.after, r->limit, view, out, NULL);
     default:
         return persist_query(store, items, count, r->from, r->limit, view, out,
                              NULL);
@@ -127,11 +131,25 @@ static bool take_command(persist_cursor *cursor, buf *out)
     return true;
 }
 
+static bool take_blob(persist_cursor *cursor, buf *out)
+{
+    const persist_blob *b;
+    persist_error error = {0};
+    persist_status status = persist_next_blob(cursor, &b, &error);
+    if (status == PERSIST_OK)
+        buf_printf(out, "%s %llu ", b->cid, (unsigned long long)b->size);
+    else
+        pair_put_status(out, status, &error);
+    return status == PERSIST_OK;
+}
+
 /* Appends the next item; false at the end, or after an error. */
 static bool take(persist_cursor *cursor, const pair_read *r, buf *out)
 {
     if (r->kind == 6)
         return take_command(cursor, out);
+    if (r->kind == 7)
+        return take_blob(cursor, out);
     const persist_event *event;
     slice name, value = {0};
     persist_error error = {0};
@@ -371,6 +389,27 @@ void pair_do_once(pair *p)
     pair_agree(p, "a command id");
 }
 
+static void read_range(persist_store *store, slice cid, uint64_t from,
+                       size_t size, buf *out)
+{
+    static uint8_t piece[70000];
+    persist_blob_reader *reader = NULL;
+    persist_error error = {0};
+    size_t got = 0;
+    uint64_t whole = 0;
+    persist_status status = persist_blob_size(store, cid, &whole, &error);
+    pair_put_status(out, status, &error);
+    buf_printf(out, "%llu ", (unsigned long long)whole);
+    CHECK(size <= sizeof piece);
+    if (status == PERSIST_OK)
+        status = persist_blob_open(store, cid, NULL, &reader, &error);
+    if (status == PERSIST_OK)
+        status = persist_blob_read_at(reader, from, piece, size, &got, &error);
+    buf_put(out, piece, got);
+    persist_blob_close(reader);
+    pair_put_status(out, status, &error);
+}
+
 static void read_blob(persist_store *store, slice cid, buf *out)
 {
     uint8_t piece[4096];
@@ -396,9 +435,13 @@ void pair_do_read_blob(pair *p)
         return;
     unsigned known = p->blob_count < PAIR_BLOBS ? p->blob_count : PAIR_BLOBS;
     slice cid = slice_str(p->blobs[pair_draw(p, known)]);
+    uint64_t from = pair_draw(p, 7000);
+    size_t size = (size_t)pair_draw(p, 3000);
     pair_clear(p);
     read_blob(p->disk, cid, &p->said);
     read_blob(p->latest, cid, &p->wanted);
+    read_range(p->disk, cid, from, size, &p->said);
+    read_range(p->latest, cid, from, size, &p->wanted);
     pair_agree(p, "a blob");
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/mem.h"
 #include "engine/files/files.h"
 
 enum {
@@ -275,7 +276,7 @@ void blob_release(blob_writer *w)
 
 /* ---- reading ---------------------------------------------------------- */
 
-static persist_status corrupt(const blob_reader *r, persist_error *error)
+persist_status blob_corrupt(const blob_reader *r, persist_error *error)
 {
     status_set(error, PERSIST_CORRUPT,
                "a blob in %s is missing or damaged; restore it from a backup, "
@@ -313,7 +314,7 @@ persist_status blob_open(const blob_store *b, const blob_entry *e,
     memcpy(r->digest, e->digest, sizeof r->digest);
     int code = blob_open_file(b, e, r->path, &r->file);
     if (code == -ENOENT || code == -ENOTDIR)
-        return corrupt(r, error);
+        return blob_corrupt(r, error);
     if (code != 0)
         return os_failed(error, code, "open", r->path);
     r->hashing = true;
@@ -330,7 +331,7 @@ static persist_status verify(blob_reader *r, persist_error *error)
     hash_sha256_end(&r->hash, digest);
     if (memcmp(digest, r->digest, sizeof digest) == 0)
         return PERSIST_OK;
-    return corrupt(r, error);
+    return blob_corrupt(r, error);
 }
 
 /* Verifies as the last byte is read, not one call later: whoever knows the
@@ -346,7 +347,7 @@ persist_status blob_read(blob_reader *r, void *data, size_t size, size_t *got,
     if (code != 0)
         return os_failed(error, code, "read", r->path);
     if (*got < want)
-        return corrupt(r, error);
+        return blob_corrupt(r, error);
     if (*got > 0)
         hash_sha256_add(&r->hash, slice_of(data, *got));
     r->at += *got;
@@ -355,5 +356,7 @@ persist_status blob_read(blob_reader *r, void *data, size_t size, size_t *got,
 
 void blob_close(blob_reader *r)
 {
+    mem_free(r->parts);
+    mem_free(r->room);
     r->store->sys->file_close(r->store->sys, r->file);
 }

@@ -57,6 +57,9 @@ typedef struct blob_reader {
     uint64_t at, size;
     uint8_t digest[HASH_SHA256_SIZE];
     char path[PERSIST_PATH_MAX];
+    /* For reads at any place: what the bytes of each part hash to; */
+    uint64_t *parts; /* owned; NULL: not known yet */
+    uint8_t *room;   /* owned: for one part */
 } blob_reader;
 
 /* Sets up; the folders live as long. Leftovers of unfinished blobs are
@@ -122,7 +125,12 @@ persist_status blob_open(const blob_store *, const blob_entry *, blob_reader *,
 /* Reads as persist_blob_read does. */
 persist_status blob_read(blob_reader *, void *, size_t, size_t *got,
                          persist_error *);
+/* Reads as persist_blob_read_at does. */
+persist_status blob_read_at(blob_reader *, uint64_t offset, void *, size_t,
+                            size_t *got, persist_error *);
 void blob_close(blob_reader *);
+/* Says that its bytes are not what was put. */
+persist_status blob_corrupt(const blob_reader *, persist_error *);
 
 /* Tells whether a name in the temporary folder is that of an unfinished blob.
  */

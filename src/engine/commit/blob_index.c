@@ -15,21 +15,22 @@ static persist_status find(engine *e, const uint8_t *digest, blob_entry *out,
 {
     slice name = slice_of(digest, HASH_SHA256_SIZE);
     snapshot snap;
-    const blob_item *b = NULL;
+    const blob_version *v = NULL;
     snapshot_open(e, VIEW_LATEST, &snap);
     const memtable *frozen = snap.layers->frozen;
     *lsn = frozen == NULL ? 0 : frozen->last;
     if (snap.with_active) {
         readers_look(&e->readers, snap.place);
-        b = memtable_blob(snap.layers->active, name);
-        if (b != NULL) {
-            *out = b->entry;
-            *lsn = b->lsn;
+        const blob_item *b = memtable_blob(snap.layers->active, name);
+        v = b == NULL ? NULL : blob_at(b, snap.lsn);
+        if (v != NULL) {
+            *out = v->entry;
+            *lsn = v->lsn;
         }
         readers_look_end(&e->readers, snap.place);
     }
-    persist_status status = *lsn <= snap.lsn ? PERSIST_OK : PERSIST_NONE;
-    if (b == NULL)
+    persist_status status = PERSIST_OK;
+    if (v == NULL)
         status = layers_below_blob(snap.layers, name, snap.lsn, out, error);
     snapshot_close(e, &snap);
     return status;
@@ -314,10 +315,14 @@ static persist_status find_cid(engine *e, slice cid, blob_entry *out,
     return find(e, digest, out, &ignored, error);
 }
 
-persist_status engine_blob_has(engine *e, slice cid, persist_error *error)
+persist_status engine_blob_size(engine *e, slice cid, uint64_t *size,
+                                persist_error *error)
 {
     blob_entry entry;
-    return find_cid(e, cid, &entry, error);
+    persist_status status = find_cid(e, cid, &entry, error);
+    if (status == PERSIST_OK)
+        *size = entry.size;
+    return status;
 }
 
 persist_status engine_blob_open(engine *e, slice cid, blob_reader *out,

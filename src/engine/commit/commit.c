@@ -100,8 +100,6 @@ static bool apply_all(commit *c)
 {
     memtable *t = c->e->layers->active;
     memtable_pass_plain(t);
-    if (c->blob != NULL && !hashmap_reserve(&t->blob_map))
-        return false;
     for (size_t i = 0; i < c->planned; i++) {
         if (memtable_apply(t, &c->e->plan[i], c->lsn, c->time))
             continue;
@@ -129,7 +127,7 @@ static void publish(commit *c)
     memtable *t = e->layers->active;
     CHECK(c->lsn > e->latest);
     if (c->blob != NULL)
-        memtable_add_blob(t, c->blob);
+        memtable_set_blob(t, c->blob, c->blob_version);
     t->last = c->lsn;
     t->counts.time = c->time;
     t->logged += c->logged;

@@ -27,10 +27,11 @@ persist_status engine_replay(engine *, persist_lsn, const record_body *,
 
 /* ---- blob_index.c ----------------------------------------------------- */
 
-/* As persist_blob_has, the cid being well-formed; persist_blob_add; and the
+/* As persist_blob_size, the cid being well-formed; persist_blob_add; and the
  * public functions on writers and readers, which are the caller's structs. The
  * others of them are in blob.h. finish takes the writer, and does not wait. */
-persist_status engine_blob_has(engine *, slice cid, persist_error *);
+persist_status engine_blob_size(engine *, slice cid, uint64_t *size,
+                                persist_error *);
 persist_status engine_blob_add(engine *, slice bytes, persist_cid out,
                                persist_lsn *lsn, persist_error *);
 persist_status engine_blob_finish(engine *, blob_writer *, persist_cid out,

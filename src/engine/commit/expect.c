@@ -154,7 +154,8 @@ static persist_status check_blob(const engine *e, const persist_edit *edit,
     bool valid = cid_decode(edit->name, digest);
     CHECK(valid);
     slice name = slice_of(digest, sizeof digest);
-    *holds = memtable_blob(e->layers->active, name) != NULL;
+    const blob_item *b = memtable_blob(e->layers->active, name);
+    *holds = b != NULL && b->newest != NULL;
     if (*holds)
         return PERSIST_OK;
     persist_status status =

@@ -329,6 +329,23 @@ static persist_status plan_edit(commit *c, const persist_edit *edit,
     return edit->kind == PERSIST_SET_MARK ? plan_mark(c, m, error) : PERSIST_OK;
 }
 
+static persist_status plan_blob(commit *c, persist_error *error)
+{
+    engine *e = c->e;
+    memtable *t = e->layers->active;
+    slice digest = blob_entry_name(c->given_blob);
+    c->blob = memtable_blob(t, digest);
+    readers_change(&e->readers);
+    if (c->blob == NULL) {
+        c->blob = memtable_make_blob(t, digest);
+        c->blob_made = c->blob != NULL;
+    }
+    if (c->blob != NULL)
+        c->blob_version = memtable_make_blob_version(t, c->given_blob, c->lsn);
+    readers_change_end(&e->readers);
+    return c->blob_version != NULL ? PERSIST_OK : status_no_memory(error);
+}
+
 persist_status plan_commit(commit *c, persist_error *error)
 {
     CHECK(c->planned == 0 && c->appends == 0);
@@ -342,10 +359,9 @@ persist_status plan_commit(commit *c, persist_error *error)
             status = plan_edit(c, &c->edits[i], error);
     if (status == PERSIST_OK && c->given_once != NULL)
         status = plan_once(c, error);
-    if (status != PERSIST_OK || c->given_blob == NULL)
-        return status;
-    c->blob = blob_item_new(c->given_blob, c->lsn);
-    return c->blob != NULL ? PERSIST_OK : status_no_memory(error);
+    if (status == PERSIST_OK && c->given_blob != NULL)
+        status = plan_blob(c, error);
+    return status;
 }
 
 bool plan_does_nothing(const commit *c)
@@ -374,7 +390,8 @@ void plan_abandon(commit *c)
         else if (m->made)
             memtable_unmake_stream(t, m->target);
     }
+    if (c->blob_made)
+        memtable_unmake_blob(t, c->blob);
     arena_rewind(&t->arena, &c->before);
     readers_change_end(&c->e->readers);
-    mem_free(c->blob);
 }

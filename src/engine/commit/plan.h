@@ -24,7 +24,9 @@ typedef struct commit {
     uint64_t position;
     uint64_t time;
     once *once;      /* in the memtable */
-    blob_item *blob; /* the same */
+    blob_item *blob; /* the same, */
+    bool blob_made;  /* for it; and what is new of it: */
+    blob_version *blob_version;
     uint64_t logged; /* bytes of its record */
     uint64_t dead;   /* bytes of older layers that it makes dead, see died.c */
 } commit;

@@ -18,6 +18,8 @@
 /* From this part of the largest packed blob on, 16 KiB by default, writing
  * ahead of hashing pays. */
 #define BLOB_AHEAD_SHARE 64u
+/* Parts of a blob that are read on their own are checked on their own. */
+#define BLOB_PART_SIZE (64u << 10)
 /* Blobs whose beginnings, of so many bytes, are remembered. */
 #define BLOBS_SEEN 1024u
 #define BLOB_BEGINNING 4096u
@@ -192,6 +194,10 @@ static inline bool format_is_known(uint64_t version)
 #define EXPECT_NEAR 64u
 /* Events that a cursor over a stream decodes at a time. */
 #define CURSOR_EVENTS 32u
+/* Blobs that a listing reads at a time, about, and at the most: they are sorted
+ * in memory. */
+#define LIST_PART 128u
+#define LIST_PART_MAX 1024u
 /* Matches of a query that are looked up together, and streams whose place it
  * remembers meanwhile. */
 #define QUERY_AHEAD 16u

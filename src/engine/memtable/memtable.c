@@ -42,9 +42,6 @@ static void release(memtable *t)
     at = 0;
     for (once *o; (o = hashmap_next(&t->once_map, &at)) != NULL;)
         mem_free(o);
-    at = 0;
-    for (blob_item *b; (b = hashmap_next(&t->blob_map, &at)) != NULL;)
-        mem_free(b);
     hashmap_release(&t->stream_map);
     hashmap_release(&t->key_map);
     hashmap_release(&t->once_map);
@@ -53,6 +50,7 @@ static void release(memtable *t)
     btree_release(&t->stream_tree);
     btree_release(&t->key_tree);
     btree_release(&t->once_tree);
+    btree_release(&t->blob_tree);
     order_release(&t->order);
     arena_release(&t->arena);
     mem_free(t);
@@ -261,22 +259,52 @@ void memtable_unmake_once(memtable *t, once *o)
 
 /* ---- blobs ------------------------------------------------------------ */
 
-blob_item *blob_item_new(const blob_entry *entry, persist_lsn lsn)
+blob_item *memtable_make_blob(memtable *t, slice digest)
 {
-    CHECK(lsn > 0);
-    blob_item *b = mem_alloc(sizeof *b);
+    CHECK(memtable_blob(t, digest) == NULL);
+    blob_item *b = arena_alloc(&t->arena, sizeof *b + digest.size);
     if (b == NULL)
         return NULL;
-    *b = (blob_item){.lsn = lsn, .entry = *entry};
-    b->digest = blob_entry_name(&b->entry);
+    memcpy(b + 1, digest.data, digest.size);
+    *b = (blob_item){.digest = slice_of(b + 1, digest.size)};
+    if (!enter(&t->blob_map, &t->blob_tree, b))
+        return NULL;
+    t->memory += sizeof *b + digest.size + NAME_OVERHEAD;
     return b;
 }
 
-void memtable_add_blob(memtable *t, blob_item *b)
+void memtable_unmake_blob(memtable *t, blob_item *b)
 {
-    CHECK(memtable_blob(t, b->digest) == NULL);
-    hashmap_put(&t->blob_map, b);
-    t->memory += sizeof *b + NAME_OVERHEAD;
+    uint64_t memory = sizeof *b + b->digest.size + NAME_OVERHEAD;
+    CHECK(b->newest == NULL && t->memory >= memory);
+    leave(&t->blob_map, &t->blob_tree, b);
+    t->memory -= memory;
+}
+
+blob_version *memtable_make_blob_version(memtable *t, const blob_entry *entry,
+                                         persist_lsn lsn)
+{
+    CHECK(lsn > 0);
+    blob_version *v = arena_alloc(&t->arena, sizeof *v);
+    if (v != NULL)
+        *v = (blob_version){.lsn = lsn, .entry = *entry};
+    return v;
+}
+
+void memtable_set_blob(memtable *t, blob_item *b, blob_version *v)
+{
+    CHECK(b->newest == NULL || b->newest->lsn < v->lsn);
+    v->older = b->newest;
+    b->newest = v;
+    t->memory += sizeof *v + ALLOCATION_OVERHEAD;
+}
+
+const blob_version *blob_at(const blob_item *b, persist_lsn lsn)
+{
+    const blob_version *v = b->newest;
+    while (v != NULL && v->lsn > lsn)
+        v = v->older;
+    return v;
 }
 
 /* ---- applying --------------------------------------------------------- */

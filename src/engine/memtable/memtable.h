@@ -49,11 +49,16 @@ typedef struct once {
     uint64_t seqs[];
 } once;
 
-/* A blob, from an lsn on. */
-typedef struct blob_item {
-    slice digest; /* in the entry */
+/* Where a blob is, from an lsn on. */
+typedef struct blob_version {
     persist_lsn lsn;
+    struct blob_version *older;
     blob_entry entry;
+} blob_version;
+
+typedef struct blob_item {
+    slice digest;         /* owned */
+    blob_version *newest; /* NULL before the first commit */
 } blob_item;
 
 /* What the whole store holds, older layers included. Of keys nobody knows. */
@@ -76,7 +81,7 @@ typedef struct memtable {
     hashmap stream_map, key_map, once_map, blob_map;
     tag_index tags;
     size_t tag_count, tagged_count; /* of all events, and those that have any */
-    btree stream_tree, key_tree, once_tree;
+    btree stream_tree, key_tree, once_tree, blob_tree;
     order order;
     arena arena;             /* streams and events, keys and versions */
     uint64_t first_position; /* older layers have lower ones */
@@ -154,10 +159,17 @@ once *memtable_make_once(memtable *, const persist_once *, persist_lsn,
                          const uint64_t *seqs, size_t seq_count);
 void memtable_unmake_once(memtable *, once *);
 
-/* Makes an item for a blob; NULL when memory is out. Then keeps it; needs
- * hashmap_reserve. */
-blob_item *blob_item_new(const blob_entry *, persist_lsn);
-void memtable_add_blob(memtable *, blob_item *);
+/* Make a blob that is not here, invisible as long as it has no version; and a
+ * version, which belongs to none yet. NULL when memory is out. */
+blob_item *memtable_make_blob(memtable *, slice digest);
+blob_version *memtable_make_blob_version(memtable *, const blob_entry *,
+                                         persist_lsn);
+/* Removes a blob that has no version; gives one a version, for good. */
+void memtable_unmake_blob(memtable *, blob_item *);
+void memtable_set_blob(memtable *, blob_item *, blob_version *);
+
+/* The version of a blob at an lsn; NULL: ask older layers. */
+const blob_version *blob_at(const blob_item *, persist_lsn);
 
 /* The version of a key at an lsn, which may be a deletion; NULL: ask older
  * layers. */

@@ -10,6 +10,8 @@ static void close_reader(engine_cursor *c)
         order_reader_close(c);
     else if (c->kind == ENGINE_QUERY)
         query_reader_close(c);
+    else if (c->kind == ENGINE_BLOBS)
+        blob_lister_close(c);
     else
         name_reader_close(c);
 }
@@ -47,6 +49,17 @@ persist_status engine_read_names(engine *e, engine_cursor *out,
     CHECK(kind >= ENGINE_STREAMS && kind <= ENGINE_ONCES);
     begin(e, out, kind, limit, view);
     persist_status status = name_reader_open(out, range, error);
+    if (status != PERSIST_OK)
+        engine_cursor_close(out);
+    return status;
+}
+
+persist_status engine_list_blobs(engine *e, engine_cursor *out, slice after,
+                                 uint64_t limit, engine_view view,
+                                 persist_error *error)
+{
+    begin(e, out, ENGINE_BLOBS, limit, view);
+    persist_status status = blob_lister_open(out, after, error);
     if (status != PERSIST_OK)
         engine_cursor_close(out);
     return status;
@@ -164,4 +177,15 @@ persist_status engine_next_once(engine_cursor *c, const persist_command **out,
         status = name_reader_command(c, error);
     *out = &c->u.names.command;
     return account(c, status, 1);
+}
+
+persist_status engine_next_blob(engine_cursor *c, const persist_blob **out,
+                                persist_error *error)
+{
+    CHECK(c->kind == ENGINE_BLOBS);
+    if (c->broken != PERSIST_OK)
+        return still_broken(c, error);
+    if (c->left == 0)
+        return PERSIST_NONE;
+    return account(c, blob_lister_next(c, out, error), 1);
 }

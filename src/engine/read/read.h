@@ -3,6 +3,7 @@
 #ifndef ENGINE_READ_READ_H
 #define ENGINE_READ_READ_H
 
+#include "base/cid.h"
 #include "engine/state/state.h"
 
 typedef enum engine_read_kind {
@@ -13,6 +14,7 @@ typedef enum engine_read_kind {
     ENGINE_STREAMS,
     ENGINE_KEYS,
     ENGINE_ONCES,
+    ENGINE_BLOBS,
 } engine_read_kind;
 
 /* The events of a stream within [low, high], forwards or backwards. */
@@ -149,8 +151,9 @@ typedef struct query_reader {
 /* Names of one layer, merged with those of the others. */
 typedef struct name_item {
     slice name;
-    slice value;      /* of a key; of a command id of a table, as it is there */
-    const once *once; /* of one of a memtable */
+    slice value; /* of a key; of a command id or blob of a table, as there */
+    const once *once;         /* of one of a memtable, */
+    const blob_version *blob; /* or this */
     bool deleted;
 } name_item;
 
@@ -172,7 +175,7 @@ typedef struct name_bound {
 } name_bound;
 
 typedef struct name_reader {
-    table_section section; /* keys, streams or command ids */
+    table_section section; /* keys, streams, command ids or blobs */
     bool back;
     void *bytes; /* owned: the names of the bounds */
     name_bound low, high;
@@ -187,6 +190,17 @@ typedef struct name_reader {
     size_t seq_capacity;
 } name_reader;
 
+/* Blobs in the order of their cids, part by part; see read_blobs.c. */
+typedef struct blob_lister {
+    name_reader names;        /* the first: it is the cursor's u.names, too */
+    char part[CID_SIZE + 1];  /* cids that begin with so many of these */
+    unsigned size, size_min;  /* characters are in the part in hand */
+    char after[CID_SIZE + 1]; /* only what comes behind it is listed */
+    bool ended;               /* no part comes behind those read */
+    persist_blob *found;      /* owned: of the part before, in order */
+    size_t at, count;
+} blob_lister;
+
 struct engine_cursor {
     engine *engine;
     snapshot snapshot;
@@ -200,6 +214,7 @@ struct engine_cursor {
         order_reader order;
         query_reader query;
         name_reader names;
+        blob_lister blobs;
     } u;
 };
 
@@ -215,6 +230,9 @@ persist_status engine_query(engine *, engine_cursor *out,
 persist_status engine_read_names(engine *, engine_cursor *out, engine_read_kind,
                                  const persist_range *, uint64_t limit,
                                  engine_view, persist_error *);
+/* Those blobs whose cids are greater than a text, which is one, or empty. */
+persist_status engine_list_blobs(engine *, engine_cursor *out, slice after,
+                                 uint64_t limit, engine_view, persist_error *);
 /* The position of the first event, from a position on, that matches a query
  * now; for the writer. PERSIST_NONE: there is none. */
 persist_status engine_first_match(engine *, const persist_query_item *,
@@ -226,6 +244,8 @@ persist_status engine_next_events(engine_cursor *, const persist_event **out,
 persist_status engine_next_key(engine_cursor *, slice *name, slice *value,
                                persist_error *);
 persist_status engine_next_once(engine_cursor *, const persist_command **,
+                                persist_error *);
+persist_status engine_next_blob(engine_cursor *, const persist_blob **,
                                 persist_error *);
 void engine_cursor_close(engine_cursor *);
 
@@ -257,7 +277,14 @@ persist_status name_reader_next(engine_cursor *, slice *name, slice *value,
                                 persist_error *);
 /* After name_reader_next: fills in the command id that it came to. */
 persist_status name_reader_command(engine_cursor *, persist_error *);
+/* The same: where the blob that it came to is. */
+persist_status name_reader_blob(const engine_cursor *, blob_entry *,
+                                persist_error *);
 void name_reader_close(engine_cursor *);
+persist_status blob_lister_open(engine_cursor *, slice after, persist_error *);
+persist_status blob_lister_next(engine_cursor *, const persist_blob **,
+                                persist_error *);
+void blob_lister_close(engine_cursor *);
 
 /* As persist_position_at. The cursor is memory for it, and is closed after. */
 persist_status engine_position_at(engine *, engine_cursor *, uint64_t time,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Names in byte order, or in the opposite one, merged from all layers: keys
- * with their values, streams, and command ids with what is kept of them. Of the
+ * with their values, streams, command ids with what is kept of them, and
+ * digests of blobs with where those are. Of the
  * same name the newest layer's entry counts; one that says deleted hides the
  * older ones. */
 #include "base/mem.h"
@@ -105,6 +106,11 @@ static bool take_item(const engine_cursor *c, const void *item, name_item *out)
         *out = (name_item){.name = o->id, .once = o};
         return o->lsn <= lsn;
     }
+    if (c->u.names.section == TABLE_BLOBS) {
+        const blob_item *b = item;
+        *out = (name_item){.name = b->digest, .blob = blob_at(b, lsn)};
+        return out->blob != NULL;
+    }
     const key *k = item;
     const version *v = key_at(k, lsn);
     if (v == NULL)
@@ -119,6 +125,8 @@ static const btree *tree_of(const name_reader *r, const memtable *t)
 {
     if (r->section == TABLE_ONCES)
         return &t->once_tree;
+    if (r->section == TABLE_BLOBS)
+        return &t->blob_tree;
     return r->section == TABLE_KEYS ? &t->key_tree : &t->stream_tree;
 }
 
@@ -160,7 +168,7 @@ static persist_status take_entry(const name_reader *r, name_source *s,
 {
     s->item = (name_item){.name = table_key(&s->iter)};
     s->ended = is_past(r, s->item.name);
-    if (r->section == TABLE_ONCES)
+    if (r->section == TABLE_ONCES || r->section == TABLE_BLOBS)
         s->item.value = table_value(&s->iter);
     if (s->ended || r->section != TABLE_KEYS)
         return PERSIST_OK;
@@ -288,6 +296,19 @@ persist_status name_reader_command(engine_cursor *c, persist_error *error)
     return PERSIST_OK;
 }
 
+persist_status name_reader_blob(const engine_cursor *c, blob_entry *out,
+                                persist_error *error)
+{
+    const name_reader *r = &c->u.names;
+    CHECK(r->section == TABLE_BLOBS && r->taken);
+    const name_source *s = &r->sources[r->tournament.winner];
+    if (s->item.blob != NULL) {
+        *out = s->item.blob->entry;
+        return PERSIST_OK;
+    }
+    return table_get_blob(&s->iter, out, error);
+}
+
 /* ---- opening and closing ---------------------------------------------- */
 
 static name_source *add_source(name_reader *r)
@@ -348,7 +369,8 @@ persist_status name_reader_open(engine_cursor *c, const persist_range *range,
     *r = (name_reader){0};
     r->section = c->kind == ENGINE_KEYS      ? TABLE_KEYS
                  : c->kind == ENGINE_STREAMS ? TABLE_STREAMS
-                                             : TABLE_ONCES;
+                 : c->kind == ENGINE_ONCES   ? TABLE_ONCES
+                                             : TABLE_BLOBS;
     r->back = range->backward;
     if (!take_bounds(r, range))
         return status_no_memory(error);

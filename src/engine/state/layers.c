@@ -80,6 +80,20 @@ persist_status table_get_event(const table_iter *i, event_entry *out,
                : table_bad_entry(i, error);
 }
 
+persist_status table_get_blob(const table_iter *i, blob_entry *out,
+                              persist_error *error)
+{
+    CHECK(i->section == TABLE_BLOBS);
+    cursor c = cursor_of(table_value(i));
+    slice digest = table_key(i);
+    if (digest.size != sizeof out->digest)
+        return table_bad_entry(i, error);
+    memcpy(out->digest, digest.data, sizeof out->digest);
+    return blob_entry_get(&c, out) && cursor_done(&c)
+               ? PERSIST_OK
+               : table_bad_entry(i, error);
+}
+
 /* ---- streams ---------------------------------------------------------- */
 
 persist_status layers_stream_in_table(table *t, slice name, stream_entry *out,
@@ -337,12 +351,8 @@ static persist_status blob_in_table(table *t, slice digest, blob_entry *out,
     table_iter i;
     table_iter_init(&i, t, TABLE_BLOBS, false);
     persist_status status = table_find(&i, digest, error);
-    if (status == PERSIST_OK) {
-        cursor c = cursor_of(table_value(&i));
-        memcpy(out->digest, digest.data, sizeof out->digest);
-        if (!blob_entry_get(&c, out) || !cursor_done(&c))
-            status = table_bad_entry(&i, error);
-    }
+    if (status == PERSIST_OK)
+        status = table_get_blob(&i, out, error);
     table_iter_release(&i);
     return status;
 }
@@ -353,9 +363,10 @@ persist_status layers_below_blob(const layers *v, slice digest, persist_lsn lsn,
     CHECK(digest.size == sizeof out->digest && lsn >= layers_tables_last(v));
     const blob_item *b =
         v->frozen == NULL ? NULL : memtable_blob(v->frozen, digest);
-    if (b != NULL) {
-        *out = b->entry;
-        return b->lsn <= lsn ? PERSIST_OK : PERSIST_NONE;
+    const blob_version *newest = b == NULL ? NULL : blob_at(b, lsn);
+    if (newest != NULL) {
+        *out = newest->entry;
+        return PERSIST_OK;
     }
     persist_status status = PERSIST_NONE;
     for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;)

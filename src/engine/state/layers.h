@@ -114,5 +114,7 @@ persist_status table_get_stream(const table_iter *, stream_entry *,
                                 persist_error *);
 persist_status table_get_event(const table_iter *, event_entry *,
                                persist_error *);
+persist_status table_get_blob(const table_iter *, blob_entry *,
+                              persist_error *);
 
 #endif

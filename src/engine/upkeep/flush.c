@@ -6,8 +6,6 @@
  * so is what commits behind it did away with: the log has those, and on a full
  * disk nothing but leaving it out makes room. A deletion is kept if an older
  * table may hold what it deletes. */
-#include <stdlib.h>
-
 #include "base/mem.h"
 #include "engine/upkeep/upkeep.h"
 
@@ -146,33 +144,15 @@ static void flush_onces(flush *f)
     }
 }
 
-/* The memtable has no order of them. */
-static int compare_blobs(const void *a, const void *b)
-{
-    const blob_item *const *x = a, *const *y = b;
-    return slice_compare((*x)->digest, (*y)->digest);
-}
-
 static void flush_blobs(flush *f)
 {
-    size_t count = f->from->blob_map.count, at = 0, n = 0;
-    const blob_item **sorted =
-        count == 0 ? NULL : mem_alloc(count * sizeof(const blob_item *));
-    if (sorted == NULL) {
-        f->failed = f->failed || count > 0;
-        return;
-    }
-    for (const blob_item *b;
-         (b = hashmap_next(&f->from->blob_map, &at)) != NULL;)
-        sorted[n++] = b;
-    CHECK(n == count);
-    qsort(sorted, count, sizeof(const blob_item *), compare_blobs);
-    for (size_t i = 0; i < count && !f->failed; i++) {
+    btree_at at = btree_seek(&f->from->blob_tree, slice_of(NULL, 0), false);
+    for (const blob_item *b; (b = btree_next(&at)) != NULL;) {
+        CHECK(b->newest != NULL);
         buf_clear(&f->value);
-        blob_entry_put(&f->value, &sorted[i]->entry);
-        add(f, TABLE_BLOBS, sorted[i]->digest);
+        blob_entry_put(&f->value, &b->newest->entry);
+        add(f, TABLE_BLOBS, b->digest);
     }
-    mem_free(sorted);
 }
 
 static void flush_order(flush *f)
