@@ -95,7 +95,8 @@ typedef struct query_tag {
         *list;           /* in a memtable, while the caller looks; NULL: none */
     size_t at;           /* there: the event in hand */
     uint64_t position;   /* of the one in hand; 0: none yet */
-    postings_reader run; /* in a table: where the one in hand is */
+    postings_reader run; /* in a table: where the one in hand is; */
+    bool lone;           /* its run has no other one */
 } query_tag;
 
 /* And all the tags of an item. */
@@ -104,7 +105,9 @@ typedef struct query_part {
     query_tag *tags;
     table_iter *iters; /* in a table: one for each */
     bool ended;
-    uint64_t position; /* of the event that matches; 0: not known yet */
+    uint64_t position;   /* of the event that matches; 0: not known yet */
+    const query_tag *by; /* a tag of it; */
+    bool sure;           /* it has all; else it has to be asked itself */
 } query_part;
 
 /* What is to be known of a stream in a table. */
@@ -119,9 +122,11 @@ typedef struct query_stream {
 /* A match in a table, whose event is looked up with those of others. */
 typedef struct query_look {
     posting entry;
-    table_step from; /* the tag's leaf, which keeps it in memory */
-    slice known;     /* the entry that may be the event's; empty: none is */
-    table_spot spot; /* else */
+    const query_tag *by; /* the tag that led to it, */
+    bool sure;           /* and whether it matches in any case */
+    table_step from;     /* the tag's leaf, which keeps it in memory */
+    slice known;         /* the entry that may be the event's; empty: none is */
+    table_spot spot;     /* else */
 } query_look;
 
 /* What a query needs in a table: matches that are looked up together; what came
@@ -140,11 +145,13 @@ typedef struct query_reader {
     void *copy;         /* owned: the query */
     query_part *parts;  /* in the copy */
     size_t count;
-    query_looks *ahead;                  /* owned; NULL: in no table yet */
-    size_t tag_count;                    /* of all items */
-    bool sought;                         /* in a table before this one */
-    bool whole;                          /* nothing in this one is truncated */
-    table_iter events;                   /* in a table: to look them up */
+    query_looks *ahead; /* owned; NULL: in no table yet */
+    size_t tag_count;   /* of all items */
+    bool inside;        /* a table, in which it reads */
+    bool sought;        /* in a table before this one */
+    bool whole;         /* nothing in this one is truncated */
+    bool quiet;         /* no memtable has truncated anything */
+    table_iter events;  /* in a table: to look them up */
     query_stream streams[QUERY_STREAMS]; /* by hash of the name */
 } query_reader;
 

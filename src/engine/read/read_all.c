@@ -321,8 +321,9 @@ persist_status order_reader_begin(engine_cursor *c, const order_ways *ways,
     times_open(&r->times, NULL, false);
     r->ways = ways;
     r->position = from;
-    if (from >= oldest->first_position)
-        r->layer = v->table_count; /* no table has it */
+    r->layer = from >= oldest->first_position
+                   ? v->table_count /* no table has it */
+                   : layers_first_table(v, from);
     r->batch = mem_alloc(CURSOR_BATCH * sizeof *r->batch);
     bool tables = c->kind == ENGINE_ALL && r->layer < v->table_count;
     if (tables)

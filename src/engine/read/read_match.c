@@ -8,6 +8,24 @@
 #include "base/hash.h"
 #include "engine/read/read.h"
 
+/* Finds up to where a stream is truncated. What no memtable has truncated a
+ * table tells, and nobody else is asked. */
+static persist_status find_floor(engine_cursor *c, slice name,
+                                 uint64_t *through, persist_error *error)
+{
+    stream_entry entry;
+    size_t layer = 0;
+    const layers *v = c->snapshot.layers;
+    persist_status status =
+        c->u.query.quiet ? layers_tables_stream(v, name, &entry, &layer, error)
+                         : snapshot_find(c->engine, &c->snapshot, name, &entry,
+                                         &layer, error);
+    if (c->u.query.quiet && status <= PERSIST_NONE)
+        credit_note_looks(&c->snapshot, TABLE_STREAMS, v->tables[layer]);
+    *through = status == PERSIST_OK ? entry.state.floor.through : 0;
+    return status;
+}
+
 /* Learns what is to be known of a stream, in a place that others with such a
  * hash take, too. */
 static persist_status find_stream(engine_cursor *c, slice name,
@@ -16,7 +34,6 @@ static persist_status find_stream(engine_cursor *c, slice name,
 {
     query_reader *r = &c->u.query;
     table *t = r->events.table;
-    stream_state state;
     stream_entry entry;
     CHECK(t != NULL);
     query_stream *s = &r->streams[hash_xxh3(name) % QUERY_STREAMS];
@@ -24,14 +41,12 @@ static persist_status find_stream(engine_cursor *c, slice name,
     if (s->of == t && slice_equal(name, slice_of(s->name, s->name_size)))
         return PERSIST_OK;
     s->of = NULL;
-    persist_status status =
-        snapshot_state(c->engine, &c->snapshot, name, &state, error);
+    persist_status status = find_floor(c, name, &s->through, error);
     if (status == PERSIST_OK)
         status = layers_stream_in_table(t, name, &entry, error);
     if (status != PERSIST_OK)
         return status;
     s->ordinal = entry.ordinal;
-    s->through = state.floor.through;
     if (name.size > sizeof s->name)
         return PERSIST_OK;
     s->of = t;
@@ -148,12 +163,36 @@ static persist_status find_event(engine_cursor *c, query_look *look,
     return PERSIST_OK;
 }
 
+/* Tells whether an event matches, by the tags it has itself. */
+static bool has_tags(const query_reader *r, const void *tagged)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (query_matches(r->parts[i].item, 1, tagged))
+            return true;
+    return false;
+}
+
+/* PERSIST_NONE: it is none. It has the tag that led to it in any case. */
+static persist_status is_match(const query_reader *r, const query_look *look,
+                               const event_entry *found, persist_error *error)
+{
+    const persist_query_item by = {.tags = &look->by->tag, .tag_count = 1};
+    if (look->sure || has_tags(r, found->tagged.data))
+        return PERSIST_OK;
+    return query_matches(&by, 1, found->tagged.data)
+               ? PERSIST_NONE
+               : table_bad_step(&r->events, &look->from, error);
+}
+
+/* Reads a match; PERSIST_NONE: it is none. */
 static persist_status read_match(engine_cursor *c, query_look *look,
                                  persist_event *out, persist_error *error)
 {
-    event_entry found;
+    event_entry found = {0};
     const posting *e = &look->entry;
     persist_status status = find_event(c, look, &found, error);
+    if (status == PERSIST_OK)
+        status = is_match(&c->u.query, look, &found, error);
     if (status != PERSIST_OK)
         return status;
     *out = (persist_event){e->stream,   found.data, e->seq,
@@ -175,12 +214,12 @@ void query_looks_read(engine_cursor *c)
     near -= status != PERSIST_OK;
     for (size_t i = 0; i < near; i++) {
         persist_status read =
-            read_match(c, &a->looks[i], &c->ready[i], &a->error);
-        if (read != PERSIST_OK) {
+            read_match(c, &a->looks[i], &c->ready[c->ready_count], &a->error);
+        if (read > PERSIST_NONE) {
             status = read;
             break;
         }
-        c->ready_count++;
+        c->ready_count += read == PERSIST_OK;
     }
     if (status != PERSIST_OK)
         a->then = status;

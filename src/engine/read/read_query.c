@@ -59,15 +59,19 @@ static void copy_item(copy *c, const persist_query_item *from, query_part *to)
 {
     persist_query_item *item = take(c, sizeof *item);
     slice *types = take(c, from->type_count * sizeof *types);
+    slice *tags = take(c, from->tag_count * sizeof *tags);
     for (size_t i = 0; i < from->type_count; i++)
         types[i] = take_slice(c, from->types[i]);
     *item = (persist_query_item){.types = types,
                                  .type_count = from->type_count,
+                                 .tags = tags,
                                  .tag_count = from->tag_count};
     *to = (query_part){.item = item};
     to->tags = take(c, from->tag_count * sizeof *to->tags);
-    for (size_t i = 0; i < from->tag_count; i++)
+    for (size_t i = 0; i < from->tag_count; i++) {
         to->tags[i] = take_tag(c, from->tags[i]);
+        tags[i] = to->tags[i].tag;
+    }
 }
 
 static bool copy_query(query_reader *r, const persist_query_item *items,
@@ -79,7 +83,7 @@ static bool copy_query(query_reader *r, const persist_query_item *items,
         c.left += room_of(item->types, item->type_count) +
                   room_of(item->tags, item->tag_count) +
                   item->type_count * sizeof(slice) +
-                  item->tag_count * sizeof(query_tag);
+                  item->tag_count * (sizeof(query_tag) + sizeof(slice));
         r->tag_count += item->tag_count;
     }
     r->copy = c.at = mem_alloc(c.left);
@@ -103,12 +107,15 @@ typedef persist_status (*seek_fn)(const engine_cursor *, query_part *,
 typedef slice (*type_fn)(const query_part *);
 
 /* Lets all lists of an item stand at one event from a position on; PERSIST_NONE
- * when there is none. */
+ * when there is none. Where a list has but one event, the others are not asked:
+ * a search in each takes as long as a look at the event, which is to be read in
+ * any case if it matches, and says which tags it has. */
 static persist_status join(const engine_cursor *c, query_part *p, seek_fn seek,
                            uint64_t position, persist_error *error)
 {
     size_t agreed = 0;
-    for (size_t i = 0; agreed < p->item->tag_count;
+    bool lone = false;
+    for (size_t i = 0; agreed < p->item->tag_count && !lone;
          i = i + 1 == p->item->tag_count ? 0 : i + 1) {
         query_tag *t = &p->tags[i];
         if (t->position < position) {
@@ -119,7 +126,10 @@ static persist_status join(const engine_cursor *c, query_part *p, seek_fn seek,
         CHECK(t->position >= position);
         agreed = t->position == position ? agreed + 1 : 1;
         position = t->position;
+        lone = t->lone;
+        p->by = t;
     }
+    p->sure = agreed == p->item->tag_count;
     return PERSIST_OK;
 }
 
@@ -135,7 +145,7 @@ static persist_status match(const engine_cursor *c, query_part *p, seek_fn seek,
         p->ended = status == PERSIST_NONE;
         if (status != PERSIST_OK)
             return p->ended ? PERSIST_OK : status;
-        position = p->tags[0].position;
+        position = p->by->position;
         if (query_has_type(p->item, type(p)))
             break;
     }
@@ -162,8 +172,10 @@ static void forget(query_reader *r)
         query_part *p = &r->parts[i];
         p->ended = false;
         p->position = 0;
-        for (size_t k = 0; k < p->item->tag_count; k++)
+        for (size_t k = 0; k < p->item->tag_count; k++) {
             p->tags[k].at = p->tags[k].position = 0;
+            p->tags[k].lone = false;
+        }
     }
 }
 
@@ -276,6 +288,7 @@ static persist_status take_run(query_tag *t, const table_iter *i,
         return PERSIST_NONE;
     if (!postings_begin(&t->run, table_key(i), table_value(i)))
         return table_bad_entry(i, error);
+    t->lone = t->run.now.position == t->run.last;
     return pass(t, i, position, error);
 }
 
@@ -313,7 +326,7 @@ static persist_status seek_table(const engine_cursor *c, query_part *p,
 
 static slice type_in_table(const query_part *p)
 {
-    return p->tags[0].run.now.type;
+    return p->by->run.now.type;
 }
 
 /* Ends the items of which a table has not every tag; PERSIST_NONE: so it is
@@ -336,15 +349,21 @@ static persist_status ask_filters(query_reader *r, table *t,
     return left > 0 ? PERSIST_OK : PERSIST_NONE;
 }
 
-/* Tells whether surely nothing that a table has is truncated: what is by
- * commits up to its last one, it has not. */
-static bool is_whole(const snapshot *s, const table *t)
+/* Tells whether surely nothing is truncated by what is in no table yet. */
+static bool is_quiet(const snapshot *s)
 {
     const layers *v = s->layers;
-    CHECK(v->table_count > 0);
-    return t == v->tables[v->table_count - 1] &&
-           !(v->frozen != NULL && atomic_load(&v->frozen->truncates)) &&
+    return !(v->frozen != NULL && atomic_load(&v->frozen->truncates)) &&
            !(s->with_active && atomic_load(&v->active->truncates));
+}
+
+/* Tells whether surely nothing that a table has is truncated: what is by
+ * commits up to its last one, it has not. */
+static bool is_whole(const engine_cursor *c, const table *t)
+{
+    const layers *v = c->snapshot.layers;
+    CHECK(v->table_count > 0);
+    return c->u.query.quiet && t == v->tables[v->table_count - 1];
 }
 
 static persist_status enter(engine_cursor *c, table *t, persist_error *error)
@@ -371,9 +390,11 @@ static persist_status enter(engine_cursor *c, table *t, persist_error *error)
     if (r->sought)
         credit_note(&c->snapshot, r->tag_count * TAG_WORTH);
     r->sought = true;
-    CHECK(!table_iter_valid(&r->events));
+    CHECK(!r->inside && !table_iter_valid(&r->events));
+    r->inside = true;
     table_iter_init(&r->events, t, TABLE_EVENTS, false);
-    r->whole = is_whole(&c->snapshot, t);
+    r->quiet = is_quiet(&c->snapshot);
+    r->whole = is_whole(c, t);
     times_open(&r->order.times, t, false);
     return PERSIST_OK;
 }
@@ -393,8 +414,10 @@ static persist_status gather(engine_cursor *c, persist_error *error)
     if (p == NULL)
         return PERSIST_NONE;
     query_look *look = &r->ahead->looks[r->ahead->count++];
-    look->entry = p->tags[0].run.now;
-    look->from = *table_leaf(&p->iters[0]);
+    look->entry = p->by->run.now;
+    look->by = p->by;
+    look->sure = p->sure;
+    look->from = *table_leaf(&p->iters[p->by - p->tags]);
     if (look->from.held != NULL)
         (void)block_ref(look->from.held);
     look->known = slice_of(NULL, 0);
@@ -409,14 +432,14 @@ static persist_status next(engine_cursor *c, bool move, persist_error *error)
     query_reader *r = &c->u.query;
     query_looks *a = r->ahead;
     (void)move; /* the position tells */
-    query_looks_drop(r);
     do {
+        query_looks_drop(r);
         while (a->then == PERSIST_OK && a->count < QUERY_AHEAD &&
                a->count < c->left)
             a->then = gather(c, &a->error);
         query_looks_aim(c);
-    } while (a->count == 0 && a->then == PERSIST_OK);
-    query_looks_read(c);
+        query_looks_read(c);
+    } while (c->ready_count == 0 && a->then == PERSIST_OK);
     if (c->ready_count > 0)
         return PERSIST_OK;
     CHECK(a->then != PERSIST_OK);
@@ -431,13 +454,18 @@ static void release_iters(query_reader *r)
         table_iter_release(&r->ahead->iters[i]);
 }
 
+/* Of most tables no more than the filter was asked. */
 static void leave(engine_cursor *c)
 {
-    query_looks_drop(&c->u.query);
-    release_iters(&c->u.query);
-    table_iter_release(&c->u.query.events);
-    times_close(&c->u.order.times);
-    forget(&c->u.query);
+    query_reader *r = &c->u.query;
+    if (r->inside) {
+        query_looks_drop(r);
+        release_iters(r);
+        table_iter_release(&r->events);
+        times_close(&r->order.times);
+    }
+    r->inside = false;
+    forget(r);
 }
 
 /* ---- opening and closing ----------------------------------------------- */
@@ -463,7 +491,7 @@ persist_status query_reader_open(engine_cursor *c,
     r->ahead = NULL;
     for (size_t i = 0; i < QUERY_STREAMS; i++)
         r->streams[i].of = NULL;
-    r->sought = false;
+    r->inside = r->sought = false;
     r->tag_count = r->count = 0;
     table_iter_init(&r->events, NULL, TABLE_EVENTS, false);
     persist_status status =

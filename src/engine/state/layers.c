@@ -61,6 +61,17 @@ persist_lsn layers_tables_last(const layers *v)
     return v->table_count == 0 ? 0 : v->tables[v->table_count - 1]->footer.last;
 }
 
+/* Newer tables have higher positions. */
+size_t layers_first_table(const layers *v, uint64_t position)
+{
+    for (size_t i = position > 1 ? v->table_count : 0; i-- > 0;) {
+        uint64_t first = table_first_position(v->tables[i]);
+        if (first != 0 && first <= position)
+            return i;
+    }
+    return 0;
+}
+
 /* ---- decoding --------------------------------------------------------- */
 
 persist_status table_get_stream(const table_iter *i, stream_entry *out,
@@ -113,6 +124,18 @@ persist_status layers_stream_in_table(table *t, slice name, stream_entry *out,
     return status;
 }
 
+persist_status layers_tables_stream(const layers *v, slice name,
+                                    stream_entry *out, size_t *layer,
+                                    persist_error *error)
+{
+    persist_status status = PERSIST_NONE;
+    for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;) {
+        status = layers_stream_in_table(v->tables[i], name, out, error);
+        *layer = i;
+    }
+    return status;
+}
+
 persist_status layers_below_stream(const layers *v, slice name, persist_lsn lsn,
                                    stream_entry *out, size_t *layer,
                                    persist_error *error)
@@ -127,12 +150,7 @@ persist_status layers_below_stream(const layers *v, slice name, persist_lsn lsn,
         *layer = v->table_count;
         return PERSIST_OK;
     }
-    persist_status status = PERSIST_NONE;
-    for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;) {
-        status = layers_stream_in_table(v->tables[i], name, out, error);
-        *layer = i;
-    }
-    return status;
+    return layers_tables_stream(v, name, out, layer, error);
 }
 
 persist_status layers_below_state(const layers *v, slice name, persist_lsn lsn,

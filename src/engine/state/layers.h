@@ -59,6 +59,10 @@ static inline uint64_t layers_position(const layers *v)
 /* The layers below the active memtable. Their functions do file work, and
  * need no lock. */
 
+/* Which table is the first that may have an event from a position on; where
+ * none tells, all may. */
+size_t layers_first_table(const layers *, uint64_t position);
+
 /* Finds a stream in one table; PERSIST_NONE: it is not there. */
 persist_status layers_stream_in_table(table *, slice name, stream_entry *,
                                       persist_error *);
@@ -69,6 +73,10 @@ persist_status layers_stream_in_table(table *, slice name, stream_entry *,
 persist_status layers_below_stream(const layers *, slice name, persist_lsn,
                                    stream_entry *, size_t *layer,
                                    persist_error *);
+
+/* The same in the tables alone, of which *layer is one then. */
+persist_status layers_tables_stream(const layers *, slice name, stream_entry *,
+                                    size_t *layer, persist_error *);
 
 /* The state of a stream at an lsn; PERSIST_NONE: it is not there. */
 persist_status layers_below_state(const layers *, slice name, persist_lsn,

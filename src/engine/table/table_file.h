@@ -191,7 +191,8 @@ typedef struct table {
     table_top tops[TABLE_SECTIONS];
     _Atomic(struct stream_hint *) hints[TABLE_HINTS]; /* see hints.h */
     _Atomic(struct spots *) spots;                    /* see spots.h */
-    _Atomic uint32_t spots_missed; /* notes that there was no memory for */
+    _Atomic uint32_t spots_missed;   /* notes that there was no memory for */
+    _Atomic uint64_t first_position; /* 0: not known, see the function */
 } table;
 
 /* Opens a table of that size; *out has one reference. PERSIST_CORRUPT if it is
@@ -210,6 +211,10 @@ void table_unref(table *);
 /* Fills the error for a table whose bytes at an offset are damaged. */
 persist_status table_corrupt(const table *, uint64_t offset, const char *what,
                              persist_error *);
+
+/* The lowest position that an event of a table has. 0: it has no events, or
+ * cannot tell; whoever reads it then will be told why. */
+uint64_t table_first_position(table *);
 
 /* Tells whether a name, of which filter_hash gave the hash, may be in a
  * section: PERSIST_NONE if surely not. */

@@ -262,7 +262,7 @@ static persist_status read_block(table *t, const block_place *place,
     block *b = block_new(size);
     if (b == NULL)
         return status_no_memory(error);
-    block_header h;
+    block_header h = {0};
     slice packed = slice_of(b->bytes, size);
     persist_status status = read_at(t, b->bytes, size, place->offset, error);
     if (status == PERSIST_OK &&
@@ -379,6 +379,39 @@ persist_status table_load_root(table *t, table_section section, bool passing,
     if (status == PERSIST_OK && out->held == NULL)
         keep_top(top, out);
     return status;
+}
+
+/* What an index block says of the block below is the first key in there. */
+static uint64_t find_first_position(table *t)
+{
+    persist_error ignored;
+    table_step top;
+    block_entry e;
+    uint8_t key[ENTRY_ORDER_KEY_SIZE + BLOCK_HEAD_SIZE];
+    uint64_t position = 0;
+    if (t->footer.roots[TABLE_ORDER].size == 0 ||
+        table_load_root(t, TABLE_ORDER, false, &top, &ignored) != PERSIST_OK)
+        return 0;
+    const block_view *v = &top.view;
+    if (block_get(v, 0, &e) && block_key_size(v, &e) == ENTRY_ORDER_KEY_SIZE &&
+        v->prefix_size <= ENTRY_ORDER_KEY_SIZE) {
+        memcpy(key, v->prefix, v->prefix_size);
+        block_put_rest(&e, key + v->prefix_size);
+        position = big_u64(key);
+    }
+    block_unref(top.held);
+    return position;
+}
+
+uint64_t table_first_position(table *t)
+{
+    uint64_t position =
+        atomic_load_explicit(&t->first_position, memory_order_relaxed);
+    if (position != 0)
+        return position;
+    position = find_first_position(t);
+    atomic_store_explicit(&t->first_position, position, memory_order_relaxed);
+    return position;
 }
 
 persist_status table_load_child(table *t, table_section section, unsigned level,
