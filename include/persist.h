@@ -73,6 +73,7 @@
 #include "persist_base.h"
 #include "persist_edit.h"
 #include "persist_session.h"
+#include "persist_tidy.h"
 #include "persist_verify.h"
 #include "persist_view.h"
 
@@ -526,6 +527,40 @@ void persist_blob_close(persist_blob_reader *reader);
 persist_status persist_verify(const persist_options *options,
                               const persist_watcher *watcher,
                               persist_progress *out, persist_error *error);
+
+/* ---- space that comes back --------------------------------------------- */
+
+/* Writes all that the store holds into one table, so that the space of what was
+ * truncated, deleted and overwritten comes back at once; the store does so by
+ * itself when that is much (docs/OPERATING.md, "Merging"). Others read and
+ * commit meanwhile, and what they commit after it began may be in the log and
+ * in tables of its own when it returns. It takes as much room on the disk as
+ * lives in the tables, until it is done. Killed, or stopped, at any moment the
+ * store is as it was. Replaced tables that are being read keep their room until
+ * those cursors and snapshots are closed. A store in memory has nothing to do.
+ * tidy: NULL for nothing special; out, unless NULL: the figures at the end,
+ * also after an error. PERSIST_NONE: `progress` has stopped it. Errors:
+ * PERSIST_NO_SPACE (nothing is lost; make room and call again),
+ * PERSIST_READ_ONLY, PERSIST_CLOSED: another thread has called persist_close or
+ * persist_end_waits. */
+persist_status persist_compact(persist_store *store, const persist_tidy *tidy,
+                               persist_tidied *out, persist_error *error);
+
+/* The same, and when it returns PERSIST_OK no file of the log and no table
+ * holds a byte of what had been truncated, deleted or overwritten when it was
+ * called: events, values, names of deleted keys, types and tags of dropped
+ * events; and files of the log that were used are gone, whatever they had. It
+ * is durable then: no loss of power brings such a file back. Names of streams,
+ * and command ids with the fingerprints and numbers of their commits, are never
+ * deleted, so they stay. It does not reach blobs, which are not deleted either;
+ * copies and backups, those of hard links too; nor what the file system, the
+ * disk or the page cache keep of files that are deleted.
+ * It waits for the cursors and snapshots that were opened before, as long as
+ * tidy->timeout_ms says; then it is PERSIST_BAD_REQUEST: close them, and call
+ * again. Killed, or stopped, it has reached a part, and is to be called again.
+ * PERSIST_NONE and errors: as persist_compact. */
+persist_status persist_purge(persist_store *store, const persist_tidy *tidy,
+                             persist_tidied *out, persist_error *error);
 
 /* ---- figures ---------------------------------------------------------- */
 

@@ -44,6 +44,8 @@ PUBLIC = {
     "persist_edit.h": {f for f in SEES if f.startswith("engine")} |
                       {"store", "host", "server", "cli"},
     "persist_session.h": {"store", "host", "server", "cli"},
+    "persist_tidy.h": {f for f in SEES if f.startswith("engine")} |
+                      {"store", "host", "server", "cli"},
     "persist_verify.h": {f for f in SEES if f.startswith("engine")} |
                         {"store", "host", "server", "cli"},
     "persist_view.h": {f for f in SEES if f.startswith("engine")} |
@@ -54,7 +56,7 @@ PUBLIC = {
 }
 # Parts of persist.h, which other public headers may include.
 PARTS = ("persist_base.h", "persist_edit.h", "persist_session.h",
-         "persist_verify.h", "persist_view.h")
+         "persist_tidy.h", "persist_verify.h", "persist_view.h")
 BEHIND = {"persist.h": "store", "sx.h": "sx"}
 
 DRAWING = "docs/ARCHITECTURE.md"

@@ -14,6 +14,7 @@ typedef struct cli {
     uint64_t limit;             /* --limit */
     const char *after, *prefix; /* --after, --prefix; NULL: not given */
     bool legacy, group;         /* --legacy, --group */
+    uint64_t timeout_ms;        /* --timeout */
     int (*topic)(struct cli *); /* --help, --version; NULL: neither */
     char **args;                /* what is left, without options */
     int arg_count;
@@ -33,6 +34,8 @@ int cli_get(cli *);
 int cli_keys(cli *);
 int cli_import(cli *);
 int cli_verify(cli *);
+int cli_compact(cli *);
+int cli_purge(cli *);
 int cli_help(cli *);
 int cli_version(cli *);
 

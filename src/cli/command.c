@@ -42,6 +42,21 @@ const command command_table[COMMANDS] = {
      "is damaged, or who read the output went away, 2 it could not look at all "
      "of it, or not tell it (a permission, a descriptor, a program that has "
      "the store open, a full disk), which says nothing of the data."},
+    {"compact", NULL, cli_compact, "sjq", 0, 1, " [DIR]",
+     "merges all tables into one: space of what was dropped comes back",
+     "The store is DIR, or that of --store. It does so by itself when much is "
+     "dead; this is for now. It takes as much room on the disk as lives in the "
+     "tables, until it is done. Ended at any moment, by ctrl-C too, the store "
+     "is as it was: run it again. It tells what log and tables took before, "
+     "and take now."},
+    {"purge", NULL, cli_purge, "sjqt", 0, 1, " [DIR]",
+     "compacts, and then no file holds a byte of what was deleted, truncated "
+     "or overwritten",
+     "The store is DIR, or that of --store. It rewrites all tables, begins the "
+     "log anew and deletes every older file, durably. It tells what it has "
+     "reached, and what it cannot reach. Ended before its end it has reached "
+     "a part: run it again. It waits for who still reads what is to go, as "
+     "long as --timeout says, and fails then."},
     {"import", NULL, cli_import, "Ljg", 2, 2, " --legacy OLD NEW",
      "reads the directory OLD of the old host into the new store NEW; never "
      "writes to OLD",
@@ -64,7 +79,8 @@ const option option_table[OPTIONS] = {
     {"json", 'j', NULL,
      "one JSON value a line; names and texts that are no UTF-8 show as "
      "{\"bytes\":\"hex\"}"},
-    {"quiet", 'q', NULL, "findings only: no progress, no summary"},
+    {"quiet", 'q', NULL,
+     "no progress, no summary; of verify its findings only"},
     {"from", 'f', "N", "from this number, or position, on"},
     {"limit", 'l', "N", "at most so many"},
     {"prefix", 'p', "P", "those that begin with P"},
@@ -72,6 +88,8 @@ const option option_table[OPTIONS] = {
     {"legacy", 'L', NULL, "OLD is of the old host: there is no other import"},
     {"group", 'g', NULL,
      "your group may use NEW, as far as the umask lets it; default: you alone"},
+    {"timeout", 't', "TIME",
+     "wait so long for readers, such as 0s, 10m or 24h; default: 60s"},
     {"help", 'h', NULL, "what there is to know of a command; -h too"},
     {"version", 'v', NULL, "the version"},
 };

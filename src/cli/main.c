@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* persist: looks into a store, and brings old data into a new one. */
+/* persist: looks into a store, keeps it tidy, and brings old data into a new
+ * one. */
 #include <stdio.h>
 #include <string.h>
 
@@ -106,6 +107,35 @@ static bool parse_number(const char *text, uint64_t *out)
     return at > text && *at == '\0';
 }
 
+/* A number and its unit: 0s, 10m, 24h. */
+static bool parse_time(const char *text, uint64_t *out_ms)
+{
+    char digits[24];
+    size_t size = strlen(text);
+    uint64_t unit_ms = 0, count;
+    if (size < 2 || size > sizeof digits)
+        return false;
+    switch (text[size - 1]) {
+    case 's':
+        unit_ms = 1000;
+        break;
+    case 'm':
+        unit_ms = UINT64_C(60) * 1000;
+        break;
+    case 'h':
+        unit_ms = UINT64_C(60) * 60 * 1000;
+        break;
+    default:
+        return false;
+    }
+    memcpy(digits, text, size - 1);
+    digits[size - 1] = '\0';
+    if (!parse_number(digits, &count) || count > INT64_MAX / unit_ms)
+        return false;
+    *out_ms = count * unit_ms;
+    return true;
+}
+
 /* Takes an option over; returns what is wrong with its value, or NULL. */
 static const char *take(cli *c, char letter, const char *value)
 {
@@ -137,6 +167,10 @@ static const char *take(cli *c, char letter, const char *value)
     case 'g':
         c->group = true;
         break;
+    case 't':
+        return parse_time(value, &c->timeout_ms)
+                   ? NULL
+                   : "wants a time, such as 0s, 10m or 24h";
     default:
         CHECK(letter == 'h' || letter == 'v');
         c->topic = letter == 'h' ? cli_help : cli_version;
@@ -217,8 +251,9 @@ static int run_command(const command *k, cli *c, const bool given[OPTIONS])
         snprintf(why, sizeof why, "takes no --%s", option_table[i].name);
         return wrong(command_name(k, name), why, NULL);
     }
-    bool two_stores =
-        k->run == cli_verify && c->arg_count > 0 && given[OPTION_STORE];
+    bool takes_dir =
+        k->run == cli_verify || k->run == cli_compact || k->run == cli_purge;
+    bool two_stores = takes_dir && c->arg_count > 0 && given[OPTION_STORE];
     bool other_import = k->run == cli_import && !c->legacy;
     if (c->arg_count < k->least || c->arg_count > k->most || two_stores ||
         other_import)
@@ -249,6 +284,7 @@ int main(int argc, char **argv)
     cli c = {
         .store = place != NULL && *place != '\0' ? place : "persist-data",
         .limit = PERSIST_NO_LIMIT,
+        .timeout_ms = UINT64_C(60) * 1000,
         .terminal = os_stream_is_terminal(OS_STDOUT),
     };
     bool given[OPTIONS] = {false};

@@ -5,74 +5,30 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "cli/bar.h"
 #include "cli/cli.h"
-#include "os/os.h"
 
 enum {
     EXIT_CLEAN = 0,
     EXIT_DAMAGED = 1,
     EXIT_UNREAD = 1, /* as every command */
     EXIT_NOT_RUN = 2,
-    SHOW_EVERY_MS = 100,
-    BAR_WIDTH = 24,
 };
 
 typedef struct reporter {
     cli *cli;
-    const os *sys;
-    uint64_t begun_ms, shown_ms;
-    bool bar; /* one is on the screen */
+    cli_bar bar;
 } reporter;
 
 /* ---- progress --------------------------------------------------------- */
 
-typedef char amount[24];
-
-/* Bytes with a unit that people read. */
-static const char *bytes_text(double bytes, amount out)
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
-    size_t unit = 0;
-    while (bytes >= 1000 && unit + 1 < sizeof units / sizeof *units) {
-        bytes /= 1000;
-        unit++;
-    }
-    snprintf(out, sizeof(amount), unit == 0 ? "%.0f %s" : "%.1f %s", bytes,
-             units[unit]);
-    return out;
-}
-
 static bool show_progress(void *context, const persist_progress *p)
 {
     reporter *r = context;
-    uint64_t now = r->sys->clock_us(r->sys) / 1000;
-    if (r->cli->quiet || now - r->shown_ms < SHOW_EVERY_MS)
-        return true;
-    r->shown_ms = now;
-    r->bar = true;
-    double total = p->bytes_total > p->bytes ? (double)p->bytes_total
-                                             : (double)p->bytes + 1;
-    double share = (double)p->bytes / total;
-    double seconds = (double)(now - r->begun_ms) / 1000;
-    double rate = seconds > 0 ? (double)p->bytes / seconds : 0;
-    double left = rate > 0 ? (total - (double)p->bytes) / rate : 0;
-    char bar[BAR_WIDTH + 1];
-    amount done, all, a_second;
-    for (int i = 0; i < BAR_WIDTH; i++)
-        bar[i] = i < (int)(share * BAR_WIDTH) ? '#' : '.';
-    bar[BAR_WIDTH] = '\0';
-    cli_progress(
-        "[%s] %3.0f%%  %s of %s  %s/s  %.0f s left  %" PRIu64 " damaged", bar,
-        share * 100, bytes_text((double)p->bytes, done), bytes_text(total, all),
-        bytes_text(rate, a_second), left, p->damages);
+    char damaged[40];
+    snprintf(damaged, sizeof damaged, "%" PRIu64 " damaged", p->damages);
+    cli_bar_show(&r->bar, p->bytes, p->bytes_total, damaged);
     return true;
-}
-
-static void clear_bar(reporter *r)
-{
-    if (r->bar)
-        cli_progress("%s", "");
-    r->bar = false;
 }
 
 /* ---- findings --------------------------------------------------------- */
@@ -182,7 +138,7 @@ static void put_json_finding(cli *c, const persist_finding *f)
 static bool show_finding(void *context, const persist_finding *f)
 {
     reporter *r = context;
-    clear_bar(r);
+    cli_bar_clear(&r->bar);
     if (r->cli->json)
         put_json_finding(r->cli, f);
     else
@@ -221,22 +177,21 @@ int cli_verify(cli *c)
 {
     persist_error error;
     persist_progress p = {PERSIST_PROGRESS};
-    reporter r = {.cli = c, .sys = os_posix()};
+    reporter r = {.cli = c};
     const char *dir = c->arg_count == 1 ? c->args[0] : c->store;
     persist_options options = {PERSIST_OPTIONS, .path = dir, .unmapped = true};
     persist_watcher watcher = {PERSIST_WATCHER, &r, show_finding,
                                show_progress};
-    r.begun_ms = r.shown_ms = r.sys->clock_us(r.sys) / 1000;
+    cli_bar_begin(&r.bar, c->quiet);
     persist_status status = persist_verify(&options, &watcher, &p, &error);
-    clear_bar(&r);
+    cli_bar_clear(&r.bar);
     CHECK(status != PERSIST_NONE || c->closed);
     if (status > PERSIST_NONE) {
         (void)cli_fail(&error);
         return EXIT_NOT_RUN;
     }
-    uint64_t took_ms = r.sys->clock_us(r.sys) / 1000 - r.begun_ms;
     if (!c->quiet)
-        put_summary(c, &p, (double)took_ms / 1000);
+        put_summary(c, &p, cli_bar_seconds(&r.bar));
     if (!cli_flush(c))
         return c->unread ? EXIT_UNREAD : EXIT_NOT_RUN;
     return p.damages == 0 ? EXIT_CLEAN : EXIT_DAMAGED;

@@ -101,7 +101,7 @@ static uint64_t left_us(const patience *p)
     return now < p->until_us ? p->until_us - now : 0;
 }
 
-static bool is_closed(const os_news *n)
+bool os_news_is_closed(const os_news *n)
 {
     return (atomic_load(&n->inside) & CLOSED) != 0;
 }
@@ -111,7 +111,7 @@ static bool is_closed(const os_news *n)
 static bool has_ended(const os_news *n, uint64_t above, os_news_end *out)
 {
     bool over = atomic_load(&n->over);
-    if (is_closed(n))
+    if (os_news_is_closed(n))
         *out = OS_NEWS_CLOSED;
     else if (os_news_newest(n) > above)
         *out = OS_NEWS_ROSE;

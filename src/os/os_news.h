@@ -62,6 +62,7 @@ void os_news_leave(os_news *);
 /* Ends all waits, those that come later too; when it returns, all that had
  * entered have left. */
 void os_news_close(os_news *);
+bool os_news_is_closed(const os_news *);
 
 /* The function to call, in place of the one before; NULL: none. When it
  * returns, the one before is not called any more. */

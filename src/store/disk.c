@@ -473,6 +473,19 @@ static void disk_stats(persist_store *store, persist_stats *out)
     engine_stats(engine_of(store), out);
 }
 
+static persist_status disk_compact(persist_store *store,
+                                   const persist_tidy *tidy,
+                                   persist_tidied *out, persist_error *error)
+{
+    return upkeep_compact(engine_of(store), tidy, out, error);
+}
+
+static persist_status disk_purge(persist_store *store, const persist_tidy *tidy,
+                                 persist_tidied *out, persist_error *error)
+{
+    return upkeep_purge(engine_of(store), tidy, out, error);
+}
+
 static const store_backend disk_backend = {
     .count_open = disk_count_open,
     .close = disk_close,
@@ -509,6 +522,8 @@ static const store_backend disk_backend = {
     .identity = disk_identity,
     .become_another = disk_become_another,
     .stats = disk_stats,
+    .compact = disk_compact,
+    .purge = disk_purge,
     .step = disk_step,
     .is_shut = disk_is_shut,
 };

@@ -240,6 +240,62 @@ void persist_notify(persist_store *store, persist_notify_fn fn, void *context)
         os_news_listen(store->root->backend->news(store->root), fn, context);
 }
 
+/* ---- space that comes back -------------------------------------------- */
+
+static const sized tidy_size = {"persist_tidy", "PERSIST_TIDY",
+                                sizeof(persist_tidy),
+                                SIZED_UP_TO(persist_tidy, timeout_ms)};
+static const sized tidied_size = {"persist_tidied", "PERSIST_TIDIED",
+                                  sizeof(persist_tidied),
+                                  SIZED_UP_TO(persist_tidied, files)};
+
+/* A close waits for it, as for who waits for an event; once it has left, the
+ * store may be gone. */
+static persist_status tidy_up(persist_store *store, const persist_tidy *given,
+                              persist_tidied *out, bool purges,
+                              persist_error *error)
+{
+    store_call call;
+    persist_tidy tidy = {PERSIST_TIDY};
+    persist_tidied tidied = {PERSIST_TIDIED};
+    persist_status status = store_begin(store, &call, error);
+    if (status == PERSIST_OK && given != NULL)
+        status = sized_take(&tidy_size, given, &tidy, error);
+    if (status == PERSIST_OK && out != NULL)
+        status = sized_take(&tidied_size, out, &tidied, error);
+    if (status != PERSIST_OK)
+        return status;
+    tidied = (persist_tidied){PERSIST_TIDIED};
+    const store_backend *backend = call.root->backend;
+    os_news *news = backend->news(call.root);
+    os_news_enter(news);
+    if (backend->compact != NULL)
+        status = purges ? backend->purge(call.root, &tidy, &tidied, error)
+                        : backend->compact(call.root, &tidy, &tidied, error);
+    os_news_leave(news);
+    if (status == PERSIST_CLOSED)
+        status_set(error, status,
+                   "the store is about to be closed: this was not done to its "
+                   "end");
+    if (out != NULL)
+        sized_give(&tidied_size, &tidied, out);
+    return status;
+}
+
+persist_status persist_compact(persist_store *store, const persist_tidy *tidy,
+                               persist_tidied *out, persist_error *error)
+{
+    OS_NO_CANCEL;
+    return tidy_up(store, tidy, out, false, error);
+}
+
+persist_status persist_purge(persist_store *store, const persist_tidy *tidy,
+                             persist_tidied *out, persist_error *error)
+{
+    OS_NO_CANCEL;
+    return tidy_up(store, tidy, out, true, error);
+}
+
 /* ---- the rest --------------------------------------------------------- */
 
 void persist_free(const void *memory)

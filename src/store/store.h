@@ -115,6 +115,12 @@ typedef struct store_backend {
                                      const uint8_t parent[IDENTITY_SIZE],
                                      persist_error *);
     void (*stats)(persist_store *, persist_stats *);
+    /* Between os_news_enter and os_news_leave; store.c words PERSIST_CLOSED.
+     * NULL: there is nothing to do. */
+    persist_status (*compact)(persist_store *, const persist_tidy *,
+                              persist_tidied *, persist_error *);
+    persist_status (*purge)(persist_store *, const persist_tidy *,
+                            persist_tidied *, persist_error *);
     persist_status (*step)(persist_store *, bool *did, persist_error *);
     bool (*is_shut)(persist_store *); /* NULL: never */
 } store_backend;

@@ -35,11 +35,12 @@ static const struct {
     unsigned weight;
     void (*run)(pair *);
 } kinds[] = {
-    {47, pair_do_commit},   {3, pair_do_blob},     {14, pair_do_read},
+    {46, pair_do_commit},   {3, pair_do_blob},     {14, pair_do_read},
     {6, pair_do_info},      {2, pair_do_pages},    {2, pair_do_once},
     {2, pair_do_read_blob}, {5, pair_hold},        {7, pair_go_on},
     {4, pair_background},   {1, pair_do_position}, {2, pair_reopen},
-    {1, pair_kill},         {2, pair_keep},        {2, pair_do_session}};
+    {1, pair_kill},         {2, pair_keep},        {2, pair_do_session},
+    {1, pair_tidy}};
 
 static void step(pair *p)
 {

@@ -112,6 +112,12 @@ static void control(world *w, op o)
         open_disk(w);
         w->waited = latest;
         break;
+    case OP_COMPACT:
+    case OP_PURGE:
+        let_go(w);
+        CHECK(op_tidy(w->disk, o, &error) == PERSIST_OK);
+        w->waited = persist_durable(w->disk);
+        break;
     default:
         kill_disk(w, o.serial);
     }

@@ -385,10 +385,23 @@ static void open_again(explorer *x, op o)
         kill_process(x);
 }
 
+/* A snapshot that is held is compared behind it; a purge waits for none. */
+static void tidy(explorer *x, op o)
+{
+    persist_error error = {0};
+    if (o.kind == OP_PURGE)
+        explore_let_go(x);
+    if (op_tidy(x->store, o, &error) != PERSIST_OK)
+        explore_fail(x, "%s: %s", op_name(o.kind), error.message);
+    check_open_store(x, op_name(o.kind));
+}
+
 static void step(explorer *x, op o)
 {
     if (o.kind == OP_STEP)
         background(x);
+    else if (op_is_tidy(o.kind))
+        tidy(x, o);
     else if (o.kind == OP_WAIT)
         wait(x);
     else if (o.kind == OP_REOPEN || o.kind == OP_KILL)

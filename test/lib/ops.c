@@ -29,7 +29,12 @@ const char *op_name(op_kind kind)
 bool op_is_control(op_kind kind)
 {
     return kind == OP_STEP || kind == OP_WAIT || kind == OP_REOPEN ||
-           kind == OP_KILL;
+           kind == OP_KILL || op_is_tidy(kind);
+}
+
+bool op_is_tidy(op_kind kind)
+{
+    return kind == OP_COMPACT || kind == OP_PURGE;
 }
 
 bool op_is_blob(op_kind kind)
@@ -158,6 +163,13 @@ persist_status op_read_blob(persist_store *store, op o, persist_error *error)
         return status;
     return slice_equal(wanted, slice_of(got_room, size)) ? PERSIST_OK
                                                          : SX_ERROR;
+}
+
+persist_status op_tidy(persist_store *store, op o, persist_error *error)
+{
+    CHECK(op_is_tidy(o.kind));
+    return o.kind == OP_PURGE ? persist_purge(store, NULL, NULL, error)
+                              : persist_compact(store, NULL, NULL, error);
 }
 
 static persist_status read_in(persist_store *store, persist_view view,

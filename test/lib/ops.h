@@ -46,7 +46,9 @@
     X(STEP, "step", 6)                                                         \
     X(WAIT, "wait", 5)                                                         \
     X(REOPEN, "reopen", 1)                                                     \
-    X(KILL, "kill", 1)
+    X(KILL, "kill", 1)                                                         \
+    X(COMPACT, "compact", 1)                                                   \
+    X(PURGE, "purge", 1)
 
 typedef enum op_kind {
 #define OP_ENUM(name, text, weight) OP_##name,
@@ -65,9 +67,12 @@ typedef struct op {
 
 const char *op_name(op_kind);
 
-/* True for STEP, WAIT, REOPEN and KILL: what the one who runs the sequence does
- * with the store itself. */
+/* True for STEP, WAIT, REOPEN, KILL, COMPACT and PURGE: what the one who runs
+ * the sequence does with the store itself. */
 bool op_is_control(op_kind);
+
+/* True for the last two of them. */
+bool op_is_tidy(op_kind);
 
 /* True for the ops that put a blob. */
 bool op_is_blob(op_kind);
@@ -79,6 +84,9 @@ op op_random(uint64_t *random);
  * the count; 0 when the text is none. */
 void ops_print(const op *, size_t count, buf *out);
 size_t ops_parse(const char *text, op *out, size_t max);
+
+/* Compacts or purges, as the op says. */
+persist_status op_tidy(persist_store *, op, persist_error *error);
 
 /* Does an op that is no control op. Appends to answer, as text, all that the
  * store said: status, error numbers, outcome. */

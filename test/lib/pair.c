@@ -289,6 +289,30 @@ void pair_background(pair *p)
     (void)pair_model(p, PERSIST_DURABLE);
 }
 
+static bool is_reading(const pair *p)
+{
+    bool any = false;
+    for (size_t i = 0; i < PAIR_HELD; i++)
+        any = any || p->held[i].disk != NULL;
+    for (size_t i = 0; i < PAIR_KEPT; i++)
+        any = any || p->kept[i].disk != NULL;
+    return any;
+}
+
+void pair_tidy(pair *p)
+{
+    persist_error error = {0};
+    bool purges = pair_draw(p, 2) == 0, reading = is_reading(p);
+    wait_disk(p);
+    persist_status status = purges
+                                ? persist_purge(p->disk, NULL, NULL, &error)
+                                : persist_compact(p->disk, NULL, NULL, &error);
+    bool refused = purges && reading && status == PERSIST_BAD_REQUEST;
+    if (status != PERSIST_OK && !refused)
+        pair_fail(p, purges ? "purging" : "compacting", error.message);
+    (void)pair_model(p, PERSIST_DURABLE);
+}
+
 static void use_sim(pair *p, os_sim *sim)
 {
     p->sim = sim;

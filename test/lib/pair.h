@@ -125,6 +125,9 @@ void pair_end(pair *);
 void pair_do_commit(pair *);
 void pair_do_blob(pair *);
 void pair_background(pair *);
+/* Compacts, or purges, which cursors and snapshots that are held may keep from
+ * its end. */
+void pair_tidy(pair *);
 void pair_reopen(pair *);
 /* The same after an unclean end, which may lose commits that nobody waited for.
  */

@@ -2,6 +2,7 @@
 /* What lies in the folders of a store on a simulated disk. */
 #include "space.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/files/layout.h"
@@ -102,4 +103,45 @@ void space_add_strays(os_sim *s)
         sim_file folder = {.inode = (unsigned)(in - s->inodes), .is_dir = true};
         sim_file_put(s, &folder, strays[i].name, slice_str(strays[i].bytes));
     }
+}
+
+/* ---- while a fault lasts ---------------------------------------------- */
+
+enum { UNLISTED_MAX = 8 }; /* in the making, waiting, or of an earlier try */
+
+void space_note_let_go(persist_store *store, space_let_go *l)
+{
+    persist_stats stats = {PERSIST_STATS};
+    persist_get_stats(store, &stats, NULL);
+    if (stats.tables > l->tables)
+        l->tables = stats.tables;
+    if (stats.segments > l->segments)
+        l->segments = stats.segments;
+}
+
+bool space_is_bounded(const os_sim *sim, persist_store *store,
+                      const space_let_go *l, char why[SPACE_WHY])
+{
+    space_files n = space_count(sim);
+    persist_stats stats = {PERSIST_STATS};
+    persist_get_stats(store, &stats, NULL);
+    uint64_t segments = stats.segments + stats.segments_spare;
+    bool tables = n.tables_unlisted <= UNLISTED_MAX + l->tables;
+    bool log = n.segments <= segments + UNLISTED_MAX + l->segments;
+    if (!tables)
+        snprintf(why, SPACE_WHY, "%zu tables in no manifest",
+                 n.tables_unlisted);
+    else if (!log)
+        snprintf(why, SPACE_WHY, "%zu files of the log for %llu segments",
+                 n.segments, (unsigned long long)stats.segments);
+    return tables && log;
+}
+
+bool space_is_clean(const os_sim *sim, char why[SPACE_WHY])
+{
+    space_files n = space_count(sim);
+    snprintf(why, SPACE_WHY,
+             "left on the disk: %zu tables, %zu segments, %zu temporary files",
+             n.tables_unlisted, n.segments_unlisted, n.temporary);
+    return n.tables_unlisted + n.segments_unlisted + n.temporary == 0;
 }

@@ -27,10 +27,11 @@ static bool armed, allocation_failed, read_only;
 static bool reading;
 /* Ops since the fault hit that were looked at. */
 static unsigned looked;
+/* What compacting has let go of at once. */
+static space_let_go let_go;
 
 enum {
-    LOOKS = 5,        /* ops after a fault behind which crash images are made */
-    UNLISTED_MAX = 8, /* files in the making, waiting, or of an earlier try */
+    LOOKS = 5, /* ops after a fault behind which crash images are made */
     OPENINGS_TRIED = 8, /* while the fault lasts */
     SPACE_SLACK = 1024, /* bytes: of manifests */
     STEPS_MAX = 64,
@@ -129,17 +130,12 @@ static void look_after_fault(void)
  * fails is tried again. */
 static void check_unlisted(void)
 {
-    space_files n = space_count(x.sim);
-    persist_stats stats = {PERSIST_STATS};
+    char why[SPACE_WHY];
     if (x.store == NULL || x.in_memory || x.failed)
         return;
-    persist_get_stats(x.store, &stats, NULL);
     x.checks++;
-    if (n.tables_unlisted > UNLISTED_MAX)
-        explore_fail(&x, "%zu tables in no manifest", n.tables_unlisted);
-    if (n.segments > stats.segments + stats.segments_spare + UNLISTED_MAX)
-        explore_fail(&x, "%zu files of the log for %llu segments", n.segments,
-                     (unsigned long long)stats.segments);
+    if (!space_is_bounded(x.sim, x.store, &let_go, why))
+        explore_fail(&x, "%s", why);
 }
 
 /* ---- the workload ----------------------------------------------------- */
@@ -269,14 +265,19 @@ static void apply(op o)
     buf_release(&actual);
 }
 
-static void background(void)
+static void background(op o)
 {
     bool did;
     persist_error error;
+    explore_let_go(&x);
+    if (op_is_tidy(o.kind))
+        space_note_let_go(x.store, &let_go);
     armed = true;
-    persist_status status = store_step(x.store, &did, &error);
+    persist_status status = op_is_tidy(o.kind)
+                                ? op_tidy(x.store, o, &error)
+                                : store_step(x.store, &did, &error);
     armed = false;
-    succeeded("background work", status, &error);
+    succeeded(op_name(o.kind), status, &error);
 }
 
 static void step(op o)
@@ -285,8 +286,8 @@ static void step(op o)
         return;
     if (x.in_memory && op_is_control(o.kind))
         return;
-    if (o.kind == OP_STEP)
-        background();
+    if (o.kind == OP_STEP || op_is_tidy(o.kind))
+        background(o);
     else if (o.kind == OP_WAIT)
         wait();
     else if (op_is_control(o.kind))
@@ -360,18 +361,15 @@ static void check_space(void)
     work();
     if (!x.failed)
         close_store();
-    space_files n = space_count(x.sim);
+    char why[SPACE_WHY];
     x.checks++;
     /* A file with half a header, which could not be deleted either, is left
      * alone as what is not understood. */
     if (os_sim_faults(x.sim, SIM_UNLINK) > 0 &&
         os_sim_faults(x.sim, SIM_WRITE) > 0)
         return;
-    if (!x.failed && n.tables_unlisted + n.segments_unlisted + n.temporary > 0)
-        explore_fail(&x,
-                     "left on the disk: %zu tables, %zu segments, %zu "
-                     "temporary files",
-                     n.tables_unlisted, n.segments_unlisted, n.temporary);
+    if (!x.failed && !space_is_clean(x.sim, why))
+        explore_fail(&x, "%s", why);
 }
 
 /* The fault is over: a store that is not read-only goes on by itself. */
@@ -452,6 +450,7 @@ static void begin(const trial *t)
     read_only = reading = allocation_failed = false;
     sites_begin();
     looked = 0;
+    let_go = (space_let_go){0};
     x.in_memory = t->where == IN_MEMORY;
     explore_begin(&x);
     describe(t);

@@ -269,6 +269,10 @@ static inline bool format_is_known(uint64_t version)
 #define MERGE_WIDTH_SMALL 4u
 /* With so many tables merging goes before flushing, and writers wait. */
 #define TABLES_CROWDED 128u
+/* Who asks for all tables to be merged is told after so many merges that there
+ * is no room; and who waits for readers looks so often, in microseconds. */
+#define TIDY_TRIES 3u
+#define TIDY_LOOK_US 5000u
 /* Sizes count as one within this factor. */
 #define MERGE_SIZE_RATIO 4u
 /* So many keys of a memtable are looked up to tell how many are new. */

@@ -124,6 +124,10 @@ int manifest_hold_files(const os *, const os_dir *, const manifest *newest,
                         const manifest *previous, manifest_files *);
 void manifest_release_files(const os *, manifest_files *);
 
+/* Deletes what is left of one that was being written; durable then: 0 or a
+ * negative errno. Nobody writes one meanwhile. */
+int manifest_drop_temporary(const os *, const os_dir *);
+
 /* Raises the generation, writes the manifest and makes it durable. After an
  * error the generation is the old one and the store may be tried again, unless
  * *renamed says that the new one may be there: what it lists stays then. */

@@ -181,6 +181,12 @@ static int write_temporary(const os *sys, const os_dir *dir, slice bytes,
     return code;
 }
 
+int manifest_drop_temporary(const os *sys, const os_dir *dir)
+{
+    int code = sys->unlink(sys, dir, temporary);
+    return code == 0 || code == -ENOENT ? os_dir_sync(sys, dir) : code;
+}
+
 /* Whether a name leads to a file that is open: 0, or a negative errno. */
 static int leads_to(const os *sys, const os_dir *dir, const char *name,
                     os_file *file, bool *leads)

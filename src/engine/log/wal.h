@@ -136,9 +136,11 @@ typedef struct wal {
     uint64_t next_number;
     wal_free_file *free_files; /* that may be recycled */
     size_t free_count, free_capacity;
-    bool preparing;   /* a segment is being made */
-    bool awaited;     /* the writer waits for it */
-    atomic_bool full; /* the last file found no space */
+    bool preparing;    /* a segment is being made */
+    unsigned renewals; /* files that were used are not used again; see
+                          wal_renew */
+    bool awaited;      /* the writer waits for it */
+    atomic_bool full;  /* the last file found no space */
     pthread_cond_t prepared;
 
     _Atomic uint64_t looks;   /* at all names, since something had happened */
@@ -276,12 +278,26 @@ bool wal_may_trim(const wal *, persist_lsn tables_last);
 /* Deletes files that wait to be recycled, but for a few of usual size. */
 void wal_drop_free(wal *, size_t kept);
 
+/* The writer: from now on, until wal_renew_end, no segment is made of a file
+ * that was used before; those that are ready go, and the one that was written
+ * to takes no more, so that what comes is in files of numbers from *from on.
+ * After an error nothing has changed. */
+persist_status wal_renew(wal *, uint64_t *from, persist_error *);
+void wal_renew_end(wal *);
+
 /* Something found no space: deletes files that wait to be recycled, and spares;
  * tells whether there were any. */
 bool wal_make_room(wal *);
 
 /* Something else found no space: no spare is made until there is some. */
 void wal_note_full(wal *);
+
+/* Bytes of its files, those that are ready or wait to be used again included.
+ */
+uint64_t wal_bytes(wal *);
+
+/* The writer: whether a sealed segment of a number below that is kept. */
+bool wal_has_before(const wal *, uint64_t number);
 
 /* What the log takes now. */
 wal_size wal_takes(wal *);

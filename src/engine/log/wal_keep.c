@@ -53,3 +53,36 @@ bool wal_lend(const wal *w, wal_size takes, uint64_t size, wal_claim claim)
         return false;
     return w->lend(w->context, size_with(w, takes, size), size, claim);
 }
+
+/* ---- figures ---------------------------------------------------------- */
+
+void wal_stats(wal *w, persist_stats *out)
+{
+    pthread_mutex_lock(&w->lock);
+    out->syncs = w->syncs;
+    out->bytes_logged = w->bytes_logged;
+    out->segments = w->sealed.segment_count + (w->active == NULL ? 0 : 1);
+    out->segments_spare = w->spare_count;
+    pthread_mutex_unlock(&w->lock);
+}
+
+uint64_t wal_bytes(wal *w)
+{
+    uint64_t bytes = 0;
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < w->sealed.segment_count; i++)
+        bytes += w->sealed.segments[i].size;
+    for (const wal_segment *s = w->spares; s != NULL; s = s->next)
+        bytes += s->size;
+    for (size_t i = 0; i < w->free_count; i++)
+        bytes += w->free_files[i].size;
+    bytes += w->active == NULL ? 0 : w->active->size;
+    pthread_mutex_unlock(&w->lock);
+    return bytes;
+}
+
+bool wal_has_before(const wal *w, uint64_t number)
+{
+    const manifest *sealed = &w->sealed;
+    return sealed->segment_count > 0 && sealed->segments[0].number < number;
+}

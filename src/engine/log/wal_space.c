@@ -47,7 +47,9 @@ static bool free_file(wal *w, uint64_t number, uint64_t size)
 /* With the lock held: a file that waits to be used again; 0: there is none. */
 static uint64_t next_free(wal *w)
 {
-    return w->free_count == 0 ? 0 : w->free_files[--w->free_count].number;
+    return w->free_count == 0 || w->renewals > 0
+               ? 0
+               : w->free_files[--w->free_count].number;
 }
 
 /* What found no space is tried without each of the files that wait to be used
@@ -543,6 +545,35 @@ bool wal_make_room(wal *w)
     return any;
 }
 
+persist_status wal_renew(wal *w, uint64_t *from, persist_error *error)
+{
+    persist_status status = PERSIST_OK;
+    pthread_mutex_lock(&w->lock);
+    w->renewals++;
+    while (w->preparing)
+        await_prepared(w);
+    while (w->spares != NULL)
+        drop_spare(w);
+    pthread_mutex_unlock(&w->lock);
+    if (w->active != NULL)
+        status = wal_next_segment(w, RECORD_HEADER_SIZE, WAL_ADDS, error);
+    wal_drop_free(w, 0);
+    pthread_mutex_lock(&w->lock);
+    *from = w->active == NULL ? w->next_number : w->active->number;
+    w->renewals -= status != PERSIST_OK;
+    CHECK(*from > 0);
+    pthread_mutex_unlock(&w->lock);
+    return status;
+}
+
+void wal_renew_end(wal *w)
+{
+    pthread_mutex_lock(&w->lock);
+    CHECK(w->renewals > 0);
+    w->renewals--;
+    pthread_mutex_unlock(&w->lock);
+}
+
 void wal_note_full(wal *w)
 {
     atomic_store(&w->full, true);
@@ -555,14 +586,4 @@ void wal_leave(wal *w, const manifest *before)
         drop_spare(w);
     wal_trim(w, before);
     wal_drop_free(w, 0);
-}
-
-void wal_stats(wal *w, persist_stats *out)
-{
-    pthread_mutex_lock(&w->lock);
-    out->syncs = w->syncs;
-    out->bytes_logged = w->bytes_logged;
-    out->segments = w->sealed.segment_count + (w->active == NULL ? 0 : 1);
-    out->segments_spare = w->spare_count;
-    pthread_mutex_unlock(&w->lock);
 }

@@ -49,20 +49,21 @@ typedef struct upkeep {
     bool by_steps; /* without a thread: no more than engine_step is told to */
     bool merging, begins_merge;
     merge merge;
-    tag_sort tags;              /* of a flush; its memory is that of the next */
-    bool paid;                  /* the merge is one that reads have paid for */
-    atomic_bool flushed;        /* something, since the opening */
-    bool has_reserved;          /* the reserve was looked for */
-    _Atomic uint64_t credit;    /* bytes of merging that reads have paid for */
-    _Atomic unsigned vain;      /* such merges that failed, one after another */
-    _Atomic uint64_t dead;      /* bytes in tables; changed under step */
-    uint64_t claimed;           /* of them the merge does away with */
-    bool is_stuck;              /* a merge of all tables found no room, */
-    living stuck_at;            /* when so much lived, */
-    uint64_t stuck_with;        /* with a reserve of so many bytes; */
-    living began_at;            /* the present merge began when so much did, */
-    uint64_t began_with;        /* with so many */
-    uint64_t given_up;          /* so many were dead when a merge met damage */
+    tag_sort tags;           /* of a flush; its memory is that of the next */
+    bool paid;               /* the merge is one that reads have paid for */
+    unsigned tidying;        /* so many have asked for compacting, or purging */
+    atomic_bool flushed;     /* something, since the opening */
+    bool has_reserved;       /* the reserve was looked for */
+    _Atomic uint64_t credit; /* bytes of merging that reads have paid for */
+    _Atomic unsigned vain;   /* such merges that failed, one after another */
+    _Atomic uint64_t dead;   /* bytes in tables; changed under step */
+    uint64_t claimed;        /* of them the merge does away with */
+    bool is_stuck;           /* a merge of all tables found no room, */
+    living stuck_at;         /* when so much lived, */
+    uint64_t stuck_with;     /* with a reserve of so many bytes; */
+    living began_at;         /* the present merge began when so much did, */
+    uint64_t began_with;     /* with so many */
+    uint64_t given_up;       /* so many were dead when a merge met damage */
     atomic_bool awaits_readers; /* to delete a table */
     atomic_bool refused;        /* the last commit that adds found no room */
     dropped_table *dropped;

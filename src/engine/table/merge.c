@@ -56,12 +56,24 @@ persist_status merge_begin(merge *m, const table_place *place,
         names += roots[TABLE_STREAMS].entries + roots[TABLE_KEYS].entries +
                  roots[TABLE_ONCES].entries + roots[TABLE_BLOBS].entries +
                  tables[i]->footer.tags;
+        m->bytes += tables[i]->footer.size;
+        for (unsigned s = 0; s < TABLE_SECTIONS; s++)
+            m->entries += s == TABLE_TIMES ? 0 : roots[s].entries;
     }
     persist_status status = table_begin(&m->writer, place, number, block_size,
                                         compress, names, error);
     if (status != PERSIST_OK)
         release(m);
     return status;
+}
+
+/* Counts of a damaged table may say anything. */
+uint64_t merge_done(const merge *m)
+{
+    CHECK(m->source_count > 0);
+    double share =
+        m->moved < m->entries ? (double)m->moved / (double)m->entries : 1;
+    return (uint64_t)((double)m->bytes * share);
 }
 
 persist_status merge_finish(merge *m, uint64_t *size, persist_error *error)
@@ -179,6 +191,7 @@ static persist_status advance(merge *m, persist_error *error)
         table_iter *iter = &m->sources[source].iter;
         status = note(m, source, table_next(iter, error));
         tournament_play(&m->tournament);
+        m->moved++;
     }
     return status;
 }
@@ -252,6 +265,7 @@ static persist_status copy_run(merge *m, merge_source *s, stream_entry *out,
     uint8_t place[ENTRY_EVENT_KEY_MAX];
     event_sums sums = {0};
     uint64_t left = s->entry.events;
+    m->moved += left;
     if (s->entry.last <= m->gone) {
         m->dropped = m->dropped || left > 0;
         return PERSIST_OK;
@@ -461,6 +475,7 @@ static persist_status order_some(merge *m, persist_error *error)
             return PERSIST_OK;
         }
         merge_source *s = &m->sources[m->order_source];
+        m->moved++;
         persist_status status = copy_order(m, &s->iter, error);
         if (status == PERSIST_OK)
             status = note(m, m->order_source, table_next(&s->iter, error));

@@ -55,6 +55,8 @@ typedef struct merge {
     uint64_t cached_gone; /* of the stream in `cached_name` */
     buf cached_name;
     bool has_cached;
+    uint64_t entries, moved; /* that the sources have; gone through so far */
+    uint64_t bytes;          /* that they have */
 } merge;
 
 /* Begins the merge of tables, oldest first, into one of that number. Ends with
@@ -65,6 +67,9 @@ persist_status merge_begin(merge *, const table_place *, table *const *tables,
 
 /* Does a part of it; the stage MERGE_DONE tells that nothing is left. */
 persist_status merge_step(merge *, persist_error *);
+
+/* About how many bytes of its sources it has gone through. */
+uint64_t merge_done(const merge *);
 
 /* Makes the table durable; *size is that of its file. Releases the merge. */
 persist_status merge_finish(merge *, uint64_t *size, persist_error *);

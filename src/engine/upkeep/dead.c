@@ -107,13 +107,12 @@ static persist_status freeze(engine *e, bool *did, persist_error *error)
     return status;
 }
 
-/* Bytes of tables that wait for one more manifest. */
-static uint64_t replaced(const engine *e)
+uint64_t dead_replaced(const engine *e, bool all)
 {
     const upkeep *u = &e->upkeep;
     uint64_t bytes = 0;
     for (size_t i = 0; i < u->dropped_count; i++)
-        if (u->dropped[i].generation >= e->manifest.generation)
+        if (all || u->dropped[i].generation >= e->manifest.generation)
             bytes += u->dropped[i].table->footer.size;
     return bytes;
 }
@@ -138,7 +137,7 @@ bool dead_make_room(engine *e, const layers *v)
 {
     persist_error ignored;
     wal_note_full(&e->wal);
-    bool did = (replaced(e) > 0 || log_waits(e, v)) &&
+    bool did = (dead_replaced(e, false) > 0 || log_waits(e, v)) &&
                upkeep_settle(e, &ignored) == PERSIST_OK;
     did = did || wal_make_room(&e->wal);
     if (did)
@@ -149,7 +148,7 @@ bool dead_make_room(engine *e, const layers *v)
 /* Where files are few, each of them is much. */
 static bool much_waits(engine *e, const layers *v)
 {
-    uint64_t bytes = replaced(e);
+    uint64_t bytes = dead_replaced(e, false);
     return dead_is_much(e, v, bytes) || log_waits(e, v) ||
            (bytes > 0 && atomic_load(&e->wal.full) && reserve_lacks_files(e));
 }

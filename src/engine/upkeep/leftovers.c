@@ -93,22 +93,24 @@ persist_status leftovers_note_copied(engine *e, const manifest *old,
 /* What is not understood is left alone: only a file with a header of this
  * store, or with none yet, goes. It is not used again: a crash in the middle of
  * a rename may have left it another name, of a segment that is needed. */
-static bool delete_segment(const segment_place *place, uint64_t number)
+int leftovers_delete_segment(const segment_place *place, uint64_t number)
 {
     static const uint8_t none[SEGMENT_HEADER_SIZE];
     uint8_t bytes[SEGMENT_HEADER_SIZE];
     char path[PERSIST_PATH_MAX];
     segment_header header;
     size_t got;
-    if (segment_path(place, number, path) != 0 ||
-        os_read_start(place->sys, place->dir, os_name(path), bytes,
-                      sizeof bytes, &got) != 0)
-        return false;
+    int code = segment_path(place, number, path);
+    if (code == 0)
+        code = os_read_start(place->sys, place->dir, os_name(path), bytes,
+                             sizeof bytes, &got);
+    if (code != 0)
+        return code;
     bool ours = segment_header_decode(slice_of(bytes, got), &header) &&
                 header.identity == place->identity;
     if (!ours && memcmp(bytes, none, sizeof bytes) != 0)
-        return false;
-    return place->sys->unlink(place->sys, place->dir, os_name(path)) == 0;
+        return 0;
+    return place->sys->unlink(place->sys, place->dir, os_name(path));
 }
 
 void leftovers_make_room(engine *e, const manifest *newest,
@@ -119,7 +121,7 @@ void leftovers_make_room(engine *e, const manifest *newest,
         uint64_t number = r->numbers[i];
         if (number > r->last_number && !manifest_lists(newest, number) &&
             !manifest_lists(previous, number))
-            (void)delete_segment(&r->place, number);
+            (void)leftovers_delete_segment(&r->place, number);
     }
     const number_list *l = &e->leftovers.tables;
     for (size_t i = 0; i < l->count; i++)
@@ -137,7 +139,7 @@ void leftovers_delete_segments(engine *e, const segment_place *place,
         if (manifest_lists(previous, l->numbers[i]))
             l->numbers[kept++] = l->numbers[i];
         else
-            (void)delete_segment(place, l->numbers[i]);
+            (void)leftovers_delete_segment(place, l->numbers[i]);
     }
     l->count = kept;
 }
@@ -147,11 +149,11 @@ bool leftovers_step(engine *e)
     leftovers *l = &e->leftovers;
     CHECK(atomic_load(&e->in_use));
     if (l->segments.count > 0)
-        (void)delete_segment(&e->wal.place,
-                             l->segments.numbers[--l->segments.count]);
+        (void)leftovers_delete_segment(
+            &e->wal.place, l->segments.numbers[--l->segments.count]);
     else if (l->copied.count > 0 && e->manifest.generation > l->copied_with)
-        (void)delete_segment(&e->wal.place,
-                             l->copied.numbers[--l->copied.count]);
+        (void)leftovers_delete_segment(&e->wal.place,
+                                       l->copied.numbers[--l->copied.count]);
     else if (l->tables.count == 0)
         return false;
     else if (table_is_ours(&e->table_place,

@@ -11,8 +11,9 @@
 #include "os/os_thread.h"
 
 /* Deletes the table in the making of a merge. */
-static void give_up_merge(upkeep *u)
+void upkeep_give_up_merge(engine *e)
 {
+    upkeep *u = &e->upkeep;
     if (u->merging)
         merge_abort(&u->merge);
     u->merging = false;
@@ -33,7 +34,7 @@ void upkeep_release(engine *e)
 {
     upkeep *u = &e->upkeep;
     upkeep_stop(e);
-    give_up_merge(u);
+    upkeep_give_up_merge(e);
     for (size_t i = 0; i < u->dropped_count; i++)
         table_unref(u->dropped[i].table);
     mem_free(u->dropped);
@@ -106,15 +107,17 @@ static persist_status end_merge(engine *e, const layers *v,
     return PERSIST_OK;
 }
 
-static persist_status step_merge(engine *e, const layers *v, bool *did,
-                                 persist_error *error)
+bool upkeep_merges_all(const engine *e, const layers *v)
+{
+    return e->upkeep.merging && place_of_sources(&e->upkeep, v) == 0;
+}
+
+persist_status upkeep_merge(engine *e, const layers *v, size_t from, bool *did,
+                            persist_error *error)
 {
     upkeep *u = &e->upkeep;
-    size_t from = 0;
-    if (!u->merging && !policy_find_work(e, v, &from))
-        return PERSIST_OK;
     persist_status status = PERSIST_OK;
-    bool whole = u->merging ? place_of_sources(u, v) == 0 : from == 0;
+    bool whole = u->merging ? upkeep_merges_all(e, v) : from == 0;
     if (!u->merging)
         status = begin_merge(e, v, from, error);
     else if (u->merge.stage == MERGE_DONE)
@@ -124,13 +127,22 @@ static persist_status step_merge(engine *e, const layers *v, bool *did,
     if (status == PERSIST_NO_SPACE && whole)
         policy_note_stuck(e);
     if (status != PERSIST_OK)
-        give_up_merge(u);
+        upkeep_give_up_merge(e);
     if (status != PERSIST_OK && u->paid)
         credit_note_end(e, true);
     if (status == PERSIST_CORRUPT)
         u->given_up = atomic_load(&u->dead);
     *did = status == PERSIST_OK;
     return status;
+}
+
+static persist_status step_merge(engine *e, const layers *v, bool *did,
+                                 persist_error *error)
+{
+    size_t from = 0;
+    return e->upkeep.merging || policy_find_work(e, v, &from)
+               ? upkeep_merge(e, v, from, did, error)
+               : PERSIST_OK;
 }
 
 /* ---- steps ------------------------------------------------------------ */
@@ -145,8 +157,8 @@ static void renew_reserve(engine *e)
     readers_leave(&e->readers, place);
 }
 
-static persist_status flush_step(engine *e, const layers *v, bool *did,
-                                 persist_error *error)
+persist_status upkeep_flush(engine *e, const layers *v, bool *did,
+                            persist_error *error)
 {
     uint64_t dead = v->frozen->dead;
     persist_status status = flush_frozen(e, error);
@@ -179,10 +191,11 @@ static persist_status begin_use(engine *e, const layers *v,
 }
 
 /* What is due, the most important first. */
-static persist_status work(engine *e, const layers *v, bool *did,
+static persist_status work(engine *e, const layers *v, void *context, bool *did,
                            persist_error *error)
 {
     persist_status status = PERSIST_OK;
+    CHECK(context == NULL);
     if (wal_failed(&e->wal))
         return wal_read_only(&e->wal, error);
     if (!atomic_load(&e->in_use)) {
@@ -199,7 +212,7 @@ static persist_status work(engine *e, const layers *v, bool *did,
         status = step_merge(e, v, did, error);
     /* Tables that cannot be merged must not keep others from being made. */
     if (v->frozen != NULL && !*did && !wal_failed(&e->wal))
-        return flush_step(e, v, did, error);
+        return upkeep_flush(e, v, did, error);
     if (status == PERSIST_OK && !*did)
         return dead_step(e, v, did, error);
     /* Nor from knowing what has died, which makes them smaller. */
@@ -219,7 +232,8 @@ static bool has_thread(upkeep *u)
     return runs;
 }
 
-persist_status upkeep_step(engine *e, bool *did, persist_error *error)
+persist_status upkeep_step_of(engine *e, upkeep_work some, void *context,
+                              bool *did, persist_error *error)
 {
     upkeep *u = &e->upkeep;
     *did = false;
@@ -229,7 +243,7 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
     atomic_store(&u->awaits_readers, false);
     layers *v;
     read_place own, *place = readers_enter(&e->readers, &own, &v);
-    persist_status status = work(e, v, did, error);
+    persist_status status = some(e, v, context, did, error);
     if (status == PERSIST_NO_SPACE && dead_make_room(e, v)) {
         *did = true;
         status = PERSIST_OK;
@@ -253,6 +267,11 @@ persist_status upkeep_step(engine *e, bool *did, persist_error *error)
         atomic_fetch_add(&u->gains, 1);
     pthread_mutex_unlock(&u->step);
     return status;
+}
+
+persist_status upkeep_step(engine *e, bool *did, persist_error *error)
+{
+    return upkeep_step_of(e, work, NULL, did, error);
 }
 
 static persist_status work_inline(engine *e, persist_error *error)
@@ -416,7 +435,7 @@ static void delete_unfinished(engine *e)
 {
     upkeep *u = &e->upkeep;
     CHECK(!u->worker.runs);
-    give_up_merge(u);
+    upkeep_give_up_merge(e);
     while (!wal_failed(&e->wal) && leftovers_step(e)) {
     }
 }

@@ -35,6 +35,21 @@ bool upkeep_is_called(engine *);
 
 /* Makes one step of what is due; *did tells whether there was any. */
 persist_status upkeep_step(engine *, bool *did, persist_error *);
+/* The same with work of the caller's, which gets the current layers, under
+ * upkeep.step. */
+typedef persist_status (*upkeep_work)(engine *, const layers *, void *context,
+                                      bool *did, persist_error *);
+persist_status upkeep_step_of(engine *, upkeep_work, void *context, bool *did,
+                              persist_error *);
+/* Parts of steps, under upkeep.step: writes the frozen memtable; goes on with
+ * the merge, or begins one of the tables from *from on; drops what that has
+ * made; tells whether the merge is of all tables. */
+persist_status upkeep_flush(engine *, const layers *, bool *did,
+                            persist_error *);
+persist_status upkeep_merge(engine *, const layers *, size_t from, bool *did,
+                            persist_error *);
+void upkeep_give_up_merge(engine *);
+bool upkeep_merges_all(const engine *, const layers *);
 /* Writes what the log holds into a table if that makes opening fast. */
 void upkeep_close(engine *);
 /* Deletes the files of tables that nobody needs any more; tells whether there
@@ -59,6 +74,15 @@ persist_status upkeep_install(engine *, size_t from, size_t to, table *t,
 /* Writes the manifest once more, so that what it does not list can go. Under
  * upkeep.step. */
 persist_status upkeep_settle(engine *, persist_error *);
+
+/* ---- compact.c, purge.c: when somebody asks for it ----------------------- */
+
+/* As persist_compact and persist_purge; PERSIST_CLOSED without words. The
+ * caller has entered the log's news, and holds no lock. */
+persist_status upkeep_compact(engine *, const persist_tidy *, persist_tidied *,
+                              persist_error *);
+persist_status upkeep_purge(engine *, const persist_tidy *, persist_tidied *,
+                            persist_error *);
 
 /* ---- policy.c: what is merged ------------------------------------------ */
 
@@ -92,6 +116,9 @@ persist_status dead_step(engine *, const layers *, bool *did, persist_error *);
  * upkeep.step. */
 bool dead_make_room(engine *, const layers *);
 
+/* Bytes of replaced tables: those that wait for one more manifest, or all. */
+uint64_t dead_replaced(const engine *, bool all);
+
 /* ---- leftovers.c ------------------------------------------------------ */
 
 /* At opening: notes tables that no manifest lists, and raises next_table above
@@ -115,6 +142,9 @@ void leftovers_delete_segments(engine *, const segment_place *,
  * deletes segments that were made ready and never written to. */
 void leftovers_make_room(engine *, const manifest *newest,
                          const manifest *previous, const recovery *);
+/* Deletes what a file of the log is, unless that is not the store's: 0 or a
+ * negative errno. */
+int leftovers_delete_segment(const segment_place *, uint64_t number);
 /* Deletes one file; false if there is none. In use only. */
 bool leftovers_step(engine *);
 void leftovers_release(leftovers *);
