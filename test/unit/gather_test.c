@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "engine/log/gather.h"
 #include "fixture.h"
@@ -15,7 +16,11 @@ enum {
     COMMITS = 20,
     SYNC_MS = 20,
     FAILS_AT = 60,
-    TOOK = 100, /* microseconds of a sync, below */
+    ROUNDS = 6, /* of three threads, of which one ends before the others: */
+    SHORT = 4,
+    LATE_MS = SYNC_MS / 2,
+    GONE_S = 20, /* nothing takes so long but what has no end */
+    TOOK = 100,  /* microseconds of a sync, below */
 };
 
 /* ---- when somebody waits ------------------------------------------------ */
@@ -140,6 +145,16 @@ static int file_sync(const os *o, os_file *file)
     return os_posix()->file_sync(o, file);
 }
 
+/* Who has an eye on the clock runs late, though it is woken in time. */
+static void sleep_late(const os *o, const _Atomic uint32_t *word,
+                       uint32_t value, uint64_t us)
+{
+    struct timespec t = {.tv_nsec = LATE_MS * 1000 * 1000};
+    os_posix()->sleep_while(o, word, value, us);
+    if (us != UINT64_MAX)
+        nanosleep(&t, NULL);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -228,6 +243,39 @@ static void a_sync_that_fails_ends_all_waits(void **state)
     assert_int_equal(atomic_load(&refused), THREADS);
 }
 
+static void *commit_some(void *context)
+{
+    const unsigned *number = context;
+    for (unsigned i = 0; i < *number; i++)
+        if (commit(number) != PERSIST_OK)
+            atomic_fetch_add(&refused, 1);
+    return NULL;
+}
+
+/* One who watched the clock is done with the sync of another, and does not come
+ * again: whoever waits by then, another one has to watch for it. */
+static void nobody_waits_for_one_who_has_gone(void **state)
+{
+    (void)state;
+    sys.sleep_while = sleep_late;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        unsigned numbers[] = {SHORT + round, 3 * SHORT, 3 * SHORT + 1};
+        pthread_t threads[sizeof numbers / sizeof *numbers];
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(
+                pthread_create(&threads[i], NULL, commit_some, &numbers[i]), 0);
+        struct timespec end;
+        clock_gettime(CLOCK_REALTIME, &end);
+        end.tv_sec += GONE_S;
+        for (int i = 0; i < 3; i++)
+            if (pthread_timedjoin_np(threads[i], NULL, &end) != 0) {
+                print_message("[  FAILED  ] a commit waits for ever\n");
+                _exit(1);
+            }
+    }
+    assert_int_equal(atomic_load(&refused), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +287,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(all_threads_share_one_sync, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_sync_that_fails_ends_all_waits,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nobody_waits_for_one_who_has_gone,
                                         set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

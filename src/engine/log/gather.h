@@ -25,7 +25,9 @@ typedef struct wal_gather {
     uint64_t until;    /* when waiting for them ends, by the clock */
     unsigned passes;   /* syncs to pass before it is tried again, */
     unsigned patience; /* as many as after the last failure */
-    bool watched;      /* one of those who wait has an eye on the clock */
+    /* who of those that wait has an eye on the clock, by any address of its
+       own; NULL: nobody */
+    const void *watcher;
 } wal_gather;
 
 /* Somebody comes to wait for a commit of its own. */

@@ -113,22 +113,24 @@ static void await_others(wal *w)
     const os *sys = w->place.sys;
     wal_waiters *g = waiters_of(w, w->generation + 1);
     uint32_t word = atomic_load_explicit(&g->word, memory_order_relaxed);
-    uint64_t now = w->gather.watched ? 0 : sys->clock_us(sys);
+    bool watches = w->gather.watcher == NULL;
+    uint64_t now = watches ? sys->clock_us(sys) : 0;
     if (now >= w->gather.until) {
         gather_note_late(&w->gather);
         pthread_mutex_unlock(&w->lock);
         return;
     }
-    bool watches = !w->gather.watched;
     g->asleep++;
-    w->gather.watched = true;
+    if (watches)
+        w->gather.watcher = &word;
     uint64_t most = watches ? w->gather.until - now : UINT64_MAX;
     pthread_mutex_unlock(&w->lock);
     sys->sleep_while(sys, &g->word, word, most);
     if (!watches)
         return;
     pthread_mutex_lock(&w->lock);
-    w->gather.watched = false;
+    if (w->gather.watcher == &word)
+        w->gather.watcher = NULL;
     if (word == atomic_load_explicit(&g->word, memory_order_relaxed))
         g->asleep--; /* nobody has called */
     pthread_mutex_unlock(&w->lock);
@@ -180,6 +182,8 @@ static wal_segment *begin_turn(wal *w, bool sync, wal_point *last)
 {
     CHECK(!w->led && w->out.extent_count == 0);
     w->led = true;
+    /* who watched may be done with this turn, and not come back */
+    w->gather.watcher = NULL;
     wal_batch swap = w->fill;
     w->fill = w->out;
     w->out = swap;
