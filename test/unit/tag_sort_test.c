@@ -123,13 +123,21 @@ static size_t sort_plainly(const made *m, uint64_t gone)
 
 static tag_sort sorted; /* the memory of one is that of the next */
 
+static bool make(const order *all, size_t events, size_t tags)
+{
+    if (!tag_sort_begin(&sorted, events, tags))
+        return false;
+    tag_sort_end(&sorted, all);
+    return true;
+}
+
 static void check(const made *m, uint64_t gone)
 {
     uint8_t room[PERSIST_TAG_SIZE_MAX + TAG_FRONT], place[ENTRY_TAG_KEY_MAX];
     m->stream->gone = gone;
     size_t count = sort_plainly(m, gone);
-    assert_true(tag_sort_make(&sorted, &m->table->order, m->table->tagged_count,
-                              m->table->tag_count));
+    assert_true(
+        make(&m->table->order, m->table->tagged_count, m->table->tag_count));
     assert_int_equal(sorted.count, count);
     for (size_t i = 0; i < count; i++) {
         const posting *e;
@@ -178,14 +186,14 @@ static void memory_can_be_lacking(void **state)
     fill(&m, &shapes[2], &chance);
     const order *all = &m.table->order;
     size_t events = m.table->tagged_count, tags = m.table->tag_count;
-    assert_true(tag_sort_make(&sorted, all, events, tags));
+    assert_true(make(all, events, tags));
     void *room = sorted.room;
-    assert_true(tag_sort_make(&sorted, all, events, tags));
+    assert_true(make(all, events, tags));
     assert_ptr_equal(sorted.room, room);
     mem_set_fail(refuse, &refused);
-    assert_true(tag_sort_make(&sorted, all, events, tags));
-    assert_false(tag_sort_make(&sorted, all, events, 2 * tags));
-    assert_false(tag_sort_make(&sorted, all, events, tags));
+    assert_true(make(all, events, tags));
+    assert_false(make(all, events, 2 * tags));
+    assert_false(make(all, events, tags));
     mem_set_fail(NULL, NULL);
     assert_int_equal(refused, 2);
     check(&m, 0);

@@ -217,6 +217,10 @@ static inline bool format_is_known(uint64_t version)
 #define TAGS_A_STEP 1024u
 /* Memory that flushes sort tags in is kept for so long, microseconds. */
 #define TAGS_REST_US 250000u
+/* So many tags are worth a thread that sorts them, once commits have waited so
+ * long for a flush. */
+#define TAGS_APART 4096u
+#define TAGS_APART_US 2000u
 /* Closing leaves no more log than this for the next opening to replay. */
 #define CLOSE_LOG_SHARE 32u /* a memtable's size divided by it */
 

@@ -307,9 +307,10 @@ static bool make_room(tag_sort *s, size_t size)
     return s->room != NULL;
 }
 
-bool tag_sort_make(tag_sort *s, const order *all, size_t events, size_t tags)
+bool tag_sort_begin(tag_sort *s, size_t events, size_t tags)
 {
     s->count = s->event_count = 0;
+    s->event_room = s->tag_room = 0;
     CHECK(tags <= UINT32_MAX && events <= tags);
     if (events == 0)
         return true;
@@ -317,16 +318,24 @@ bool tag_sort_make(tag_sort *s, const order *all, size_t events, size_t tags)
                           2 * tags * sizeof *s->places))
         return false;
     s->used = true;
+    s->event_room = events;
+    s->tag_room = tags;
     s->events = s->room;
     s->tags = (sorted_tag *)(void *)(s->events + events);
     s->places = (tag_place *)(void *)(s->tags + tags);
-    tag_place *spare = s->places + tags;
+    return true;
+}
+
+void tag_sort_end(tag_sort *s, const order *all)
+{
+    CHECK(s->count == 0 && s->event_count == 0);
+    if (s->event_room == 0)
+        return;
     gather(s, all);
-    CHECK(s->event_count <= events && s->count <= tags);
+    CHECK(s->event_count <= s->event_room && s->count <= s->tag_room);
     for (size_t i = 0; i < s->count; i++)
         s->places[i].tag = &s->tags[i];
-    sort(s, s->places, spare, s->count);
-    return true;
+    sort(s, s->places, s->places + s->tag_room, s->count);
 }
 
 void tag_sort_release(tag_sort *s)

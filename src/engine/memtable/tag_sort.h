@@ -38,12 +38,15 @@ typedef struct tag_sort {
     size_t count;
     sorted_event *events; /* side by side: they are all over memory */
     size_t event_count;
+    size_t event_room, tag_room; /* for so many there is room */
 } tag_sort;
 
-/* Sorts the tags of those events that are not gone by what their streams say:
- * of so many events at the most, which have so many tags. False when memory is
- * out. It is good until an event or a stream goes. */
-bool tag_sort_make(tag_sort *, const order *, size_t events, size_t tags);
+/* Takes memory for so many events, which have so many tags; false when memory
+ * is out. Then sorts the tags of those events that are not gone by what their
+ * streams say, and needs nothing else: another thread may do that. It is good
+ * until an event or a stream goes. */
+bool tag_sort_begin(tag_sort *, size_t events, size_t tags);
+void tag_sort_end(tag_sort *, const order *);
 void tag_sort_release(tag_sort *);
 /* Lets the pages of the memory go, until it is made again. */
 void tag_sort_rest(tag_sort *);

@@ -49,8 +49,10 @@ typedef struct upkeep {
     bool by_steps; /* without a thread: no more than engine_step is told to */
     bool merging, begins_merge;
     merge merge;
-    tag_sort tags;           /* of a flush; its memory is that of the next */
-    bool paid;               /* the merge is one that reads have paid for */
+    tag_sort tags;              /* of a flush; its memory is that of the next */
+    _Atomic uint64_t waited_us; /* so long commits did, since the last flush */
+    unsigned apart;             /* flushes that had a thread sort them */
+    bool paid;                  /* the merge is one that reads have paid for */
     unsigned tidying;        /* so many have asked for compacting, or purging */
     atomic_bool flushed;     /* something, since the opening */
     bool has_reserved;       /* the reserve was looked for */

@@ -8,6 +8,7 @@
  * table may hold what it deletes. */
 #include "base/mem.h"
 #include "engine/upkeep/upkeep.h"
+#include "os/os_thread.h"
 
 enum { AHEAD = 24 }; /* so far events that are all over memory are fetched */
 
@@ -20,6 +21,8 @@ typedef struct flush {
     times_writer times;
     uint64_t ordinal;
     buf value;
+    pthread_t sorter; /* of the tags, if that has a thread: */
+    bool sorts_apart;
     bool failed; /* memory ran out */
 } flush;
 
@@ -82,7 +85,8 @@ static void flush_event(flush *f, const event *e, uint64_t index,
 static void flush_stream(flush *f, stream *s)
 {
     stream_entry out = {.ordinal = f->ordinal};
-    find_gone(f, s);
+    if (!f->sorts_apart)
+        find_gone(f, s);
     stream_state_at(s, UINT64_MAX, &out.state);
     for (size_t i = 0; i < s->chunk_count; i++) {
         const chunk *c = s->chunks[i];
@@ -179,16 +183,44 @@ static void flush_order(flush *f)
     times_end(&f->times, &f->writer);
 }
 
+static void *sort_tags(void *context)
+{
+    const flush *f = context;
+    tag_sort_end(&f->e->upkeep.tags, &f->from->order);
+    return NULL;
+}
+
+/* If commits have waited for the flush before, tags are sorted by one thread
+ * more, while the streams are written; else it would only take time from the
+ * commits. It reads which events are gone, so that is found first. */
+static void begin_tags(flush *f)
+{
+    const memtable *from = f->from;
+    uint64_t waited_us = atomic_exchange(&f->e->upkeep.waited_us, 0);
+    if (!tag_sort_begin(&f->e->upkeep.tags, from->tagged_count,
+                        from->tag_count)) {
+        f->failed = true;
+        return;
+    }
+    if (from->tag_count < TAGS_APART || waited_us < TAGS_APART_US ||
+        !upkeep_has_thread(f->e))
+        return;
+    btree_at at = btree_seek(&from->stream_tree, slice_of(NULL, 0), false);
+    for (stream *s; (s = btree_next(&at)) != NULL;)
+        find_gone(f, s);
+    f->sorts_apart = os_thread_start(&f->sorter, sort_tags, f) == 0;
+    f->e->upkeep.apart += f->sorts_apart;
+}
+
 static void flush_tags(flush *f)
 {
     uint8_t room[PERSIST_TAG_SIZE_MAX + TAG_FRONT];
     postings_writer runs = {0};
-    tag_sort *sorted = &f->e->upkeep.tags;
-    if (!tag_sort_make(sorted, &f->from->order, f->from->tagged_count,
-                       f->from->tag_count)) {
-        f->failed = true;
-        return;
-    }
+    const tag_sort *sorted = &f->e->upkeep.tags;
+    if (f->sorts_apart)
+        pthread_join(f->sorter, NULL);
+    else if (!f->failed)
+        (void)sort_tags(f);
     for (size_t i = 0; i < sorted->count && !f->failed; i++) {
         const posting *e;
         slice tag = tag_sort_get(sorted, i, room, &e);
@@ -212,6 +244,7 @@ static persist_status write_table(engine *e, const layers *v, uint64_t number,
     if (status != PERSIST_OK)
         return status;
     snapshot_open(e, VIEW_DURABLE, &f.newer);
+    begin_tags(&f);
     flush_streams(&f);
     flush_keys(&f);
     flush_onces(&f);

@@ -224,8 +224,9 @@ static persist_status work(engine *e, const layers *v, void *context, bool *did,
 }
 
 /* The thread may look before who has started it says so. */
-static bool has_thread(upkeep *u)
+bool upkeep_has_thread(engine *e)
 {
+    upkeep *u = &e->upkeep;
     pthread_mutex_lock(&u->lock);
     bool runs = u->worker.runs;
     pthread_mutex_unlock(&u->lock);
@@ -250,7 +251,7 @@ persist_status upkeep_step_of(engine *e, upkeep_work some, void *context,
     }
     if (!*did) {
         reserve_renew(e, v);
-        if (!has_thread(u))
+        if (!upkeep_has_thread(e))
             tag_sort_rest(&u->tags);
     }
     readers_leave(&e->readers, place);
@@ -394,9 +395,11 @@ persist_status upkeep_await(engine *e, persist_error *error)
 {
     persist_status status = PERSIST_OK;
     bool did;
+    uint64_t begun = e->sys->clock_us(e->sys);
     while (is_busy(e) && status == PERSIST_OK)
         status = e->upkeep.worker.runs ? await_thread(&e->upkeep, error, &did)
                                        : work_inline(e, error);
+    atomic_fetch_add(&e->upkeep.waited_us, e->sys->clock_us(e->sys) - begun);
     return is_busy(e) ? status : PERSIST_OK;
 }
 

@@ -12,6 +12,8 @@ void upkeep_release(engine *);
 /* Starts the thread. */
 persist_status upkeep_start(engine *, persist_error *);
 void upkeep_stop(engine *);
+/* Tells whether it runs. */
+bool upkeep_has_thread(engine *);
 
 /* The writer: tells whether the active memtable has had its share. */
 bool upkeep_is_full(const engine *);
