@@ -70,6 +70,7 @@
 
 #include <stdbool.h>
 
+#include "persist_backup.h"
 #include "persist_base.h"
 #include "persist_edit.h"
 #include "persist_session.h"
@@ -162,10 +163,10 @@ persist_status persist_open(const persist_options *options, persist_store **out,
 
 /* Makes everything durable, marks the store cleanly closed, releases the lock
  * and the handle. PERSIST_BAD_REQUEST: cursors, snapshots, readers or writers
- * of blobs, or sessions are open (the message says how many of each); nothing
- * was done, and the store stays open. After any other error the handle is gone,
- * and what was not durable may be lost. No call may be in progress, but for
- * persist_wait_position: that one is ended, see there. NULL is fine. */
+ * of blobs, backups, or sessions are open (the message says how many of each);
+ * nothing was done, and the store stays open. After any other error the handle
+ * is gone, and what was not durable may be lost. No call may be in progress,
+ * but for persist_wait_position: that one is ended, see there. NULL is fine. */
 persist_status persist_close(persist_store *store, persist_error *error);
 
 /* ---- writing ---------------------------------------------------------- */

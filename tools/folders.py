@@ -15,12 +15,13 @@ BELOW = {
     "engine/blob": "base os engine/files",
     "engine/state": "base os engine/files engine/log engine/memtable "
                     "engine/table engine/blob",
+    "engine/backup": "engine/state+",
     "engine/read": "engine/state+",
     "engine/upkeep": "engine/state+",
     "engine/commit": "engine/read+ engine/upkeep",
     "engine/verify": "base os engine/files engine/log engine/table "
                      "engine/blob",
-    "engine": "engine/commit+",
+    "engine": "engine/backup engine/commit+",
     "store": "base os engine engine/files engine/verify",
     "sx": "base",
     "host": "base os store sx",
@@ -40,6 +41,8 @@ def sees(folder):
 SEES = {folder: sees(folder) for folder in BELOW}
 # The public headers, and who may include them.
 PUBLIC = {
+    "persist_backup.h": {f for f in SEES if f.startswith("engine")} |
+                        {"store", "host", "server", "cli"},
     "persist_base.h": set(SEES),
     "persist_edit.h": {f for f in SEES if f.startswith("engine")} |
                       {"store", "host", "server", "cli"},
@@ -55,8 +58,9 @@ PUBLIC = {
     "sx.h": {"base", "sx", "host", "server", "cli"},
 }
 # Parts of persist.h, which other public headers may include.
-PARTS = ("persist_base.h", "persist_edit.h", "persist_session.h",
-         "persist_tidy.h", "persist_verify.h", "persist_view.h")
+PARTS = ("persist_backup.h", "persist_base.h", "persist_edit.h",
+         "persist_session.h", "persist_tidy.h", "persist_verify.h",
+         "persist_view.h")
 BEHIND = {"persist.h": "store", "sx.h": "sx"}
 
 DRAWING = "docs/ARCHITECTURE.md"

@@ -496,6 +496,11 @@ size_t engine_snapshots(engine *e)
     return readers_count_kept(&e->readers);
 }
 
+size_t engine_backups(engine *e)
+{
+    return atomic_load(&e->backups);
+}
+
 persist_status engine_close(engine *e, persist_error *error)
 {
     os_news_close(&e->wal.news);

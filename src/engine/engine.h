@@ -6,6 +6,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
+#include "engine/backup/backup.h"
 #include "engine/commit/commit.h"
 #include "engine/read/read.h"
 
@@ -17,11 +18,12 @@ persist_status engine_check(const persist_options *, persist_error *);
 persist_status engine_open(const persist_options *, engine **out,
                            persist_error *);
 
-/* Count the cursors, and the snapshots, that are open. */
+/* Count the cursors, the snapshots, and the backups that are open. */
 size_t engine_cursors(engine *);
 size_t engine_snapshots(engine *);
+size_t engine_backups(engine *);
 
-/* Closes as persist_close does; no cursor and no snapshot is open. */
+/* Closes as persist_close does; nothing is open. */
 persist_status engine_close(engine *, persist_error *);
 
 /* Makes some background work that is due, for those who have no thread;

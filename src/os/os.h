@@ -61,7 +61,7 @@ typedef struct os_map {
 typedef int (*os_list_fn)(void *context, const char *name);
 
 /* Version of the table, which an opening checks. */
-enum { OS_VERSION = 13 };
+enum { OS_VERSION = 14 };
 
 struct os {
     int version;
@@ -129,6 +129,11 @@ struct os {
     int (*stat)(const os *, const os_dir *, const char *name, os_stat *out);
     int (*rename)(const os *, const os_dir *from_dir, const char *from,
                   const os_dir *to_dir, const char *to);
+    /* Gives a file a second name, on the same file system: -EXDEV elsewhere,
+     * -EEXIST if the name is there, -EPERM, -EOPNOTSUPP or -EMLINK where files
+     * have one name, or no more of them. */
+    int (*link)(const os *, const os_dir *from_dir, const char *from,
+                const os_dir *to_dir, const char *to);
     int (*unlink)(const os *, const os_dir *, const char *name);
     /* -EEXIST if there */
     int (*dir_make)(const os *, const os_dir *, const char *name);

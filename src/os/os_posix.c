@@ -402,6 +402,14 @@ static int path_rename(const os *sys, const os_dir *from_dir, const char *from,
     return result(renameat(fd_of(from_dir), from, fd_of(to_dir), to));
 }
 
+static int path_link(const os *sys, const os_dir *from_dir, const char *from,
+                     const os_dir *to_dir, const char *to)
+{
+    (void)sys;
+    CHECK(!from_dir->gone && !to_dir->gone);
+    return result(linkat(fd_of(from_dir), from, fd_of(to_dir), to, 0));
+}
+
 static int path_unlink(const os *sys, const os_dir *dir, const char *name)
 {
     (void)sys;
@@ -570,6 +578,7 @@ const os *os_posix(void)
         .map_release = os_map_release,
         .stat = path_stat,
         .rename = path_rename,
+        .link = path_link,
         .unlink = path_unlink,
         .dir_make = dir_make,
         .dir_protect = dir_protect,

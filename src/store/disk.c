@@ -2,7 +2,7 @@
 /* The disk backend: the engine behind the store's table. */
 #include "base/mem.h"
 #include "engine/engine.h"
-#include "store/store.h"
+#include "store/disk_backup.h"
 
 typedef struct disk_cursor {
     persist_cursor head;
@@ -51,6 +51,11 @@ static engine *engine_of(persist_store *store)
     return ((disk_store *)store)->engine;
 }
 
+engine *disk_engine(persist_store *store)
+{
+    return engine_of(store);
+}
+
 static void note_blobs(disk_store *s, int more)
 {
     atomic_fetch_add(&s->threads[readers_thread()].mine.blobs, more);
@@ -66,6 +71,7 @@ static void disk_count_open(persist_store *store, store_open *out)
     out->blobs = (size_t)count;
     out->cursors = engine_cursors(engine_of(store));
     out->snapshots = engine_snapshots(engine_of(store));
+    out->backups = engine_backups(engine_of(store));
 }
 
 static persist_status disk_close(persist_store *store, persist_error *error)
@@ -521,6 +527,11 @@ static const store_backend disk_backend = {
     .blob_close = disk_blob_close,
     .identity = disk_identity,
     .become_another = disk_become_another,
+    .backup_begin = disk_backup_begin,
+    .backup_next = disk_backup_next,
+    .backup_read = disk_backup_read,
+    .backup_link = disk_backup_link,
+    .backup_end = disk_backup_end,
     .stats = disk_stats,
     .compact = disk_compact,
     .purge = disk_purge,

@@ -37,10 +37,10 @@ typedef struct read_request {
     const persist_range *range;
 } read_request;
 
-/* What is open of a store: cursors, snapshots, and readers and writers of
- * blobs. */
+/* What is open of a store: cursors, snapshots, readers and writers of blobs,
+ * and backups. */
 typedef struct store_open {
-    size_t cursors, snapshots, blobs;
+    size_t cursors, snapshots, blobs, backups;
 } store_open;
 
 typedef struct store_backend {
@@ -114,6 +114,17 @@ typedef struct store_backend {
     persist_status (*become_another)(persist_store *,
                                      const uint8_t parent[IDENTITY_SIZE],
                                      persist_error *);
+    /* Fills in what store.c did not: the point. NULL: there are no files. */
+    persist_status (*backup_begin)(persist_store *, persist_backup **,
+                                   persist_error *);
+    persist_status (*backup_next)(persist_backup *,
+                                  const persist_backup_file **,
+                                  persist_error *);
+    persist_status (*backup_read)(persist_backup *, void *, size_t, size_t *got,
+                                  persist_error *);
+    int (*backup_link)(const persist_backup *, const os_dir *,
+                       const char *name);
+    void (*backup_end)(persist_backup *);
     void (*stats)(persist_store *, persist_stats *);
     /* Between os_news_enter and os_news_leave; store.c words PERSIST_CLOSED.
      * NULL: there is nothing to do. */
@@ -165,6 +176,14 @@ struct persist_blob_reader {
     const store_backend *backend;
     uint32_t process;
 };
+struct persist_backup {
+    const store_backend *backend;
+    uint32_t process;
+    bool ended;            /* there are no more files */
+    bool begun;            /* there is a file in hand */
+    persist_status failed; /* PERSIST_OK: nothing has */
+    persist_point point;
+};
 
 /* Tells whether a view is a snapshot: it is not one of the two others. */
 #define STORE_IS_KEPT(view)                                                    \
@@ -200,6 +219,10 @@ persist_status store_check_told(persist_store *, persist_lsn told,
  * parent, by default the one that it had; all is durable then. */
 persist_status store_become_another(persist_store *, const char *parent,
                                     persist_error *);
+
+/* Gives the file of a backup that is in hand, which is sealed, a second name: 0
+ * or a negative errno, see os.h. */
+int store_backup_link(const persist_backup *, const os_dir *, const char *name);
 
 /* Ends a session; for persist_close. */
 void store_session_close(persist_store *);

@@ -21,13 +21,11 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 KEPT = os.path.join(ROOT, "test", "abi", "kept.txt")
-HEADERS = ("persist_base.h", "persist_edit.h", "persist_session.h",
-           "persist_tidy.h", "persist_verify.h", "persist_view.h", "persist.h",
-           "sx.h")
-LIBRARIES = {"libpersist.a": ("persist_base.h", "persist_edit.h",
-                              "persist_session.h", "persist_tidy.h",
-                              "persist_verify.h", "persist_view.h",
-                              "persist.h"),
+STORE = ("persist_backup.h", "persist_base.h", "persist_edit.h",
+         "persist_session.h", "persist_tidy.h", "persist_verify.h",
+         "persist_view.h", "persist.h")
+HEADERS = STORE + ("sx.h",)
+LIBRARIES = {"libpersist.a": STORE,
              "libsx.a": ("persist_base.h", "sx.h")}
 COMMENT = re.compile(r"/\*.*?\*/", re.S)
 LIST = re.compile(r"#define (\w+)_STATUS_LIST\(X\)(.*?[^\\])$", re.S | re.M)

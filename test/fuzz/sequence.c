@@ -96,6 +96,8 @@ static void control(world *w, op o)
 {
     persist_error error;
     persist_lsn latest = persist_latest(w->disk);
+    persist_backup *backup;
+    const persist_backup_file *file;
     bool did;
     switch (o.kind) {
     case OP_STEP:
@@ -106,6 +108,14 @@ static void control(world *w, op o)
         w->waited = latest;
         if (o.serial % 2 == 0)
             CHECK(persist_resync(w->session, NULL) == PERSIST_OK);
+        break;
+    case OP_BACKUP: /* crash_states takes it, and compares */
+        CHECK(persist_backup_begin(w->disk, &backup, NULL, &error) ==
+              PERSIST_OK);
+        while (persist_backup_next(backup, &file, &error) == PERSIST_OK) {
+        }
+        persist_backup_end(backup);
+        w->waited = latest;
         break;
     case OP_REOPEN:
         close_disk(w);

@@ -195,6 +195,7 @@ void explore_let_go(explorer *x)
 void explore_drop(explorer *x)
 {
     explore_let_go(x);
+    explore_end_backup(x);
     persist_close(x->store, NULL);
     x->store = NULL;
 }
@@ -227,10 +228,36 @@ static void hold(explorer *x, op o)
                      (unsigned long long)persist_snapshot_lsn(x->held));
 }
 
+/* One op begins a backup, the next takes it, with all that came in between
+ * behind its point. */
+static void take_backup_begun(explorer *x)
+{
+    persist_error error;
+    os_sim *place = NULL;
+    if (x->backup != NULL && !x->failed &&
+        explore_take_backup(x, &place, &error) != PERSIST_OK)
+        explore_fail(x, "taking a backup: %s", error.message);
+    explore_end_backup(x);
+    explore_compare_backup(x, place);
+}
+
+static void back_up(explorer *x)
+{
+    persist_error error;
+    take_backup_begun(x);
+    if (x->failed || x->in_memory)
+        return;
+    if (explore_back_up(x, &error) != PERSIST_OK)
+        explore_fail(x, "beginning a backup: %s", error.message);
+    else
+        acknowledge(x, x->backed.lsn);
+}
+
 static void close_store(explorer *x)
 {
     persist_error error;
     explore_let_go(x);
+    take_backup_begun(x);
     persist_store *store = x->store;
     x->store = NULL;
     if (store == NULL)
@@ -269,6 +296,7 @@ static void reopen(explorer *x)
 static void kill_process(explorer *x)
 {
     explore_let_go(x);
+    take_backup_begun(x);
     os_sim *next = os_sim_kill(x->sim);
     os_sim_watch(x->sim, NULL, NULL);
     persist_close(x->store, NULL);
@@ -389,8 +417,10 @@ static void open_again(explorer *x, op o)
 static void tidy(explorer *x, op o)
 {
     persist_error error = {0};
-    if (o.kind == OP_PURGE)
+    if (o.kind == OP_PURGE) {
         explore_let_go(x);
+        take_backup_begun(x);
+    }
     if (op_tidy(x->store, o, &error) != PERSIST_OK)
         explore_fail(x, "%s: %s", op_name(o.kind), error.message);
     check_open_store(x, op_name(o.kind));
@@ -404,6 +434,8 @@ static void step(explorer *x, op o)
         tidy(x, o);
     else if (o.kind == OP_WAIT)
         wait(x);
+    else if (o.kind == OP_BACKUP)
+        back_up(x);
     else if (o.kind == OP_REOPEN || o.kind == OP_KILL)
         open_again(x, o);
     else
@@ -442,6 +474,7 @@ void explore_begin(explorer *x)
     x->sequences++;
     x->failed = false;
     x->held = NULL;
+    x->backup = NULL;
     x->variant = 0;
     x->random = 0;
     x->acknowledged = x->acknowledged_before = x->proven = 0;

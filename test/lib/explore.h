@@ -63,6 +63,8 @@ typedef struct explorer {
     os_sim *sim;
     persist_store *store;
     persist_snapshot *held; /* opened by a read, compared when it goes */
+    persist_backup *backup; /* begun by one op, taken by the next */
+    persist_point backed;   /* its point */
     model model;
     persist_lsn acknowledged, acknowledged_before;
     persist_lsn proven; /* so much the proof of a quiet log told of */
@@ -97,6 +99,11 @@ void explore_check(explorer *, os_sim *image, const char *how);
 void explore_check_rot(explorer *, os_sim *image, persist_lsn lowest,
                        uint64_t seed);
 
+/* Checks that files which nothing names are few, however often what fails is
+ * tried again; not while a backup keeps some. */
+struct space_let_go;
+void explore_check_files(explorer *, struct space_let_go *);
+
 /* Makes an empty simulation and model for a run. */
 void explore_begin(explorer *);
 
@@ -110,6 +117,15 @@ void explore_let_go(explorer *);
 
 /* The same, and opens another one, through a session that ends then. */
 persist_status explore_hold(explorer *, persist_view, persist_error *);
+
+/* In explore_backup.c: begins a backup; takes the one that was begun, into
+ * another simulation, which is NULL after an error, and ends it; verifies and
+ * opens what was taken, and compares it with the model at its point, taking the
+ * simulation over; ends one that was begun, if any. */
+persist_status explore_back_up(explorer *, persist_error *);
+persist_status explore_take_backup(explorer *, os_sim **, persist_error *);
+void explore_compare_backup(explorer *, os_sim *);
+void explore_end_backup(explorer *);
 
 /* Lets go, and closes the store, if any, whatever that says. */
 void explore_drop(explorer *);

@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "explore.h"
+#include "space.h"
 #include "store/store.h"
 
 enum { VERIFIED_OF = 16 }; /* one state of so many */
@@ -392,4 +393,16 @@ void explore_check_rot(explorer *x, os_sim *image, persist_lsn lowest,
     if (x->failed)
         buf_printf(&x->report, "damage, seed %llu\n", (unsigned long long)seed);
     abandon(store, image);
+}
+
+/* ---- files ------------------------------------------------------------ */
+
+void explore_check_files(explorer *x, space_let_go *let_go)
+{
+    char why[SPACE_WHY];
+    if (x->store == NULL || x->in_memory || x->failed || x->backup != NULL)
+        return;
+    x->checks++;
+    if (!space_is_bounded(x->sim, x->store, let_go, why))
+        explore_fail(x, "%s", why);
 }

@@ -29,7 +29,7 @@ const char *op_name(op_kind kind)
 bool op_is_control(op_kind kind)
 {
     return kind == OP_STEP || kind == OP_WAIT || kind == OP_REOPEN ||
-           kind == OP_KILL || op_is_tidy(kind);
+           kind == OP_KILL || kind == OP_BACKUP || op_is_tidy(kind);
 }
 
 bool op_is_tidy(op_kind kind)

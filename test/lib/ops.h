@@ -47,6 +47,7 @@
     X(WAIT, "wait", 5)                                                         \
     X(REOPEN, "reopen", 1)                                                     \
     X(KILL, "kill", 1)                                                         \
+    X(BACKUP, "backup", 2)                                                     \
     X(COMPACT, "compact", 1)                                                   \
     X(PURGE, "purge", 1)
 
@@ -67,8 +68,8 @@ typedef struct op {
 
 const char *op_name(op_kind);
 
-/* True for STEP, WAIT, REOPEN, KILL, COMPACT and PURGE: what the one who runs
- * the sequence does with the store itself. */
+/* True for STEP, WAIT, REOPEN, KILL, BACKUP, COMPACT and PURGE: what the one
+ * who runs the sequence does with the store itself. */
 bool op_is_control(op_kind);
 
 /* True for the last two of them. */

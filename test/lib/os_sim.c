@@ -26,6 +26,7 @@ static bool changes_something(sim_call call, int flags)
     case SIM_ALLOCATE:
     case SIM_TRUNCATE:
     case SIM_RENAME:
+    case SIM_LINK:
     case SIM_UNLINK:
     case SIM_MKDIR:
     case SIM_DIR_SYNC:
@@ -151,12 +152,12 @@ size_t os_sim_open_files(const os_sim *s)
 const char *os_sim_call_name(sim_call call)
 {
     static const char *const names[] = {
-        "file_open",   "file_close",    "file_read",     "file_write",
-        "file_sync",   "file_allocate", "file_truncate", "file_size",
-        "file_stat",   "file_lock",     "file_map",      "map_load",
-        "stat",        "rename",        "unlink",        "dir_make",
-        "dir_protect", "dir_may_write", "dir_lock",      "dir_sync",
-        "dir_list",    "dir_open",      "random",
+        "file_open", "file_close",    "file_read",     "file_write",
+        "file_sync", "file_allocate", "file_truncate", "file_size",
+        "file_stat", "file_lock",     "file_map",      "map_load",
+        "stat",      "rename",        "link",          "unlink",
+        "dir_make",  "dir_protect",   "dir_may_write", "dir_lock",
+        "dir_sync",  "dir_list",      "dir_open",      "random",
     };
     CHECK_STATIC(sizeof names / sizeof *names == SIM_CALLS, "a name each");
     CHECK(call < SIM_CALLS);
@@ -523,6 +524,7 @@ os_sim *os_sim_new(uint64_t seed)
         .map_release = sim_map_release,
         .stat = sim_stat,
         .rename = sim_rename,
+        .link = sim_link,
         .unlink = sim_unlink,
         .dir_make = sim_dir_make,
         .dir_protect = sim_dir_protect,

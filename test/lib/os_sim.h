@@ -33,6 +33,7 @@ typedef enum sim_call {
     SIM_MAP_LOAD,
     SIM_STAT,
     SIM_RENAME,
+    SIM_LINK,
     SIM_UNLINK,
     SIM_MKDIR,
     SIM_PROTECT,

@@ -130,6 +130,8 @@ void sim_unlock(os_sim *, unsigned inode, const void *handle, bool shares);
 /* Changes of names: see os.h for the calls. */
 int sim_rename(const os *, const os_dir *from_dir, const char *from,
                const os_dir *to_dir, const char *to);
+int sim_link(const os *, const os_dir *from_dir, const char *from,
+             const os_dir *to_dir, const char *to);
 int sim_unlink(const os *, const os_dir *, const char *name);
 int sim_dir_make(const os *, const os_dir *, const char *name);
 

@@ -45,6 +45,29 @@ int sim_rename(const os *o, const os_dir *from_at, const char *from,
     return answer;
 }
 
+int sim_link(const os *o, const os_dir *from_at, const char *from,
+             const os_dir *to_at, const char *to)
+{
+    os_sim *s = sim_of(o);
+    char name[SIM_NAME_MAX];
+    unsigned dir, inode;
+    int answer;
+    s->name = from;
+    int rc = does(s, SIM_LINK, &answer);
+    if (rc == 0)
+        rc = sim_find(s, from_at, from, &inode);
+    if (rc == 0)
+        rc = s->inodes[inode].is_dir
+                 ? -EPERM
+                 : sim_find_parent(s, to_at, to, &dir, name);
+    if (rc != 0)
+        return rc;
+    if (name[0] == '\0' || sim_entry_find(&s->inodes[dir].entries, name))
+        return -EEXIST;
+    sim_disk_change(s, dir, "", name, inode);
+    return answer;
+}
+
 int sim_unlink(const os *o, const os_dir *from, const char *path)
 {
     os_sim *s = sim_of(o);

@@ -7,7 +7,7 @@
 #include "base/slice.h"
 #include "os_sim_disk.h"
 
-enum { SIM_PATH_MAX = 256, SIM_FILES_MAX = 64 };
+enum { SIM_PATH_MAX = 256, SIM_FILES_MAX = 256 };
 
 typedef struct sim_file {
     char path[SIM_PATH_MAX]; /* from the root, without a slash in front */

@@ -126,18 +126,6 @@ static void look_after_fault(void)
     check_images(looked % 2);
 }
 
-/* Files that nothing names are few while a fault lasts, however often what
- * fails is tried again. */
-static void check_unlisted(void)
-{
-    char why[SPACE_WHY];
-    if (x.store == NULL || x.in_memory || x.failed)
-        return;
-    x.checks++;
-    if (!space_is_bounded(x.sim, x.store, &let_go, why))
-        explore_fail(&x, "%s", why);
-}
-
 /* ---- the workload ----------------------------------------------------- */
 
 /* Asks the store, by a commit that writes nothing. */
@@ -183,10 +171,33 @@ static bool open_store(void)
     return true;
 }
 
+/* One op begins a backup, the next one takes it and begins another. What is
+ * told to be taken is whole, whatever the fault has done. */
+static void back_up(void)
+{
+    persist_error error;
+    persist_status status = PERSIST_OK;
+    os_sim *place = NULL;
+    armed = true;
+    if (x.backup != NULL)
+        status = explore_take_backup(&x, &place, &error);
+    armed = false;
+    (void)succeeded("taking a backup", status, &error);
+    explore_compare_backup(&x, place);
+    armed = true;
+    status = explore_back_up(&x, &error);
+    armed = false;
+    if (!succeeded("beginning a backup", status, &error))
+        read_only = refuses_writes();
+    else if (x.backed.lsn > x.acknowledged)
+        x.acknowledged = x.backed.lsn;
+}
+
 static void close_store(void)
 {
     persist_error error;
     explore_let_go(&x);
+    explore_end_backup(&x);
     armed = true;
     persist_status status = persist_close(x.store, &error);
     armed = false;
@@ -270,6 +281,8 @@ static void background(op o)
     bool did;
     persist_error error;
     explore_let_go(&x);
+    if (o.kind == OP_PURGE)
+        explore_end_backup(&x);
     if (op_is_tidy(o.kind))
         space_note_let_go(x.store, &let_go);
     armed = true;
@@ -290,12 +303,13 @@ static void step(op o)
         background(o);
     else if (o.kind == OP_WAIT)
         wait();
+    else if (o.kind == OP_BACKUP)
+        back_up();
     else if (op_is_control(o.kind))
         reopen(o);
     else if (!read_only)
         apply(o);
-    if (!x.failed)
-        check_unlisted();
+    explore_check_files(&x, &let_go);
     look_after_fault();
 }
 
@@ -431,18 +445,6 @@ static void finish(void)
     model_end(&x.model);
 }
 
-static void describe(const trial *t)
-{
-    static char word[TRIAL_TEXT_MAX];
-    trial_text(t, x.seed, word);
-    last_word(word);
-    if (!x.failed || quiet)
-        return;
-    printf("VIOLATION in %s\n%.*s", word, (int)x.report.size,
-           (const char *)x.report.data);
-    fflush(stdout); /* whoever is told to end while shrinking has said this */
-}
-
 static void begin(const trial *t)
 {
     current = t;
@@ -453,7 +455,7 @@ static void begin(const trial *t)
     let_go = (space_let_go){0};
     x.in_memory = t->where == IN_MEMORY;
     explore_begin(&x);
-    describe(t);
+    trial_describe(t, &x, quiet);
 }
 
 /* Runs the first ops of the workload without a fault. */
@@ -563,7 +565,7 @@ bool trial_run(const trial *t)
     if (!x.failed && t->where != IN_MEMORY)
         check_heals();
     finish();
-    describe(t);
+    trial_describe(t, &x, quiet);
     return hit;
 }
 

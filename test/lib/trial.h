@@ -47,6 +47,10 @@ bool trial_run(const trial *);
 enum { TRIAL_TEXT_MAX = 256 };
 void trial_text(const trial *, uint64_t seed, char out[TRIAL_TEXT_MAX]);
 
+/* The same as the last word of the program, and prints a violation that was
+ * found. */
+void trial_describe(const trial *, const explorer *, bool be_quiet);
+
 /* True for a fault that goes on once it has hit. */
 bool trial_lasts(const trial *);
 

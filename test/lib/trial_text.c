@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "clock.h"
 #include "trial.h"
 
 static const char *place_of(const trial *t)
@@ -32,6 +33,18 @@ void trial_text(const trial *t, uint64_t seed, char out[TRIAL_TEXT_MAX])
         t->fault.on == NULL ? "" : t->fault.on, t->fault.error,
         trial_lasts(t) ? " from then on" : "", (unsigned long long)t->disk_size,
         (unsigned long long)t->allocation);
+}
+
+void trial_describe(const trial *t, const explorer *x, bool be_quiet)
+{
+    static char word[TRIAL_TEXT_MAX];
+    trial_text(t, x->seed, word);
+    last_word(word);
+    if (!x->failed || be_quiet)
+        return;
+    printf("VIOLATION in %s\n%.*s", word, (int)x->report.size,
+           (const char *)x->report.data);
+    fflush(stdout); /* whoever is told to end while shrinking has said this */
 }
 
 bool trial_is_harmless(const trial *t)

@@ -79,6 +79,16 @@ persist_status pack_check_name(pack_writer *w, persist_error *error)
     return status;
 }
 
+bool pack_in_hand(pack_writer *w, uint64_t *number, uint64_t *size)
+{
+    pthread_mutex_lock(&w->sync);
+    bool open = w->file != NULL;
+    *number = w->number;
+    *size = atomic_load(&w->whole);
+    pthread_mutex_unlock(&w->sync);
+    return open;
+}
+
 /* Makes the next pack; a number that is taken is passed over. */
 static int make(const pack_writer *w, uint64_t *number, os_file **out)
 {

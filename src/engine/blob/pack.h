@@ -61,6 +61,11 @@ int pack_restore(pack_writer *, uint64_t number, uint64_t offset, slice bytes,
  * what has happened if not. */
 persist_status pack_check_name(pack_writer *, persist_error *);
 
+/* Which pack is the newest, and how many bytes it has: all blobs that were
+ * added before lie in it, up to there, or in older ones. False: none will be
+ * added to it any more. */
+bool pack_in_hand(pack_writer *, uint64_t *number, uint64_t *size);
+
 /* Makes durable what was added. Returns 0 or a negative errno, from then on the
  * same: what a sync has lost, no other one brings back. */
 int pack_sync(pack_writer *);

@@ -53,6 +53,18 @@ typedef struct wal_extent {
     size_t from, size;
 } wal_extent;
 
+/* Somebody who needs files of the log on the disk: those that hold records
+ * behind a commit, and have no higher number. What is kept for that beyond what
+ * the store itself needs takes no more bytes than `most`, or is given up. The
+ * owner sets the first three; it stays where it is while it is held. */
+typedef struct wal_hold {
+    persist_lsn after;
+    uint64_t upto; /* number of a segment */
+    uint64_t most; /* UINT64_MAX: they are never given up */
+    bool gone;     /* they were; with the lock */
+    struct wal_hold *next;
+} wal_hold;
+
 /* Threads that wait for one sync, or for the one after it. */
 typedef struct wal_waiters {
     _Atomic uint32_t word; /* changes when they are woken */
@@ -136,6 +148,8 @@ typedef struct wal {
     uint64_t next_number;
     wal_free_file *free_files; /* that may be recycled */
     size_t free_count, free_capacity;
+    wal_hold *holds;
+    manifest held;     /* segments that only they need, in order */
     bool preparing;    /* a segment is being made */
     unsigned renewals; /* files that were used are not used again; see
                           wal_renew */
@@ -265,6 +279,26 @@ persist_status wal_describe(wal *, persist_lsn tables_last, bool closing,
 /* The writer: forgets sealed segments that neither a manifest nor a recovery
  * from it needs; their files may be recycled from now on. */
 void wal_trim(wal *, const manifest *);
+
+/* Holds files of the log. PERSIST_LOST: some of them are gone already. */
+persist_status wal_hold_begin(wal *, wal_hold *, persist_error *);
+/* The same for a hold that is there, from a later commit on: what lies before
+ * may go. */
+void wal_hold_move(wal *, wal_hold *, persist_lsn after);
+/* Lets go; the files wait to be recycled then, see wal_drop_free. */
+void wal_hold_end(wal *, wal_hold *);
+bool wal_hold_is_gone(wal *, const wal_hold *);
+/* Tells whether files of lower numbers are only there for those who hold them.
+ */
+bool wal_holds_before(wal *, uint64_t number);
+
+/* With the lock held: a segment that neither a manifest nor a recovery needs
+ * waits to be recycled, or is kept for those who hold it. False when memory is
+ * out. And: lets all go that may be given up. For wal_space.c. */
+bool wal_let_go(wal *, segment_entry);
+void wal_hold_give_up(wal *);
+/* With the lock held: the file of a segment may be recycled. For wal_hold.c. */
+bool wal_free_segment(wal *, uint64_t number, uint64_t size);
 
 /* With nobody writing any more: fills in the segments that hold what is durable
  * beyond tables_last, and that watermark, whatever was written behind it.

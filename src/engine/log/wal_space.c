@@ -35,7 +35,7 @@ void wal_reap(wal *w)
     }
 }
 
-static bool free_file(wal *w, uint64_t number, uint64_t size)
+bool wal_free_segment(wal *w, uint64_t number, uint64_t size)
 {
     if (!mem_grow(&w->free_files, w->free_count, 1, &w->free_capacity,
                   sizeof *w->free_files))
@@ -233,7 +233,7 @@ static wal_segment *next_spare(wal *w)
 static void drop_spare(wal *w)
 {
     wal_segment *spare = next_spare(w);
-    free_file(w, spare->number, spare->size);
+    wal_free_segment(w, spare->number, spare->size);
     close_segment(w, spare);
 }
 
@@ -325,7 +325,7 @@ persist_status wal_next_segment(wal *w, uint64_t need, wal_claim claim,
             CHECK(segment->number > old->number);
             old->sealed = true;
             if (!used)
-                free_file(w, old->number, old->size);
+                wal_free_segment(w, old->number, old->size);
         }
         segment->next = w->open;
         w->open = segment;
@@ -445,6 +445,7 @@ void wal_close(wal *w)
         close_segment(w, s);
     }
     manifest_release(&w->sealed);
+    manifest_release(&w->held);
     buf_release(&w->scratch);
     buf_release(&w->fill.bytes);
     buf_release(&w->out.bytes);
@@ -496,8 +497,7 @@ void wal_trim(wal *w, const manifest *m)
     while (gone < sealed->segment_count &&
            sealed->segments[gone].last <= tables_last &&
            !manifest_lists(m, sealed->segments[gone].number) &&
-           free_file(w, sealed->segments[gone].number,
-                     sealed->segments[gone].size))
+           wal_let_go(w, sealed->segments[gone]))
         gone++;
     sealed->segment_count -= gone;
     if (gone > 0)
@@ -539,6 +539,7 @@ bool wal_make_room(wal *w)
     atomic_store(&w->full, true);
     while (w->spares != NULL)
         drop_spare(w);
+    wal_hold_give_up(w);
     bool any = w->free_count > 0;
     pthread_mutex_unlock(&w->lock);
     wal_drop_free(w, 0);
@@ -581,7 +582,7 @@ void wal_note_full(wal *w)
 
 void wal_leave(wal *w, const manifest *before)
 {
-    CHECK(!w->worker.runs);
+    CHECK(!w->worker.runs && w->holds == NULL);
     while (w->spares != NULL)
         drop_spare(w);
     wal_trim(w, before);

@@ -152,6 +152,7 @@ typedef struct engine {
     uint64_t commits;           /* under readers.change */
 
     blob_store blobs;
+    atomic_uint backups; /* that are open: no blob's file goes meanwhile */
 } engine;
 
 /* The newest manifests may not be durable yet, if the last process ended

@@ -46,22 +46,23 @@ static bool is_listed(engine *e, const tidying *j)
     return has || dead_replaced(e, false) > 0 || e->leftovers.copied.count > 0;
 }
 
-/* Whether somebody still reads a table that is to go. */
-static bool is_read(const engine *e, const tidying *j)
+/* Whether somebody still reads a table that is to go, or holds the log. */
+static bool is_read(engine *e, const tidying *j)
 {
     const upkeep *u = &e->upkeep;
     for (size_t i = 0; i < u->dropped_count; i++)
         if (u->dropped[i].table->footer.number < j->old)
             return true;
-    return false;
+    return wal_holds_before(&e->wal, j->log_from);
 }
 
 static persist_status too_late(const tidying *j, persist_error *error)
 {
     return status_set(error, PERSIST_BAD_REQUEST,
-                      "%llu bytes of older tables are still read, by cursors "
-                      "or snapshots that were opened before; close them, or "
-                      "wait longer for them, and purge again",
+                      "%llu bytes of older tables, or files of the log, are "
+                      "still in use, by cursors, snapshots or backups that "
+                      "were opened before; close them, or wait longer for "
+                      "them, and purge again",
                       (unsigned long long)j->out->kept);
 }
 
