@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Blocks of events: a run gives what its entries give one by one, whatever
- * their keys and bytes are; and a search finds what looking at all finds. */
+ * their keys and bytes are; and a search finds what looking at all finds, also
+ * one for a number. What is no event's tags is refused. */
 #include "fixture.h"
 
 #include "../lib/os_sim_disk.h"
+#include "base/cursor.h"
+#include "engine/files/tagged.h"
 #include "engine/table/entry.h"
 
 enum { EVENTS = 40, SEED = 3, KIND = 1 };
@@ -191,12 +194,115 @@ static void a_search_finds_what_looking_at_all_finds(void **state)
     }
 }
 
+/* Positions from one on, with such steps: how many of them are at or below. */
+static uint32_t count_below(uint64_t first, uint64_t step, uint32_t count,
+                            uint64_t number)
+{
+    if (number < first)
+        return 0;
+    uint64_t below = (number - first) / step + 1;
+    return below < count ? (uint32_t)below : count;
+}
+
+static void check_numbers(uint64_t first, uint64_t step, uint32_t count)
+{
+    sealed s = {0};
+    block_writer w = {0};
+    uint8_t place[ENTRY_ORDER_KEY_SIZE];
+    for (uint32_t i = 0; i < count; i++) {
+        entry_order_key(first + i * step, place);
+        block_add(&w, slice_of(place, sizeof place), slice_str("v"));
+    }
+    assert_true(block_seal(&w, KIND, NULL, SEED, &s.packed));
+    assert_true(lay_out(&s));
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t number = first + i * step, got = 0;
+        slice value;
+        for (uint64_t by = 0; by < 3; by++)
+            assert_int_equal(block_search_number(&s.view, number - 1 + by),
+                             count_below(first, step, count, number - 1 + by));
+        assert_true(block_get_number(&s.view, i, &got, &value));
+        assert_true(got == number && slice_equal(value, slice_str("v")));
+    }
+    assert_int_equal(block_search_number(&s.view, 0), 0);
+    assert_int_equal(block_search_number(&s.view, UINT64_MAX - 1), count);
+    block_writer_release(&w);
+    buf_release(&s.packed);
+}
+
+/* Numbers that have prefixes of every size, as far as the last one there is;
+ * and a key that is none. */
+static void a_search_for_a_number_finds_the_last_one_below(void **state)
+{
+    (void)state;
+    for (unsigned bits = 0; bits < 57; bits++)
+        for (uint32_t count = 1; count < 70; count = count * 3 + 1) {
+            uint64_t step = (uint64_t)1 << bits;
+            check_numbers(1, step, count);
+            check_numbers(UINT64_MAX - 1 - step * (count - 1), step, count);
+            check_numbers(0x1ffffffff, step, count);
+        }
+    for (size_t size = 1; size <= 12; size++) {
+        sealed s = {0};
+        block_writer w = {0};
+        uint64_t number;
+        slice value;
+        block_add(&w, slice_of("12345678abcd", size), slice_str("v"));
+        assert_true(block_seal(&w, KIND, NULL, SEED, &s.packed));
+        assert_true(lay_out(&s));
+        assert_int_equal(block_get_number(&s.view, 0, &number, &value),
+                         size == sizeof number);
+        block_writer_release(&w);
+        buf_release(&s.packed);
+    }
+}
+
+/* Takes tags from the front of some bytes; false if they are refused. */
+static bool take_tags(const uint8_t *bytes, size_t size, size_t *took)
+{
+    cursor c = cursor_of(slice_of(bytes, size));
+    slice tags = slice_of(NULL, 0);
+    bool taken = tagged_get(&c, &tags);
+    assert_int_equal(taken, !c.failed);
+    assert_int_equal(tags.size, taken ? (size_t)(c.at - bytes) : 0);
+    *took = tags.size;
+    return taken;
+}
+
+/* Cut off anywhere, without a tag, with an empty one, or with too many. */
+static void tags_that_nobody_writes_are_refused(void **state)
+{
+    (void)state;
+    uint8_t bytes[2 + 2 * (PERSIST_TAGS_MAX + 1)];
+    size_t size = sizeof with_tags - 1, took;
+    for (size_t n = 0; n <= sizeof with_tags; n++)
+        assert_int_equal(take_tags((const uint8_t *)with_tags, n, &took),
+                         n >= size);
+    assert_int_equal(took, size);
+    assert_false(take_tags((const uint8_t *)"\4type\0\1a", 8, &took));
+    assert_false(take_tags((const uint8_t *)"\4type\2\1a\0b", 10, &took));
+    for (unsigned count = 0; count <= PERSIST_TAGS_MAX + 1; count++) {
+        memset(bytes, 1, sizeof bytes);
+        bytes[0] = 0;
+        bytes[1] = (uint8_t)count;
+        bool valid = count > 0 && count <= PERSIST_TAGS_MAX;
+        assert_int_equal(take_tags(bytes, sizeof bytes, &took), valid);
+        assert_int_equal(took, valid ? 2 + 2 * count : 0);
+    }
+    cursor failed = cursor_of(slice_of(with_tags, size));
+    slice tags;
+    failed.failed = true;
+    assert_false(tagged_get(&failed, &tags));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_what_its_entries_are),
         cmocka_unit_test(a_damaged_run_ends_where_its_entries_do),
         cmocka_unit_test(a_search_finds_what_looking_at_all_finds),
+        cmocka_unit_test(a_search_for_a_number_finds_the_last_one_below),
+        cmocka_unit_test(tags_that_nobody_writes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -440,6 +440,34 @@ uint32_t block_search(const block_view *v, slice key, bool beyond)
                : low;
 }
 
+/* Where heads have all of a key that is behind the prefix, no entry is read. */
+uint32_t block_search_number(const block_view *v, uint64_t number)
+{
+    uint8_t key[sizeof number];
+    size_t size = v->prefix_size;
+    put_big_u64(key, number);
+    if (size < sizeof key - BLOCK_HEAD_SIZE || size >= sizeof key ||
+        !bytes_alike(v->prefix, key, size))
+        return block_search(v, slice_of(key, sizeof key), true);
+    uint32_t head = (uint32_t)(number << 8 * size >> 32);
+    return head == UINT32_MAX ? v->count : search_heads(v, head + 1);
+}
+
+bool block_get_number(const block_view *v, uint32_t index, uint64_t *number,
+                      slice *value)
+{
+    uint8_t key[sizeof *number + BLOCK_HEAD_SIZE];
+    block_entry e;
+    if (!block_get(v, index, &e) || block_key_size(v, &e) != sizeof *number)
+        return false;
+    for (uint32_t i = 0; i < v->prefix_size; i++)
+        key[i] = v->prefix[i];
+    block_put_rest(&e, key + v->prefix_size);
+    *number = big_u64(key);
+    *value = e.value;
+    return true;
+}
+
 void block_fetch(const block_view *v, slice key)
 {
     if (!slice_starts_with(key, slice_of(v->prefix, v->prefix_size)))

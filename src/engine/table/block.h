@@ -149,6 +149,15 @@ static inline void block_put_rest(const block_entry *e, uint8_t *out)
  * `beyond`, greater) than key; count if there is none. */
 uint32_t block_search(const block_view *, slice key, bool beyond);
 
+/* The same, with `beyond`, for a key that is a number of eight bytes, the
+ * highest first. */
+uint32_t block_search_number(const block_view *, uint64_t number);
+
+/* Decodes an entry with such a key; false if it has no such, or is not what
+ * block_seal makes. */
+bool block_get_number(const block_view *, uint32_t index, uint64_t *number,
+                      slice *value);
+
 /* Lets the processor fetch the entry with a key, or what is in its place. */
 void block_fetch(const block_view *, slice key);
 

@@ -288,6 +288,10 @@ void table_iter_within(table_iter *, slice prefix);
 persist_status table_seek(table_iter *, slice key, persist_error *);
 persist_status table_seek_back(table_iter *, slice key, persist_error *);
 persist_status table_seek_last(table_iter *, persist_error *);
+/* As table_seek_back, in a section whose keys are numbers of eight bytes, the
+ * highest first. */
+persist_status table_seek_number(table_iter *, uint64_t number,
+                                 persist_error *);
 persist_status table_next(table_iter *, persist_error *);
 persist_status table_previous(table_iter *, persist_error *);
 

@@ -319,6 +319,24 @@ persist_status table_seek_back(table_iter *i, slice key, persist_error *error)
     return settle(i, status, error);
 }
 
+persist_status table_seek_number(table_iter *i, uint64_t number,
+                                 persist_error *error)
+{
+    persist_status status = begin(i);
+    for (unsigned level = 0; level < i->height && status == PERSIST_OK;
+         level++) {
+        table_step *s = &i->path[level];
+        status = enter(i, level, error);
+        if (status == PERSIST_OK)
+            s->at = block_search_number(&s->view, number);
+        if (status == PERSIST_OK && s->at > 0)
+            s->at--;
+        else if (status == PERSIST_OK && level + 1 == i->height)
+            status = step_up(i, true, error);
+    }
+    return settle(i, status, error);
+}
+
 persist_status table_seek_last(table_iter *i, persist_error *error)
 {
     persist_status status = begin(i);

@@ -23,14 +23,14 @@ static bool ends_in_zeros(const times_entry *e)
     return used % 8 == 0 || e->bits[used / 8] >> used % 8 == 0;
 }
 
-bool times_entry_get(slice key, slice value, times_entry *out)
+static bool get_entry(uint64_t first, slice value, times_entry *out)
 {
-    if (key.size != ENTRY_ORDER_KEY_SIZE)
-        return false;
     cursor c = cursor_of(value);
-    *out = (times_entry){.first = big_u64(key.data)};
+    out->first = first;
     out->base = cursor_varint(&c);
     out->span = cursor_varint(&c);
+    out->width = 0;
+    out->bits = NULL;
     if (c.failed || out->first == 0 || out->first > PERSIST_SEQ_MAX ||
         out->span == 0 || out->span > PERSIST_SEQ_MAX - out->first + 1 ||
         out->base > PERSIST_SEQ_MAX)
@@ -43,6 +43,12 @@ bool times_entry_get(slice key, slice value, times_entry *out)
            out->span - 1 <= TIMES_BITS / out->width &&
            cursor_left(&c) == bytes_of(out->span, out->width) &&
            ends_in_zeros(out);
+}
+
+bool times_entry_get(slice key, slice value, times_entry *out)
+{
+    return key.size == ENTRY_ORDER_KEY_SIZE &&
+           get_entry(big_u64(key.data), value, out);
 }
 
 /* The difference at an offset. */
@@ -152,20 +158,40 @@ static bool is_in(const times_entry *e, uint64_t position)
     return position >= e->first && position - e->first < e->span;
 }
 
+/* Goes to the entry of a position in the block at hand, if another one there
+ * is behind that: a block tells of many commits, so that looks that follow each
+ * other find theirs in few. */
+static bool is_near(times_reader *r, uint64_t position)
+{
+    slice value;
+    uint64_t first;
+    if (!table_iter_valid(&r->iter))
+        return false;
+    const block_view *v = &table_leaf(&r->iter)->view;
+    uint32_t behind = block_search_number(v, position);
+    if (behind == 0 || behind == v->count ||
+        !block_get_number(v, behind - 1, &first, &value) ||
+        !get_entry(first, value, &r->entry))
+        return false; /* whoever goes there will tell */
+    table_iter_set(&r->iter, behind - 1);
+    return true;
+}
+
 /* Goes to the entry of a position, or the last one before it. */
 static persist_status seek(times_reader *r, uint64_t position,
                            persist_error *error)
 {
-    uint8_t place[ENTRY_ORDER_KEY_SIZE];
-    entry_order_key(position, place);
-    r->entry.span = 0;
-    persist_status status =
-        table_seek_back(&r->iter, slice_of(place, sizeof place), error);
-    if (status == PERSIST_OK &&
-        !times_entry_get(table_key(&r->iter), table_value(&r->iter),
-                         &r->entry)) {
+    persist_status status = PERSIST_OK;
+    CHECK_STATIC(ENTRY_ORDER_KEY_SIZE == sizeof position, "keys are numbers");
+    if (!is_near(r, position)) {
         r->entry.span = 0;
-        status = table_bad_entry(&r->iter, error);
+        status = table_seek_number(&r->iter, position, error);
+        if (status == PERSIST_OK &&
+            !times_entry_get(table_key(&r->iter), table_value(&r->iter),
+                             &r->entry)) {
+            r->entry.span = 0;
+            status = table_bad_entry(&r->iter, error);
+        }
     }
     r->offset = 0;
     r->time = r->entry.base;
