@@ -18,11 +18,6 @@ static uint64_t get_le(cursor *c, size_t size)
     return value;
 }
 
-uint8_t cursor_u8(cursor *c)
-{
-    return (uint8_t)get_le(c, 1);
-}
-
 uint32_t cursor_u32(cursor *c)
 {
     return (uint32_t)get_le(c, 4);

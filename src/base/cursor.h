@@ -42,8 +42,17 @@ static inline void put_big_u64(uint8_t *at, uint64_t value)
     memcpy(at, &value, sizeof value);
 }
 
+/* The next byte. */
+static inline uint8_t cursor_u8(cursor *c)
+{
+    if (cursor_left(c) == 0) {
+        c->failed = true;
+        return 0;
+    }
+    return *c->at++;
+}
+
 /* Little-endian integers. */
-uint8_t cursor_u8(cursor *);
 uint32_t cursor_u32(cursor *);
 uint64_t cursor_u64(cursor *);
 /* The number whose eight bytes hold seven bits each, the lowest first. */

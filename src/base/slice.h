@@ -26,16 +26,45 @@ static inline slice slice_str(const char *text)
     return (slice){text, strlen(text)};
 }
 
+/* Tells whether so many bytes are alike. Most names, tags and prefixes have up
+ * to 16, for which a call does not pay: two words that may overlap are compared
+ * instead. */
+static inline bool bytes_alike(const void *a, const void *b, size_t size)
+{
+    const uint8_t *x = a, *y = b;
+    uint64_t p, q, p_end, q_end;
+    uint32_t s, t, s_end, t_end;
+    if (size > 2 * sizeof p)
+        return memcmp(x, y, size) == 0;
+    if (size >= sizeof p) {
+        memcpy(&p, x, sizeof p);
+        memcpy(&q, y, sizeof q);
+        memcpy(&p_end, x + size - sizeof p, sizeof p);
+        memcpy(&q_end, y + size - sizeof q, sizeof q);
+        return p == q && p_end == q_end;
+    }
+    if (size >= sizeof s) {
+        memcpy(&s, x, sizeof s);
+        memcpy(&t, y, sizeof t);
+        memcpy(&s_end, x + size - sizeof s, sizeof s);
+        memcpy(&t_end, y + size - sizeof t, sizeof t);
+        return s == t && s_end == t_end;
+    }
+    for (size_t i = 0; i < size; i++)
+        if (x[i] != y[i])
+            return false;
+    return true;
+}
+
 static inline bool slice_equal(slice a, slice b)
 {
-    return a.size == b.size &&
-           (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+    return a.size == b.size && bytes_alike(a.data, b.data, a.size);
 }
 
 static inline bool slice_starts_with(slice s, slice prefix)
 {
     return s.size >= prefix.size &&
-           (prefix.size == 0 || memcmp(s.data, prefix.data, prefix.size) == 0);
+           bytes_alike(s.data, prefix.data, prefix.size);
 }
 
 /* Eight and four bytes as a number, the highest first. */

@@ -76,7 +76,8 @@ static int sign_of(int value)
     return (value > 0) - (value < 0);
 }
 
-/* Against memcmp, with a difference at each place and each length. */
+/* Against memcmp, and for equality, with a difference at each place and each
+ * length. */
 static void slices_have_the_order_of_their_bytes(void **state)
 {
     (void)state;
@@ -87,6 +88,9 @@ static void slices_have_the_order_of_their_bytes(void **state)
             memset(b, 'x', sizeof b);
             b[at] = at % 2 == 0 ? 0xf0 : 'a';
             slice x = slice_of(a, n), y = slice_of(b, n);
+            assert_false(slice_equal(x, y) || slice_starts_with(y, x));
+            assert_true(slice_equal(slice_of(a, at), slice_of(b, at)));
+            assert_true(slice_starts_with(y, slice_of(a, at)));
             int order = sign_of(memcmp(a, b, n));
             assert_int_equal(sign_of(slice_compare(x, y)), order);
             assert_int_equal(sign_of(slice_compare(y, x)), -order);

@@ -49,20 +49,31 @@ void tagged_put(buf *b, const persist_edit *e)
     b->size += size;
 }
 
+/* Passes a string with its size in front; NULL if it does not end there. */
+static const uint8_t *pass_string(const uint8_t *at, const uint8_t *end)
+{
+    return end - at > *at ? at + 1 + *at : NULL;
+}
+
+/* Every event that is read in a table comes through here. */
 bool tagged_get(cursor *c, slice *out)
 {
-    const uint8_t *from = c->at;
-    (void)cursor_bytes(c, cursor_u8(c));
-    unsigned count = cursor_u8(c);
+    const uint8_t *from = c->at, *at = from, *end = c->failed ? at : c->end;
+    if (at < end)
+        at = pass_string(at, end);
+    unsigned count = at != NULL && at < end ? *at++ : 0;
     bool valid = count > 0 && count <= PERSIST_TAGS_MAX;
-    for (unsigned i = 0; i < count && !c->failed; i++) {
-        unsigned size = cursor_u8(c);
-        valid = valid && size > 0;
-        (void)cursor_bytes(c, size);
+    for (unsigned i = 0; i < count && valid; i++) {
+        valid = at != end && *at > 0;
+        at = valid ? pass_string(at, end) : NULL;
+        valid = at != NULL;
     }
-    if (c->failed || !valid)
+    if (!valid) {
+        c->failed = true;
         return false;
-    *out = slice_of(from, (size_t)(c->at - from));
+    }
+    c->at = at;
+    *out = slice_of(from, (size_t)(at - from));
     return true;
 }
 

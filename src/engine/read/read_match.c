@@ -127,9 +127,7 @@ void query_looks_aim(engine_cursor *c)
 
 static bool is_of(const posting *e, slice value, event_entry *out)
 {
-    uint8_t place[ENTRY_EVENT_KEY_MAX];
-    return entry_get_event(entry_event_key(0, e->seq, place), value, out) &&
-           out->position == e->position;
+    return entry_get_event_value(value, out) && out->position == e->position;
 }
 
 /* Finds the event of a match that is near. */

@@ -93,10 +93,8 @@ void entry_put_event(buf *b, const event_entry *e)
     buf_put_slice(b, e->data);
 }
 
-static inline bool get_event(slice key, slice value, event_entry *out)
+static inline bool get_value(slice value, event_entry *out)
 {
-    if (!split_event(key, &out->ordinal, &out->seq))
-        return false;
     cursor c = cursor_of(value);
     uint64_t packed = cursor_varint(&c);
     bool with_tags = packed == TAGGED;
@@ -110,8 +108,19 @@ static inline bool get_event(slice key, slice value, event_entry *out)
     if (with_tags && !tagged_get(&c, &out->tagged))
         return false;
     out->data = slice_of(c.at, cursor_left(&c));
-    return !c.failed && out->position > 0 && out->seq > 0 &&
-           out->seq <= PERSIST_SEQ_MAX;
+    return !c.failed && out->position > 0;
+}
+
+static inline bool get_event(slice key, slice value, event_entry *out)
+{
+    return split_event(key, &out->ordinal, &out->seq) &&
+           get_value(value, out) && out->seq > 0 && out->seq <= PERSIST_SEQ_MAX;
+}
+
+bool entry_get_event_value(slice value, event_entry *out)
+{
+    out->ordinal = out->seq = 0;
+    return get_value(value, out);
 }
 
 bool entry_get_event(slice key, slice value, event_entry *out)

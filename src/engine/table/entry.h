@@ -49,6 +49,8 @@ typedef struct event_entry {
  * the value, false if they are not well-formed. */
 void entry_put_event(buf *, const event_entry *);
 bool entry_get_event(slice key, slice value, event_entry *out);
+/* Decodes the value alone; ordinal and seq, which the key has, are 0. */
+bool entry_get_event_value(slice value, event_entry *out);
 
 /* Events that lie side by side in a block. */
 typedef struct event_run {

@@ -112,7 +112,7 @@ void postings_end(postings_writer *w, table_writer *out)
 /* ---- reading ----------------------------------------------------------- */
 
 /* Reads a string; one that repeats the one before says so. */
-static bool get_string(cursor *c, slice *s, size_t most)
+static inline bool get_string(cursor *c, slice *s, size_t most)
 {
     uint64_t size = cursor_varint(c);
     if (size == 0)
@@ -126,7 +126,7 @@ static bool get_string(cursor *c, slice *s, size_t most)
 }
 
 /* Reads what there is of an event behind its position. */
-static bool get_rest(postings_reader *r, cursor *c)
+static inline bool get_rest(postings_reader *r, cursor *c)
 {
     posting *p = &r->now;
     p->seq = cursor_varint(c);
