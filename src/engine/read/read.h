@@ -79,7 +79,7 @@ typedef struct order_reader {
     bool in_layer;
     stream_place *places; /* owned; by hash of the name; NULL: of a query */
     size_t place_count;
-    ordered_event *batch; /* owned */
+    ordered_event *batch; /* owned; NULL: in no memtable yet */
     size_t at, count;
     uint64_t passed; /* events that are truncated, for that batch */
     bool ended;      /* no further batch in this layer */

@@ -275,6 +275,10 @@ static persist_status enter_layer(engine_cursor *c, persist_error *error)
     memtable *t = memtable_of(&c->snapshot, r->layer);
     if (t == NULL)
         return PERSIST_NONE;
+    if (r->batch == NULL)
+        r->batch = mem_alloc(CURSOR_BATCH * sizeof *r->batch);
+    if (r->batch == NULL)
+        return status_no_memory(error);
     return r->ways->prepare == NULL ? PERSIST_OK
                                     : r->ways->prepare(c, t, error);
 }
@@ -324,12 +328,10 @@ persist_status order_reader_begin(engine_cursor *c, const order_ways *ways,
     r->layer = from >= oldest->first_position
                    ? v->table_count /* no table has it */
                    : layers_first_table(v, from);
-    r->batch = mem_alloc(CURSOR_BATCH * sizeof *r->batch);
     bool tables = c->kind == ENGINE_ALL && r->layer < v->table_count;
     if (tables)
         make_places(r, c->left);
-    bool whole = r->batch != NULL && (r->places != NULL || !tables);
-    return whole ? PERSIST_OK : status_no_memory(error);
+    return r->places != NULL || !tables ? PERSIST_OK : status_no_memory(error);
 }
 
 void order_reader_from(engine_cursor *c, uint64_t position)
