@@ -138,8 +138,9 @@ The machine alone: {limits}.
   Before Q2 is measured, all events are found by one tag each, and compared. Q3,
   in the same database: 16 threads take two tags by chance, read the events
   that have both, and append one more on condition that none came meanwhile;
-  each to a stream of its own. "Own" is the same work without tags: W2 and, on
-  an empty store, W5.
+  each to a stream of its own; then the same without reading, on condition that
+  none came since a position that the thread has asked for. "Own" is the same
+  work without tags: W2 and, on an empty store, W5.
 - tkrzw keeps no log: after each commit it writes the pages of the tree anew
   at the end of its file.
 - W10: the peak of RssAnon, looked at from outside every 10 ms: memory without

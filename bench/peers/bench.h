@@ -117,6 +117,9 @@ typedef struct engine {
      * appends it, durably, unless another such event came meanwhile: then
      * returns false. */
     bool (*append_if)(void *session, const batch *);
+    /* The same for who has read before, and knows up to which position; NULL:
+     * not measured. */
+    bool (*append_if_known)(void *session, const batch *);
 } engine;
 
 extern const engine engine_ours, engine_ours_packed, engine_sqlite,
@@ -259,6 +262,7 @@ void cell_kill(cell *, void (*work)(cell *), double at);
     F(Q2, "Q2", "the 10 events of one tag", "k/s", 0, true)                    \
     F(Q2_TWO, "Q2", "the 5 events of two tags", "k/s", 0, true)                \
     F(Q3, "Q3", "16 threads, query and append on condition", "k/s", 1, true)   \
+    F(Q3_KNOWN, "Q3", "16 threads, append on condition", "k/s", 1, true)       \
     F(COPY, "raw", "memcpy", "GB/s", 1, true)                                  \
     F(HASH, "raw", "XXH3", "GB/s", 1, true)                                    \
     F(SHA, "raw", "SHA-256", "GB/s", 2, true)                                  \
@@ -327,5 +331,7 @@ void load_bulk(cell *);
 /* Q3, in a database that load_bulk has filled with tags; result[0]: events a
  * second */
 void append_on_condition(cell *);
+/* The same without the queries. */
+void append_if_known(cell *);
 
 #endif

@@ -173,24 +173,21 @@ static void ours_query(void *context, const slice *tags, size_t count,
     take_matches(context, &item, PERSIST_DURABLE, out);
 }
 
-static bool ours_append_if(void *context, const batch *b)
+/* Appends unless a match came behind a position. */
+static bool append_behind(session *s, const event *it, uint64_t position)
 {
-    session *s = context;
-    const event *it = &b->events[0];
     persist_query_item item = {.tags = it->tags, .tag_count = it->tag_count};
-    sink read = {0};
     persist_outcome outcome;
     persist_error error;
-    persist_edit list[] = {
-        {.kind = PERSIST_EXPECT_NONE,
-         .query = &item,
-         .query_count = 1,
-         .seq = take_matches(s, &item, PERSIST_LATEST, &read)},
-        {.kind = PERSIST_APPEND,
-         .name = it->stream,
-         .data = it->data,
-         .tags = it->tags,
-         .tag_count = it->tag_count}};
+    persist_edit list[] = {{.kind = PERSIST_EXPECT_NONE,
+                            .query = &item,
+                            .query_count = 1,
+                            .seq = position},
+                           {.kind = PERSIST_APPEND,
+                            .name = it->stream,
+                            .data = it->data,
+                            .tags = it->tags,
+                            .tag_count = it->tag_count}};
     check(persist_commit(s->store, list, 2, NULL, &outcome, &error), &error);
     bool committed = outcome.kind == PERSIST_COMMITTED;
     must(!committed || outcome.seqs[0] == it->seq, "append", "a wrong number");
@@ -198,6 +195,22 @@ static bool ours_append_if(void *context, const batch *b)
     persist_outcome_release(&outcome);
     wait_for(s, lsn);
     return committed;
+}
+
+static bool ours_append_if(void *context, const batch *b)
+{
+    session *s = context;
+    const event *it = &b->events[0];
+    persist_query_item item = {.tags = it->tags, .tag_count = it->tag_count};
+    sink read = {0};
+    return append_behind(s, it, take_matches(s, &item, PERSIST_LATEST, &read));
+}
+
+static bool ours_append_if_known(void *context, const batch *b)
+{
+    session *s = context;
+    uint64_t seen = persist_position(s->store, PERSIST_LATEST);
+    return append_behind(s, &b->events[0], seen);
 }
 
 static void ours_put(void *context, const pair *pairs, size_t count)
@@ -273,6 +286,7 @@ const engine engine_ours = {
     .put_blob = ours_put_blob,
     .query = ours_query,
     .append_if = ours_append_if,
+    .append_if_known = ours_append_if_known,
 };
 
 const engine engine_ours_packed = {

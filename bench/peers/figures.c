@@ -69,6 +69,7 @@ static const struct {
     {F_Q2_TWO, PEERS, 5},
     {F_Q3, OWN, 0.8},
     {F_Q3, PEERS, 1},
+    {F_Q3_KNOWN, OWN, 0.8},
 };
 
 enum { ROWS = sizeof rows / sizeof *rows };

@@ -58,7 +58,8 @@ typedef struct worker {
     const engine *engine;
     void *session;
     uint64_t stream, done;
-    bool tagged; /* appends on condition, for pairs of chance */
+    /* appends on condition, for pairs of chance; NULL: without one */
+    bool (*append_if)(void *session, const batch *);
     uint64_t chance;
     double seconds;
     atomic_bool *stop;
@@ -69,7 +70,7 @@ typedef struct worker {
 static bool append_one(worker *w, const batch *b, event *one)
 {
     event_tags tags;
-    if (!w->tagged) {
+    if (w->append_if == NULL) {
         w->engine->append(w->session, b, true);
         return true;
     }
@@ -77,7 +78,7 @@ static bool append_one(worker *w, const batch *b, event *one)
     pair_tags(random_next(&w->chance) % pairs, &tags);
     one->tags = tags.tags;
     one->tag_count = 2;
-    return w->engine->append_if(w->session, b);
+    return w->append_if(w->session, b);
 }
 
 static void *append_until_stopped(void *context)
@@ -97,15 +98,22 @@ static void *append_until_stopped(void *context)
     return NULL;
 }
 
-/* Where the bulk is loaded, the threads' streams are others than those. */
+typedef bool (*append_if)(void *session, const batch *);
+
+/* Where the bulk is loaded, the threads' streams are others than those, and
+ * than those of the run before. */
 static void threads_start(worker *workers, const cell *c, void *db,
-                          atomic_bool *stop, pthread_barrier_t *start)
+                          append_if when, atomic_bool *stop,
+                          pthread_barrier_t *start)
 {
+    uint64_t first = when == NULL                   ? 0
+                     : when == c->engine->append_if ? set.streams
+                                                    : 2 * set.streams;
     for (unsigned i = 0; i < set.threads; i++) {
         workers[i] = (worker){.engine = c->engine,
                               .session = c->engine->session(db),
-                              .stream = c->tagged ? set.streams + i : i,
-                              .tagged = c->tagged,
+                              .stream = first + i,
+                              .append_if = when,
                               .chance = i,
                               .stop = stop,
                               .start = start};
@@ -130,7 +138,7 @@ static void threads_end(cell *c, worker *workers)
     c->result[1] = slowest / (total / set.threads);
 }
 
-static void threads(cell *c)
+static void threads_of(cell *c, append_if when)
 {
     static worker workers[THREADS_MAX];
     const engine *e = c->engine;
@@ -140,7 +148,7 @@ static void threads(cell *c)
     char name[NAME_SIZE];
     must(set.threads <= THREADS_MAX, "threads", "too many");
     pthread_barrier_init(&start, NULL, set.threads + 1);
-    threads_start(workers, c, db, &stop, &start);
+    threads_start(workers, c, db, when, &stop, &start);
     pthread_barrier_wait(&start);
     double begin = now_s();
     while (now_s() - begin < set.seconds)
@@ -156,10 +164,21 @@ static void threads(cell *c)
     e->close(db);
 }
 
+static void threads(cell *c)
+{
+    threads_of(c, NULL);
+}
+
 void append_on_condition(cell *c)
 {
     must(c->tagged, c->engine->name, "no tags");
-    threads(c);
+    threads_of(c, c->engine->append_if);
+}
+
+void append_if_known(cell *c)
+{
+    must(c->tagged, c->engine->name, "no tags");
+    threads_of(c, c->engine->append_if_known);
 }
 
 void work_threads(const engine *e)

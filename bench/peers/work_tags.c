@@ -116,5 +116,9 @@ void work_tags(const engine *e)
         cell_run(&c, append_on_condition);
         figure_add(F_Q3, e, c.result[0] / 1e3);
     }
+    if (wanted("Q3") && e->append_if_known != NULL) {
+        cell_run(&c, append_if_known);
+        figure_add(F_Q3_KNOWN, e, c.result[0] / 1e3);
+    }
     remove_dir(path);
 }
