@@ -20,7 +20,7 @@ objects = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 BASE_OBJ := $(call objects,src/base/*.c)
 PERSIST_OBJ := $(BASE_OBJ) \
 	$(call objects,src/os/*.c src/engine/*.c src/engine/*/*.c \
-		src/store/*.c)
+		src/store/*.c src/keep/*.c)
 SX_OBJ := $(BASE_OBJ) $(call objects,src/sx/*.c)
 HOST_OBJ := $(call objects,src/host/*.c)
 TESTLIB_OBJ := $(call objects,test/lib/*.c)

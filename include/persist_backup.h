@@ -76,6 +76,90 @@ persist_status persist_backup_read(persist_backup *backup, void *buffer,
 /* Ends a backup, at any time, and lets go of what it held. NULL is fine. */
 void persist_backup_end(persist_backup *backup);
 
+/* ---- directories of backups --------------------------------------------- */
+
+#define PERSIST_KEPT .size = sizeof(persist_kept)
+
+/* What making a backup, or restoring one, has done: at the end, or so far. */
+typedef struct persist_kept {
+    size_t size;                   /* PERSIST_KEPT */
+    persist_lsn lsn;               /* the commit whose state it is, */
+    uint64_t position, time;       /* as in a persist_point */
+    uint64_t number;               /* of the backup, in its directory */
+    uint64_t files, bytes;         /* that were copied */
+    uint64_t linked, linked_bytes; /* files that got one more name */
+    uint64_t verified, to_verify;  /* bytes; 0: it has not begun */
+} persist_kept;
+
+/* Is told now and then how far it is; false ends it, and nothing is left. */
+typedef bool (*persist_kept_fn)(void *context, const persist_kept *);
+
+#define PERSIST_BACK_UP .size = sizeof(persist_back_up_options)
+
+typedef struct persist_back_up_options {
+    size_t size;      /* PERSIST_BACK_UP */
+    const char *path; /* the directory of backups; made if it is missing */
+    bool copy;        /* copy what is sealed, too, where no earlier backup there
+                         has it: else it is linked to the store's own files */
+    persist_kept_fn progress; /* may be NULL */
+    void *context;
+    const struct os *os; /* NULL: the real operating system */
+} persist_back_up_options;
+
+/* Makes a backup of a store that is in use, as PATH/000001, or with the next
+ * number: a directory that is a store, and can be verified, opened and copied
+ * as such. It has that name only when all of it is durable, was verified
+ * (persist_verify) and opened: whatever ends this before leaves
+ * PATH/unfinished, which the next one removes. What an earlier backup there has
+ * is linked to that. All backups in a directory are of one store.
+ *
+ * Linked files are the store's own: a disk that damages one damages both, and
+ * what is deleted in the store, and purged, is still in backups. Backups are
+ * deleted as any directory, the oldest first or in any order. out may be NULL.
+ * Threads: any, one at a time for each PATH. Errors: PERSIST_LOCKED (somebody
+ * makes one there), PERSIST_BAD_STORE (something else is there, backups of
+ * another store, or of a later state of this one; PATH is on another disk and
+ * cannot be linked to: then `copy`), PERSIST_NO_SPACE, PERSIST_CORRUPT (what
+ * was read is damaged). PERSIST_NONE: `progress` ended it. */
+persist_status persist_back_up(persist_store *store,
+                               const persist_back_up_options *options,
+                               persist_kept *out, persist_error *error);
+
+/* Which state is wanted: the newest one, or the newest one that is not behind a
+ * commit, a position or a time. */
+typedef enum persist_at {
+    PERSIST_AT_NEWEST = 0,
+    PERSIST_AT_LSN = 1,
+    PERSIST_AT_POSITION = 2,
+    PERSIST_AT_TIME = 3, /* microseconds since 1970 */
+} persist_at;
+
+#define PERSIST_RESTORE .size = sizeof(persist_restore_options)
+
+typedef struct persist_restore_options {
+    size_t size;      /* PERSIST_RESTORE */
+    const char *path; /* the directory of backups, or one of them */
+    const char *into; /* the new store: missing, or an empty directory */
+    persist_at at;
+    uint64_t value;           /* what `at` says; 0 for PERSIST_AT_NEWEST */
+    persist_kept_fn progress; /* may be NULL */
+    void *context;
+    const struct os *os; /* NULL: the real operating system */
+} persist_restore_options;
+
+/* Makes a new store of the newest backup that is not behind what is wanted, and
+ * tells in *out, which may be NULL, which that was. The files are copied, the
+ * new store has an identity of its own, and that of the backup's store as its
+ * parent (persist_identity): numbers above its point may be given again there.
+ * INTO has its name only when all of it is durable and was verified; whatever
+ * ends this before leaves INTO.restoring, which is no store, and which the next
+ * try removes. The backups are not written to. Errors: PERSIST_BAD_STORE (no
+ * backups are there, or something is in INTO), PERSIST_BAD_REQUEST (the oldest
+ * backup is behind what is wanted), PERSIST_LOCKED, PERSIST_NO_SPACE,
+ * PERSIST_CORRUPT. PERSIST_NONE: `progress` ended it. */
+persist_status persist_restore(const persist_restore_options *options,
+                               persist_kept *out, persist_error *error);
+
 #ifdef __cplusplus
 }
 #endif

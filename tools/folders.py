@@ -24,9 +24,10 @@ BELOW = {
     "engine": "engine/backup engine/commit+",
     "store": "base os engine engine/files engine/verify",
     "sx": "base",
+    "keep": "base os engine/files engine/log store",
     "host": "base os store sx",
     "server": "base os store sx host",
-    "cli": "base os engine/files store sx host",
+    "cli": "base os engine/files store keep sx host",
 }
 
 
@@ -42,19 +43,19 @@ SEES = {folder: sees(folder) for folder in BELOW}
 # The public headers, and who may include them.
 PUBLIC = {
     "persist_backup.h": {f for f in SEES if f.startswith("engine")} |
-                        {"store", "host", "server", "cli"},
+                        {"store", "keep", "host", "server", "cli"},
     "persist_base.h": set(SEES),
     "persist_edit.h": {f for f in SEES if f.startswith("engine")} |
-                      {"store", "host", "server", "cli"},
-    "persist_session.h": {"store", "host", "server", "cli"},
+                      {"store", "keep", "host", "server", "cli"},
+    "persist_session.h": {"store", "keep", "host", "server", "cli"},
     "persist_tidy.h": {f for f in SEES if f.startswith("engine")} |
-                      {"store", "host", "server", "cli"},
+                      {"store", "keep", "host", "server", "cli"},
     "persist_verify.h": {f for f in SEES if f.startswith("engine")} |
-                        {"store", "host", "server", "cli"},
+                        {"store", "keep", "host", "server", "cli"},
     "persist_view.h": {f for f in SEES if f.startswith("engine")} |
-                      {"store", "host", "server", "cli"},
+                      {"store", "keep", "host", "server", "cli"},
     "persist.h": {f for f in SEES if f.startswith("engine")} |
-                 {"store", "host", "server", "cli"},
+                 {"store", "keep", "host", "server", "cli"},
     "sx.h": {"base", "sx", "host", "server", "cli"},
 }
 # Parts of persist.h, which other public headers may include.

@@ -49,6 +49,11 @@ void cli_bar_show(cli_bar *b, uint64_t done, uint64_t total, const char *more)
     double left = rate > 0 ? (all - (double)done) / rate : 0;
     char bar[BAR_WIDTH + 1];
     amount so_far, in_all, a_second;
+    if (total == 0) {
+        cli_progress("%s  %s/s  %.80s", bytes_text((double)done, so_far),
+                     bytes_text(rate, a_second), more);
+        return;
+    }
     for (int i = 0; i < BAR_WIDTH; i++)
         bar[i] = i < (int)(share * BAR_WIDTH) ? '#' : '.';
     bar[BAR_WIDTH] = '\0';

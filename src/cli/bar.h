@@ -19,8 +19,8 @@ typedef struct cli_bar {
 /* Begins with nothing on the screen; the time counts from now on. */
 void cli_bar_begin(cli_bar *, bool quiet);
 
-/* Shows so many bytes of all, and what else there is to say: mostly nothing,
- * for it was done a moment ago. */
+/* Shows so many bytes of all (0: nobody knows how many), and what else there is
+ * to say: mostly nothing, for it was done a moment ago. */
 void cli_bar_show(cli_bar *, uint64_t done, uint64_t total, const char *more);
 
 /* Takes the line away. */

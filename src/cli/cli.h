@@ -15,6 +15,9 @@ typedef struct cli {
     const char *after, *prefix; /* --after, --prefix; NULL: not given */
     bool legacy, group;         /* --legacy, --group */
     uint64_t timeout_ms;        /* --timeout */
+    bool copy;                  /* --copy */
+    bool at, at_time;           /* --at was given, and is a time: */
+    uint64_t at_value;          /* microseconds since 1970, or a position */
     int (*topic)(struct cli *); /* --help, --version; NULL: neither */
     char **args;                /* what is left, without options */
     int arg_count;
@@ -36,6 +39,8 @@ int cli_import(cli *);
 int cli_verify(cli *);
 int cli_compact(cli *);
 int cli_purge(cli *);
+int cli_backup(cli *);
+int cli_restore(cli *);
 int cli_help(cli *);
 int cli_version(cli *);
 
@@ -49,6 +54,15 @@ int cli_close(persist_store *, int code);
 /* Counts the keys of a store by reading them; too few after a signal to end. */
 persist_status cli_count_keys(persist_store *, uint64_t *count,
                               persist_error *);
+
+/* Appends a time in microseconds since 1970 as RFC 3339 has it; "-" for 0. */
+void cli_put_time(buf *, uint64_t us);
+
+/* Take a span of time, such as 10m, in milliseconds; and a time, such as
+ * 2026-12-01T10:20:30Z or "10m ago", in microseconds since 1970. False: it is
+ * none. */
+bool cli_parse_span(const char *, uint64_t *ms);
+bool cli_parse_when(const char *, uint64_t *us);
 
 /* Says on standard error what failed; returns 1. */
 int cli_fail(const persist_error *);

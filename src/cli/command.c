@@ -57,6 +57,25 @@ const command command_table[COMMANDS] = {
      "reached, and what it cannot reach. Ended before its end it has reached "
      "a part: run it again. It waits for who still reads what is to go, as "
      "long as --timeout says, and fails then."},
+    {"backup", NULL, cli_backup, "cjq", 2, 2, " DIR DEST",
+     "makes a backup of the store DIR in the directory DEST: what is new",
+     "It becomes DEST/000001, or has the next number: a store, which can be "
+     "verified, read and copied as any other, and has that name only when all "
+     "of it is durable, was read and opened. What an earlier backup there has "
+     "is linked to that. The files of DIR that are never written to again are "
+     "linked, too, which takes no room: but a disk that damages one damages "
+     "both, and what a purge of DIR removes stays in backups. --copy copies "
+     "them, also to another disk. A backup that was ended leaves "
+     "DEST/unfinished, which the next one removes. Old ones are deleted with "
+     "rm -r, in any order."},
+    {"restore", NULL, cli_restore, "wjq", 2, 2, " DEST NEW",
+     "makes the new store NEW of a backup in DEST, and tells which",
+     "DEST is a directory of backups, or one of them. It takes the newest, or "
+     "the newest that is not behind --at. All is copied, read and opened, and "
+     "then NEW has its name; before, it is NEW.restoring, which is no store: "
+     "the next restore begins anew. NEW has an identity of its own and names "
+     "its parent (persist stat): numbers above its point may be given again "
+     "there."},
     {"import", NULL, cli_import, "Ljg", 2, 2, " --legacy OLD NEW",
      "reads the directory OLD of the old host into the new store NEW; never "
      "writes to OLD",
@@ -90,6 +109,10 @@ const option option_table[OPTIONS] = {
      "your group may use NEW, as far as the umask lets it; default: you alone"},
     {"timeout", 't', "TIME",
      "wait so long for readers, such as 0s, 10m or 24h; default: 60s"},
+    {"copy", 'c', NULL, "copy every file, in place of linking"},
+    {"at", 'w', "POSITION|TIME",
+     "the newest state not behind that; TIME is 2026-12-01T10:20:30Z, or "
+     "\"10m ago\""},
     {"help", 'h', NULL, "what there is to know of a command; -h too"},
     {"version", 'v', NULL, "the version"},
 };

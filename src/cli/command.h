@@ -23,7 +23,7 @@ typedef struct option {
     const char *what;
 } option;
 
-enum { COMMANDS = 12, OPTIONS = 12, OPTION_STORE = 0 };
+enum { COMMANDS = 14, OPTIONS = 14, OPTION_STORE = 0 };
 
 extern const command command_table[COMMANDS];
 extern const option option_table[OPTIONS];

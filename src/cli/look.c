@@ -151,34 +151,11 @@ int cli_streams(cli *c)
 
 /* ---- read, log -------------------------------------------------------- */
 
-/* As RFC 3339 has it; "-" where there is none. The days count from the first of
- * March, so that leap days come last. */
-static void put_time(buf *out, uint64_t us)
-{
-    uint64_t seconds = us / 1000000, days = seconds / 86400 + 719468;
-    uint64_t era = days / 146097, day = days % 146097;
-    uint64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-    day -= year * 365 + year / 4 - year / 100;
-    uint64_t month = (5 * day + 2) / 153;
-    uint64_t date = day - (153 * month + 2) / 5 + 1;
-    month = month < 10 ? month + 3 : month - 9;
-    year += era * 400 + (month <= 2 ? 1 : 0);
-    if (us == 0) {
-        buf_put_str(out, "-");
-        return;
-    }
-    buf_printf(out, "%04" PRIu64 "-%02" PRIu64 "-%02" PRIu64 "T", year, month,
-               date);
-    buf_printf(out, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 ".%06" PRIu64 "Z",
-               seconds / 3600 % 24, seconds / 60 % 60, seconds % 60,
-               us % 1000000);
-}
-
 static void put_event(cli *c, const persist_event *event, bool timed)
 {
     if (!c->json) {
         if (timed) {
-            put_time(&c->out, event->time);
+            cli_put_time(&c->out, event->time);
             buf_put_byte(&c->out, ' ');
         }
         cli_put_data(c, event->data);

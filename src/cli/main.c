@@ -108,7 +108,7 @@ static bool parse_number(const char *text, uint64_t *out)
 }
 
 /* A number and its unit: 0s, 10m, 24h. */
-static bool parse_time(const char *text, uint64_t *out_ms)
+bool cli_parse_span(const char *text, uint64_t *out_ms)
 {
     char digits[24];
     size_t size = strlen(text);
@@ -167,8 +167,18 @@ static const char *take(cli *c, char letter, const char *value)
     case 'g':
         c->group = true;
         break;
+    case 'c':
+        c->copy = true;
+        break;
+    case 'w':
+        c->at = true;
+        c->at_time = !parse_number(value, &c->at_value);
+        return c->at_time && !cli_parse_when(value, &c->at_value)
+                   ? "wants a position, or a time: 2026-12-01T10:20:30Z, or "
+                     "\"10m ago\""
+                   : NULL;
     case 't':
-        return parse_time(value, &c->timeout_ms)
+        return cli_parse_span(value, &c->timeout_ms)
                    ? NULL
                    : "wants a time, such as 0s, 10m or 24h";
     default:

@@ -13,7 +13,7 @@
 #include "base/cid.h"
 #include "base/mem.h"
 
-enum { MARKED_SIZE = 4096, HEX_FOLDER = 3 };
+enum { HEX_FOLDER = 3 };
 
 /* ---- the file in hand --------------------------------------------------- */
 
@@ -43,20 +43,6 @@ static persist_status failed(const engine_backup *b, int code, const char *what,
     return os_failed(error, code, what, path);
 }
 
-/* Hashes the end of an open file: of a table that is the footer, which has the
- * commits, the counts and the places of all that is in it. */
-static int hash_end(const os *sys, os_file *file, uint64_t size, uint64_t *out)
-{
-    uint8_t bytes[MARKED_SIZE];
-    size_t got, want = size < sizeof bytes ? (size_t)size : sizeof bytes;
-    int code = os_read_all(sys, file, bytes, want, size - want, &got);
-    if (code == 0 && got < want)
-        code = -ERANGE;
-    if (code == 0)
-        *out = hash_xxh3(slice_of(bytes, want));
-    return code;
-}
-
 /* Opens the file in hand; it has so many bytes. */
 static int open_file(engine_backup *b, uint64_t size)
 {
@@ -79,7 +65,7 @@ static persist_status take(engine_backup *b, const os_dir *dir, uint64_t size,
     b->dir = dir;
     int code = open_file(b, size);
     if (code == 0 && sealed)
-        code = hash_end(b->engine->sys, b->open, size, &mark);
+        code = file_mark(b->engine->sys, b->open, size, &mark);
     if (code != 0)
         return failed(b, code, "read", error);
     b->file = (persist_backup_file){b->name, size, sealed, mark};
@@ -181,6 +167,7 @@ static int note_blob(void *context, const char *name)
 static void leave_folder(engine_backup *b)
 {
     const os *sys = b->engine->sys;
+    CHECK(b->folder <= BACKUP_FOLDERS);
     if (b->blob_folder != NULL)
         sys->dir_close(sys, b->blob_folder);
     b->blob_folder = NULL;
@@ -244,6 +231,7 @@ static persist_status next_blob(engine_backup *b, persist_error *error)
 
 static persist_status take_bytes(engine_backup *b)
 {
+    CHECK(b->open == NULL && b->bytes.size > 0);
     b->in_memory = true;
     b->file = (persist_backup_file){b->name, b->bytes.size, false, 0};
     return PERSIST_OK;

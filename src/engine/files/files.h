@@ -10,6 +10,7 @@
 #include "engine/files/layout.h"
 #include "engine/files/limits.h"
 #include "engine/files/manifest.h"
+#include "engine/files/mark.h"
 #include "engine/files/numbered.h"
 #include "engine/files/stream_state.h"
 #include "engine/files/system.h"
