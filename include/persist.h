@@ -74,6 +74,7 @@
 #include "persist_base.h"
 #include "persist_edit.h"
 #include "persist_session.h"
+#include "persist_stats.h"
 #include "persist_tidy.h"
 #include "persist_verify.h"
 #include "persist_view.h"
@@ -564,20 +565,6 @@ persist_status persist_purge(persist_store *store, const persist_tidy *tidy,
                              persist_tidied *out, persist_error *error);
 
 /* ---- figures ---------------------------------------------------------- */
-
-#define PERSIST_STATS .size = sizeof(persist_stats)
-
-/* Counters since the store was opened, and sizes now. */
-typedef struct persist_stats {
-    size_t size;                           /* PERSIST_STATS */
-    uint64_t commits, syncs, bytes_logged; /* bytes_logged: log records */
-    uint64_t streams, events;              /* visible now, LATEST */
-    uint64_t segments, segments_spare;     /* log files in use, and ready */
-    uint64_t memory;                       /* bytes of the memtables */
-    uint64_t tables, table_bytes;          /* files, and their sizes */
-    uint64_t cached;   /* bytes of blocks, and of places, in memory */
-    uint64_t replayed; /* log bytes read at opening */
-} persist_stats;
 
 /* Fills the figures. */
 persist_status persist_get_stats(persist_store *store, persist_stats *out,

@@ -48,6 +48,8 @@ PUBLIC = {
     "persist_edit.h": {f for f in SEES if f.startswith("engine")} |
                       {"store", "keep", "host", "server", "cli"},
     "persist_session.h": {"store", "keep", "host", "server", "cli"},
+    "persist_stats.h": {f for f in SEES if f.startswith("engine")} |
+                       {"store", "keep", "host", "server", "cli"},
     "persist_tidy.h": {f for f in SEES if f.startswith("engine")} |
                       {"store", "keep", "host", "server", "cli"},
     "persist_verify.h": {f for f in SEES if f.startswith("engine")} |
@@ -60,8 +62,8 @@ PUBLIC = {
 }
 # Parts of persist.h, which other public headers may include.
 PARTS = ("persist_backup.h", "persist_base.h", "persist_edit.h",
-         "persist_session.h", "persist_tidy.h", "persist_verify.h",
-         "persist_view.h")
+         "persist_session.h", "persist_stats.h", "persist_tidy.h",
+         "persist_verify.h", "persist_view.h")
 BEHIND = {"persist.h": "store", "sx.h": "sx"}
 
 DRAWING = "docs/ARCHITECTURE.md"

@@ -567,7 +567,20 @@ void engine_stats(engine *e, persist_stats *out)
     for (size_t i = 0; i < v->table_count; i++)
         out->table_bytes += v->tables[i]->footer.size;
     readers_look_end(&e->readers, place);
+    const upkeep *u = &e->upkeep;
+    out->dead = atomic_load(&u->dead);
+    out->dead_max = dead_max(e, v->table_bytes);
+    out->replaced = atomic_load(&u->replaced);
+    out->tables_max = policy_tables_max(e, v);
+    out->merge_passes = policy_passes(e, v);
     readers_leave(&e->readers, place);
+    out->flushed = atomic_load(&u->flushed_bytes);
+    for (size_t i = 0; i < MERGE_CAUSES; i++)
+        out->merged += atomic_load(&u->merged_bytes[i]);
+    out->merged_for_dead = atomic_load(&u->merged_bytes[MERGE_FOR_DEAD]);
+    out->merged_for_reads = atomic_load(&u->merged_bytes[MERGE_FOR_READS]);
+    out->merged_asked = atomic_load(&u->merged_bytes[MERGE_ASKED]);
+    out->freed = atomic_load(&u->freed_bytes);
     out->cached = cache_size(&e->cache);
     out->replayed = e->replayed;
     wal_stats(&e->wal, out);

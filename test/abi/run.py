@@ -22,8 +22,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 KEPT = os.path.join(ROOT, "test", "abi", "kept.txt")
 STORE = ("persist_backup.h", "persist_base.h", "persist_edit.h",
-         "persist_session.h", "persist_tidy.h", "persist_verify.h",
-         "persist_view.h", "persist.h")
+         "persist_session.h", "persist_stats.h", "persist_tidy.h",
+         "persist_verify.h", "persist_view.h", "persist.h")
 HEADERS = STORE + ("sx.h",)
 LIBRARIES = {"libpersist.a": STORE,
              "libsx.a": ("persist_base.h", "sx.h")}

@@ -60,6 +60,8 @@ class Looking(Tool):
         told = json.loads(self.on_store("stat", "--json"))
         self.assertRegex(told["identity"], "^[0-9a-f]{32}$")
         self.assertIsNone(told["parent"])
+        self.assertLessEqual(told["tables"], told["tables_max"])
+        self.assertLessEqual(told["dead_bytes"], told["dead_bytes_max"])
         self.assertRegex(text, "(?m)^identity +%s$" % told["identity"])
         self.assertRegex(text, "(?m)^parent +none$")
         self.assertEqual(told, json.loads(self.on_store("stat", "--json")))

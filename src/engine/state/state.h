@@ -44,6 +44,16 @@ typedef struct living {
     uint64_t known, counted;
 } living;
 
+/* Why tables are merged: so that they are few; for space; since reads have paid
+ * for it; since somebody has asked. */
+typedef enum merge_cause {
+    MERGE_FOR_SIZE,
+    MERGE_FOR_DEAD,
+    MERGE_FOR_READS,
+    MERGE_ASKED,
+    MERGE_CAUSES
+} merge_cause;
+
 typedef struct upkeep {
     pthread_mutex_t step; /* held while a step runs; for all up to `lock` */
     bool by_steps; /* without a thread: no more than engine_step is told to */
@@ -53,6 +63,10 @@ typedef struct upkeep {
     _Atomic uint64_t waited_us; /* so long commits did, since the last flush */
     unsigned apart;             /* flushes that had a thread sort them */
     bool paid;                  /* the merge is one that reads have paid for */
+    merge_cause cause;          /* of the merge */
+    /* bytes, see persist_stats */
+    _Atomic uint64_t flushed_bytes, merged_bytes[MERGE_CAUSES], freed_bytes;
+    _Atomic uint64_t replaced; /* bytes of what is dropped */
     unsigned tidying;        /* so many have asked for compacting, or purging */
     atomic_bool flushed;     /* something, since the opening */
     bool has_reserved;       /* the reserve was looked for */

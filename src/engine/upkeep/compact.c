@@ -151,6 +151,7 @@ persist_status tidy_compact(engine *e, const layers *v, void *context,
             upkeep_give_up_merge(e);
         if (!u->merging) {
             u->paid = false;
+            u->cause = MERGE_ASKED;
             j->old = e->next_table;
         }
         status = upkeep_merge(e, v, 0, did, error);

@@ -16,6 +16,14 @@ static uint64_t least_of(const engine *e)
     return least < DEAD_SIZE_MIN ? least : DEAD_SIZE_MIN;
 }
 
+/* See dead_is_much: of what is more than the least, what lives is the rest. */
+uint64_t dead_max(const engine *e, uint64_t table_bytes)
+{
+    uint64_t least = least_of(e), share = table_bytes / (DEAD_SHARE + 1);
+    CHECK(least > 0);
+    return share > least ? share : least;
+}
+
 /* On a full disk it goes as soon as it is worth a table, or, where files are
  * few or somebody waits for room, as that is no more than what lives. */
 bool dead_is_much(const engine *e, const layers *v, uint64_t dead)

@@ -306,6 +306,9 @@ persist_status flush_frozen(engine *e, persist_error *error)
     if (status != PERSIST_OK)
         return status;
     size_t end = v->table_count;
-    return upkeep_install(e, end, end, t, true,
-                          count_keys(v, frozen, e->manifest.keys), error);
+    status = upkeep_install(e, end, end, t, true,
+                            count_keys(v, frozen, e->manifest.keys), error);
+    if (status == PERSIST_OK)
+        atomic_fetch_add(&e->upkeep.flushed_bytes, size);
+    return status;
 }

@@ -238,6 +238,7 @@ bool upkeep_sweep(engine *e)
         upkeep_delete_table(e, number);
     }
     u->dropped_count = kept;
+    atomic_store(&u->replaced, dead_replaced(e, true));
     if (kept < count)
         u->is_stuck = false;
     atomic_store(&u->awaits_readers, any_read);

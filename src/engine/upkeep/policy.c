@@ -36,22 +36,24 @@ static void extend(table_run *run, const table_footer *f)
                   f->roots[TABLE_KEYS].entries + f->roots[TABLE_ONCES].entries;
 }
 
-static bool is_long_enough(const engine *e, const table_run *run)
+static unsigned width_of(const engine *e, const table_run *run)
 {
     bool long_runs = run->bytes / e->block_size >= run->names;
-    unsigned width = e->merge_width != 0 ? e->merge_width
-                     : long_runs         ? MERGE_WIDTH_LONG
-                                         : MERGE_WIDTH_DEFAULT;
-    return run->count >= width;
+    return e->merge_width != 0 ? e->merge_width
+           : long_runs         ? MERGE_WIDTH_LONG
+                               : MERGE_WIDTH_DEFAULT;
+}
+
+static bool is_long_enough(const engine *e, const table_run *run)
+{
+    return run->count >= width_of(e, run);
 }
 
 /* Finds enough tables of one rank side by side, with the smaller ones that
- * are newer; or all of them, when that frees most of their space. */
+ * are newer. */
 static bool find_run(const engine *e, const layers *v, size_t *from)
 {
     *from = 0;
-    if (is_mostly_garbage(e, v))
-        return true;
     table_run run = {0};
     for (size_t i = v->table_count; i-- > 0;) {
         unsigned rank = rank_of(e, v->tables[i]);
@@ -65,6 +67,63 @@ static bool find_run(const engine *e, const layers *v, size_t *from)
     }
     return is_long_enough(e, &run);
 }
+
+/* ---- its bounds ------------------------------------------------------- */
+
+static unsigned highest_rank(const engine *e, const layers *v)
+{
+    unsigned highest = 0;
+    for (size_t i = 0; i < v->table_count; i++) {
+        unsigned rank = rank_of(e, v->tables[i]);
+        highest = rank > highest ? rank : highest;
+    }
+    return highest;
+}
+
+/* The width of the run of each rank, or of an empty one; of all the least, too.
+ */
+static uint64_t add_up_widths(const engine *e, const layers *v, unsigned *least)
+{
+    uint64_t sum = 0;
+    unsigned highest = highest_rank(e, v);
+    *least = MERGE_WIDTH_MAX;
+    for (unsigned rank = 0; rank <= highest; rank++) {
+        table_run run = {.rank = rank};
+        for (size_t i = 0; i < v->table_count; i++)
+            if (rank_of(e, v->tables[i]) == rank)
+                extend(&run, &v->tables[i]->footer);
+        unsigned width = run.count == 0 && e->merge_width == 0
+                             ? MERGE_WIDTH_DEFAULT
+                             : width_of(e, &run);
+        sum += width;
+        *least = width < *least ? width : *least;
+    }
+    return sum;
+}
+
+/* Of each rank there is a run, in which one table is missing at the least. */
+uint64_t policy_tables_max(const engine *e, const layers *v)
+{
+    unsigned ignored;
+    return add_up_widths(e, v, &ignored) - highest_rank(e, v) - 1;
+}
+
+/* A merge takes a table to a higher rank, or makes it bigger by all the others
+ * of its run, each of which is as big as any of the rank can be small. So there
+ * are few before it has outgrown the rank. The lowest begins with tables of
+ * half a memtable: smaller ones are made when a store is closed, say, and come
+ * on top. */
+uint64_t policy_passes(const engine *e, const layers *v)
+{
+    unsigned least;
+    CHECK(add_up_widths(e, v, &least) > 0 && least > 1);
+    uint64_t others = least - 1;
+    uint64_t lowest = 1 + (2 * MERGE_SIZE_RATIO - 1) / others;
+    uint64_t each = 1 + (MERGE_SIZE_RATIO - 1) / others;
+    return lowest + highest_rank(e, v) * each;
+}
+
+/* ---- dead, and full --------------------------------------------------- */
 
 static living lives(const engine *e, const layers *v)
 {
@@ -170,7 +229,9 @@ static bool find_paid(engine *e, const layers *v, size_t *from)
 
 bool policy_find_work(engine *e, const layers *v, size_t *from)
 {
-    e->upkeep.paid = false;
+    upkeep *u = &e->upkeep;
+    u->paid = false;
+    u->cause = MERGE_FOR_DEAD;
     *from = 0;
     if (atomic_load(&e->wal.full) &&
         (reserve_lacks_files(e) ? find_few(e, v, from)
@@ -181,7 +242,12 @@ bool policy_find_work(engine *e, const layers *v, size_t *from)
         return true;
     if (is_stuck(e, v))
         return false;
-    if (engine_may_merge(e, v) && find_run(e, v, from))
+    bool may = engine_may_merge(e, v);
+    if (may && is_mostly_garbage(e, v))
         return true;
+    u->cause = MERGE_FOR_SIZE;
+    if (may && find_run(e, v, from))
+        return true;
+    u->cause = MERGE_FOR_READS;
     return find_paid(e, v, from);
 }

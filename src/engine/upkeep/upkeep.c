@@ -103,6 +103,8 @@ static persist_status end_merge(engine *e, const layers *v,
     if (status != PERSIST_OK)
         return status;
     credit_note_end(e, false);
+    atomic_fetch_add(&u->merged_bytes[u->cause], size);
+    atomic_fetch_add(&u->freed_bytes, size < before ? before - size : 0);
     note_freed(u, from == 0 ? u->claimed : size < before ? before - size : 0);
     return PERSIST_OK;
 }

@@ -90,6 +90,11 @@ persist_status upkeep_purge(engine *, const persist_tidy *, persist_tidied *,
 
 /* Finds tables to merge, from *from on, and pays for it if that is due. */
 bool policy_find_work(engine *, const layers *, size_t *from);
+/* What tables are at the most when no merge is due but for dead space and for
+ * reads; and how often a byte is written by these merges. */
+uint64_t policy_tables_max(const engine *, const layers *);
+uint64_t policy_passes(const engine *, const layers *);
+
 /* Tells whether so much is dead that all tables are merged. On a full disk that
  * goes before a flush: it gives room, and a flush takes some. */
 bool policy_dead_shall_go(engine *, const layers *);
@@ -101,6 +106,8 @@ void policy_note_stuck(engine *);
 
 /* ---- dead.c: space that goes by itself --------------------------------- */
 
+/* So much may be dead, or replaced, in tables of so many bytes. */
+uint64_t dead_max(const engine *, uint64_t table_bytes);
 /* Tells whether so many dead bytes in tables shall go. */
 bool dead_is_much(const engine *, const layers *, uint64_t dead);
 /* The writer: wakes whoever lets go of what is dead, if that is much by now. */
