@@ -76,6 +76,45 @@ persist_status persist_backup_read(persist_backup *backup, void *buffer,
 /* Ends a backup, at any time, and lets go of what it held. NULL is fine. */
 void persist_backup_end(persist_backup *backup);
 
+/* ---- shipping the log -----------------------------------------------------
+ */
+
+typedef struct persist_ship persist_ship;
+
+/* Begins to ship the log behind a commit that is durable: after the one of a
+ * backup that is still open, say, so that both together have every commit.
+ * While it is open the store keeps the log that was not shipped yet, but no
+ * more than 64 MiB of it beside what it needs itself, and none on a full disk:
+ * who is further behind is told so. A store with open ships cannot be closed.
+ * Threads: as a cursor. Errors: PERSIST_LOST (the log behind that commit is
+ * gone already: begin another backup), PERSIST_BAD_REQUEST (the commit is not
+ * durable; a store in memory). */
+persist_status persist_ship_begin(persist_store *store, persist_lsn after,
+                                  persist_ship **out, persist_error *error);
+
+/* A piece of the log: the commits [first, last], whole. The library makes it:
+ * look at it where it is. */
+typedef struct persist_shipped {
+    persist_lsn first, last;
+    uint64_t segment, offset; /* in which file of the log, by number, and where
+                                 in it, the bytes lie */
+    persist_slice bytes;      /* records, as they lie there */
+} persist_shipped;
+
+/* Gives the next piece as soon as more is durable, and waits for that so many
+ * milliseconds at the most (0: not at all, PERSIST_FOREVER); PERSIST_NONE: the
+ * time is up. The records were verified; *out lives until the next call.
+ * Waiting syncs nothing. Errors: PERSIST_LOST (it is so far behind that the log
+ * is gone: begin another backup, and ship behind that), PERSIST_READ_ONLY (a
+ * sync has failed: nothing more will be durable), PERSIST_CLOSED (waits were
+ * ended: persist_end_waits). */
+persist_status persist_ship_next(persist_ship *ship, uint64_t timeout_ms,
+                                 const persist_shipped **out,
+                                 persist_error *error);
+
+/* Ends it, and lets the log go. NULL is fine. */
+void persist_ship_end(persist_ship *ship);
+
 /* ---- directories of backups --------------------------------------------- */
 
 #define PERSIST_KEPT .size = sizeof(persist_kept)

@@ -501,6 +501,11 @@ size_t engine_backups(engine *e)
     return atomic_load(&e->backups);
 }
 
+size_t engine_ships(engine *e)
+{
+    return atomic_load(&e->ships);
+}
+
 persist_status engine_close(engine *e, persist_error *error)
 {
     os_news_close(&e->wal.news);

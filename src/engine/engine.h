@@ -18,10 +18,12 @@ persist_status engine_check(const persist_options *, persist_error *);
 persist_status engine_open(const persist_options *, engine **out,
                            persist_error *);
 
-/* Count the cursors, the snapshots, and the backups that are open. */
+/* Count the cursors, the snapshots, the backups, and those who follow the log,
+ * that are open. */
 size_t engine_cursors(engine *);
 size_t engine_snapshots(engine *);
 size_t engine_backups(engine *);
+size_t engine_ships(engine *);
 
 /* Closes as persist_close does; nothing is open. */
 persist_status engine_close(engine *, persist_error *);

@@ -87,7 +87,7 @@ void keep_release(keep_work *);
 /* ---- point.c ------------------------------------------------------------ */
 
 /* Reads a backup's manifest, and its log: where it ends. */
-persist_status keep_point(const os *, const os_dir *, persist_point *,
-                          manifest *out, persist_error *);
+persist_status keep_point(const os *, const os_dir *, persist_point *out,
+                          manifest *, persist_error *);
 
 #endif

@@ -199,6 +199,7 @@ static persist_status find_group(restore *r, persist_error *error)
 {
     keep_work *w = &r->work;
     os_stat stat;
+    CHECK(r->backup != NULL);
     int code = w->sys->stat(w->sys, r->backup, ".", &stat);
     if (code != 0)
         return os_failed(error, code, "look at", r->backup->path);

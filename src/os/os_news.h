@@ -64,6 +64,9 @@ void os_news_leave(os_news *);
 void os_news_close(os_news *);
 bool os_news_is_closed(const os_news *);
 
+/* Whether that has been called. */
+bool os_news_is_closed(const os_news *);
+
 /* The function to call, in place of the one before; NULL: none. When it
  * returns, the one before is not called any more. */
 void os_news_listen(os_news *, void (*told)(void *), void *context);

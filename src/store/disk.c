@@ -72,6 +72,7 @@ static void disk_count_open(persist_store *store, store_open *out)
     out->cursors = engine_cursors(engine_of(store));
     out->snapshots = engine_snapshots(engine_of(store));
     out->backups = engine_backups(engine_of(store));
+    out->ships = engine_ships(engine_of(store));
 }
 
 static persist_status disk_close(persist_store *store, persist_error *error)
@@ -532,6 +533,9 @@ static const store_backend disk_backend = {
     .backup_read = disk_backup_read,
     .backup_link = disk_backup_link,
     .backup_end = disk_backup_end,
+    .ship_begin = disk_ship_begin,
+    .ship_next = disk_ship_next,
+    .ship_end = disk_ship_end,
     .stats = disk_stats,
     .compact = disk_compact,
     .purge = disk_purge,

@@ -19,5 +19,10 @@ persist_status disk_backup_read(persist_backup *, void *, size_t, size_t *got,
                                 persist_error *);
 int disk_backup_link(const persist_backup *, const os_dir *, const char *name);
 void disk_backup_end(persist_backup *);
+persist_status disk_ship_begin(persist_store *, persist_lsn, persist_ship **,
+                               persist_error *);
+persist_status disk_ship_next(persist_ship *, uint64_t timeout_ms,
+                              const persist_shipped **, persist_error *);
+void disk_ship_end(persist_ship *);
 
 #endif

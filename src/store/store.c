@@ -73,9 +73,10 @@ static persist_status refuse_close(const store_open *open, size_t sessions,
         {open->blobs, "reader or writer of a blob",
          "readers and writers of blobs"},
         {open->backups, "backup", "backups"},
+        {open->ships, "ship of the log", "ships of the log"},
     };
     size_t all = sessions + open->cursors + open->snapshots + open->blobs +
-                 open->backups;
+                 open->backups + open->ships;
     char list[256] = "";
     int size = 0;
     for (size_t i = 0, left = all; left > 0; left -= kinds[i++].count) {
@@ -108,7 +109,8 @@ persist_status persist_close(persist_store *store, persist_error *error)
     store_open open;
     size_t sessions = atomic_load(&store->sessions);
     store->backend->count_open(store, &open);
-    if (sessions + open.cursors + open.snapshots + open.blobs + open.backups >
+    if (sessions + open.cursors + open.snapshots + open.blobs + open.backups +
+            open.ships >
         0)
         return refuse_close(&open, sessions, error);
     return store->backend->close(store, error);

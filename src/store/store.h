@@ -40,7 +40,7 @@ typedef struct read_request {
 /* What is open of a store: cursors, snapshots, readers and writers of blobs,
  * and backups. */
 typedef struct store_open {
-    size_t cursors, snapshots, blobs, backups;
+    size_t cursors, snapshots, blobs, backups, ships;
 } store_open;
 
 typedef struct store_backend {
@@ -125,6 +125,11 @@ typedef struct store_backend {
     int (*backup_link)(const persist_backup *, const os_dir *,
                        const char *name);
     void (*backup_end)(persist_backup *);
+    persist_status (*ship_begin)(persist_store *, persist_lsn, persist_ship **,
+                                 persist_error *); /* NULL: there is no log */
+    persist_status (*ship_next)(persist_ship *, uint64_t timeout_ms,
+                                const persist_shipped **, persist_error *);
+    void (*ship_end)(persist_ship *);
     void (*stats)(persist_store *, persist_stats *);
     /* Between os_news_enter and os_news_leave; store.c words PERSIST_CLOSED.
      * NULL: there is nothing to do. */
@@ -183,6 +188,11 @@ struct persist_backup {
     bool begun;            /* there is a file in hand */
     persist_status failed; /* PERSIST_OK: nothing has */
     persist_point point;
+};
+struct persist_ship {
+    const store_backend *backend;
+    uint32_t process;
+    persist_store *store;
 };
 
 /* Tells whether a view is a snapshot: it is not one of the two others. */

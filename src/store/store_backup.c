@@ -99,3 +99,54 @@ void persist_backup_end(persist_backup *backup)
     if (STORE_IS_OPEN(backup))
         backup->backend->backup_end(backup);
 }
+
+/* ---- the log ---------------------------------------------------------- */
+
+persist_status persist_ship_begin(persist_store *store, persist_lsn after,
+                                  persist_ship **out, persist_error *error)
+{
+    OS_NO_CANCEL;
+    store_call call;
+    if (out != NULL)
+        *out = NULL;
+    persist_status status = store_begin(store, &call, error);
+    if (status == PERSIST_OK && out == NULL)
+        status = args_missing(error, "out");
+    if (status == PERSIST_OK && call.root->backend->ship_begin == NULL)
+        status = status_set(error, PERSIST_BAD_REQUEST,
+                            "a store in memory has no log to ship; open one on "
+                            "disk");
+    if (status != PERSIST_OK)
+        return status;
+    status = call.root->backend->ship_begin(call.root, after, out, error);
+    if (status == PERSIST_OK)
+        (*out)->process = store->process;
+    return store_end(store, &call, status);
+}
+
+persist_status persist_ship_next(persist_ship *ship, uint64_t timeout_ms,
+                                 const persist_shipped **out,
+                                 persist_error *error)
+{
+    OS_NO_CANCEL;
+    persist_status status = STORE_CHECK(ship, "ship of the log", error);
+    if (status == PERSIST_OK && out == NULL)
+        status = args_missing(error, "out");
+    if (status != PERSIST_OK)
+        return status;
+    os_news *news = ship->backend->news(ship->store);
+    os_news_enter(news);
+    status = ship->backend->ship_next(ship, timeout_ms, out, error);
+    os_news_leave(news);
+    if (status == PERSIST_CLOSED)
+        status_set(error, status,
+                   "the store is about to be closed: waiting has ended");
+    return status;
+}
+
+void persist_ship_end(persist_ship *ship)
+{
+    OS_NO_CANCEL;
+    if (STORE_IS_OPEN(ship))
+        ship->backend->ship_end(ship);
+}

@@ -10,6 +10,7 @@
 #ifndef ENGINE_BACKUP_BACKUP_H
 #define ENGINE_BACKUP_BACKUP_H
 
+#include "engine/backup/ship.h"
 #include "engine/state/state.h"
 
 /* What is listed, in this order. */

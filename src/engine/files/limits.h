@@ -126,6 +126,13 @@ static inline bool format_is_known(uint64_t version)
 #define LOOK_AGAIN_US 50u
 #define LOOK_AT_ALL_US 100000u
 
+/* The log that is kept for whoever follows it, beside what the store needs; and
+ * how much of it is handed out at a time, or one record. */
+#define SHIP_BEHIND_MAX (64u << 20)
+#define SHIP_PIECE (256u << 10)
+/* Whoever waits for more looks this often whether waits were ended. */
+#define SHIP_LOOK_US 20000u
+
 /* Records that wait in memory to be written, two segments of them but no more
  * than this; a bigger one waits alone. */
 #define LOG_BUFFER_SEGMENTS 2u

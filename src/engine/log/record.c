@@ -165,20 +165,22 @@ static bool is_padded(const uint8_t *record, uint64_t used, uint64_t size)
     return used == size;
 }
 
-bool record_read(slice segment, uint64_t offset, uint64_t identity,
-                 uint64_t number, record_header *out, uint64_t *hashed)
+bool record_read_part(slice bytes, uint64_t from, uint64_t offset,
+                      uint64_t identity, uint64_t number, record_header *out,
+                      uint64_t *hashed)
 {
-    CHECK(offset % LOG_ALIGN == 0);
-    if (offset > segment.size || segment.size - offset < RECORD_HEADER_SIZE)
+    CHECK(offset % LOG_ALIGN == 0 && from <= offset);
+    uint64_t in_bytes = offset - from;
+    if (in_bytes > bytes.size || bytes.size - in_bytes < RECORD_HEADER_SIZE)
         return false;
-    const uint8_t *at = (const uint8_t *)segment.data + offset;
+    const uint8_t *at = (const uint8_t *)bytes.data + in_bytes;
     if (load_le(at + AT_MAGIC, 4) != RECORD_MAGIC ||
         load_le(at + AT_IDENTITY, 8) != identity ||
         load_le(at + AT_SEGMENT, 8) != number)
         return false;
     uint32_t body_size = (uint32_t)load_le(at + AT_BODY_SIZE, 4);
     if (body_size > RECORD_BODY_MAX ||
-        record_size(body_size) > segment.size - offset)
+        record_size(body_size) > bytes.size - in_bytes)
         return false;
     uint64_t size = record_size(body_size);
     if (hashed != NULL)
@@ -191,6 +193,12 @@ bool record_read(slice segment, uint64_t offset, uint64_t identity,
                            load_le(at + AT_WATERMARK, 8)};
     /* From more than this there is no counting on. */
     return out->lsn <= PERSIST_SEQ_MAX && out->watermark <= out->lsn;
+}
+
+bool record_read(slice segment, uint64_t offset, uint64_t identity,
+                 uint64_t number, record_header *out, uint64_t *hashed)
+{
+    return record_read_part(segment, 0, offset, identity, number, out, hashed);
 }
 
 /* ---- damaged --------------------------------------------------------- */

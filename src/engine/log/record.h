@@ -82,6 +82,11 @@ uint64_t record_look(slice segment, uint64_t offset);
 bool record_read(slice segment, uint64_t offset, uint64_t identity,
                  uint64_t number, record_header *out, uint64_t *hashed);
 
+/* The same, of bytes that begin at an offset of the segment. */
+bool record_read_part(slice bytes, uint64_t from, uint64_t offset,
+                      uint64_t identity, uint64_t number, record_header *out,
+                      uint64_t *hashed);
+
 /* What was in front of an edit. */
 typedef struct record_past {
     size_t edit; /* its index */

@@ -355,7 +355,12 @@ void wal_lead(wal *w, bool sync)
     if (sync)
         gather_note_sync(&w->gather, own->asleep + 1, began, ended);
     bool wakes_next = call(next, false), wakes_own = sync && call(own, true);
+    bool ships = rises && w->holds != NULL;
+    if (ships)
+        atomic_fetch_add(&w->shipped, 1);
     pthread_mutex_unlock(&w->lock);
+    if (ships)
+        os_wake_all(&w->shipped);
     if (wakes_own)
         os_wake_all(&own->word);
     if (wakes_next)

@@ -149,12 +149,14 @@ typedef struct wal {
     wal_free_file *free_files; /* that may be recycled */
     size_t free_count, free_capacity;
     wal_hold *holds;
-    manifest held;     /* segments that only they need, in order */
-    bool preparing;    /* a segment is being made */
-    unsigned renewals; /* files that were used are not used again; see
-                          wal_renew */
-    bool awaited;      /* the writer waits for it */
-    atomic_bool full;  /* the last file found no space */
+    _Atomic uint32_t shipped; /* changes when more is durable, for those who
+                                 follow the log; see engine_ship_next */
+    manifest held;            /* segments that only they need, in order */
+    bool preparing;           /* a segment is being made */
+    unsigned renewals;        /* files that were used are not used again; see
+                                 wal_renew */
+    bool awaited;             /* the writer waits for it */
+    atomic_bool full;         /* the last file found no space */
     pthread_cond_t prepared;
 
     _Atomic uint64_t looks;   /* at all names, since something had happened */
@@ -288,6 +290,9 @@ void wal_hold_move(wal *, wal_hold *, persist_lsn after);
 /* Lets go; the files wait to be recycled then, see wal_drop_free. */
 void wal_hold_end(wal *, wal_hold *);
 bool wal_hold_is_gone(wal *, const wal_hold *);
+/* The file that has the first record behind a commit, which is held; false: no
+ * commit came behind that. */
+bool wal_find_behind(wal *, persist_lsn after, segment_entry *out);
 /* Tells whether files of lower numbers are only there for those who hold them.
  */
 bool wal_holds_before(wal *, uint64_t number);

@@ -87,6 +87,7 @@ static persist_lsn begins_behind(const wal *w)
 
 persist_status wal_hold_begin(wal *w, wal_hold *h, persist_error *error)
 {
+    CHECK(h->upto > 0);
     pthread_mutex_lock(&w->lock);
     persist_lsn from = begins_behind(w);
     bool there = h->after >= from;
@@ -136,6 +137,26 @@ bool wal_holds_before(wal *w, uint64_t number)
         any = any || w->held.segments[i].number < number;
     pthread_mutex_unlock(&w->lock);
     return any;
+}
+
+bool wal_find_behind(wal *w, persist_lsn after, segment_entry *out)
+{
+    const manifest *lists[] = {&w->held, &w->sealed};
+    bool found = false;
+    CHECK(w->holds != NULL);
+    pthread_mutex_lock(&w->lock);
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < lists[k]->segment_count && !found; i++) {
+            *out = lists[k]->segments[i];
+            found = out->last > after && out->first <= after + 1;
+        }
+    const wal_segment *s = w->active;
+    if (!found && s != NULL && s->first != 0 && s->last > after) {
+        *out = (segment_entry){s->number, s->size, s->first, s->last, s->end};
+        found = true;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return found;
 }
 
 bool wal_hold_is_gone(wal *w, const wal_hold *h)

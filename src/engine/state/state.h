@@ -167,6 +167,7 @@ typedef struct engine {
 
     blob_store blobs;
     atomic_uint backups; /* that are open: no blob's file goes meanwhile */
+    atomic_uint ships;   /* that are open */
 } engine;
 
 /* The newest manifests may not be durable yet, if the last process ended
