@@ -419,10 +419,11 @@ void persist_cid_of(persist_slice bytes, persist_cid out);
 bool persist_cid_valid(persist_slice text);
 
 /* Stores a blob; a repeat costs a hash and a look at what is there, which is
- * stored anew if it is missing or damaged. That a blob is there is a commit
- * like any other: it has an lsn, it is visible at once, and durable, with its
- * bytes, when persist_wait_durable says so for *lsn (which may be NULL); it is
- * so before any later commit is. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY.
+ * stored anew if it is missing or damaged, and makes it as new as now, to
+ * within a minute. That a blob is there is a commit like any other: it has an
+ * lsn, it is visible at once, and durable, with its bytes, when
+ * persist_wait_durable says so for *lsn (which may be NULL); it is so before
+ * any later commit is. Errors: PERSIST_NO_SPACE, PERSIST_READ_ONLY.
  */
 persist_status persist_blob_add(persist_store *store, persist_slice bytes,
                                 persist_cid out, persist_lsn *lsn,
@@ -432,9 +433,9 @@ persist_status persist_blob_add(persist_store *store, persist_slice bytes,
 persist_status persist_blob_put(persist_store *store, persist_slice bytes,
                                 persist_cid out, persist_error *error);
 
-/* Tells whether a blob is there: PERSIST_OK if so, PERSIST_NONE if not. What
- * this, persist_blob_size and persist_blob_open find is PERSIST_LATEST. None of
- * its bytes are read. Errors: PERSIST_BAD_CID. */
+/* Tells whether a blob is there: PERSIST_OK if so, PERSIST_NONE if not; its
+ * bytes are not read. What functions by cid find is PERSIST_LATEST. Errors:
+ * PERSIST_BAD_CID. */
 persist_status persist_blob_has(persist_store *store, persist_slice cid,
                                 persist_error *error);
 
@@ -446,19 +447,17 @@ persist_status persist_blob_size(persist_store *store, persist_slice cid,
 typedef struct persist_blob {
     persist_cid cid;
     uint64_t size; /* bytes */
+    uint64_t time; /* microseconds since 1970: when it was put; 0: not known */
 } persist_blob;
 
 /* Opens a cursor over blobs, in the byte order of their cids as text: the
- * first `limit` of those that are greater than the cid *after; after NULL: from
- * the start. So to go on where a page has ended, give its last cid. It costs by
- * what is read, however many there are. Errors: PERSIST_BAD_CID,
- * PERSIST_CORRUPT. */
+ * first `limit` of those that are greater than the cid *after (NULL: from the
+ * start), at the cost of what is read. Errors: PERSIST_BAD_CID. */
 persist_status persist_blobs(persist_store *store, const persist_slice *after,
                              uint64_t limit, persist_view view,
                              persist_cursor **out, persist_error *error);
 
-/* The next blob; PERSIST_NONE at the end. It belongs to the cursor until the
- * next call on it. */
+/* The next blob, the cursor's until the next call; PERSIST_NONE at the end. */
 persist_status persist_next_blob(persist_cursor *cursor,
                                  const persist_blob **out,
                                  persist_error *error);
@@ -482,6 +481,19 @@ persist_status persist_blob_finish(persist_blob_writer *writer, persist_cid out,
 /* Drops a blob in the making and releases the writer. NULL is fine. */
 void persist_blob_abort(persist_blob_writer *writer);
 
+/* Deletes a blob: from then on it is as if it had never been put, and a later
+ * put stores it anew. That is a commit, as putting is: visible at once, and
+ * durable when persist_wait_durable says so for *lsn (which may be NULL).
+ * PERSIST_NONE: it was not there. Whoever has it open goes on reading; a
+ * snapshot from before lists it, but nobody can open it. What refers to it is
+ * not looked for. put_before, unless 0: only if it was last put before that
+ * time, microseconds since 1970, else it stays (PERSIST_NONE); a put counts as
+ * up to a minute later than it was. A large one's file goes in the background,
+ * once that is durable, or at the close. Errors: PERSIST_BAD_CID. */
+persist_status persist_blob_delete(persist_store *store, persist_slice cid,
+                                   uint64_t put_before, persist_lsn *lsn,
+                                   persist_error *error);
+
 /* Opens a blob for reading; *size, unless NULL, is its size in bytes.
  * PERSIST_NONE if it is absent. Errors: PERSIST_BAD_CID. */
 persist_status persist_blob_open(persist_store *store, persist_slice cid,
@@ -495,12 +507,10 @@ persist_status persist_blob_read(persist_blob_reader *reader, void *buffer,
                                  size_t size, size_t *got,
                                  persist_error *error);
 
-/* Reads at most size bytes from an offset on; *got is what there was: less than
- * size only at the end of the blob, 0 behind it. What it gives is verified, on
- * an error it gives nothing. The first such read of a reader goes through the
- * whole blob, to hash it, and remembers a sum for each 64 KiB (8 bytes each);
- * the others read the 64 KiB pieces that they touch. It leaves where
- * persist_blob_read goes on as it is. Errors: PERSIST_CORRUPT. */
+/* Reads at most size bytes from an offset on; *got is what there was. It gives
+ * what is verified, or an error: the first such read of a reader hashes all of
+ * it, and keeps 8 bytes for each 64 KiB; the others read such pieces as they
+ * touch. persist_blob_read goes on where it was. Errors: PERSIST_CORRUPT. */
 persist_status persist_blob_read_at(persist_blob_reader *reader,
                                     uint64_t offset, void *buffer, size_t size,
                                     size_t *got, persist_error *error);

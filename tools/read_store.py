@@ -58,6 +58,7 @@ class Store:
         self.manifest = manifest = load_manifest(path)
         self.need(path, "wal", not manifest.clean or manifest.segments)
         self.need(path, "tables", manifest.tables)
+        self.blobs_go = manifest.features & 1
         self.next_position, self.order = 1, {}
         self.times, self.time = {}, 0  # by position; of the last commit
         for listed in manifest.tables:
@@ -130,7 +131,12 @@ class Store:
                 value.fail("a command id is here twice, or too late")
             self.commands[name] = command
         for digest, value, _ in table.section(BLOBS):
+            if value.left() == 0:
+                self.drop_blob(digest, value, False)
+                continue
             self.add_blob(digest, value)
+            if value.left() and (not self.blobs_go or value.varint() == 0):
+                value.fail("the time of a blob is malformed")
             value.done()
         times = self.read_times(table) if table.version > 2 else None
         for key, value, _ in table.section(ORDER):
@@ -269,7 +275,7 @@ class Store:
             if kind == 11:
                 floor = [c.varint() for _ in range(3)]
                 kind = c.take(1)[0]
-            if kind not in (6, 8):
+            if kind not in (6, 8, 15):
                 name = c.string(NAME_SIZE_MAX)
             if (state is not None and kind not in (1, 2, 5, 13)) or \
                     (kind == 2 and state == []) or (floor and kind != 2):
@@ -280,10 +286,14 @@ class Store:
                 if c.left() != 32 or name in self.commands:
                     c.fail("a command id is here twice, or not the last")
                 command = name, bytes(c.take(32))
-            elif kind == 8:
+            elif kind in (8, 15):
                 if c.at != start + 1:
                     c.fail("a blob is not alone in its record")
-                self.add_blob(bytes(c.take(32)), c)
+                digest = bytes(c.take(32))
+                if kind == 8:
+                    self.add_blob(digest, c)
+                else:
+                    self.drop_blob(digest, c, True)
                 c.done()
             elif kind == 14:
                 self.set_once(name, record.lsn, c)
@@ -304,9 +314,20 @@ class Store:
     def add_blob(self, digest, c):
         pack = c.varint()
         offset = c.varint() if pack else 0
-        if len(digest) != 32 or digest in self.index or offset % 512:
+        if len(digest) != 32 or offset % 512 or \
+                digest in self.index and not self.blobs_go:
             c.fail("an entry of a blob is malformed, or here twice")
         self.index[digest] = Blob(pack, offset, c.varint())
+
+    def drop_blob(self, digest, c, placed):
+        """In the log it says where it was."""
+        was = self.index.pop(digest, None)
+        place = None
+        if placed:
+            pack = c.varint()
+            place = Blob(pack, c.varint() if pack else 0, c.varint())
+        if len(digest) != 32 or not self.blobs_go or placed and place != was:
+            c.fail("a blob that is not there is deleted")
 
     def set_once(self, name, lsn, c):
         print_of, count = bytes(c.take(32)), c.varint()

@@ -139,8 +139,9 @@ class Manifest:
          self.next_position, self.streams, self.keys,
          self.events) = c.numbers(12)
         self.clean, self.merged = bool(flags & 1), bool(flags & 2)
-        features, self.time, gaps = c.numbers(3) if version > 2 else (0, 0, 0)
-        if features:
+        self.features, self.time, gaps = \
+            c.numbers(3) if version > 2 else (0, 0, 0)
+        if self.features & ~1:
             raise StoreError("bad-store", path, 112, "this reader does not "
                              "know the features of the store")
         self.id = data[16:24] + bytes(8)  # that of version 2 is shorter

@@ -277,15 +277,19 @@ static persist_status open_blobs(engine *e, uint32_t packed_max,
     e->wal.context = e;
     if (!e->at.read_only)
         layout_watch(e->sys, &e->at);
-    return blob_open_store(&e->blobs, e->sys, e->at.blobs.dir,
-                           e->at.temporary.dir, e->manifest.epoch,
-                           packed_max == 0 ? PACKED_MAX_DEFAULT : packed_max,
-                           error);
+    atomic_store(&e->features, e->manifest.features);
+    persist_status status = blob_open_store(
+        &e->blobs, e->sys, e->at.blobs.dir, e->at.temporary.dir,
+        e->manifest.epoch, packed_max == 0 ? PACKED_MAX_DEFAULT : packed_max,
+        error);
+    return status == PERSIST_OK && !e->at.read_only ? engine_find_gone(e, error)
+                                                    : status;
 }
 
 static void set_up(engine *e, const persist_options *options)
 {
     e->sys = system_of(options, &e->own_sys);
+    e->blob_step = engine_blob_step;
     e->equal = options->equal;
     e->equal_context = options->equal_context;
     CHECK(e->sys->version == OS_VERSION);

@@ -171,3 +171,11 @@ persist_status serve_blob_list(op_call *call)
     persist_cursor_close(cursor);
     return status;
 }
+
+persist_status serve_blob_delete(op_call *call)
+{
+    persist_status status = persist_blob_delete(
+        call->store, call_bytes(call, 0), 0, NULL, &call->error);
+    call->answer = sx_boolean(status == PERSIST_OK);
+    return status == PERSIST_NONE ? PERSIST_OK : name_cid(call, status);
+}

@@ -378,6 +378,13 @@ static persist_status disk_blob_finish(persist_blob_writer *writer,
     return status;
 }
 
+static persist_status disk_blob_delete(persist_store *store, slice cid,
+                                       uint64_t put_before, persist_lsn *lsn,
+                                       persist_error *error)
+{
+    return engine_blob_delete(engine_of(store), cid, put_before, lsn, error);
+}
+
 static persist_status disk_blob_open(persist_store *store, slice cid,
                                      uint64_t *size, persist_blob_reader **out,
                                      persist_error *error)
@@ -526,6 +533,7 @@ static const store_backend disk_backend = {
     .blob_read = disk_blob_read,
     .blob_read_at = disk_blob_read_at,
     .blob_close = disk_blob_close,
+    .blob_delete = disk_blob_delete,
     .identity = disk_identity,
     .become_another = disk_become_another,
     .backup_begin = disk_backup_begin,

@@ -247,6 +247,7 @@ const store_backend memory_backend = {
     .blob_read = memory_blob_read,
     .blob_read_at = memory_blob_read_at,
     .blob_close = memory_blob_close,
+    .blob_delete = memory_blob_delete,
     .identity = identity,
     .become_another = become_another,
     .stats = stats,

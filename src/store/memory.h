@@ -9,6 +9,12 @@
 #include "store/map.h"
 #include "store/store.h"
 
+/* A stored blob. */
+typedef struct memory_kept {
+    cell *bytes;   /* owned */
+    uint64_t time; /* of the commit that put it */
+} memory_kept;
+
 /* A stored event of a stream. */
 typedef struct memory_event {
     cell *data;   /* owned */
@@ -52,7 +58,7 @@ typedef struct memory_state {
     size_t users;        /* the store, and snapshots */
     map streams;         /* of memory_stream */
     map keys;            /* of cell */
-    map blobs;           /* of cell; by cid */
+    map blobs;           /* of memory_kept, by cid */
     memory_entry *order; /* by position */
     size_t order_count, order_capacity;
     uint64_t position; /* the highest given */
@@ -140,6 +146,10 @@ persist_status memory_blob_read(persist_blob_reader *, void *, size_t,
 persist_status memory_blob_read_at(persist_blob_reader *, uint64_t offset,
                                    void *, size_t, size_t *got,
                                    persist_error *);
+/* See persist_blob_delete. */
+persist_status memory_blob_delete(persist_store *, slice cid,
+                                  uint64_t put_before, persist_lsn *,
+                                  persist_error *);
 /* See persist_blob_close. */
 void memory_blob_close(persist_blob_reader *);
 
@@ -170,7 +180,9 @@ uint64_t memory_first_match(const memory_state *, const persist_query_item *,
                             size_t count, uint64_t from);
 
 /* Frees a memory_stream. NULL is fine. */
+void memory_kept_free(void *);
 void memory_stream_free(void *stream);
+void memory_kept_free(void *kept);
 
 /* Makes an empty state; NULL when memory is out. */
 memory_state *memory_state_new(void);

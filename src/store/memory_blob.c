@@ -24,7 +24,7 @@ persist_status memory_blob_size(persist_store *store, slice cid, uint64_t *size,
     memory_store *m = memory_enter(store);
     const map_node *node = map_find(&m->now->blobs, cid);
     if (node != NULL)
-        *size = ((const cell *)node->value)->size;
+        *size = ((const memory_kept *)node->value)->bytes->size;
     memory_leave(m);
     return node != NULL ? PERSIST_OK : PERSIST_NONE;
 }
@@ -70,12 +70,56 @@ static bool keep_blob(memory_store *m, slice cid, slice bytes)
     if (!memory_state_own(m))
         return false;
     map_node *node = map_add(&m->now->blobs, cid);
-    if (node != NULL)
-        node->value = cell_new(bytes);
-    if (node != NULL && node->value != NULL)
+    memory_kept *kept = node == NULL ? NULL : mem_alloc_zero(sizeof *kept);
+    if (kept != NULL)
+        kept->bytes = cell_new(bytes);
+    if (kept != NULL && kept->bytes != NULL) {
+        node->value = kept;
         return true;
+    }
+    memory_kept_free(kept);
     map_remove(&m->now->blobs, cid);
     return false;
+}
+
+/* A repeated put makes it new, if it is old. */
+static bool is_due(const memory_store *m, const memory_kept *kept)
+{
+    uint64_t now = m->sys->wall_us(m->sys);
+    return now >= BLOB_RENEW_US && kept->time <= now - BLOB_RENEW_US;
+}
+
+static bool make_new(memory_store *m, slice cid)
+{
+    if (!memory_state_own(m))
+        return false;
+    memory_new_commit(m, NULL);
+    memory_kept *kept = map_find(&m->now->blobs, cid)->value;
+    kept->time = m->time;
+    return true;
+}
+
+persist_status memory_blob_delete(persist_store *store, slice cid,
+                                  uint64_t put_before, persist_lsn *lsn,
+                                  persist_error *error)
+{
+    CHECK(cid.size == PERSIST_CID_SIZE);
+    memory_store *m = memory_enter(store);
+    const map_node *node = map_find(&m->now->blobs, cid);
+    const memory_kept *kept = node == NULL ? NULL : node->value;
+    persist_status status = PERSIST_NONE;
+    bool old = put_before == 0 || (put_before > BLOB_RENEW_US && kept != NULL &&
+                                   kept->time < put_before - BLOB_RENEW_US);
+    if (kept != NULL && old)
+        status = memory_state_own(m) ? PERSIST_OK : memory_out(error);
+    if (status == PERSIST_OK) {
+        memory_kept_free(map_find(&m->now->blobs, cid)->value);
+        map_remove(&m->now->blobs, cid);
+        memory_new_commit(m, NULL);
+        *lsn = m->latest;
+    }
+    memory_leave(m);
+    return status;
 }
 
 /* A blob that was not there before is a commit. */
@@ -85,10 +129,12 @@ persist_status memory_blob_add(persist_store *store, slice bytes,
 {
     persist_cid_of(bytes, out);
     memory_store *m = memory_enter(store);
-    bool there = map_find(&m->now->blobs, slice_str(out)) != NULL;
-    bool done = there || keep_blob(m, slice_str(out), bytes);
-    if (done && !there)
-        memory_new_commit(m, NULL);
+    const map_node *node = map_find(&m->now->blobs, slice_str(out));
+    bool done = true;
+    if (node == NULL)
+        done = keep_blob(m, slice_str(out), bytes);
+    if (done && (node == NULL || is_due(m, node->value)))
+        done = make_new(m, slice_str(out));
     *lsn = m->latest;
     memory_leave(m);
     return done ? PERSIST_OK : memory_out(error);
@@ -118,7 +164,7 @@ persist_status memory_blob_open(persist_store *store, slice cid, uint64_t *size,
     const map_node *node = map_find(&r->store->now->blobs, cid);
     if (node != NULL) {
         CHECK(node->value != NULL);
-        r->bytes = cell_ref(node->value);
+        r->bytes = cell_ref(((memory_kept *)node->value)->bytes);
         r->store->open.blobs++;
     }
     memory_leave(r->store);

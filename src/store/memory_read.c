@@ -12,7 +12,7 @@ typedef struct row {
     const memory_once *once; /* of a command id; it stays for ever */
     uint64_t seq;
     uint64_t position;
-    uint64_t time; /* 0: the cursor does not tell it */
+    uint64_t time; /* of an event, 0: the cursor does not tell it; or a blob */
 } row;
 
 typedef struct memory_cursor {
@@ -239,7 +239,12 @@ static bool collect_names(memory_cursor *c, const map *names,
             names->nodes[r->range->backward ? --end : first++];
         row found = {.name = node->name};
         CHECK(node->value != NULL);
-        if (r->kind == READ_KEYS || r->kind == READ_BLOBS)
+        if (r->kind == READ_BLOBS) {
+            const memory_kept *kept = node->value;
+            found.value = kept->bytes;
+            found.time = kept->time;
+        }
+        if (r->kind == READ_KEYS)
             found.value = node->value;
         if (r->kind == READ_COMMANDS)
             found.once = node->value;
@@ -373,7 +378,7 @@ persist_status memory_next_blob(persist_cursor *cursor,
     const row *r = next_row(cursor);
     if (r == NULL)
         return PERSIST_NONE;
-    c->blob = (persist_blob){.size = r->value->size};
+    c->blob = (persist_blob){.size = r->value->size, .time = r->time};
     CHECK(r->name->size == PERSIST_CID_SIZE);
     memcpy(c->blob.cid, r->name->bytes, PERSIST_CID_SIZE);
     *out = &c->blob;

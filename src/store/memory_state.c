@@ -23,6 +23,15 @@ static void drop_cell(void *value)
     cell_unref(value);
 }
 
+void memory_kept_free(void *value)
+{
+    memory_kept *kept = value;
+    if (kept == NULL)
+        return;
+    cell_unref(kept->bytes);
+    mem_free(kept);
+}
+
 memory_state *memory_state_new(void)
 {
     memory_state *s = mem_alloc_zero(sizeof *s);
@@ -38,7 +47,7 @@ void memory_state_leave(memory_state *s)
         return;
     map_release(&s->streams, memory_stream_free);
     map_release(&s->keys, drop_cell);
-    map_release(&s->blobs, drop_cell);
+    map_release(&s->blobs, memory_kept_free);
     mem_free(s->order);
     mem_free(s);
 }
@@ -95,6 +104,20 @@ static bool copy_cells(map *to, const map *from)
     return true;
 }
 
+static bool copy_blobs(map *to, const map *from)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const memory_kept *old = from->nodes[i]->value;
+        map_node *node = map_add(to, cell_slice(from->nodes[i]->name));
+        memory_kept *kept = node == NULL ? NULL : mem_alloc(sizeof *kept);
+        if (kept == NULL)
+            return false;
+        *kept = (memory_kept){cell_ref(old->bytes), old->time};
+        node->value = kept;
+    }
+    return true;
+}
+
 /* Entries name streams of their own state. */
 static bool copy_order(memory_state *to, const memory_state *from)
 {
@@ -122,7 +145,7 @@ bool memory_state_own(memory_store *m)
     if (copy == NULL)
         return false;
     if (!copy_streams(copy, old) || !copy_cells(&copy->keys, &old->keys) ||
-        !copy_cells(&copy->blobs, &old->blobs) || !copy_order(copy, old)) {
+        !copy_blobs(&copy->blobs, &old->blobs) || !copy_order(copy, old)) {
         memory_state_leave(copy);
         return false;
     }

@@ -108,6 +108,9 @@ typedef struct store_backend {
                                    void *, size_t, size_t *got,
                                    persist_error *);
     void (*blob_close)(persist_blob_reader *);
+    persist_status (*blob_delete)(persist_store *, slice cid,
+                                  uint64_t put_before, persist_lsn *,
+                                  persist_error *);
     void (*identity)(persist_store *, uint8_t self[IDENTITY_SIZE],
                      uint8_t parent[IDENTITY_SIZE]); /* zeros: none */
     /* See store_become_another. */

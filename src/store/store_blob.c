@@ -55,6 +55,21 @@ persist_status persist_blob_has(persist_store *store, persist_slice cid,
     return persist_blob_size(store, cid, NULL, error);
 }
 
+persist_status persist_blob_delete(persist_store *store, persist_slice cid,
+                                   uint64_t put_before, persist_lsn *lsn,
+                                   persist_error *error)
+{
+    OS_NO_CANCEL;
+    persist_lsn ignored = 0;
+    store_call call;
+    persist_status status = begin_cid(store, cid, &call, error);
+    if (status != PERSIST_OK)
+        return status;
+    status = call.root->backend->blob_delete(
+        call.root, cid, put_before, lsn != NULL ? lsn : &ignored, error);
+    return store_end(store, &call, status);
+}
+
 persist_status persist_blob_add(persist_store *store, persist_slice bytes,
                                 persist_cid out, persist_lsn *lsn,
                                 persist_error *error)

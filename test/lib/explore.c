@@ -327,10 +327,21 @@ static void wait(explorer *x)
     acknowledge(x, latest);
 }
 
+static void forget_blob(explorer *x, op o)
+{
+    char room[OP_PAYLOAD_MAX], other[OP_PAYLOAD_MAX];
+    slice bytes = op_blob(o, room);
+    for (size_t i = 0; i < x->blob_count; i++)
+        if (slice_equal(bytes, op_blob(x->blobs[i].op, other)))
+            x->blobs[i].deleted = true;
+}
+
 void explore_blob_begin(explorer *x, op o, persist_lsn lsn)
 {
-    if (x->blob_count < EXPLORE_BLOBS_MAX)
-        x->blobs[x->blob_count++] = (explore_blob){o, false, lsn};
+    if (o.kind == OP_BLOB_DELETE)
+        forget_blob(x, o);
+    if (op_is_blob(o.kind) && x->blob_count < EXPLORE_BLOBS_MAX)
+        x->blobs[x->blob_count++] = (explore_blob){.op = o, .lsn = lsn};
 }
 
 void explore_blob_acknowledge(explorer *x)
@@ -346,8 +357,7 @@ static void apply(explorer *x, op o)
     buf expected = {0}, actual = {0};
     persist_error error;
     persist_status wanted = model_apply(&x->model, o, &expected);
-    if (op_is_blob(o.kind))
-        explore_blob_begin(x, o, x->model.latest);
+    explore_blob_begin(x, o, x->model.latest);
     persist_status status = op_apply(x->store, o, &actual, &error);
     if (status != wanted ||
         !slice_equal(buf_slice(&expected), buf_slice(&actual)))

@@ -29,6 +29,7 @@ typedef struct explore_blob {
     op op;
     bool acknowledged;
     persist_lsn lsn; /* the store after this commit is sure to have it */
+    bool deleted;
 } explore_blob;
 
 /* Where a crash state was taken; call is NULL outside of a call. */
@@ -107,8 +108,8 @@ void explore_check_files(explorer *, struct space_let_go *);
 /* Makes an empty simulation and model for a run. */
 void explore_begin(explorer *);
 
-/* Notes a blob that is about to be put, and the commit after which it is
- * there, UINT64_MAX if that is not known; then that it was put. */
+/* Notes a blob that is about to be deleted, or put, and the commit after which
+ * it is there, UINT64_MAX if that is not known; then that it was put. */
 void explore_blob_begin(explorer *, op, persist_lsn);
 void explore_blob_acknowledge(explorer *);
 

@@ -93,7 +93,7 @@ static void check_blobs(state *s, persist_store *store)
         bool promised = x->blobs[i].acknowledged || (s->blobs >> i & 1) ||
                         (x->blobs[i].lsn <= store_visible(store));
         seen |= (uint64_t)(status == PERSIST_OK) << i;
-        if (status == PERSIST_NONE && promised)
+        if (status == PERSIST_NONE && promised && !x->blobs[i].deleted)
             fail(s, "a blob that was put, or shown, is gone", slice_str(cid));
         else if (status == PERSIST_OK &&
                  op_read_blob(store, x->blobs[i].op, NULL) != PERSIST_OK)
@@ -369,7 +369,8 @@ static void check_rotten(explorer *x, persist_store *store, persist_lsn lowest)
     buf_release(&text);
     for (size_t i = 0; i < x->blob_count; i++) {
         status = op_read_blob(store, x->blobs[i].op, &error);
-        bool dropped = status == PERSIST_NONE && x->blobs[i].lsn > latest;
+        bool dropped = status == PERSIST_NONE &&
+                       (x->blobs[i].deleted || x->blobs[i].lsn > latest);
         if (status != PERSIST_OK && status != PERSIST_CORRUPT && !dropped)
             explore_fail(x, "a blob reads as something else");
     }

@@ -40,7 +40,7 @@ bool op_is_tidy(op_kind kind)
 bool op_is_blob(op_kind kind)
 {
     return kind == OP_BLOB_SMALL || kind == OP_BLOB_LARGE ||
-           kind == OP_BLOB_WRITE;
+           kind == OP_BLOB_WRITE || kind == OP_BLOB_SHORT;
 }
 
 op op_random(uint64_t *random)
@@ -141,6 +141,16 @@ static persist_status put_blob(persist_store *store, op o, buf *answer,
                                 : persist_blob_put(store, bytes, cid, error);
     buf_put_str(answer, status == PERSIST_OK ? cid : "");
     return status;
+}
+
+/* Who waits for it is told later; none: it was not there. */
+static persist_status delete_blob(persist_store *store, op o,
+                                  persist_error *error)
+{
+    persist_cid cid;
+    char room[OP_PAYLOAD_MAX];
+    persist_cid_of(op_blob(o, room), cid);
+    return persist_blob_delete(store, slice_str(cid), 0, NULL, error);
 }
 
 persist_status op_read_blob(persist_store *store, op o, persist_error *error)
@@ -336,6 +346,8 @@ persist_status op_apply(persist_store *store, op o, buf *answer,
     wall_set(time_of(o));
     if (op_is_blob(o.kind))
         status = put_blob(store, o, answer, error);
+    else if (o.kind == OP_BLOB_DELETE)
+        status = delete_blob(store, o, error);
     else if (o.kind == OP_BLOB_READ)
         status = op_read_blob(store, o, error);
     else if (o.kind == OP_READ)

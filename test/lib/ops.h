@@ -38,6 +38,8 @@
     X(BLOB_SMALL, "blob-small", 1)                                             \
     X(BLOB_LARGE, "blob-large", 1)                                             \
     X(BLOB_WRITE, "blob-write", 1)                                             \
+    X(BLOB_SHORT, "blob-short", 1)                                             \
+    X(BLOB_DELETE, "blob-delete", 2)                                           \
     X(BLOB_READ, "blob-read", 1)                                               \
     X(REFER, "refer", 2)                                                       \
     X(MIXED, "mixed", 2)                                                       \
@@ -93,7 +95,8 @@ persist_status op_tidy(persist_store *, op, persist_error *error);
  * store said: status, error numbers, outcome. */
 persist_status op_apply(persist_store *, op, buf *answer, persist_error *error);
 
-/* The content of the blob that an op puts, made in room. */
+/* The content of the blob that an op puts, or deletes, made in room: never one
+ * that OP_REFER may name. */
 slice op_blob(op, char room[OP_PAYLOAD_MAX]);
 
 /* Reads a blob whole and compares it with the bytes that were put. PERSIST_OK:

@@ -31,10 +31,15 @@ static slice payload(op o, size_t size, unsigned which,
 
 slice op_blob(op o, char room[OP_PAYLOAD_MAX])
 {
+    static const op_kind deleted[] = {OP_BLOB_LARGE, OP_BLOB_SHORT,
+                                      OP_BLOB_WRITE};
     if (o.kind == OP_BLOB_READ)
         o.kind = OP_BLOB_SMALL;
+    if (o.kind == OP_BLOB_DELETE)
+        o.kind = deleted[o.serial % 3];
     CHECK(op_is_blob(o.kind));
-    return payload(o, o.kind == OP_BLOB_SMALL ? 0 : BLOB_LARGE_SIZE, 0, room);
+    bool large = o.kind == OP_BLOB_LARGE || o.kind == OP_BLOB_WRITE;
+    return payload(o, large ? BLOB_LARGE_SIZE : 0, 0, room);
 }
 
 /* ---- edits ------------------------------------------------------------ */

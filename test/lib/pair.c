@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Two stores that must agree: what is committed to both. */
 #include "pair.h"
+#include "engine/files/limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,22 @@ void pair_put_outcome(buf *out, const persist_outcome *o)
 
 /* ---- committing ------------------------------------------------------- */
 
+static persist_status delete_blob(persist_store *store, const pair_commit *c,
+                                  buf *said)
+{
+    persist_error error = {0};
+    persist_lsn lsn = 0;
+    persist_status status = persist_blob_delete(store, slice_str(c->cid),
+                                                c->put_before, &lsn, &error);
+    if (said == NULL)
+        return status;
+    pair_put_status(said, status, &error);
+    buf_printf(said, "%d latest %llu",
+               status != PERSIST_OK || lsn == store_visible(store),
+               (unsigned long long)store_visible(store));
+    return status;
+}
+
 static persist_status add_blob(persist_store *store, const pair_commit *c,
                                buf *said)
 {
@@ -98,6 +115,8 @@ static persist_status commit_to(persist_store *store, const pair_commit *c,
     persist_outcome outcome = {0};
     persist_error error = {0};
     persist_edit edits[PAIR_EDITS_MAX];
+    if (c->deletes)
+        return delete_blob(store, c, said);
     if (c->blob_size > 0)
         return add_blob(store, c, said);
     for (size_t i = 0; i < c->count; i++) {
@@ -134,7 +153,9 @@ static void commit(pair *p, pair_commit *c)
     pair_clear(p);
     commit_to(pair_hand(p), c, &p->said);
     commit_to(p->latest, c, &p->wanted);
-    pair_agree(p, c->blob_size > 0 ? "adding a blob" : "commit");
+    pair_agree(p, c->deletes         ? "deleting a blob"
+                  : c->blob_size > 0 ? "adding a blob"
+                                     : "commit");
     c->lsn = store_visible(p->latest);
     if (c->lsn == before) {
         free(c->bytes);
@@ -172,8 +193,15 @@ void pair_do_blob(pair *p)
     pair_commit c = {.bytes = sim_alloc(PAIR_EDITS_MAX * PAIR_DATA_MAX)};
     c.blob_size = 1 + pair_draw(p, sizes[pair_draw(p, 3)] - 1);
     memset(c.bytes, (int)('a' + pair_draw(p, 3)), c.blob_size);
-    persist_cid_of(slice_of(c.bytes, c.blob_size),
-                   p->blobs[p->blob_count++ % PAIR_BLOBS]);
+    if (pair_draw(p, 5) == 0)
+        wall_move(BLOB_RENEW_US + pair_draw(p, 3) - 1);
+    c.deletes = pair_draw(p, 3) == 0;
+    memcpy(c.cid, pair_any_cid(p), sizeof c.cid);
+    if (c.deletes && pair_draw(p, 3) == 0)
+        c.put_before = wall_now(NULL) + pair_draw(p, 2 * BLOB_RENEW_US);
+    else if (!c.deletes)
+        persist_cid_of(slice_of(c.bytes, c.blob_size),
+                       p->blobs[p->blob_count++ % PAIR_BLOBS]);
     commit(p, &c);
 }
 

@@ -31,7 +31,10 @@ typedef struct pair_commit {
     persist_once once;
     uint64_t wall;    /* what the wall clock showed */
     size_t blob_size; /* 0: no blob */
-    uint8_t *bytes;   /* of the data, owned */
+    bool deletes;     /* not that blob, but the one of: */
+    persist_cid cid;
+    uint64_t put_before;
+    uint8_t *bytes; /* of the data, owned */
 } pair_commit;
 
 /* A read, the same for both. */

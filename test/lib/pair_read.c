@@ -137,7 +137,8 @@ static bool take_blob(persist_cursor *cursor, buf *out)
     persist_error error = {0};
     persist_status status = persist_next_blob(cursor, &b, &error);
     if (status == PERSIST_OK)
-        buf_printf(out, "%s %llu ", b->cid, (unsigned long long)b->size);
+        buf_printf(out, "%s %llu at %llu ", b->cid, (unsigned long long)b->size,
+                   (unsigned long long)b->time);
     else
         pair_put_status(out, status, &error);
     return status == PERSIST_OK;

@@ -236,8 +236,7 @@ static void apply(op o)
         op_read_blob(x.model.store, o, NULL) != PERSIST_OK)
         return;
     buf_reserve(&actual, 4096);
-    if (op_is_blob(o.kind))
-        explore_blob_begin(&x, o, UINT64_MAX);
+    explore_blob_begin(&x, o, UINT64_MAX);
     persist_lsn before = store_visible(x.store);
     armed = true;
     persist_status status = op_apply(x.store, o, &actual, &error);

@@ -61,6 +61,8 @@ void blob_close_store(blob_store *b)
     if (b->sys == NULL)
         return;
     pack_close(&b->packs);
+    mem_free(b->gone);
+    b->gone = NULL;
     pthread_mutex_destroy(&b->lock);
     b->sys = NULL;
 }
@@ -251,7 +253,7 @@ persist_status blob_place(blob_writer *w, blob_entry *out, bool *unsynced,
                      : os_failed(error, code, "sync the folder of", place.path);
 }
 
-void blob_take_back(const blob_store *b, const blob_entry *e)
+void blob_remove(const blob_store *b, const blob_entry *e)
 {
     file_place place;
     CHECK(e->pack == 0);

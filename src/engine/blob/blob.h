@@ -16,6 +16,12 @@
 
 enum { BLOB_FOLDERS = 256 };
 
+/* A blob that was deleted, and has a file of its own that may be there. */
+typedef struct gone_blob {
+    persist_lsn lsn; /* of the commit that deleted it */
+    blob_entry entry;
+} gone_blob;
+
 typedef struct blob_store {
     const os *sys;
     const os_dir *dir, *temporary;
@@ -33,6 +39,8 @@ typedef struct blob_store {
     pthread_mutex_t lock; /* for all below; held while a blob gets its place
                              and enters the index */
     uint8_t named[BLOB_FOLDERS / 8]; /* folders whose names are durable */
+    gone_blob *gone;                 /* owned; in the order of lsns */
+    size_t gone_count, gone_capacity;
     pack_writer packs;
 } blob_store;
 
@@ -82,8 +90,8 @@ persist_status blob_sync(blob_writer *, bool *unsynced, persist_error *);
  * makes that durable; the index may then have the entry. */
 persist_status blob_place(blob_writer *, blob_entry *, bool *unsynced,
                           persist_error *);
-/* With the store's lock: takes back what blob_place has done last. */
-void blob_take_back(const blob_store *, const blob_entry *);
+/* With the store's lock: takes the file of a blob away. */
+void blob_remove(const blob_store *, const blob_entry *);
 /* Releases a writer, and the bytes that have no place. */
 void blob_release(blob_writer *);
 

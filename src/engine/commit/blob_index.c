@@ -8,10 +8,8 @@
  * survives a crash never names bytes that did not. */
 #include "engine/commit/commit.h"
 
-/* PERSIST_NONE: it is not there. *lsn: the commit that has to be durable for
- * it to be; 0: it is. */
-static persist_status find(engine *e, const uint8_t *digest, blob_entry *out,
-                           persist_lsn *lsn, persist_error *error)
+persist_status blob_find(engine *e, const uint8_t *digest, blob_entry *out,
+                         persist_lsn *lsn, persist_error *error)
 {
     slice name = slice_of(digest, HASH_SHA256_SIZE);
     snapshot snap;
@@ -29,7 +27,8 @@ static persist_status find(engine *e, const uint8_t *digest, blob_entry *out,
         }
         readers_look_end(&e->readers, snap.place);
     }
-    persist_status status = PERSIST_OK;
+    persist_status status =
+        v == NULL || !v->entry.deleted ? PERSIST_OK : PERSIST_NONE;
     if (v == NULL)
         status = layers_below_blob(snap.layers, name, snap.lsn, out, error);
     snapshot_close(e, &snap);
@@ -67,7 +66,7 @@ static persist_status look_up(blob_put *p, uint64_t size, bool locked,
 {
     blob_store *b = &p->engine->blobs;
     persist_status status =
-        find(p->engine, p->digest, &p->entry, p->lsn, error);
+        blob_find(p->engine, p->digest, &p->entry, p->lsn, error);
     p->indexed = status == PERSIST_OK;
     if (!p->indexed)
         return status;
@@ -156,8 +155,9 @@ static persist_status name_file(blob_put *p, persist_error *error)
     if (status != PERSIST_OK)
         return status;
     status = engine_commit_blob(e, &entry, p->lsn, error);
-    if (status != PERSIST_OK)
-        blob_take_back(&e->blobs, &entry);
+    /* one that is deleted, and may be there again after a crash, needs it */
+    if (status != PERSIST_OK && !blob_is_gone(&e->blobs, entry.digest))
+        blob_remove(&e->blobs, &entry);
     return status;
 }
 
@@ -184,14 +184,15 @@ static persist_status add_file(blob_put *p, persist_error *error)
     return status;
 }
 
-/* The index has it, but it is not whole. */
+/* The index has it, but it is not whole. PERSIST_NONE: by now it was deleted,
+ * which has taken it away. */
 static persist_status add_again(blob_put *p, uint64_t size,
                                 persist_error *error)
 {
     blob_store *b = &p->engine->blobs;
     pthread_mutex_lock(&b->lock);
     persist_status status = look_up(p, size, true, error);
-    if (status == PERSIST_NONE)
+    if (status == PERSIST_NONE && p->indexed)
         status = mend(p, error);
     pthread_mutex_unlock(&b->lock);
     return status;
@@ -204,13 +205,36 @@ static persist_status finish(blob_put *p, bool *there, persist_error *error)
     blob_end(w);
     persist_status status = look_up(p, w->size, false, error);
     *there = status == PERSIST_OK || p->indexed;
+    if (status == PERSIST_NONE && p->indexed)
+        status = add_again(p, w->size, error);
     if (status != PERSIST_NONE)
         return status;
-    if (p->indexed)
-        return add_again(p, w->size, error);
     return w->file != NULL
                ? add_file(p, error)
                : add_packed(p, buf_slice(&w->small), true, there, error);
+}
+
+/* What was put again is as new as that. Who deletes it comes before or after:
+ * before, it stands as it was put then. */
+static persist_status renew(blob_put *p, persist_error *error)
+{
+    engine *e = p->engine;
+    uint64_t now = e->sys->wall_us(e->sys);
+    if (!p->indexed || now < BLOB_RENEW_US ||
+        p->entry.time > now - BLOB_RENEW_US)
+        return PERSIST_OK;
+    if (wal_failed(&e->wal))
+        return wal_read_only(&e->wal, error);
+    persist_status status = upkeep_feature(e, FEATURE_BLOBS_GO, error);
+    if (status != PERSIST_OK)
+        return status;
+    pthread_mutex_lock(&e->blobs.lock);
+    status = blob_find(e, p->digest, &p->entry, p->lsn, error);
+    memcpy(p->entry.digest, p->digest, sizeof p->entry.digest);
+    if (status == PERSIST_OK)
+        status = engine_commit_blob(e, &p->entry, p->lsn, error);
+    pthread_mutex_unlock(&e->blobs.lock);
+    return status == PERSIST_NONE ? PERSIST_OK : status;
 }
 
 persist_status engine_blob_finish(engine *e, blob_writer *w, persist_cid out,
@@ -221,6 +245,8 @@ persist_status engine_blob_finish(engine *e, blob_writer *w, persist_cid out,
         .engine = e, .source = {.writer = w}, .digest = w->digest, .lsn = lsn};
     CHECK(w->store == &e->blobs);
     persist_status status = finish(&p, &there, error);
+    if (status == PERSIST_OK)
+        status = renew(&p, error);
     if (status == PERSIST_OK)
         cid_encode(w->digest, out);
     blob_release(w);
@@ -240,6 +266,8 @@ static persist_status add_large(blob_put *p, slice bytes, bool known,
         status = finish(&through, there, error);
     if (status == PERSIST_OK)
         memcpy(p->digest, w.digest, sizeof w.digest);
+    p->indexed = through.indexed;
+    p->entry = through.entry;
     blob_release(&w);
     return status;
 }
@@ -261,8 +289,11 @@ static persist_status add(blob_put *p, bool known, bool *there,
     *there = true;
     if (wal_failed(&e->wal))
         return wal_read_only(&e->wal, error);
-    if (p->indexed)
-        return add_again(p, bytes.size, error);
+    if (p->indexed) {
+        persist_status status = add_again(p, bytes.size, error);
+        if (status != PERSIST_NONE)
+            return status;
+    }
     return bytes.size <= e->blobs.packed_max
                ? add_packed(p, bytes, known, there, error)
                : add_large(p, bytes, known, there, error);
@@ -292,6 +323,8 @@ persist_status engine_blob_add(engine *e, slice bytes, persist_cid out,
     }
     if (status == PERSIST_NONE)
         status = add(&p, known, &there, error);
+    if (status == PERSIST_OK)
+        status = renew(&p, error);
     if (status != PERSIST_OK)
         return engine_explain(e, status, error);
     cid_encode(digest, out);
@@ -312,7 +345,7 @@ static persist_status find_cid(engine *e, slice cid, blob_entry *out,
     bool valid = cid_decode(cid, digest);
     CHECK(valid);
     memcpy(out->digest, digest, sizeof digest);
-    return find(e, digest, out, &ignored, error);
+    return blob_find(e, digest, out, &ignored, error);
 }
 
 persist_status engine_blob_size(engine *e, slice cid, uint64_t *size,
@@ -330,6 +363,11 @@ persist_status engine_blob_open(engine *e, slice cid, blob_reader *out,
 {
     blob_entry entry;
     persist_status status = find_cid(e, cid, &entry, error);
-    return status == PERSIST_OK ? blob_open(&e->blobs, &entry, out, error)
-                                : status;
+    if (status == PERSIST_OK)
+        status = blob_open(&e->blobs, &entry, out, error);
+    /* its file may have been taken away in between */
+    if (status != PERSIST_CORRUPT ||
+        find_cid(e, cid, &entry, NULL) == PERSIST_OK)
+        return status;
+    return find_cid(e, cid, &entry, error);
 }

@@ -118,7 +118,8 @@ static bool frees_space(const commit *c)
             c->edits[i].kind != PERSIST_DELETE &&
             !edit_is_expectation(&c->edits[i]))
             return false;
-    return c->given_once == NULL && c->given_blob == NULL;
+    return c->given_once == NULL &&
+           (c->given_blob == NULL || c->given_blob->deleted);
 }
 
 static void publish(commit *c)
@@ -389,9 +390,7 @@ persist_status engine_replay(engine *e, persist_lsn lsn,
         return PERSIST_OK;
     if (lsn <= e->latest || body->position < t->counts.next_position ||
         body->position > PERSIST_SEQ_MAX + 1 || body->time < t->counts.time ||
-        (body->has_once && memtable_once(t, body->once.id) != NULL) ||
-        (body->has_blob &&
-         memtable_blob(t, blob_entry_name(&body->blob)) != NULL))
+        (body->has_once && memtable_once(t, body->once.id) != NULL))
         return status_set(error, PERSIST_CORRUPT, "a record is out of order");
     t->counts.next_position = body->position;
     c.logged = body->size;

@@ -155,8 +155,9 @@ static persist_status check_blob(const engine *e, const persist_edit *edit,
     CHECK(valid);
     slice name = slice_of(digest, sizeof digest);
     const blob_item *b = memtable_blob(e->layers->active, name);
-    *holds = b != NULL && b->newest != NULL;
-    if (*holds)
+    const blob_version *newest = b == NULL ? NULL : b->newest;
+    *holds = newest != NULL && !newest->entry.deleted;
+    if (newest != NULL)
         return PERSIST_OK;
     persist_status status =
         layers_below_blob(e->layers, name, e->latest, &entry, error);

@@ -343,7 +343,10 @@ static persist_status plan_blob(commit *c, persist_error *error)
     if (c->blob != NULL)
         c->blob_version = memtable_make_blob_version(t, c->given_blob, c->lsn);
     readers_change_end(&e->readers);
-    return c->blob_version != NULL ? PERSIST_OK : status_no_memory(error);
+    if (c->blob_version == NULL)
+        return status_no_memory(error);
+    c->blob_version->entry.time = c->time;
+    return PERSIST_OK;
 }
 
 persist_status plan_commit(commit *c, persist_error *error)

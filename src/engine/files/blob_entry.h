@@ -12,10 +12,12 @@ typedef struct blob_entry {
     uint64_t pack;   /* number of a pack; 0: a file of its own */
     uint64_t offset; /* in the pack, bytes */
     uint64_t size;   /* of the blob, bytes */
+    uint64_t time;   /* of the commit that put it; 0: not known */
+    bool deleted;    /* it was there until then */
 } blob_entry;
 
-/* Appends what follows the digest; decodes it, false if it is not
- * well-formed. */
+/* Appends place and size, as they follow the digest in the log; decodes them,
+ * false if they are not well-formed. */
 void blob_entry_put(buf *, const blob_entry *);
 struct cursor;
 bool blob_entry_get(struct cursor *, blob_entry *out);

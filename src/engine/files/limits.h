@@ -18,6 +18,13 @@
 /* From this part of the largest packed blob on, 16 KiB by default, writing
  * ahead of hashing pays. */
 #define BLOB_AHEAD_SHARE 64u
+/* A blob that is put again is as old as that put within so many microseconds.
+ */
+#define BLOB_RENEW_US UINT64_C(60000000)
+/* Files of deleted blobs that one step takes away; and that wait, without a
+ * thread, until a sync of the caller's covers them. */
+#define GONE_STEP 64u
+#define GONE_MAX 1024u
 /* Parts of a blob that are read on their own are checked on their own. */
 #define BLOB_PART_SIZE (64u << 10)
 /* Blobs whose beginnings, of so many bytes, are remembered. */
@@ -35,8 +42,10 @@ static inline bool format_is_known(uint64_t version)
 {
     return version >= FORMAT_OLDEST && version <= FORMAT_VERSION;
 }
-/* What a store may hold beyond its version, a bit each: none is known. */
-#define FORMAT_FEATURES UINT64_C(0)
+/* What a store may hold beyond its version, a bit each: blobs that were
+ * deleted, and the times of others. These are known. */
+#define FEATURE_BLOBS_GO UINT64_C(1)
+#define FORMAT_FEATURES FEATURE_BLOBS_GO
 
 /* Parts of a log segment start at multiples of this. */
 #define LOG_ALIGN 8u

@@ -89,6 +89,7 @@ bool manifest_copy_tables(manifest *m, const manifest *from)
 bool manifest_copy_self(manifest *m, const manifest *from)
 {
     m->identity = from->identity;
+    m->features = from->features;
     memcpy(m->id, from->id, sizeof m->id);
     memcpy(m->parent, from->parent, sizeof m->parent);
     return gaps_copy(&m->gaps, &from->gaps);
@@ -119,7 +120,7 @@ void manifest_encode(const manifest *m, buf *b)
     buf_put_u64(b, m->streams);
     buf_put_u64(b, m->keys);
     buf_put_u64(b, m->events);
-    buf_put_u64(b, FORMAT_FEATURES);
+    buf_put_u64(b, m->features);
     buf_put_u64(b, m->time);
     buf_put_u64(b, m->gaps.count);
     buf_put(b, m->id, sizeof m->id);
@@ -284,7 +285,7 @@ static void take_id(cursor *c, uint8_t id[IDENTITY_SIZE])
 static persist_status decode_rest(cursor *c, manifest *out, uint64_t *gap_count,
                                   persist_error *error)
 {
-    uint64_t features = cursor_u64(c);
+    uint64_t features = out->features = cursor_u64(c);
     out->time = cursor_u64(c);
     *gap_count = cursor_u64(c);
     take_id(c, out->id);

@@ -49,6 +49,7 @@ typedef struct manifest {
     uint64_t next_position, streams, keys, events;
     uint64_t time; /* of the last commit that carried one */
 
+    uint64_t features;             /* bits of FORMAT_FEATURES */
     gaps gaps;                     /* between the lsns of all */
     uint8_t id[IDENTITY_SIZE];     /* of the store */
     uint8_t parent[IDENTITY_SIZE]; /* of the one that it came from; 0: none */
@@ -71,7 +72,7 @@ persist_lsn manifest_tables_last(const manifest *);
 /* Copies what a manifest says of tables; false when memory is out. */
 bool manifest_copy_tables(manifest *, const manifest *from);
 
-/* Copies what stays from one manifest to the next: whose they are, and the
+/* Copies what stays from one manifest to the next: whose they are, features and
  * gaps. False when memory is out. */
 bool manifest_copy_self(manifest *, const manifest *from);
 

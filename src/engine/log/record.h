@@ -51,7 +51,7 @@ uint64_t record_size(uint64_t body_size);
 /* Append what a commit does, piece by piece, to a buffer that holds room for a
  * header in front: first the position that its first event gets, and its time;
  * then the writing edits, an append with the number it was given; last the
- * command id, or, alone, that a blob is there. */
+ * command id, or, alone, that a blob is there, or was deleted. */
 void record_put_position(buf *, uint64_t position, uint64_t time);
 void record_put_edit(buf *, const persist_edit *, uint64_t seq);
 void record_put_once(buf *, const persist_once *);

@@ -26,6 +26,8 @@ enum {
     EDIT_TAGGED = 13,
     /* the command id of another commit: */
     EDIT_SET_ONCE = 14,
+    /* alone in its record, as that it is there: */
+    EDIT_BLOB_DELETED = 15,
 };
 
 static void put_slice(buf *b, slice s)
@@ -109,7 +111,7 @@ void record_put_once(buf *b, const persist_once *once)
 void record_put_blob(buf *b, const blob_entry *e)
 {
     CHECK(b->size > RECORD_HEADER_SIZE);
-    buf_put_byte(b, EDIT_BLOB);
+    buf_put_byte(b, e->deleted ? EDIT_BLOB_DELETED : EDIT_BLOB);
     buf_put_slice(b, blob_entry_name(e));
     blob_entry_put(b, e);
 }
@@ -172,11 +174,12 @@ static void get_once(cursor *c, record_body *out)
     get_print(c, out->once.fingerprint);
 }
 
-static void get_blob(cursor *c, record_body *out)
+static void get_blob(cursor *c, bool deleted, record_body *out)
 {
     if (out->edit_count > 0)
         c->failed = true;
     out->has_blob = true;
+    out->blob = (blob_entry){.deleted = deleted};
     slice digest = cursor_bytes(c, sizeof out->blob.digest);
     if (!c->failed)
         memcpy(out->blob.digest, digest.data, digest.size);
@@ -405,8 +408,8 @@ record_result record_decode_body(slice bytes, record_body *out)
         bool made = true;
         if (kind == EDIT_ONCE)
             get_once(&c, out);
-        else if (kind == EDIT_BLOB)
-            get_blob(&c, out);
+        else if (kind == EDIT_BLOB || kind == EDIT_BLOB_DELETED)
+            get_blob(&c, kind == EDIT_BLOB_DELETED, out);
         else if (kind >= EDIT_NEW_STREAM && kind <= EDIT_FLOOR)
             made = get_past(&c, kind, out);
         else

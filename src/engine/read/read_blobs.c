@@ -81,7 +81,7 @@ static persist_status take(engine_cursor *c, bool *all, persist_error *error)
         if (status != PERSIST_OK)
             break;
         persist_blob *b = &l->found[l->count];
-        *b = (persist_blob){.size = entry.size};
+        *b = (persist_blob){.size = entry.size, .time = entry.time};
         cid_encode(entry.digest, b->cid);
         l->count += memcmp(b->cid, l->after, CID_SIZE) > 0;
     }
@@ -169,6 +169,7 @@ persist_status blob_lister_next(engine_cursor *c, const persist_blob **out,
 {
     blob_lister *l = &c->u.blobs;
     persist_status status = PERSIST_OK;
+    CHECK(l->at <= l->count && l->count <= LIST_PART_MAX);
     if (l->at == l->count)
         status = fill(c, error);
     if (status != PERSIST_OK || l->count == 0)

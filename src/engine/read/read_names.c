@@ -108,8 +108,10 @@ static bool take_item(const engine_cursor *c, const void *item, name_item *out)
     }
     if (c->u.names.section == TABLE_BLOBS) {
         const blob_item *b = item;
-        *out = (name_item){.name = b->digest, .blob = blob_at(b, lsn)};
-        return out->blob != NULL;
+        const blob_version *v = blob_at(b, lsn);
+        *out = (name_item){.name = b->digest, .blob = v};
+        out->deleted = v != NULL && v->entry.deleted;
+        return v != NULL;
     }
     const key *k = item;
     const version *v = key_at(k, lsn);
@@ -170,6 +172,8 @@ static persist_status take_entry(const name_reader *r, name_source *s,
     s->ended = is_past(r, s->item.name);
     if (r->section == TABLE_ONCES || r->section == TABLE_BLOBS)
         s->item.value = table_value(&s->iter);
+    if (r->section == TABLE_BLOBS)
+        s->item.deleted = s->item.value.size == 0;
     if (s->ended || r->section != TABLE_KEYS)
         return PERSIST_OK;
     return entry_get_key(table_value(&s->iter), &s->item.deleted,

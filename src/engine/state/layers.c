@@ -2,7 +2,6 @@
 /* The layers of a store at one moment. */
 #include "engine/state/layers.h"
 
-#include "base/cursor.h"
 #include "base/mem.h"
 #include "engine/table/table.h"
 
@@ -95,12 +94,7 @@ persist_status table_get_blob(const table_iter *i, blob_entry *out,
                               persist_error *error)
 {
     CHECK(i->section == TABLE_BLOBS);
-    cursor c = cursor_of(table_value(i));
-    slice digest = table_key(i);
-    if (digest.size != sizeof out->digest)
-        return table_bad_entry(i, error);
-    memcpy(out->digest, digest.data, sizeof out->digest);
-    return blob_entry_get(&c, out) && cursor_done(&c)
+    return entry_get_blob(table_key(i), table_value(i), out)
                ? PERSIST_OK
                : table_bad_entry(i, error);
 }
@@ -375,19 +369,30 @@ static persist_status blob_in_table(table *t, slice digest, blob_entry *out,
     return status;
 }
 
-persist_status layers_below_blob(const layers *v, slice digest, persist_lsn lsn,
-                                 blob_entry *out, persist_error *error)
+static persist_status if_there(const blob_entry *e)
 {
-    CHECK(digest.size == sizeof out->digest && lsn >= layers_tables_last(v));
-    const blob_item *b =
-        v->frozen == NULL ? NULL : memtable_blob(v->frozen, digest);
-    const blob_version *newest = b == NULL ? NULL : blob_at(b, lsn);
-    if (newest != NULL) {
-        *out = newest->entry;
-        return PERSIST_OK;
-    }
+    return e->deleted ? PERSIST_NONE : PERSIST_OK;
+}
+
+persist_status layers_tables_blob(const layers *v, slice digest,
+                                  blob_entry *out, persist_error *error)
+{
+    CHECK(digest.size == sizeof out->digest);
     persist_status status = PERSIST_NONE;
     for (size_t i = v->table_count; i-- > 0 && status == PERSIST_NONE;)
         status = blob_in_table(v->tables[i], digest, out, error);
-    return status;
+    return status == PERSIST_OK ? if_there(out) : status;
+}
+
+persist_status layers_below_blob(const layers *v, slice digest, persist_lsn lsn,
+                                 blob_entry *out, persist_error *error)
+{
+    CHECK(lsn >= layers_tables_last(v));
+    const blob_item *b =
+        v->frozen == NULL ? NULL : memtable_blob(v->frozen, digest);
+    const blob_version *newest = b == NULL ? NULL : blob_at(b, lsn);
+    if (newest == NULL)
+        return layers_tables_blob(v, digest, out, error);
+    *out = newest->entry;
+    return if_there(out);
 }

@@ -107,7 +107,9 @@ persist_status layers_copy_value(slice value, slice *out, persist_error *);
 persist_status layers_below_once(const layers *, slice id, const once **out,
                                  once **owned, persist_error *);
 
-/* A blob at an lsn. PERSIST_NONE: it is not there. */
+/* A blob in the tables, or at an lsn. PERSIST_NONE: it is not there. */
+persist_status layers_tables_blob(const layers *, slice digest, blob_entry *,
+                                  persist_error *);
 persist_status layers_below_blob(const layers *, slice digest, persist_lsn,
                                  blob_entry *, persist_error *);
 

@@ -124,6 +124,9 @@ typedef struct engine {
     leftovers leftovers; /* under upkeep.step, like: */
     uint64_t next_table;
     atomic_bool in_use; /* the newest manifest says that this opening writes */
+    _Atomic uint64_t features; /* bits that it has */
+    /* what upkeep does for blobs, see engine_blob_step */
+    persist_status (*blob_step)(struct engine *, bool *did, persist_error *);
     persist_equal_fn equal;
     void *equal_context;
     uint64_t looked_us; /* the leader's: when it was looked who holds it */

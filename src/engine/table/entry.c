@@ -279,6 +279,36 @@ bool entry_get_seqs(const once_entry *e, uint64_t *out)
     return cursor_done(&c);
 }
 
+/* ---- blobs -------------------------------------------------------------- */
+
+void entry_put_blob(buf *b, const blob_entry *e)
+{
+    CHECK(b->size == 0);
+    if (e->deleted)
+        return;
+    blob_entry_put(b, e);
+    if (e->time != 0)
+        buf_put_varint(b, e->time);
+}
+
+bool entry_get_blob(slice key, slice value, blob_entry *out)
+{
+    cursor c = cursor_of(value);
+    *out = (blob_entry){.deleted = value.size == 0};
+    if (key.size != sizeof out->digest)
+        return false;
+    memcpy(out->digest, key.data, sizeof out->digest);
+    if (out->deleted)
+        return true;
+    if (!blob_entry_get(&c, out))
+        return false;
+    bool timed = cursor_left(&c) > 0;
+    if (timed)
+        out->time = cursor_varint(&c);
+    return cursor_done(&c) && (out->time != 0) == timed &&
+           out->time <= PERSIST_SEQ_MAX;
+}
+
 /* ---- order ------------------------------------------------------------ */
 
 void entry_order_key(uint64_t position, uint8_t out[ENTRY_ORDER_KEY_SIZE])

@@ -89,6 +89,13 @@ bool entry_get_once(slice value, once_entry *out);
 /* Unpacks seq_count numbers; false if they are not well-formed. */
 bool entry_get_seqs(const once_entry *, uint64_t *out);
 
+/* ---- blobs: digest -> where its bytes are, or that it was deleted -------- */
+
+/* Appends the value; decodes key and value, false if they are not
+ * well-formed. */
+void entry_put_blob(buf *, const blob_entry *);
+bool entry_get_blob(slice key, slice value, blob_entry *out);
+
 /* ---- order: position -> seq, stream ------------------------------------- */
 
 /* Encodes the key of a position. */

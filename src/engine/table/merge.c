@@ -347,6 +347,19 @@ static persist_status merge_key(merge *m, merge_source *newest,
                  error);
 }
 
+static persist_status merge_blob(merge *m, const merge_source *newest,
+                                 persist_error *error)
+{
+    blob_entry e;
+    slice entry = table_value(&newest->iter);
+    if (!entry_get_blob(table_key(&newest->iter), entry, &e))
+        return table_bad_entry(&newest->iter, error);
+    if (e.deleted && m->to_the_bottom)
+        return PERSIST_OK;
+    return carry(m, TABLE_BLOBS, &newest->iter, buf_slice(&m->name), entry,
+                 error);
+}
+
 /* ---- order and tags ---------------------------------------------------- */
 
 static persist_status find_stream(table *t, slice name, stream_entry *out,
@@ -496,9 +509,10 @@ static persist_status merge_entry(merge *m, merge_source *newest,
         return merge_key(m, newest, error);
     if (m->stage == MERGE_TAGS)
         return merge_tag(m, &newest->iter, error);
-    bool blobs = m->stage == MERGE_BLOBS;
-    return carry(m, blobs ? TABLE_BLOBS : TABLE_ONCES, &newest->iter,
-                 buf_slice(&m->name), table_value(&newest->iter), error);
+    if (m->stage == MERGE_BLOBS)
+        return merge_blob(m, newest, error);
+    return carry(m, TABLE_ONCES, &newest->iter, buf_slice(&m->name),
+                 table_value(&newest->iter), error);
 }
 
 static persist_status merge_some(merge *m, persist_error *error)

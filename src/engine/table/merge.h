@@ -3,8 +3,8 @@
  *
  * Of a stream the newest state stays, and its events that are not truncated,
  * nor parted from the newest ones by some that are;
- * of a key the newest value, of a deletion nothing if no older table could
- * hold what it deletes. Marks, command ids and blobs stay for ever. */
+ * of a key, and of a blob, the newest entry, of a deletion nothing if no older
+ * table could hold what it deletes. Marks and command ids stay for ever. */
 #ifndef ENGINE_TABLE_MERGE_H
 #define ENGINE_TABLE_MERGE_H
 

@@ -148,13 +148,25 @@ static void flush_onces(flush *f)
     }
 }
 
+/* As is_below. */
+static bool is_blob_below(const flush *f, slice digest)
+{
+    blob_entry entry;
+    persist_error ignored;
+    return layers_tables_blob(f->older, digest, &entry, &ignored) !=
+           PERSIST_NONE;
+}
+
 static void flush_blobs(flush *f)
 {
     btree_at at = btree_seek(&f->from->blob_tree, slice_of(NULL, 0), false);
     for (const blob_item *b; (b = btree_next(&at)) != NULL;) {
+        const blob_entry *newest = &b->newest->entry;
         CHECK(b->newest != NULL);
+        if (newest->deleted && !is_blob_below(f, b->digest))
+            continue;
         buf_clear(&f->value);
-        blob_entry_put(&f->value, &b->newest->entry);
+        entry_put_blob(&f->value, newest);
         add(f, TABLE_BLOBS, b->digest);
     }
 }
@@ -229,6 +241,15 @@ static void flush_tags(flush *f)
     postings_end(&runs, &f->writer);
 }
 
+/* The manifest that lists the table says what its blobs have. */
+static void note_features(engine *e, const memtable *from)
+{
+    pthread_mutex_lock(&e->writer);
+    if (from->blob_map.count > 0)
+        e->manifest.features |= FEATURE_BLOBS_GO;
+    pthread_mutex_unlock(&e->writer);
+}
+
 static persist_status write_table(engine *e, const layers *v, uint64_t number,
                                   uint64_t *size, persist_error *error)
 {
@@ -298,6 +319,7 @@ persist_status flush_frozen(engine *e, persist_error *error)
     uint64_t number = e->next_table++, size = 0;
     CHECK(frozen != NULL && frozen->last > 0);
     persist_status status = wal_wait(&e->wal, e->latest, error);
+    note_features(e, frozen);
     if (status == PERSIST_OK)
         status = write_table(e, v, number, &size, error);
     table *t = NULL;

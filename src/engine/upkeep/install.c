@@ -209,6 +209,25 @@ persist_status upkeep_settle(engine *e, persist_error *error)
     return status;
 }
 
+persist_status upkeep_feature(engine *e, uint64_t feature, persist_error *error)
+{
+    if ((atomic_load(&e->features) & feature) == feature)
+        return PERSIST_OK;
+    CHECK((feature & ~FORMAT_FEATURES) == 0 && !e->at.read_only);
+    pthread_mutex_lock(&e->upkeep.step);
+    pthread_mutex_lock(&e->writer);
+    bool used = atomic_load(&e->in_use); /* else the first manifest has it */
+    e->manifest.features |= feature;
+    persist_status status = reserve_use(e, error);
+    pthread_mutex_unlock(&e->writer);
+    if (status == PERSIST_OK && used)
+        status = upkeep_settle(e, error);
+    if (status == PERSIST_OK)
+        atomic_fetch_or(&e->features, feature);
+    pthread_mutex_unlock(&e->upkeep.step);
+    return status;
+}
+
 /* ---- what is dropped -------------------------------------------------- */
 
 /* A reader that leaves after it was looked for calls for another step. */

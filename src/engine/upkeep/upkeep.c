@@ -208,6 +208,10 @@ static persist_status work(engine *e, const layers *v, void *context, bool *did,
     reserve_begin(e, v);
     bool full = atomic_load(&e->wal.full);
     *did = (v->frozen == NULL || full) && leftovers_step(e);
+    if (!*did)
+        status = e->blob_step(e, did, error);
+    if (status != PERSIST_OK || *did)
+        return status;
     if (!*did && (v->frozen == NULL || layers_is_crowded(v) ||
                   (full && (e->upkeep.merging || reserve_lacks_files(e) ||
                             policy_dead_shall_go(e, v)))))
@@ -441,7 +445,16 @@ static void delete_unfinished(engine *e)
     upkeep *u = &e->upkeep;
     CHECK(!u->worker.runs);
     upkeep_give_up_merge(e);
+    persist_error ignored;
+    bool did = true;
     while (!wal_failed(&e->wal) && leftovers_step(e)) {
+    }
+    if (!atomic_load(&e->in_use) || e->blobs.gone_count == 0)
+        return;
+    did = wal_wait(&e->wal, e->latest, &ignored) == PERSIST_OK;
+    while (did) {
+        did = false;
+        (void)e->blob_step(e, &did, &ignored);
     }
 }
 

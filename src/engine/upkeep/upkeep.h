@@ -77,6 +77,10 @@ persist_status upkeep_install(engine *, size_t from, size_t to, table *t,
  * upkeep.step. */
 persist_status upkeep_settle(engine *, persist_error *);
 
+/* Before anything is written that needs a feature: makes a manifest durable
+ * that has it. The caller holds no lock. */
+persist_status upkeep_feature(engine *, uint64_t feature, persist_error *);
+
 /* ---- compact.c, purge.c: when somebody asks for it ----------------------- */
 
 /* As persist_compact and persist_purge; PERSIST_CLOSED without words. The

@@ -126,6 +126,7 @@ static void close_folders(verifier *v)
 static persist_status verify_parts(verifier *v)
 {
     verify_look(v);
+    hashmap_init(&v->late, 0);
     bool go_on =
         verify_manifests(v) && verify_folders(v) && verify_count_blobs(v);
     const manifest *m = &v->newest;
@@ -135,6 +136,7 @@ static persist_status verify_parts(verifier *v)
         v->progress->bytes_total += m->segments[i].end;
     if (go_on && m->generation > 0)
         go_on = verify_tables(v) && verify_log(v);
+    go_on = verify_late_blobs(v) && go_on;
     if (go_on && v->blobs.opened == NULL && v->newest_known &&
         v->progress->blobs > 0 && !v->blobs_told)
         go_on = missing(v, &v->blobs, false);

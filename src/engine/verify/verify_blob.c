@@ -42,29 +42,107 @@ static bool damaged(verifier *v, const blob_entry *e, const blob_reader *r,
                               .name = slice_str(cid)});
 }
 
+/* Reads it whole; *go_on: the caller may go on, too. */
+static persist_status read_all(verifier *v, blob_check *c, const blob_entry *e,
+                               bool again, bool *go_on, persist_error *error)
+{
+    size_t got = 1;
+    *go_on = true;
+    persist_status status = blob_open(&c->store, e, &c->reader, error);
+    bool opened = status == PERSIST_OK;
+    while (status == PERSIST_OK && got > 0 && *go_on) {
+        status = blob_read(&c->reader, c->piece, PIECE_SIZE, &got, error);
+        if (again)
+            continue;
+        v->blob_bytes -= got < v->blob_bytes ? got : v->blob_bytes;
+        *go_on = verify_read(v, got);
+    }
+    if (opened)
+        blob_close(&c->reader);
+    return status;
+}
+
+/* One whose bytes are not right, where a layer says that they are. */
+typedef struct late_blob {
+    slice digest; /* in the entry */
+    blob_entry entry;
+} late_blob;
+
+static bool note_late(verifier *v, const blob_entry *e)
+{
+    late_blob *late = mem_alloc(sizeof *late);
+    CHECK(!e->deleted && hashmap_find(&v->late, blob_entry_name(e)) == NULL);
+    if (late == NULL || !hashmap_reserve(&v->late)) {
+        mem_free(late);
+        return verify_no_memory(v);
+    }
+    late->entry = *e;
+    late->digest = blob_entry_name(&late->entry);
+    hashmap_put(&v->late, late);
+    return true;
+}
+
+static void forget_late(verifier *v, const blob_entry *e)
+{
+    late_blob *late = hashmap_find(&v->late, blob_entry_name(e));
+    if (late == NULL)
+        return;
+    CHECK(v->progress->blobs > 0);
+    v->progress->blobs--; /* it was none */
+    hashmap_remove(&v->late, late);
+    mem_free(late);
+}
+
+static blob_check *begin_check(const verifier *v)
+{
+    blob_check *c = mem_alloc(sizeof *c);
+    if (c == NULL)
+        return NULL;
+    c->store.sys = v->sys;
+    c->store.dir = v->blobs.dir;
+    return c;
+}
+
 bool verify_blob(verifier *v, const blob_entry *e)
 {
     persist_error error;
-    blob_check *c = mem_alloc(sizeof *c);
+    bool go_on;
+    forget_late(v, e);
+    if (e->deleted)
+        return true;
+    blob_check *c = begin_check(v);
     if (c == NULL)
         return verify_no_memory(v);
-    c->store.sys = v->sys;
-    c->store.dir = v->blobs.dir;
-    bool go_on = true;
-    size_t got = 1;
     v->progress->blobs++;
-    persist_status status = blob_open(&c->store, e, &c->reader, &error);
-    bool opened = status == PERSIST_OK;
-    while (status == PERSIST_OK && got > 0 && go_on) {
-        status = blob_read(&c->reader, c->piece, PIECE_SIZE, &got, &error);
-        v->blob_bytes -= got < v->blob_bytes ? got : v->blob_bytes;
-        go_on = verify_read(v, got);
-    }
-    if (go_on && status > PERSIST_NONE)
-        go_on = damaged(v, e, &c->reader, &error);
-    if (opened)
-        blob_close(&c->reader);
+    persist_status status = read_all(v, c, e, false, &go_on, &error);
     mem_free(c);
+    if (status == PERSIST_LIMIT)
+        return verify_failed(v, &error, (persist_finding){0});
+    return go_on && status > PERSIST_NONE ? note_late(v, e) : go_on;
+}
+
+static bool report_late(verifier *v, const blob_entry *e)
+{
+    persist_error error;
+    bool go_on;
+    blob_check *c = begin_check(v);
+    if (c == NULL)
+        return verify_no_memory(v);
+    if (read_all(v, c, e, true, &go_on, &error) > PERSIST_NONE)
+        go_on = damaged(v, e, &c->reader, &error);
+    mem_free(c);
+    return go_on;
+}
+
+bool verify_late_blobs(verifier *v)
+{
+    size_t at = 0;
+    bool go_on = v->status == PERSIST_OK;
+    for (late_blob *l; (l = hashmap_next(&v->late, &at)) != NULL;) {
+        go_on = go_on && report_late(v, &l->entry);
+        mem_free(l);
+    }
+    hashmap_release(&v->late);
     return go_on;
 }
 

@@ -6,6 +6,7 @@
 #ifndef ENGINE_VERIFY_VERIFY_PARTS_H
 #define ENGINE_VERIFY_VERIFY_PARTS_H
 
+#include "base/hashmap.h"
 #include "engine/files/files.h"
 #include "engine/table/table.h"
 
@@ -30,6 +31,7 @@ struct verifier {
     manifest newest, previous; /* newest: generation 0 when none is readable */
     bool newest_known;         /* both manifests are whole */
     uint64_t blob_bytes;       /* of all files of blobs, still to be read */
+    hashmap late;              /* blobs whose bytes are not right, by digest */
     persist_status status;     /* what ended it; PERSIST_OK: nothing yet */
     persist_error *error;      /* of that */
     persist_error unseen;      /* the first thing that could not be looked at */
@@ -68,8 +70,11 @@ bool verify_tables(verifier *);
 bool verify_log(verifier *);
 /* Adds the sizes of all files of blobs to what is to be read. */
 bool verify_count_blobs(verifier *);
-/* Reads a blob that a table or the log names. */
+/* Reads a blob that a table or the log names, from the oldest layer on. What is
+ * wrong with it counts only if no newer one says where it is, or that it was
+ * deleted: so that is told when all have been seen. */
 bool verify_blob(verifier *, const blob_entry *);
+bool verify_late_blobs(verifier *);
 /* Remarks on files among them that can have no blob. */
 bool verify_blob_files(verifier *);
 /* Remarks on files that nothing needs. */

@@ -180,17 +180,20 @@ static const char *check_once(verify_tree *w, slice key, slice value)
     return filter_has(c, TABLE_ONCES, key) ? NULL : not_in_filter;
 }
 
+static bool blobs_go(const verifier *v)
+{
+    return !v->newest_known || (v->newest.features & FEATURE_BLOBS_GO) != 0;
+}
+
 /* The bytes are read at once; what is wrong with them is no damage of the
  * table, and reported by itself. */
 static const char *check_blob(verify_tree *w, slice key, slice value)
 {
     table_check *c = w->context;
     blob_entry e;
-    cursor place = cursor_of(value);
-    if (key.size != sizeof e.digest || !blob_entry_get(&place, &e) ||
-        !cursor_done(&place))
+    if (!entry_get_blob(key, value, &e) ||
+        (!blobs_go(c->verifier) && (e.deleted || e.time != 0)))
         return "the entry of a blob is damaged";
-    memcpy(e.digest, key.data, sizeof e.digest);
     if (c->verifier->status == PERSIST_OK)
         (void)verify_blob(c->verifier, &e);
     return filter_has(c, TABLE_BLOBS, key) ? NULL : not_in_filter;
