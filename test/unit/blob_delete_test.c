@@ -168,6 +168,12 @@ static void its_file_goes_when_that_is_durable(void **state)
         persist_blob_delete(f.store, slice_str(cid), 0, NULL, NULL),
         PERSIST_OK);
     assert_int_equal(has(LARGE), PERSIST_NONE);
+    os_sim_fail(f.sim, (sim_fault){.calls = 1u << SIM_SYNC,
+                                   .nth = 1,
+                                   .from_then_on = true,
+                                   .error = EIO});
+    work();
+    os_sim_fail(f.sim, (sim_fault){0});
     assert_true(has_file(LARGE));
     fixture_power_off(&f, SIM_KEEP_NONE);
     fixture_reopen(&f);
