@@ -82,6 +82,9 @@ persist_status engine_backup_begin(engine *e, engine_backup *b,
 {
     *b = (engine_backup){.engine = e};
     atomic_fetch_add(&e->backups, 1);
+    /* Whoever takes files of blobs away does so with the lock, and is done. */
+    pthread_mutex_lock(&e->blobs.lock);
+    pthread_mutex_unlock(&e->blobs.lock);
     persist_status status = wal_wait(&e->wal, e->latest, error);
     if (status != PERSIST_OK)
         return engine_explain(e, status, error);

@@ -158,14 +158,14 @@ persist_status engine_blob_step(engine *e, bool *did, persist_error *error)
     size_t all = 0, taken = 0;
     persist_lsn upto;
     size_t some = look_at_gone(b, &all, &upto);
-    if (atomic_load(&e->backups) > 0)
-        return PERSIST_OK; /* of what was there before they may need it */
     if (upto > wal_durable(&e->wal) && may_wait(e, all))
         status = wal_wait(&e->wal, upto, error);
     if (status != PERSIST_OK || some == 0 ||
         pthread_mutex_trylock(&b->lock) != 0)
         return status;
     CHECK(some <= b->gone_count);
+    if (atomic_load(&e->backups) > 0) /* what was there before they may need */
+        some = 0;
     while (taken < some && b->gone[taken].lsn <= wal_durable(&e->wal))
         take_away(e, &b->gone[taken++].entry);
     b->gone_count -= taken;
