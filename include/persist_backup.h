@@ -194,8 +194,9 @@ typedef struct persist_restore_options {
  * ends this before leaves INTO.restoring, which is no store, and which the next
  * try removes. The backups are not written to. Errors: PERSIST_BAD_STORE (no
  * backups are there, or something is in INTO), PERSIST_BAD_REQUEST (the oldest
- * backup is behind what is wanted), PERSIST_LOCKED, PERSIST_NO_SPACE,
- * PERSIST_CORRUPT. PERSIST_NONE: `progress` ended it. */
+ * backup is behind what is wanted, or INTO is among the backups),
+ * PERSIST_LOCKED, PERSIST_NO_SPACE, PERSIST_CORRUPT. PERSIST_NONE: `progress`
+ * ended it. */
 persist_status persist_restore(const persist_restore_options *options,
                                persist_kept *out, persist_error *error);
 

@@ -29,6 +29,7 @@ typedef struct keep_work {
     os_dir *parent; /* where it gets its name */
     os_dir *place;  /* where it is made: the same, or INTO.restoring */
     os_dir *dir;    /* the store itself; NULL: not yet */
+    bool began;     /* what is there by that name is this one's */
     char path[PERSIST_PATH_MAX]; /* of it */
     uint8_t folders[32];         /* of blobs, that were made */
     uint8_t *room;               /* for bytes on their way */

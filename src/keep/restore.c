@@ -177,6 +177,26 @@ static persist_status check_into(restore *r, persist_error *error)
                      : os_failed(error, code, "look at", r->options->into);
 }
 
+/* Beside the backups a store would be taken for one of them, or for what is
+ * left of one in the making. */
+static persist_status check_outside(restore *r, persist_error *error)
+{
+    keep_work *w = &r->work;
+    os_stat from, to;
+    CHECK(w->parent != NULL && r->from != NULL);
+    int code = w->sys->stat(w->sys, r->from, ".", &from);
+    if (code == 0)
+        code = w->sys->stat(w->sys, w->parent, ".", &to);
+    if (code != 0)
+        return os_failed(error, code, "look at", r->options->into);
+    if (from.device != to.device || from.inode != to.inode)
+        return PERSIST_OK;
+    return status_of_path(error, PERSIST_BAD_REQUEST, r->options->into,
+                          "%.300s is among the backups; name a directory that "
+                          "is somewhere else",
+                          r->options->into);
+}
+
 static persist_status lock_place(restore *r, persist_error *error)
 {
     keep_work *w = &r->work;
@@ -230,6 +250,8 @@ static persist_status open_place(restore *r, persist_error *error)
     char name[PERSIST_PATH_MAX];
     persist_status status =
         keep_open_parent(w->sys, r->options->into, &w->parent, r->into, error);
+    if (status == PERSIST_OK)
+        status = check_outside(r, error);
     if (status == PERSIST_OK)
         status = check_into(r, error);
     if (status != PERSIST_OK)
@@ -404,7 +426,7 @@ static void release(restore *r)
         if (w->dir != NULL)
             sys->dir_close(sys, w->dir);
         w->dir = NULL;
-        if (keep_remove(sys, w->place, KEEP_UNFINISHED) == 0)
+        if (!w->began || keep_remove(sys, w->place, KEEP_UNFINISHED) == 0)
             (void)sys->dir_remove(sys, w->parent, name);
     }
     if (r->backup != NULL)

@@ -27,6 +27,22 @@ static persist_status failed(const keep_work *w, int code, const char *what,
 /* ---- making ---------------------------------------------------------------
  */
 
+/* What is left of an earlier one goes, unless somebody has opened it as a
+ * store.
+ */
+static int remove_left(const keep_work *w)
+{
+    const os *sys = w->sys;
+    os_dir *left;
+    int code = sys->dir_open(sys, w->place, KEEP_UNFINISHED, &left);
+    if (code == 0) {
+        code = sys->dir_lock(sys, left, false);
+        sys->dir_close(sys, left);
+    }
+    return code == -EWOULDBLOCK ? code
+                                : keep_remove(sys, w->place, KEEP_UNFINISHED);
+}
+
 persist_status keep_begin(keep_work *w, persist_error *error)
 {
     const os *sys = w->sys;
@@ -34,9 +50,15 @@ persist_status keep_begin(keep_work *w, persist_error *error)
     w->room = mem_alloc(ROOM);
     if (w->room == NULL)
         return status_no_memory(error);
-    int code = keep_remove(sys, w->place, KEEP_UNFINISHED);
+    int code = remove_left(w);
+    if (code == -EWOULDBLOCK)
+        return status_of_path(error, PERSIST_LOCKED, w->path,
+                              "%.300s is in use; end the program that has "
+                              "opened it, and move it away if it is wanted",
+                              w->path);
     if (code != 0)
         return os_failed(error, code, "remove what is left of", w->path);
+    w->began = true;
     code = sys->dir_make(sys, w->place, KEEP_UNFINISHED);
     if (code == 0)
         code = sys->dir_open(sys, w->place, KEEP_UNFINISHED, &w->dir);
@@ -250,7 +272,7 @@ void keep_release(keep_work *w)
     const os *sys = w->sys;
     if (w->dir != NULL)
         sys->dir_close(sys, w->dir);
-    if (w->place != NULL)
+    if (w->began)
         (void)keep_remove(sys, w->place, KEEP_UNFINISHED);
     if (w->place != NULL && w->place != w->parent)
         sys->dir_close(sys, w->place);

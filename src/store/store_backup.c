@@ -30,7 +30,9 @@ persist_status persist_backup_begin(persist_store *store, persist_backup **out,
         status = args_missing(error, "out");
     if (status != PERSIST_OK)
         return status;
+    CHECK(out != NULL);
     status = begin(call.root, out, error);
+    CHECK(status != PERSIST_OK || *out != NULL);
     if (status == PERSIST_OK && point != NULL)
         *point = (*out)->point;
     return store_end(store, &call, status);
@@ -80,6 +82,7 @@ persist_status persist_backup_read(persist_backup *backup, void *buffer,
                             "persist_backup_next first");
     if (status != PERSIST_OK)
         return status;
+    CHECK(got != NULL);
     *got = 0;
     status = backup->backend->backup_read(backup, buffer, size, got, error);
     backup->failed = status;
@@ -118,6 +121,7 @@ persist_status persist_ship_begin(persist_store *store, persist_lsn after,
                             "disk");
     if (status != PERSIST_OK)
         return status;
+    CHECK(out != NULL && call.root->backend->ship_begin != NULL);
     status = call.root->backend->ship_begin(call.root, after, out, error);
     if (status == PERSIST_OK)
         (*out)->process = store->process;

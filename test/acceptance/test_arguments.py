@@ -136,7 +136,7 @@ class Right(Tool):
         overview = self.persist("help")
         commands = re.findall(r"(?m)^  ((?:kv )?[a-z]+)", overview)
         options = re.findall(r"(?m)^  --([a-z]+)( [A-Z]+)?", overview)
-        self.assertEqual(len(commands), 10)
+        self.assertEqual(len(commands), 14)
         for command in commands:
             words = command.split()
             text = self.persist(*words, "--help")
@@ -145,7 +145,8 @@ class Right(Tool):
             self.assertLess(max(map(len, text.splitlines()[1:])), 80)
             shown = set(re.findall(r"(?m)^  --([a-z]+)", text))
             for option, value in options:
-                arguments = ["--" + option] + ["1"] * bool(value)
+                given = "1s" if value == " TIME" else "1"
+                arguments = ["--" + option] + [given] * bool(value)
                 if option in ("help", "version"):
                     continue
                 run = subprocess.run([PERSIST, *words, *arguments],

@@ -8,6 +8,8 @@ from client import (SANITIZED, Case, append, main, perform, quote,
                     wait_for)
 
 SYNC = re.compile(r"\b(fdatasync|fsync|sync_file_range|msync)\(")
+# That only begins to write, and waits for nothing.
+BEGINS = re.compile(r"\bsync_file_range\(.*, SYNC_FILE_RANGE_WRITE\)")
 # Of a file of the log, of the folder of these, or of something else.
 NAMED = re.compile(r"(\d+) +f(?:data)?sync\(\d+<.*?/"
                    r"(wal|wal/\d+\.log|[^/>]*)>")
@@ -31,7 +33,8 @@ class Traced(Case):
 
     def calls(self):
         with open(self.log, encoding="latin-1") as f:
-            return f.read().split("\n")
+            return [line for line in f.read().split("\n")
+                    if not BEGINS.search(line)]
 
     def syncs(self):
         return sum(1 for line in self.calls()

@@ -28,6 +28,7 @@ MEMORY = re.compile(
 # Places that no fault reaches, by file and what the line holds, and why.
 LINKED = "where `lock` has a second name, unlike in the simulation: world_test"
 MENDING = "only where the bytes of a blob were lost: blob_mend_test fails it"
+LATE = "only of a damaged blob: blob_delete_test fails it"
 LINKING = "only of backups that are linked: keep_test fails it"
 SHIPPING = "only whoever follows the log: ship_test fails it"
 EXCEPTIONS = {
@@ -53,6 +54,8 @@ EXCEPTIONS = {
     ("src/engine/blob/pack.c", "code = os_sync(w->sys, file);"): MENDING,
     ("src/engine/blob/blob_mend.c", "w->file, room, size, at, &got);"): MENDING,
     ("src/engine/blob/blob_mend.c", "mem_alloc((size_t)e->size)"): MENDING,
+    ("src/engine/verify/verify_blob.c", "mem_alloc(sizeof *late);"): LATE,
+    ("src/engine/verify/verify_blob.c", "!hashmap_reserve(&v->late)"): LATE,
     ("src/engine/log/segment.c", "code = sys->file_truncate(sys, file, size);"):
         "only when an earlier opening used larger segments",
     ("src/engine/log/wal.c", "buf_reserve(&w->scratch, RECORD_HEADER_SIZE)"):

@@ -90,16 +90,21 @@ static size_t listed(persist_view view)
     return count;
 }
 
+static void file_path(size_t size, char path[128])
+{
+    persist_cid cid;
+    uint8_t digest[HASH_SHA256_SIZE];
+    make_cid(size, cid);
+    assert_true(cid_decode(slice_str(cid), digest));
+    snprintf(path, 128, "store/blobs/%02x/%s", digest[0], cid);
+}
+
 static bool has_file(size_t size)
 {
     char path[128];
     os_stat stat;
-    persist_cid cid;
-    uint8_t digest[HASH_SHA256_SIZE];
     const os *sys = os_sim_os(f.sim);
-    make_cid(size, cid);
-    assert_true(cid_decode(slice_str(cid), digest));
-    snprintf(path, sizeof path, "store/blobs/%02x/%s", digest[0], cid);
+    file_path(size, path);
     return sys->stat(sys, sys->cwd, path, &stat) == 0;
 }
 
@@ -415,6 +420,38 @@ static void each_allocation_fails(void **state)
     }
 }
 
+/* What is damaged is kept in mind while verifying: newer layers may tell that
+ * it is not needed. */
+static void each_allocation_of_a_verify_fails(void **state)
+{
+    (void)state;
+    uint64_t left = 0;
+    char path[128];
+    os_file *file;
+    begin();
+    const os *sys = os_sim_os(f.sim);
+    assert_int_equal(put(LARGE), PERSIST_OK);
+    fixture_close(&f);
+    file_path(LARGE, path);
+    assert_int_equal(sys->file_open(sys, sys->cwd, path, OS_WRITE, &file), 0);
+    assert_int_equal(os_write_all(sys, file, "damage", 6, 5), 0);
+    assert_int_equal(sys->file_close(sys, file), 0);
+    const persist_options options = {PERSIST_OPTIONS, .path = "store",
+                                     .os = sys};
+    for (uint64_t n = 1; left == 0; n++) {
+        persist_progress p = {PERSIST_PROGRESS};
+        left = n;
+        mem_set_fail(refuse, &left);
+        persist_status told = persist_verify(&options, NULL, &p, &f.error);
+        mem_set_fail(NULL, NULL);
+        if (left == 0)
+            assert_int_equal(told, PERSIST_LIMIT);
+        else
+            assert_true(told == PERSIST_OK && p.damages == 1);
+    }
+    fixture_end(&f);
+}
+
 /* ---- a full disk --------------------------------------------------------- */
 
 /* The i-th of many blobs of that size. */
@@ -508,6 +545,7 @@ int main(void)
         cmocka_unit_test(only_what_was_not_put_since),
         cmocka_unit_test(whatever_fails),
         cmocka_unit_test(each_allocation_fails),
+        cmocka_unit_test(each_allocation_of_a_verify_fails),
         cmocka_unit_test(a_full_disk_is_made_empty),
         cmocka_unit_test(a_store_says_what_it_may_hold),
     };

@@ -241,6 +241,38 @@ static void a_restored_store_is_another(void **state)
     end();
 }
 
+/* Nothing of a store that somebody uses is taken for a backup, nor for what is
+ * left of one. */
+static void a_store_among_backups_is_left_alone(void **state)
+{
+    (void)state;
+    persist_kept out;
+    persist_store *other;
+    begin();
+    change(0, 10);
+    back_up(1, false);
+    const char *const inside[] = {"backups/unfinished", "backups/000009",
+                                  "backups/x"};
+    for (size_t i = 0; i < sizeof inside / sizeof *inside; i++) {
+        assert_int_equal(
+            try_restore(f.sim, inside[i], PERSIST_AT_NEWEST, 0, &out, &f.error),
+            PERSIST_BAD_REQUEST);
+        assert_non_null(strstr(f.error.message, "among the backups"));
+        assert_false(is_there(f.sim, inside[i]));
+    }
+    const persist_options options = {PERSIST_OPTIONS, .path = inside[0],
+                                     .create = true, .os = os_sim_os(f.sim)};
+    assert_int_equal(persist_open(&options, &other, &f.error), PERSIST_OK);
+    assert_int_equal(try_backup(f.store, f.sim, false, &out, &f.error),
+                     PERSIST_LOCKED);
+    assert_true(is_there(f.sim, inside[0]));
+    assert_int_equal(persist_close(other, &f.error), PERSIST_OK);
+    expect_backups(f.sim);
+    assert_int_equal(try_backup(f.store, f.sim, false, &out, &f.error),
+                     PERSIST_OK);
+    end();
+}
+
 /* What was put back, or goes its own way, is not mixed with what was before. */
 static void backups_of_others_are_refused(void **state)
 {
@@ -534,6 +566,7 @@ int main(void)
         cmocka_unit_test(backups_take_what_is_new),
         cmocka_unit_test(a_restored_store_is_another),
         cmocka_unit_test(backups_of_others_are_refused),
+        cmocka_unit_test(a_store_among_backups_is_left_alone),
         cmocka_unit_test(damage_is_not_backed_up),
         cmocka_unit_test(who_watches_may_end_it),
         cmocka_unit_test(no_crash_leaves_a_half),
