@@ -147,6 +147,42 @@ static void expect_blob(const char *dir, unsigned round)
     assert_int_equal(persist_close(copy, NULL), PERSIST_OK);
 }
 
+/* The pack in hand goes on growing: it is no sealed file, and has at the end of
+ * the backup the size that it had at its point. */
+static void the_pack_in_hand_is_copied(void **state)
+{
+    (void)state;
+    persist_cid cid;
+    persist_error error;
+    begin(0);
+    assert_int_equal(persist_blob_put(f.store, slice_str("first"), cid, &error),
+                     PERSIST_OK);
+    persist_backup *b = begin_backup(NULL);
+    assert_int_equal(
+        persist_blob_put(f.store, slice_str("second"), cid, &error),
+        PERSIST_OK);
+    const persist_backup_file *file;
+    unsigned packs = 0;
+    uint64_t size = 0, grown = 0;
+    os_stat now;
+    const os *sys = os_sim_os(f.sim);
+    while (persist_backup_next(b, &file, &error) == PERSIST_OK) {
+        char path[128];
+        if (strstr(file->name, ".pak") == NULL)
+            continue;
+        packs++;
+        assert_false(file->sealed);
+        size = file->size;
+        snprintf(path, sizeof path, "store/%s", file->name);
+        assert_int_equal(sys->stat(sys, sys->cwd, path, &now), 0);
+        grown = now.size;
+    }
+    persist_backup_end(b);
+    assert_int_equal(packs, 1);
+    assert_true(size > 0 && size < grown);
+    fixture_end(&f);
+}
+
 /* Rounds go on between the point, the list, and the end of the list. */
 static void a_backup_is_the_store_at_its_point(void **state)
 {
@@ -442,6 +478,7 @@ static void a_purge_waits_for_backups(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_pack_in_hand_is_copied),
         cmocka_unit_test(a_backup_is_the_store_at_its_point),
         cmocka_unit_test(what_is_held_is_bounded_and_goes),
         cmocka_unit_test(a_list_may_come_late),

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../lib/wall.h"
 #include "base/cid.h"
 #include "base/mem.h"
 #include "engine/files/manifest.h"
@@ -344,6 +345,27 @@ static void only_what_was_not_put_since(void **state)
     fixture_end(&f);
 }
 
+/* Put again it is as new as that; but not each repeat is a commit. */
+static void a_repeat_renews_the_age(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {SMALL, LARGE};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        begin();
+        wall_set(WALL_BEGIN);
+        assert_int_equal(put(sizes[i]), PERSIST_OK);
+        assert_int_equal(time_of(sizes[i]), WALL_BEGIN);
+        wall_set(WALL_BEGIN + BLOB_RENEW_US / 2);
+        assert_int_equal(put(sizes[i]), PERSIST_OK);
+        assert_int_equal(time_of(sizes[i]), WALL_BEGIN);
+        wall_set(WALL_BEGIN + 2 * BLOB_RENEW_US);
+        assert_int_equal(put(sizes[i]), PERSIST_OK);
+        assert_int_equal(time_of(sizes[i]), WALL_BEGIN + 2 * BLOB_RENEW_US);
+        fixture_end(&f);
+    }
+    wall_set(WALL_BEGIN);
+}
+
 /* ---- faults -------------------------------------------------------------- */
 
 /* Every call fails in turn; then the power goes. Who was told that it was
@@ -543,6 +565,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_lists_what_was_there),
         cmocka_unit_test(a_merge_forgets_it),
         cmocka_unit_test(only_what_was_not_put_since),
+        cmocka_unit_test(a_repeat_renews_the_age),
         cmocka_unit_test(whatever_fails),
         cmocka_unit_test(each_allocation_fails),
         cmocka_unit_test(each_allocation_of_a_verify_fails),

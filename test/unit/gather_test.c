@@ -84,6 +84,16 @@ static void nothing_is_hoped_for_before_a_sync_was_measured(void **state)
     assert_false(gather_hopes(&g));
 }
 
+static void nobody_watches_behind_a_sync(void **state)
+{
+    (void)state;
+    g = (wal_gather){0};
+    come_back(2);
+    g.watcher = &g;
+    sync_for(2, 1000);
+    assert_null(g.watcher);
+}
+
 /* Passes over syncs until it hopes again, each of which lets two go. */
 static unsigned passed(void)
 {
@@ -295,6 +305,7 @@ int main(void)
         cmocka_unit_test(it_hopes_until_all_are_back),
         cmocka_unit_test(who_is_alone_never_hopes),
         cmocka_unit_test(nothing_is_hoped_for_before_a_sync_was_measured),
+        cmocka_unit_test(nobody_watches_behind_a_sync),
         cmocka_unit_test(in_vain_it_is_tried_less_and_less),
         cmocka_unit_test(it_learns_what_a_sync_takes),
         cmocka_unit_test_setup_teardown(all_threads_share_one_sync, set_up,

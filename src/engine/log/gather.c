@@ -2,6 +2,8 @@
 /* Whether who would sync now waits for others first. */
 #include "engine/log/gather.h"
 
+#include <stddef.h>
+
 #include "base/check.h"
 
 enum { PASSES_MAX = 255, SMOOTHING = 4 };
@@ -23,6 +25,7 @@ void gather_note_sync(wal_gather *g, unsigned threads, uint64_t began,
     g->expected = threads;
     g->back = 0;
     g->until = 0;
+    g->watcher = NULL; /* who watched may be done, and not come back */
     if (g->passes > 0)
         g->passes--;
     else if (threads > 1 && ended != 0 && g->sync_us > 0)

@@ -182,8 +182,6 @@ static wal_segment *begin_turn(wal *w, bool sync, wal_point *last)
 {
     CHECK(!w->led && w->out.extent_count == 0);
     w->led = true;
-    /* who watched may be done with this turn, and not come back */
-    w->gather.watcher = NULL;
     wal_batch swap = w->fill;
     w->fill = w->out;
     w->out = swap;
