@@ -246,6 +246,7 @@ static persist_status recover(engine *e, uint64_t segment_size,
                       .replay = replay,
                       .context = e,
                       .joins = atomic_load(&e->lacks_reserve),
+                      .spares = e->spares,
                       .read_only = e->at.read_only};
         r.place = (segment_place){e->sys, e->at.log.dir, newest.identity,
                                   newest.epoch + 1};
@@ -431,14 +432,16 @@ static void release(engine *e)
 }
 
 static persist_status open_once(const persist_options *options,
-                                const persist_error *full, engine **out,
-                                bool *no_room, persist_error *error)
+                                const persist_error *full, bool spares,
+                                engine **out, bool *no_room,
+                                persist_error *error)
 {
     engine *e = mem_alloc_zero(sizeof *e);
     if (e == NULL)
         return status_no_memory(error);
     set_up(e, options);
     atomic_init(&e->lacks_reserve, *no_room);
+    e->spares = spares;
     persist_status status = open_all(e, options, full, error);
     *no_room = e->no_room;
     if (status == PERSIST_OK)
@@ -461,7 +464,8 @@ static persist_status check_clock(persist_error *error)
 }
 
 /* Who finds no room to write the end of the log again tries once more, with
- * what the log had ahead, and in one file; if that is not enough, what is there
+ * what the log had ahead, and in one file; then without the small segments in
+ * front, which need not be written again; if that is not enough, what is there
  * is opened to be read. */
 persist_status engine_open(const persist_options *options, engine **out,
                            persist_error *error)
@@ -474,11 +478,10 @@ persist_status engine_open(const persist_options *options, engine **out,
         status = check_clock(error);
     if (status != PERSIST_OK)
         return status;
-    status = open_once(options, NULL, out, &no_room, &why);
+    for (int tries = 0; tries == 0 || (tries < 3 && no_room); tries++)
+        status = open_once(options, NULL, tries == 2, out, &no_room, &why);
     if (no_room)
-        status = open_once(options, NULL, out, &no_room, &why);
-    if (no_room)
-        return open_once(options, &why, out, &no_room, error);
+        return open_once(options, &why, false, out, &no_room, error);
     if (status != PERSIST_OK && error != NULL)
         *error = why;
     return status;

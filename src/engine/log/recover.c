@@ -426,7 +426,7 @@ static persist_status find_cut(recovery *r, cut *c, persist_error *error)
         c->offset += record_size(h.body_size);
         c->lsn = h.lsn + 1;
     }
-    if (!is_small(r, c->offset))
+    if (r->spares || !is_small(r, c->offset))
         return PERSIST_OK;
     while (i > 0 && is_small(r, s[i - 1].end))
         i--;

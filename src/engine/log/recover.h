@@ -37,6 +37,7 @@ typedef struct recovery {
     void *context;
     uint64_t segment_size; /* usual, bytes */
     bool joins;            /* what is copied is one segment, be it a big one */
+    bool spares;           /* no more is copied than has to be */
     bool read_only; /* what is kept is synced where it lies, none is copied */
 
     manifest out;         /* what the log is now, for the next manifest */

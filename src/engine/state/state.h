@@ -133,6 +133,7 @@ typedef struct engine {
     uint64_t replayed;  /* log bytes read at opening */
     bool full;          /* the disk, which could be read only, at opening */
     bool no_room;       /* to write the end of the log again, at opening */
+    bool spares;        /* it writes no more of it than has to be, at opening */
     atomic_bool lacks_reserve; /* it was given, and not made again in full */
     _Atomic uint64_t reserve_tables; /* bytes of it that are not for the log; */
     _Atomic uint64_t reserve_notes;  /* and that come to it on a scarce disk */
