@@ -71,6 +71,10 @@ int engine_backup_link(const engine_backup *, const os_dir *, const char *name);
 persist_status backup_load_log(engine_backup *, const segment_entry *,
                                persist_error *);
 persist_status backup_load_manifest(engine_backup *, persist_error *);
+/* Says that a file of the log is damaged at that byte: PERSIST_CORRUPT. For
+ * ship.c, too. */
+persist_status backup_log_damaged(const engine *, uint64_t number, uint64_t at,
+                                  persist_error *);
 /* Closes the file in hand. */
 void backup_close_file(engine_backup *);
 

@@ -8,11 +8,11 @@
 
 #include "base/mem.h"
 
-static persist_status damaged(const engine_backup *b, const segment_entry *s,
-                              uint64_t at, persist_error *error)
+persist_status backup_log_damaged(const engine *e, uint64_t number, uint64_t at,
+                                  persist_error *error)
 {
     char path[PERSIST_PATH_MAX];
-    if (segment_path(&b->engine->wal.place, s->number, path) != 0)
+    if (segment_path(&e->wal.place, number, path) != 0)
         path[0] = '\0';
     status_of_path(error, PERSIST_CORRUPT, path,
                    "a log record is damaged, in %.300s at byte %llu; restore "
@@ -35,11 +35,13 @@ static persist_status check_records(const engine_backup *b,
         if (!record_read(bytes, at, b->manifest.identity, s->number, &h,
                          NULL) ||
             !gaps_may_follow(&b->manifest.gaps, last, h.lsn))
-            return damaged(b, s, at, error);
+            return backup_log_damaged(b->engine, s->number, at, error);
         last = h.lsn;
         at += record_size(h.body_size);
     }
-    return last == s->last ? PERSIST_OK : damaged(b, s, at, error);
+    return last == s->last
+               ? PERSIST_OK
+               : backup_log_damaged(b->engine, s->number, at, error);
 }
 
 static int read_start(engine_backup *b, const segment_entry *s)
@@ -65,14 +67,14 @@ persist_status backup_load_log(engine_backup *b, const segment_entry *s,
         return status_no_memory(error);
     int code = read_start(b, s);
     if (code == -ENOENT)
-        return damaged(b, s, 0, error);
+        return backup_log_damaged(b->engine, s->number, 0, error);
     if (code != 0)
         return os_failed(error, code, "read the log in", b->dir->path);
     if (b->bytes.size < s->end)
-        return damaged(b, s, b->bytes.size, error);
+        return backup_log_damaged(b->engine, s->number, b->bytes.size, error);
     if (!segment_header_decode(buf_slice(&b->bytes), &header) ||
         header.identity != b->manifest.identity || header.number != s->number)
-        return damaged(b, s, 0, error);
+        return backup_log_damaged(b->engine, s->number, 0, error);
     persist_status status = check_records(b, s, error);
     header.size = s->size;
     segment_header_encode(&header, b->bytes.data);

@@ -38,20 +38,6 @@ void engine_ship_end(engine_ship *s)
     CHECK(before > 0);
 }
 
-static persist_status damaged(const engine_ship *s, uint64_t number,
-                              uint64_t at, persist_error *error)
-{
-    char path[PERSIST_PATH_MAX];
-    if (segment_path(&s->engine->wal.place, number, path) != 0)
-        path[0] = '\0';
-    status_of_path(error, PERSIST_CORRUPT, path,
-                   "a log record is damaged, in %.300s at byte %llu; restore "
-                   "the store from a backup",
-                   path, (unsigned long long)at);
-    status_at(error, path, at);
-    return PERSIST_CORRUPT;
-}
-
 /* Brings in so many bytes, or what the file has of them. */
 static int read_from(engine_ship *s, os_file *file, uint64_t at, uint64_t size)
 {
@@ -97,7 +83,7 @@ static persist_status take_records(engine_ship *s, const segment_entry *in,
         if (h.lsn <= last && first == 0) {
             begin = at + size;
         } else if (!gaps_may_follow(&e->gaps, last, h.lsn)) {
-            return damaged(s, in->number, at, error);
+            return backup_log_damaged(s->engine, in->number, at, error);
         } else {
             first = first == 0 ? h.lsn : first;
             last = h.lsn;
@@ -106,7 +92,8 @@ static persist_status take_records(engine_ship *s, const segment_entry *in,
     }
     s->offset = at;
     if (first == 0)
-        return at > from ? PERSIST_NONE : damaged(s, in->number, at, error);
+        return at > from ? PERSIST_NONE
+                         : backup_log_damaged(s->engine, in->number, at, error);
     s->piece =
         (persist_shipped){.first = first,
                           .last = last,
